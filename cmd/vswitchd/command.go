@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"vswitch/daemon"
+	vswitch "vswitch/switch"
+)
+
+// usageError is wrong usage: exit status 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func exitStatus(err error) int {
+	if _, ok := errors.AsType[usageError](err); ok {
+		return 2
+	}
+	return 1
+}
+
+// options are the flags that are not the daemon's own.
+type options struct {
+	flags     daemon.Flags
+	config    string
+	logLevel  string
+	logFormat string
+}
+
+func command() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:   "vswitchd",
+		Short: "User-space virtual switch for containers",
+		Long: `vswitchd connects containers without the kernel's bridge: it puts a TAP device
+into each container's network namespace and carries frames between them in user
+space. Containers on one segment reach each other; across segments they do not.
+
+It runs in the foreground until SIGTERM or SIGINT, and needs root (CAP_NET_ADMIN
+and CAP_SYS_ADMIN). vsctl steers it over the socket.`,
+		Example: `  vswitchd &
+  vswitchd --poll busy --workers 2
+  vswitchd --default-address-pool base=10.10.0.0/16,size=24
+  vswitchd --config /etc/vswitch/vswitchd.toml`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unexpected argument %q: vswitchd takes flags only, see vswitchd --help", args[0])}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return o.run(c) },
+	}
+	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w: see vswitchd --help", err)}
+	})
+	o.register(c)
+	return c
+}
+
+func (o *options) register(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.flags.Socket, "socket", daemon.DefaultSocket, "unix socket that vsctl talks to")
+	f.StringVar(&o.flags.StateDir, "state-dir", daemon.DefaultStateDir, "directory for the state that outlives the daemon; nothing is kept there yet")
+	f.StringVar(&o.config, "config", "", "TOML file with flags as keys, e.g. poll = \"busy\"; flags given on the command line win")
+	f.StringVar(&o.flags.Poll, "poll", "adaptive", "what a worker does when no frame waits: adaptive (spin, then sleep), busy or sleep")
+	f.DurationVar(&o.flags.Spin, "spin", vswitch.DefaultSpin, "how long adaptive polling goes on after the last frame")
+	f.IntVar(&o.flags.Workers, "workers", 0, "threads that carry frames; 0 is a quarter of the CPUs, at least 1")
+	f.DurationVar(&o.flags.Ageing, "ageing", vswitch.DefaultAgeing, "how long a learned address is kept without a frame from it")
+	f.IntVar(&o.flags.FDBSize, "fdb-size", vswitch.DefaultCapacity, "how many addresses may be learned")
+	f.StringArrayVar(&o.flags.Pools, "default-address-pool", nil, "base=CIDR,size=N: where automatic subnets are cut from; may be repeated (default Docker's pools)")
+	f.StringVar(&o.flags.MetricsListen, "metrics-listen", "", "ADDRESS:PORT that answers GET /metrics for Prometheus")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+}
+
+func (o *options) run(c *cobra.Command) error {
+	if err := applyConfig(c, o.config); err != nil {
+		return err
+	}
+	config, err := o.flags.Check()
+	if err != nil {
+		return usageError{err}
+	}
+	if config.Log, err = newLogger(c.ErrOrStderr(), o.logLevel, o.logFormat); err != nil {
+		return usageError{err}
+	}
+	config.Version = version
+	return daemon.Run(c.Context(), config, func() {})
+}
+
+func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q is unknown: give debug, info, warn or error", level)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, fmt.Errorf("--log-format %q is unknown: give text or json", format)
+}

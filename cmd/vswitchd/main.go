@@ -1,0 +1,23 @@
+// Command vswitchd is the switch: it attaches TAP devices to containers' network
+// namespaces and carries frames between them. vsctl steers it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker.
+var version string
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "vswitchd: %s\n", err)
+		os.Exit(exitStatus(err))
+	}
+}

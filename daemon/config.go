@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"vswitch/ipam"
+	vswitch "vswitch/switch"
+)
+
+// Defaults of [Flags].
+const (
+	DefaultSocket   = "/run/vswitch/vswitchd.sock"
+	DefaultStateDir = "/var/lib/vswitch"
+)
+
+// Flags is the configuration as the user writes it.
+type Flags struct {
+	Socket        string
+	StateDir      string
+	Poll          string
+	Spin          time.Duration
+	Workers       int
+	Ageing        time.Duration
+	FDBSize       int
+	MetricsListen string
+	Pools         []string // base=CIDR,size=N
+}
+
+// Config is the configuration once it has been checked.
+type Config struct {
+	Socket        string
+	StateDir      string
+	Poll          vswitch.PollMode
+	Spin          time.Duration
+	Workers       int
+	Ageing        time.Duration
+	FDBSize       int
+	MetricsListen string
+	Pools         []ipam.Pool
+	Version       string
+	Log           *slog.Logger
+}
+
+// pollModes are the values of --poll.
+var pollModes = map[string]vswitch.PollMode{
+	"adaptive": vswitch.PollAdaptive,
+	"busy":     vswitch.PollBusy,
+	"sleep":    vswitch.PollSleep,
+}
+
+// Bounds of what a user may ask for.
+const (
+	maxSpin    = 10 * time.Millisecond
+	maxAgeing  = 1_000_000 * time.Second // IEEE 802.1Q-2022 §8.8.3
+	maxFDBSize = 1 << 24
+)
+
+// Check turns what the user wrote into a configuration.
+func (f Flags) Check() (Config, error) {
+	mode, ok := pollModes[f.Poll]
+	switch {
+	case !ok:
+		return Config{}, fmt.Errorf("--poll %q is unknown: give adaptive, busy or sleep", f.Poll)
+	case f.Workers < 0 || f.Workers > runtime.NumCPU():
+		return Config{}, fmt.Errorf("--workers %d is out of range: give 1 to %d (the CPUs here), or 0 for the default", f.Workers, runtime.NumCPU())
+	case f.Spin < 0 || f.Spin > maxSpin:
+		return Config{}, fmt.Errorf("--spin %s is out of range: give 0s to %s", f.Spin, maxSpin)
+	case f.Ageing < time.Second || f.Ageing > maxAgeing:
+		return Config{}, fmt.Errorf("--ageing %s is out of range: give 1s to %s", f.Ageing, maxAgeing)
+	case f.FDBSize < 1 || f.FDBSize > maxFDBSize:
+		return Config{}, fmt.Errorf("--fdb-size %d is out of range: give 1 to %d addresses", f.FDBSize, maxFDBSize)
+	}
+	c := Config{
+		Socket: f.Socket, StateDir: f.StateDir, Poll: mode, Spin: f.Spin, Workers: f.Workers,
+		Ageing: f.Ageing, FDBSize: f.FDBSize, MetricsListen: f.MetricsListen, Pools: ipam.DefaultPools(),
+	}
+	if c.Workers == 0 {
+		c.Workers = defaultWorkers(runtime.NumCPU())
+	}
+	if c.Spin == 0 && mode == vswitch.PollAdaptive {
+		c.Poll = vswitch.PollSleep
+	}
+	if len(f.Pools) > 0 {
+		c.Pools = nil
+	}
+	for _, s := range f.Pools {
+		pool, err := ipam.ParsePool(s)
+		if err != nil {
+			return Config{}, fmt.Errorf("--default-address-pool: %w", err)
+		}
+		c.Pools = append(c.Pools, pool)
+	}
+	return c, nil
+}
+
+// defaultWorkers leaves most of the CPUs to the containers, whose traffic it is.
+func defaultWorkers(cpus int) int { return max(1, min(cpus/4, 8)) }

@@ -1,0 +1,48 @@
+package daemon
+
+import (
+	"errors"
+	"io/fs"
+
+	"vswitch/api"
+	"vswitch/ipam"
+	"vswitch/netns"
+	vswitch "vswitch/switch"
+)
+
+// ipamError gives an error of the addresses its kind.
+func ipamError(err error) error {
+	switch {
+	case errors.Is(err, ipam.ErrInvalid), errors.Is(err, ipam.ErrOutside):
+		return api.Invalidf("%w", err)
+	case errors.Is(err, ipam.ErrOverlap), errors.Is(err, ipam.ErrInUse):
+		return api.Conflictf("%w", err)
+	case errors.Is(err, ipam.ErrExhausted), errors.Is(err, ipam.ErrFull):
+		return api.Exhaustedf("%w", err)
+	}
+	return err
+}
+
+// switchError gives an error of the switch its kind.
+func switchError(err error) error {
+	switch {
+	case errors.Is(err, vswitch.ErrTooMany):
+		return api.Exhaustedf("%w", err)
+	case errors.Is(err, vswitch.ErrClosed):
+		return api.Unavailablef("vswitchd is stopping: try again once it has started")
+	}
+	return err
+}
+
+// kernelError gives an error of the namespaces and devices its kind.
+func kernelError(err error) error {
+	switch {
+	case errors.Is(err, netns.ErrNoNamespace):
+		return api.NotFoundf("%w", err)
+	case errors.Is(err, netns.ErrLinkExists):
+		return api.Conflictf("%w", err)
+	case errors.Is(err, fs.ErrPermission):
+		return api.Deniedf("%w", err)
+	}
+	return err
+}

@@ -1,0 +1,157 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"vswitch/api"
+	"vswitch/frame"
+	"vswitch/store"
+	vswitch "vswitch/switch"
+)
+
+// FDB implements [api.Backend].
+func (d *Daemon) FDB(_ context.Context, ref string) ([]api.FDBEntry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	segments, err := d.segmentsNamed(ref)
+	if err != nil {
+		return nil, err
+	}
+	names := d.portNames()
+	list := []api.FDBEntry{}
+	for _, s := range segments {
+		for _, e := range d.sw.Entries(s.sw) {
+			list = append(list, entryView(s, e, names))
+		}
+	}
+	return list, nil
+}
+
+// portNames are the names of today; a port of the switch keeps its first one.
+func (d *Daemon) portNames() map[*vswitch.Port]string {
+	names := make(map[*vswitch.Port]string, len(d.ports))
+	for _, p := range d.ports {
+		names[p.sw] = p.record.Name
+	}
+	return names
+}
+
+func entryView(s *segment, e vswitch.Entry, names map[*vswitch.Port]string) api.FDBEntry {
+	v := api.FDBEntry{Segment: s.record.Name, MAC: e.MAC.String(), Port: names[e.Port], Kind: api.Dynamic, AgeSeconds: int(e.Age)}
+	if e.Static {
+		v.Kind = api.Static
+	}
+	if e.Port.Gateway() {
+		v.Port = gatewayName
+	}
+	return v
+}
+
+// AddFDB implements [api.Backend].
+func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FDBEntry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.findSegment(ref)
+	if err != nil {
+		return api.FDBEntry{}, err
+	}
+	p, err := d.findPort(spec.Port)
+	if err != nil {
+		return api.FDBEntry{}, err
+	}
+	if p.segment != s {
+		return api.FDBEntry{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
+	}
+	mac, err := frame.ParseMAC(spec.MAC)
+	if err != nil {
+		return api.FDBEntry{}, api.Invalidf("%w", err)
+	}
+	if err := d.sw.AddEntry(p.sw, mac); err != nil {
+		return api.FDBEntry{}, entryError(s, mac, err)
+	}
+	if err := d.store.PutEntry(store.Entry{SegmentID: s.record.ID, MAC: mac.String(), PortID: p.record.ID}); err != nil {
+		d.logFailure("take back entry", d.sw.RemoveEntry(s.sw, mac))
+		return api.FDBEntry{}, api.Internalf("store entry %s: %w", mac, err)
+	}
+	return api.FDBEntry{Segment: s.record.Name, MAC: mac.String(), Port: p.record.Name, Kind: api.Static}, nil
+}
+
+// DeleteFDB implements [api.Backend].
+func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.findSegment(ref)
+	if err != nil {
+		return api.FDBEntry{}, err
+	}
+	mac, err := frame.ParseMAC(text)
+	if err != nil {
+		return api.FDBEntry{}, api.Invalidf("%w", err)
+	}
+	var view api.FDBEntry
+	names := d.portNames()
+	for _, e := range d.sw.Entries(s.sw) {
+		if e.MAC == mac {
+			view = entryView(s, e, names)
+		}
+	}
+	if err := d.sw.RemoveEntry(s.sw, mac); err != nil {
+		return api.FDBEntry{}, entryError(s, mac, err)
+	}
+	if err := d.store.DeleteEntry(s.record.ID, mac.String()); err != nil {
+		return api.FDBEntry{}, api.Internalf("store the end of entry %s: %w", mac, err)
+	}
+	return view, nil
+}
+
+// FlushFDB implements [api.Backend].
+func (d *Daemon) FlushFDB(_ context.Context, ref string, flush api.FDBFlush) (api.FDBFlushed, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.findSegment(ref)
+	if err != nil {
+		return api.FDBFlushed{}, err
+	}
+	var only *vswitch.Port
+	if flush.Port != "" {
+		p, err := d.findPort(flush.Port)
+		if err != nil {
+			return api.FDBFlushed{}, err
+		}
+		if p.segment != s {
+			return api.FDBFlushed{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
+		}
+		only = p.sw
+	}
+	return api.FDBFlushed{Flushed: d.sw.Flush(s.sw, only)}, nil
+}
+
+func entryError(s *segment, mac frame.MAC, err error) error {
+	switch {
+	case errors.Is(err, vswitch.ErrGroupMAC):
+		return api.Invalidf("MAC %s: %w", mac, err)
+	case errors.Is(err, vswitch.ErrInUse):
+		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another", mac, s.record.Name)
+	case errors.Is(err, vswitch.ErrNoEntry):
+		return api.NotFoundf("MAC %s has no entry on segment %q: see vsctl list-fdb %s", mac, s.record.Name, s.record.Name)
+	}
+	return switchError(err)
+}
+
+// ARP implements [api.Backend].
+func (d *Daemon) ARP(_ context.Context, ref string) ([]api.Binding, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	segments, err := d.segmentsNamed(ref)
+	if err != nil {
+		return nil, err
+	}
+	list := []api.Binding{}
+	for _, s := range segments {
+		for _, b := range s.bindings.Bindings() {
+			list = append(list, api.Binding{Segment: s.record.Name, IP: b.IP, MAC: b.MAC.String(), Port: b.Port, Kind: b.Kind.String()})
+		}
+	}
+	return list, nil
+}

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+)
+
+// The metrics of each port.
+var (
+	framesMetric = prometheus.NewDesc("vswitch_port_frames_total", "Frames read from (rx) or taken by (tx) the port's device.", []string{"segment", "port", "direction"}, nil)
+	bytesMetric  = prometheus.NewDesc("vswitch_port_bytes_total", "Bytes of those frames, without FCS.", []string{"segment", "port", "direction"}, nil)
+	dropsMetric  = prometheus.NewDesc("vswitch_port_drops_total", "Frames dropped, by reason.", []string{"segment", "port", "reason"}, nil)
+)
+
+// portCollector reads the counters when it is asked to, and not before.
+type portCollector struct{ daemon *Daemon }
+
+// Describe implements [prometheus.Collector].
+func (portCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- framesMetric
+	ch <- bytesMetric
+	ch <- dropsMetric
+}
+
+// Collect implements [prometheus.Collector].
+func (c portCollector) Collect(ch chan<- prometheus.Metric) {
+	ports, err := c.daemon.Ports(context.Background(), "")
+	if err != nil {
+		return
+	}
+	for _, p := range ports {
+		counter := func(desc *prometheus.Desc, n uint64, label string) {
+			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), p.Segment, p.Name, label)
+		}
+		counter(framesMetric, p.Counters.RxFrames, "rx")
+		counter(framesMetric, p.Counters.TxFrames, "tx")
+		counter(bytesMetric, p.Counters.RxBytes, "rx")
+		counter(bytesMetric, p.Counters.TxBytes, "tx")
+		for reason, n := range p.Counters.Drops {
+			counter(dropsMetric, n, reason)
+		}
+	}
+}
+
+// serveMetrics adds a task that answers /metrics until ctx ends.
+func (d *Daemon) serveMetrics(ctx context.Context, tasks *errgroup.Group) error {
+	listener, err := net.Listen("tcp", d.config.MetricsListen)
+	if err != nil {
+		return fmt.Errorf("--metrics-listen %s: %w", d.config.MetricsListen, err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(portCollector{d}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	tasks.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve metrics: %w", err)
+		}
+		return nil
+	})
+	tasks.Go(func() error {
+		<-ctx.Done()
+		return server.Close()
+	})
+	return nil
+}

@@ -1,0 +1,215 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"vswitch/api"
+	"vswitch/arp"
+	"vswitch/frame"
+	"vswitch/gateway"
+	"vswitch/ipam"
+	"vswitch/netns"
+	"vswitch/store"
+	vswitch "vswitch/switch"
+)
+
+// segment is a segment of the switch with its addresses.
+type segment struct {
+	record   store.Segment
+	subnet   *ipam.Subnet
+	sw       *vswitch.Segment
+	bindings *arp.Table
+	mac      frame.MAC // the gateway's
+}
+
+func (s *segment) title() string { return s.record.Name }
+
+// AddSegment implements [api.Backend].
+func (d *Daemon) AddSegment(_ context.Context, spec api.SegmentSpec) (api.Segment, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.segments {
+		if s.record.Name == spec.Name {
+			return api.Segment{}, api.Conflictf("segment %q already exists: choose another name", spec.Name)
+		}
+	}
+	config, err := subnetConfig(spec)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	s, err := d.makeSegment(spec, config)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	d.log.Info("segment added", "segment", s.record.Name, "id", s.record.ID, "subnet", s.record.Subnet)
+	return d.segmentView(s), nil
+}
+
+// makeSegment takes every step of AddSegment, or none.
+func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*segment, error) {
+	var undo undo
+	defer undo.run()
+	avoid, err := netns.HostPrefixes()
+	if err != nil {
+		return nil, api.Internalf("list the host's routes: %w", err)
+	}
+	subnet, err := d.ipam.Add(config, avoid)
+	if err != nil {
+		return nil, ipamError(err)
+	}
+	undo.add(func() { d.logFailure("release subnet", d.ipam.Remove(subnet)) })
+
+	s := &segment{
+		record: store.Segment{
+			ID: newID(), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
+			Internal: spec.Internal, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
+		},
+		subnet: subnet, bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway()),
+	}
+	if s.sw, err = d.sw.AddSegment(vswitch.SegmentConfig{MTU: s.record.MTU}); err != nil {
+		return nil, switchError(err)
+	}
+	undo.add(func() { d.logFailure("remove segment", d.sw.RemoveSegment(s.sw)) })
+	if err := s.bindings.Bind(arp.Binding{IP: subnet.Gateway(), MAC: s.mac, Kind: arp.Gateway, Port: gatewayName}); err != nil {
+		return nil, api.Invalidf("%w", err)
+	}
+	gw := gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
+	if _, err := d.sw.AddResponder(s.sw, s.mac, gw); err != nil {
+		return nil, switchError(err)
+	}
+	if err := d.store.PutSegment(s.record); err != nil {
+		return nil, api.Internalf("store segment %q: %w", spec.Name, err)
+	}
+	undo.keep()
+	d.pools.Add(subnet.Prefix())
+	d.segments[s.record.ID] = s
+	return s, nil
+}
+
+// gatewayName is what listings call the port that a segment's gateway is.
+const gatewayName = "gateway"
+
+// subnetConfig reads the addresses of a spec, whose form the server has checked.
+func subnetConfig(spec api.SegmentSpec) (c ipam.SubnetConfig, err error) {
+	if spec.Subnet != "" {
+		if c.Prefix, err = netip.ParsePrefix(spec.Subnet); err != nil {
+			return c, api.Invalidf("subnet %q: %w", spec.Subnet, err)
+		}
+	}
+	if spec.Gateway != "" {
+		if c.Gateway, err = netip.ParseAddr(spec.Gateway); err != nil {
+			return c, api.Invalidf("gateway %q: %w", spec.Gateway, err)
+		}
+	}
+	if spec.IPRange != "" {
+		if c.Range, err = netip.ParsePrefix(spec.IPRange); err != nil {
+			return c, api.Invalidf("ip range %q: %w", spec.IPRange, err)
+		}
+	}
+	return c, nil
+}
+
+// Segments implements [api.Backend].
+func (d *Daemon) Segments(context.Context) ([]api.Segment, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := make([]api.Segment, 0, len(d.segments))
+	for _, s := range d.segments {
+		list = append(list, d.segmentView(s))
+	}
+	return list, nil
+}
+
+// Segment implements [api.Backend].
+func (d *Daemon) Segment(_ context.Context, ref string) (api.Segment, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.findSegment(ref)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	return d.segmentView(s), nil
+}
+
+// DeleteSegment implements [api.Backend].
+func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.Segment, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.findSegment(ref)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	view := d.segmentView(s)
+	if s.record.Name == api.DefaultSegment {
+		return api.Segment{}, api.Conflictf("segment %q is the default segment and stays: ports without --segment need it", s.record.Name)
+	}
+	ports := d.portsOf(s)
+	if len(ports) > 0 && !force {
+		return api.Segment{}, api.Conflictf("segment %q has %d ports: remove them with vsctl del-port, or give --force", s.record.Name, len(ports))
+	}
+	for _, p := range ports {
+		if err := d.detach(p); err != nil {
+			return api.Segment{}, err
+		}
+	}
+	if err := d.store.DeleteSegment(s.record.ID); err != nil {
+		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
+	}
+	d.pools.Remove(s.subnet.Prefix())
+	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
+	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
+	delete(d.segments, s.record.ID)
+	d.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
+	return view, nil
+}
+
+func (d *Daemon) findSegment(ref string) (*segment, error) {
+	return resolve(d.segments, cmp.Or(ref, api.DefaultSegment), "segment", "list-segments")
+}
+
+// segmentsNamed is the segment that ref names, or all when ref is empty.
+func (d *Daemon) segmentsNamed(ref string) ([]*segment, error) {
+	if ref != "" {
+		s, err := d.findSegment(ref)
+		return []*segment{s}, err
+	}
+	list := make([]*segment, 0, len(d.segments))
+	for _, s := range d.segments {
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+func (d *Daemon) portsOf(s *segment) []*port {
+	var list []*port
+	for _, p := range d.ports {
+		if p.segment == s {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func (d *Daemon) segmentView(s *segment) api.Segment {
+	r := s.record
+	v := api.Segment{
+		ID: r.ID, Name: r.Name, Driver: "vswitch", Scope: "local", Subnet: r.Subnet, Gateway: r.Gateway.String(),
+		Internal: r.Internal, MTU: r.MTU, Labels: r.Labels, Created: r.Created, Ports: len(d.portsOf(s)),
+	}
+	if r.Range != r.Subnet {
+		v.IPRange = r.Range.String()
+	}
+	return v
+}
+
+// logFailure notes that taking something back did not work: nothing can be done
+// about it any more.
+func (d *Daemon) logFailure(what string, err error) {
+	if err != nil && !errors.Is(err, vswitch.ErrClosed) {
+		d.log.Error("cannot "+what, "error", err)
+	}
+}

@@ -1,0 +1,9 @@
+// Package gateway is what answers at a segment's gateway address: ARP for the
+// gateway and the segment's own ports, and ICMP echo. It is one more port of
+// the switch, called in the worker that carries the frame.
+//
+// Whatever else is sent to the gateway is refused with the reason why it cannot
+// go on: to another segment, to nowhere for want of an uplink, or to a service
+// that the gateway does not have. No ICMP error is sent, as behind Docker's
+// isolated bridges.
+package gateway

@@ -1,0 +1,94 @@
+package gateway
+
+import (
+	"net/netip"
+
+	"vswitch/arp"
+	"vswitch/frame"
+	"vswitch/icmp"
+	vswitch "vswitch/switch"
+)
+
+// Gateway answers for one segment. It implements [vswitch.Responder] and may be
+// called by several workers at once.
+type Gateway struct {
+	mac   frame.MAC
+	addr  netip.Addr
+	own   netip.Prefix
+	arp   *arp.Responder
+	pools *Prefixes
+}
+
+// New makes the gateway with address addr and mac of the segment whose subnet is
+// own. bindings are the addresses that it answers ARP for, its own among them;
+// pools holds the subnets of all segments.
+func New(mac frame.MAC, addr netip.Addr, own netip.Prefix, bindings *arp.Table, pools *Prefixes) *Gateway {
+	return &Gateway{mac: mac, addr: addr, own: own, arp: arp.NewResponder(bindings), pools: pools}
+}
+
+// Respond implements [vswitch.Responder].
+func (g *Gateway) Respond(buf []byte) vswitch.Response {
+	h, b, ok := frame.ParseVNet(buf)
+	if !ok {
+		return refuse(vswitch.Runt)
+	}
+	eth, ok := frame.ParseEthernet(b)
+	if !ok {
+		return refuse(vswitch.Runt)
+	}
+	switch etherType := eth.EtherType(); {
+	case etherType == frame.EtherTypeARP:
+		return g.respondARP(h, eth)
+	case eth.Dst() != g.mac:
+		return vswitch.Response{Action: vswitch.Pass}
+	case etherType == frame.EtherTypeIPv4:
+		return g.respondIPv4(h, eth)
+	case etherType == frame.EtherTypeIPv6:
+		return refuse(vswitch.NoUplink)
+	}
+	return refuse(vswitch.GatewayUnhandled)
+}
+
+func (g *Gateway) respondARP(h frame.VNet, eth frame.Ethernet) vswitch.Response {
+	switch g.arp.Respond(eth) {
+	case arp.Answered:
+		return answered(h, eth)
+	case arp.Malformed:
+		return refuse(vswitch.MalformedARP)
+	}
+	return vswitch.Response{Action: vswitch.Pass}
+}
+
+func (g *Gateway) respondIPv4(h frame.VNet, eth frame.Ethernet) vswitch.Response {
+	packet, ok := frame.ParseIPv4(eth.Payload())
+	if !ok {
+		return refuse(vswitch.MalformedIP)
+	}
+	if dst := packet.Dst(); dst != g.addr {
+		switch {
+		case g.own.Contains(dst):
+			return refuse(vswitch.GatewayUnhandled)
+		case g.pools.Contain(dst):
+			return refuse(vswitch.CrossSegment)
+		}
+		return refuse(vswitch.NoUplink)
+	}
+	switch icmp.Echo(packet) {
+	case icmp.Answered:
+		eth.SetDst(eth.Src())
+		eth.SetSrc(g.mac)
+		return answered(h, eth)
+	case icmp.Malformed:
+		return refuse(vswitch.MalformedIP)
+	}
+	return refuse(vswitch.GatewayUnhandled)
+}
+
+func answered(h frame.VNet, eth frame.Ethernet) vswitch.Response {
+	h.Clear()
+	return vswitch.Response{Action: vswitch.Answered, Len: len(h) + len(eth)}
+}
+
+func refuse(r vswitch.Reason) vswitch.Response {
+	return vswitch.Response{Action: vswitch.Refused, Reason: r}
+}

@@ -1,0 +1,217 @@
+package ipam
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"go4.org/netipx"
+)
+
+// Subnet is a prefix whose addresses are leased one by one. It comes from
+// [Allocator.Add] and is safe for concurrent use.
+//
+// Automatic leases go upwards through the range with a cursor that never turns
+// back, so each costs the same in a /8 with many leases as in an empty /24. A
+// released address waits until the cursor has reached the end: the neighbours'
+// ARP caches have then long forgotten who had it.
+type Subnet struct {
+	prefix    netip.Prefix
+	gateway   netip.Addr
+	broadcast netip.Addr
+	leaseFrom netip.Prefix // the range for automatic leases
+
+	mu      sync.Mutex
+	leases  map[netip.Addr]struct{} // guarded by mu
+	next    netip.Addr              // guarded by mu; all of the range below it has been looked at
+	freed   queue                   // guarded by mu; released addresses of the range
+	removed bool                    // guarded by mu; set once, when the allocator lets go of it
+}
+
+// newSubnet validates cfg, whose Prefix is set, and fills in what is left out.
+func newSubnet(cfg SubnetConfig) (*Subnet, error) {
+	if err := checkPrefix(cfg.Prefix); err != nil {
+		return nil, err
+	}
+	s := &Subnet{
+		prefix:    cfg.Prefix,
+		broadcast: netipx.PrefixLastIP(cfg.Prefix),
+		leaseFrom: cfg.Prefix,
+		leases:    make(map[netip.Addr]struct{}),
+	}
+	if cfg.Range != (netip.Prefix{}) {
+		if err := checkRange(cfg.Range, cfg.Prefix); err != nil {
+			return nil, err
+		}
+		s.leaseFrom = cfg.Range
+	}
+	s.next = s.leaseFrom.Addr()
+	if err := s.setGateway(cfg.Gateway); err != nil {
+		return nil, err
+	}
+	if s.leasable(s.leaseFrom) < 1 {
+		return nil, failf(ErrInvalid, "range %s leaves no address to lease beside the gateway %s: choose a larger range or another gateway", s.leaseFrom, s.gateway)
+	}
+	return s, nil
+}
+
+func (s *Subnet) setGateway(want netip.Addr) error {
+	if !want.IsValid() {
+		want = s.leaseFrom.Addr()
+		if want == s.prefix.Addr() {
+			want = want.Next()
+		}
+		// Only a range of one address can end up here.
+		if want == s.broadcast || !s.leaseFrom.Contains(want) {
+			return failf(ErrInvalid, "range %s has no host address for a gateway: choose a larger range", s.leaseFrom)
+		}
+	}
+	if !s.prefix.Contains(want) {
+		return failf(ErrInvalid, "gateway %s is outside the subnet %s: choose an address in it, such as %s", want, s.prefix, s.prefix.Addr().Next())
+	}
+	if role := s.role(want); role != "" {
+		return failf(ErrInvalid, "gateway %s is the %s of %s: choose another, such as %s", want, role, s.prefix, s.prefix.Addr().Next())
+	}
+	s.gateway = want
+	return nil
+}
+
+// Prefix is the whole subnet.
+func (s *Subnet) Prefix() netip.Prefix { return s.prefix }
+
+// Gateway is the gateway's address, which is never leased.
+func (s *Subnet) Gateway() netip.Addr { return s.gateway }
+
+// Range is the part that automatic leases come from; it may be all of Prefix.
+func (s *Subnet) Range() netip.Prefix { return s.leaseFrom }
+
+// Capacity is how many leases the subnet can hold: every address of Prefix but
+// the network's, the broadcast's and the gateway's. Automatic leases stop at
+// the end of Range, which may be sooner.
+func (s *Subnet) Capacity() int { return s.leasable(s.prefix) }
+
+// Allocate leases the address want, which may lie anywhere in Prefix. The zero
+// Addr asks for the next one: the lowest of Range that was never leased, and
+// once there is none, the one that was released first.
+//
+// Errors are ErrOutside if want is not in Prefix; ErrInUse if it is leased or
+// the network, broadcast or gateway address; ErrFull if an automatic lease finds
+// nothing; ErrInvalid if the subnet has been removed.
+func (s *Subnet) Allocate(want netip.Addr) (netip.Addr, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removed {
+		return netip.Addr{}, failf(ErrInvalid, "subnet %s has been removed: allocate from another", s.prefix)
+	}
+	addr, err := s.chooseLocked(want.Unmap())
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	s.freed.remove(addr)
+	s.leases[addr] = struct{}{}
+	return addr, nil
+}
+
+// chooseLocked finds the address for a lease; s.mu is held.
+func (s *Subnet) chooseLocked(want netip.Addr) (netip.Addr, error) {
+	if !want.IsValid() {
+		return s.pickLocked()
+	}
+	if !s.prefix.Contains(want) {
+		return netip.Addr{}, failf(ErrOutside, "%s is outside the subnet %s: request an address in it", want, s.prefix)
+	}
+	if role := s.role(want); role != "" {
+		return netip.Addr{}, failf(ErrInUse, "%s is the %s of %s: request another address, or none for a free one", want, role, s.prefix)
+	}
+	if _, leased := s.leases[want]; leased {
+		return netip.Addr{}, failf(ErrInUse, "%s is already in use in %s: request another address, or none for a free one", want, s.prefix)
+	}
+	return want, nil
+}
+
+// pickLocked chooses an address for an automatic lease; s.mu is held.
+func (s *Subnet) pickLocked() (netip.Addr, error) {
+	// The zero Addr, which follows the last of all addresses, is in no prefix.
+	for s.leaseFrom.Contains(s.next) {
+		addr := s.next
+		s.next = addr.Next()
+		_, leased := s.leases[addr]
+		if !leased && !s.freed.contains(addr) && s.role(addr) == "" {
+			return addr, nil
+		}
+	}
+	if addr, ok := s.freed.first(); ok {
+		return addr, nil
+	}
+	count := plural(s.leasable(s.leaseFrom), "address", "addresses")
+	if s.leaseFrom != s.prefix {
+		return netip.Addr{}, failf(ErrFull, "range %s of the subnet %s is full: %s all in use: release one, or request one outside the range", s.leaseFrom, s.prefix, count)
+	}
+	return netip.Addr{}, failf(ErrFull, "subnet %s is full: %s all in use: release one, or use a larger subnet", s.prefix, count)
+}
+
+// Release ends the lease of addr; the error is ErrNotLeased if there is none.
+func (s *Subnet) Release(addr netip.Addr) error {
+	addr = addr.Unmap()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, leased := s.leases[addr]; !leased {
+		return failf(ErrNotLeased, "%s is not leased in the subnet %s: release an address that is", addr, s.prefix)
+	}
+	delete(s.leases, addr)
+	// Outside the range it was leased by request, and is only on request again.
+	if s.leaseFrom.Contains(addr) {
+		s.freed.add(addr)
+	}
+	return nil
+}
+
+// Leases returns the leased addresses in order.
+func (s *Subnet) Leases() []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(s.leases), netip.Addr.Compare)
+}
+
+// InUse is the number of leases, at most Capacity.
+func (s *Subnet) InUse() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.leases)
+}
+
+// retire stops the subnet from leasing, unless leases are out.
+func (s *Subnet) retire() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.leases); n > 0 {
+		return failf(ErrInUse, "subnet %s is in use with %s: release all before removing it", s.prefix, plural(n, "lease", "leases"))
+	}
+	s.removed = true
+	return nil
+}
+
+// role names what addr is reserved for, and is empty if it can be leased.
+func (s *Subnet) role(addr netip.Addr) string {
+	switch addr {
+	case s.gateway:
+		return "gateway's address"
+	case s.prefix.Addr():
+		return "network address"
+	case s.broadcast:
+		return "broadcast address"
+	}
+	return ""
+}
+
+// leasable counts the addresses of part, which is in Prefix, that can be leased.
+func (s *Subnet) leasable(part netip.Prefix) int {
+	n := size(part)
+	for _, reserved := range []netip.Addr{s.prefix.Addr(), s.broadcast, s.gateway} {
+		if part.Contains(reserved) {
+			n--
+		}
+	}
+	return n
+}
