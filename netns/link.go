@@ -1,0 +1,170 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// CheckName holds the name of an interface in a container against dev_valid_name
+// (net/core/dev.c): 1 to 15 bytes, no '/', ':' or space, not "." or "..". It also
+// refuses '%', from which the kernel would make a name of its own, and "lo",
+// which every namespace has already.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the interface name is empty: give 1 to 15 bytes, such as eth0")
+	case len(name) >= unix.IFNAMSIZ:
+		return fmt.Errorf("interface name %q has %d bytes: give 15 at most", name, len(name))
+	case name == "." || name == "..":
+		return fmt.Errorf("interface name %q is reserved: choose another, such as eth0", name)
+	case name == "lo":
+		return fmt.Errorf("interface name %q belongs to the loopback: choose another, such as eth0", name)
+	}
+	for _, c := range []byte(name) {
+		// 0xa0 is a space to the kernel (lib/ctype.c), inside UTF-8 as well.
+		if c <= ' ' || c == 0x7f || c == 0xa0 || c == '/' || c == ':' || c == '%' {
+			return fmt.Errorf("interface name %q holds %q: leave out '/', ':', '%%', spaces and control characters", name, c)
+		}
+	}
+	return nil
+}
+
+// LinkExists says whether an interface of this name is in the namespace.
+func (ns *Namespace) LinkExists(name string) (bool, error) {
+	err := ns.withLink(name, func(*netlink.Handle, netlink.Link) error { return nil })
+	if errors.Is(err, ErrNoLink) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// DeleteLink deletes an interface. The error wraps [ErrNoLink] when there is none.
+func (ns *Namespace) DeleteLink(name string) error {
+	return ns.change("delete", name, (*netlink.Handle).LinkDel)
+}
+
+// SetLinkUp brings an interface up; one that is up stays so.
+func (ns *Namespace) SetLinkUp(name string) error {
+	return ns.change("bring up", name, (*netlink.Handle).LinkSetUp)
+}
+
+// SetLinkDown takes an interface down, and with it the routes over it.
+func (ns *Namespace) SetLinkDown(name string) error {
+	return ns.change("take down", name, (*netlink.Handle).LinkSetDown)
+}
+
+// SetMAC gives an interface a unicast MAC address of six bytes.
+func (ns *Namespace) SetMAC(name string, mac net.HardwareAddr) error {
+	if err := checkMAC(mac); err != nil {
+		return err
+	}
+	return ns.change(fmt.Sprintf("set mac address %s on", mac), name, func(h *netlink.Handle, l netlink.Link) error {
+		return h.LinkSetHardwareAddr(l, mac)
+	})
+}
+
+// Addresses are the IPv4 and IPv6 addresses of an interface, link-local ones
+// included, each with the length of its prefix.
+func (ns *Namespace) Addresses(name string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	err := ns.withLink(name, func(h *netlink.Handle, l netlink.Link) error {
+		addrs, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(l, netlink.FAMILY_ALL) })
+		if err != nil {
+			return fmt.Errorf("list addresses of %q in network namespace %s: %w", name, ns, err)
+		}
+		for _, a := range addrs {
+			if p, ok := toPrefix(a.IPNet); ok {
+				prefixes = append(prefixes, p)
+			}
+		}
+		return nil
+	})
+	return prefixes, err
+}
+
+// change does one thing to one link and says in an error what it was.
+func (ns *Namespace) change(what, name string, do func(*netlink.Handle, netlink.Link) error) error {
+	return ns.withLink(name, func(h *netlink.Handle, l netlink.Link) error {
+		if err := do(h, l); err != nil {
+			return fmt.Errorf("%s %q in network namespace %s: %w", what, name, ns, err)
+		}
+		return nil
+	})
+}
+
+// withLink runs f with the link of this name.
+func (ns *Namespace) withLink(name string, f func(*netlink.Handle, netlink.Link) error) error {
+	h, err := ns.handle()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	l, err := findLink(h, name)
+	if errors.Is(err, ErrNoLink) {
+		return &kindError{fmt.Sprintf("interface %q does not exist in network namespace %s", name, ns), ErrNoLink}
+	}
+	if err != nil {
+		return fmt.Errorf("look for interface %q in network namespace %s: %w", name, ns, err)
+	}
+	return f(h, l)
+}
+
+// findLink finds a link by its name or alternative name. The error is
+// [ErrNoLink] when there is none; an empty or overlong name has none.
+func findLink(h *netlink.Handle, name string) (netlink.Link, error) {
+	if name == "" || len(name) >= unix.IFNAMSIZ {
+		return nil, ErrNoLink
+	}
+	l, err := h.LinkByName(name)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return nil, ErrNoLink
+	}
+	return l, err
+}
+
+func checkMAC(mac net.HardwareAddr) error {
+	if len(mac) != 6 {
+		return fmt.Errorf("mac address %q has %d bytes: give 6, as 02:42:ac:11:00:02", mac, len(mac))
+	}
+	if mac[0]&1 != 0 || [6]byte(mac) == [6]byte{} {
+		return fmt.Errorf("mac address %s is not unicast: give one as 02:42:ac:11:00:02", mac)
+	}
+	return nil
+}
+
+// dumpAttempts bounds how often a listing is begun again because the kernel's
+// tables changed under it (NLM_F_DUMP_INTR).
+const dumpAttempts = 16
+
+func dump[T any](list func() ([]T, error)) (items []T, err error) {
+	for range dumpAttempts {
+		if items, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return items, err
+}
+
+// toPrefix keeps the host bits of n.
+func toPrefix(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	ones, bits := n.Mask.Size()
+	if addr = addr.Unmap(); !ok || bits != addr.BitLen() {
+		return netip.Prefix{}, false
+	}
+	return netip.PrefixFrom(addr, ones), true
+}
+
+// toIPNet is the reverse of toPrefix.
+func toIPNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

@@ -1,0 +1,151 @@
+package netns
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"vswitch/internal/testenv"
+)
+
+func TestCheckName(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"eth0", "a", "fifteen-bytes-x", "a.b_c-d", "..."} {
+		if err := CheckName(good); err != nil {
+			t.Errorf("CheckName(%q) refuses: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "sixteen-bytes-xx", ".", "..", "lo", "a/b", "a:b", "a b", "a\tb", "a\nb", "a\x00", "a\x7f", "eth%d", "\u00e0"} {
+		err := CheckName(bad)
+		if err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("CheckName(%q) says %v, want an error of one line", bad, err)
+		}
+	}
+}
+
+// FuzzCheckName lets the kernel judge what CheckName lets through.
+func FuzzCheckName(f *testing.F) {
+	env := testenv.NewNamespace(f)
+	ns := mustOpen(f, mustParse(f, env.Name()))
+	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
+	for _, seed := range []string{"eth0", "...", "a\u00a0", "a%", "%", "-", "\xff\xfe", "vst-0", "a\v"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		if CheckName(name) != nil || name == "vst-0" {
+			return
+		}
+		h, err := ns.handle()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		l, err := h.LinkByName("vst-0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.LinkSetName(l, name); err != nil {
+			t.Fatalf("the kernel refuses the name %q: %v", name, err)
+		}
+		if _, err := h.LinkByName(name); err != nil {
+			t.Errorf("the name %q became another: %v", name, err)
+		}
+		if err := h.LinkSetName(l, "vst-0"); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestLinkChanges(t *testing.T) {
+	t.Parallel()
+	env := testenv.NewNamespace(t)
+	ns := mustOpen(t, mustParse(t, env.Name()))
+	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
+	env.Run("ip", "address", "add", "10.1.2.3/24", "dev", "vst-0")
+	env.Run("ip", "address", "add", "fd00::3/64", "dev", "vst-0", "nodad")
+	link := func() string { return env.Run("ip", "-o", "link", "show", "vst-0") }
+
+	if err := ns.SetLinkUp("vst-0"); err != nil || !strings.Contains(link(), ",UP") {
+		t.Errorf("SetLinkUp: %v, %s", err, link())
+	}
+	if err := ns.SetMAC("vst-0", net.HardwareAddr{2, 0x42, 10, 1, 2, 3}); err != nil || !strings.Contains(link(), "02:42:0a:01:02:03") {
+		t.Errorf("SetMAC: %v, %s", err, link())
+	}
+	addrs, err := ns.Addresses("vst-0")
+	for _, want := range []string{"10.1.2.3/24", "fd00::3/64"} {
+		if err != nil || !slices.Contains(addrs, netip.MustParsePrefix(want)) {
+			t.Errorf("Addresses are %v, %v; want %s among them", addrs, err, want)
+		}
+	}
+	if err := ns.SetLinkDown("vst-0"); err != nil || strings.Contains(link(), ",UP") {
+		t.Errorf("SetLinkDown: %v, %s", err, link())
+	}
+	if there, err := ns.LinkExists("vst-0"); err != nil || !there {
+		t.Errorf("LinkExists says %t, %v; want true", there, err)
+	}
+	if err := ns.DeleteLink("vst-0"); err != nil {
+		t.Error(err)
+	}
+	if there, err := ns.LinkExists("vst-0"); err != nil || there {
+		t.Errorf("LinkExists says %t, %v after DeleteLink; want false", there, err)
+	}
+}
+
+func TestMissingLinkIsNamed(t *testing.T) {
+	t.Parallel()
+	ns := mustOpen(t, mustParse(t, testenv.NewNamespace(t).Name()))
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	for _, name := range []string{"vst-missing", "", strings.Repeat("x", 40)} {
+		_, listErr := ns.Addresses(name)
+		for what, err := range map[string]error{
+			"DeleteLink": ns.DeleteLink(name), "SetLinkUp": ns.SetLinkUp(name), "SetLinkDown": ns.SetLinkDown(name),
+			"SetMAC": ns.SetMAC(name, mac), "Addresses": listErr,
+		} {
+			if !errors.Is(err, ErrNoLink) || !strings.Contains(err.Error(), "does not exist in network namespace "+ns.String()) {
+				t.Errorf("%s(%q) says %v, want that it does not exist", what, name, err)
+			}
+		}
+	}
+	for _, bad := range []net.HardwareAddr{nil, {1, 2, 3}, {1, 0, 0, 0, 0, 1}, make(net.HardwareAddr, 6), make(net.HardwareAddr, 8)} {
+		if err := ns.SetMAC("lo", bad); err == nil || !strings.Contains(err.Error(), "02:42:ac:11:00:02") {
+			t.Errorf("SetMAC(%q) says %v, want an example of a good one", bad, err)
+		}
+	}
+}
+
+func TestHostPrefixes(t *testing.T) {
+	t.Parallel()
+	env := testenv.NewNamespace(t)
+	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
+	env.Run("ip", "tuntap", "add", "vst-1", "mode", "tap")
+	env.Run("ip", "link", "set", "vst-0", "up")
+	env.Run("ip", "address", "add", "10.1.2.3/24", "dev", "vst-0")
+	env.Run("ip", "address", "add", "10.5.6.7/20", "dev", "vst-1") // down: an address without a route
+	env.Run("ip", "route", "add", "192.168.64.0/18", "via", "10.1.2.1")
+	env.Run("ip", "route", "add", "172.30.0.0/16", "via", "10.1.2.1", "table", "77")
+	env.Run("ip", "route", "add", "blackhole", "172.29.0.0/16")
+	env.Run("ip", "route", "add", "default", "via", "10.1.2.1")
+	env.Run("ip", "address", "add", "fd00::3/64", "dev", "vst-0")
+	env.Do(func() {
+		prefixes, err := HostPrefixes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"10.1.2.0/24", "10.5.0.0/20", "192.168.64.0/18", "172.30.0.0/16", "172.29.0.0/16"} {
+			if !slices.Contains(prefixes, netip.MustParsePrefix(want)) {
+				t.Errorf("%s is not among %v", want, prefixes)
+			}
+		}
+		for i, p := range prefixes {
+			if p.Bits() == 0 || !p.Addr().Is4() || p != p.Masked() {
+				t.Errorf("%s is a default route, not IPv4 or not masked", p)
+			}
+			if i > 0 && prefixes[i-1].Compare(p) >= 0 {
+				t.Errorf("%v are not sorted, each once", prefixes)
+			}
+		}
+	})
+}

@@ -1,0 +1,125 @@
+package tap
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"vswitch/frame"
+)
+
+// BufferLen is the size in bytes of a buffer that holds any frame [Device.Receive]
+// can deliver: the virtio-net header, an Ethernet header with two VLAN tags, and
+// the largest super-frame the kernel builds for a TAP (GSO_LEGACY_MAX_SIZE of
+// include/linux/netdevice.h).
+const BufferLen = frame.VNetHeaderLen + frame.EthernetHeaderLen + 2*frame.VLANTagLen + 65536
+
+// Device is an open TAP. Receive and Transmit may run at the same time on
+// different goroutines; Close may not run beside any other method.
+type Device struct {
+	fd       int
+	name     string
+	offloads Offloads
+}
+
+// Receive reads one frame into buf, virtio-net header first, and says how many
+// bytes of buf it filled. It never blocks. The status is [frame.OK],
+// [frame.Again] when nothing waits, or [frame.Gone] when the device was deleted,
+// with its namespace or alone. A frame that does not fit in buf is cut off; give
+// it [BufferLen] bytes.
+func (d *Device) Receive(buf []byte) (n int, s frame.Status) {
+	for {
+		r, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(d.fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
+		if errno == 0 {
+			return int(r), frame.OK
+		}
+		if s = receiveStatus(errno); s != frame.Rejected {
+			return 0, s
+		}
+	}
+}
+
+// receiveStatus translates the errors of tun_do_read and tun_put_user
+// (drivers/net/tun.c). Rejected means to read again: after EINTR nothing was
+// lost; EINVAL says that the kernel could not describe a frame by a virtio-net
+// header and has thrown it away, so the next one is at the head of the queue.
+func receiveStatus(errno syscall.Errno) frame.Status {
+	switch errno {
+	case unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS:
+		return frame.Again
+	case unix.EINTR, unix.EINVAL:
+		return frame.Rejected
+	}
+	return frame.Gone // EBADFD: the link is deleted; EFAULT: its queue is shut down
+}
+
+// Transmit hands the frame in buf, virtio-net header first, to the namespace the
+// device is in, and runs that namespace's network stack on this thread. It never
+// blocks and keeps nothing of buf. The status is [frame.OK]; [frame.Again] when
+// the kernel lacks memory; [frame.Down] when the interface is not up;
+// [frame.Rejected] when the frame is shorter than an Ethernet header or its
+// virtio-net header does not fit it; [frame.Gone] when the device was deleted.
+func (d *Device) Transmit(buf []byte) frame.Status {
+	for {
+		_, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(d.fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
+		if errno == 0 {
+			return frame.OK
+		}
+		if errno != unix.EINTR {
+			return transmitStatus(errno)
+		}
+	}
+}
+
+// transmitStatus translates the errors of tun_get_user (drivers/net/tun.c). What
+// is not named there concerns this frame only: EINVAL, EMSGSIZE, EFAULT.
+func transmitStatus(errno syscall.Errno) frame.Status {
+	switch errno {
+	case unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS:
+		return frame.Again
+	case unix.EIO:
+		return frame.Down
+	case unix.EBADFD, unix.EBADF, unix.ENODEV, unix.ENXIO:
+		return frame.Gone
+	}
+	return frame.Rejected
+}
+
+// Fd is the descriptor, or -1 after Close. It stays the Device's own.
+func (d *Device) Fd() int { return d.fd }
+
+// Name is the name the device had when it was opened; the link may have been
+// renamed since.
+func (d *Device) Name() string { return d.name }
+
+// Offloads says what the kernel may leave undone in frames that Receive delivers.
+func (d *Device) Offloads() Offloads { return d.offloads }
+
+// SetPersist says whether the link, with its addresses and routes, outlives the
+// descriptor, so that a later [Attach] finds it.
+func (d *Device) SetPersist(persist bool) error {
+	if err := setPersist(d.fd, persist); err != nil {
+		return fmt.Errorf("make tap device %q persistent: %t: %w", d.name, persist, err)
+	}
+	return nil
+}
+
+// Close closes the descriptor, and with it deletes a link that is not
+// persistent; a child process that is being forked at that moment holds the link
+// until its exec. The caller warrants that nothing uses the device any more: a read
+// in another thread would reach whatever gets the descriptor's number next. From
+// then on Receive and Transmit say [frame.Gone]; a second Close does nothing.
+func (d *Device) Close() error {
+	if d.fd < 0 {
+		return nil
+	}
+	fd := d.fd
+	d.fd = -1
+	if err := unix.Close(fd); err != nil {
+		return fmt.Errorf("close tap device %q: %w", d.name, os.NewSyscallError("close", err))
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package tap
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Offloads is the set of things that the kernel leaves undone in frames it hands
+// to us, because we told it that we take them so (TUNSETOFFLOAD, the TUN_F_ bits
+// of include/uapi/linux/if_tun.h).
+type Offloads uint
+
+// The members of [Offloads].
+const (
+	Checksum Offloads = unix.TUN_F_CSUM    // transport checksums may be partial
+	TSO4     Offloads = unix.TUN_F_TSO4    // TCP over IPv4 may come as super-frames
+	TSO6     Offloads = unix.TUN_F_TSO6    // TCP over IPv6 may come as super-frames
+	TSOECN   Offloads = unix.TUN_F_TSO_ECN // and with ECN in use
+	USO4     Offloads = unix.TUN_F_USO4    // UDP over IPv4 may come as super-frames
+	USO6     Offloads = unix.TUN_F_USO6    // UDP over IPv6 may come as super-frames
+)
+
+// The kernel takes USO4 and USO6 together or not at all, since Linux 6.2
+// (drivers/net/tun.c, set_offload).
+const (
+	baseOffloads = Checksum | TSO4 | TSO6 | TSOECN
+	allOffloads  = baseOffloads | USO4 | USO6
+)
+
+// Has says whether every member of other is in o.
+func (o Offloads) Has(other Offloads) bool { return o&other == other }
+
+// String lists the members, as "csum,tso4,tso6,ecn,uso4,uso6", or is "none".
+func (o Offloads) String() string {
+	var names []string
+	for _, m := range []struct {
+		bit  Offloads
+		name string
+	}{{Checksum, "csum"}, {TSO4, "tso4"}, {TSO6, "tso6"}, {TSOECN, "ecn"}, {USO4, "uso4"}, {USO6, "uso6"}} {
+		if o.Has(m.bit) {
+			names = append(names, m.name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ",")
+}
+
+// setOffloads turns on all offloads that the kernel has, and says which.
+func setOffloads(fd int) (Offloads, error) {
+	if unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, int(allOffloads)) == nil {
+		return allOffloads, nil
+	}
+	if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, int(baseOffloads)); err != nil {
+		return 0, fmt.Errorf("turn on offloads %s: %w", baseOffloads, err)
+	}
+	return baseOffloads, nil
+}
