@@ -1,0 +1,55 @@
+#!/bin/sh
+# Makes sure that the system programs are there which the demo needs and, with
+# the argument "test", those that only the tests need. Says nothing when there
+# is nothing to do. As root on Debian or Ubuntu it installs what is missing;
+# elsewhere it names the missing packages and fails.
+set -eu
+
+# Programs of the administrator are not in every user's PATH.
+PATH=$PATH:/usr/sbin:/sbin
+
+missing=
+# need COMMAND PACKAGE...
+need() {
+	command -v "$1" >/dev/null 2>&1 && return
+	shift
+	missing="$missing $*"
+}
+
+need ip iproute2
+need ping iputils-ping
+need iperf3 iperf3
+need nsenter util-linux
+need ethtool ethtool
+need socat socat
+if [ "${1:-}" = test ]; then
+	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
+fi
+
+[ -n "$missing" ] || exit 0
+missing=${missing# }
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+	echo "missing packages: $missing (Debian's names); install them, or run as root on Debian or Ubuntu: make deps" >&2
+	exit 1
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+apt() {
+	DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
+		-o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 "$@" </dev/null >>"$log" 2>&1
+}
+install() {
+	# shellcheck disable=SC2086 # one word per package
+	apt install --no-install-recommends $missing
+}
+
+echo "installing packages: $missing"
+# The package lists may be absent or stale: fetch them only then.
+if ! install && ! { apt update && install; }; then
+	cat "$log" >&2
+	echo "packages could not be installed: $missing" >&2
+	exit 1
+fi
