@@ -10,12 +10,6 @@ import (
 	vswitch "vswitch/switch"
 )
 
-// Defaults of [Flags].
-const (
-	DefaultSocket   = "/run/vswitch/vswitchd.sock"
-	DefaultStateDir = "/var/lib/vswitch"
-)
-
 // Flags is the configuration as the user writes it.
 type Flags struct {
 	Socket        string
@@ -27,6 +21,18 @@ type Flags struct {
 	FDBSize       int
 	MetricsListen string
 	Pools         []string // base=CIDR,size=N
+}
+
+// DefaultFlags is the configuration of a user who says nothing.
+func DefaultFlags() Flags {
+	return Flags{
+		Socket:   "/run/vswitch/vswitchd.sock",
+		StateDir: "/var/lib/vswitch",
+		Poll:     "adaptive",
+		Spin:     vswitch.DefaultSpin,
+		Ageing:   vswitch.DefaultAgeing,
+		FDBSize:  vswitch.DefaultCapacity,
+	}
 }
 
 // Config is the configuration once it has been checked.

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"vswitch/daemon"
-	vswitch "vswitch/switch"
 )
 
 // usageError is wrong usage: exit status 2.
@@ -33,7 +32,7 @@ type options struct {
 }
 
 func command() *cobra.Command {
-	var o options
+	o := options{flags: daemon.DefaultFlags()}
 	c := &cobra.Command{
 		Use:   "vswitchd",
 		Short: "User-space virtual switch for containers",
@@ -67,14 +66,14 @@ and CAP_SYS_ADMIN). vsctl steers it over the socket.`,
 
 func (o *options) register(c *cobra.Command) {
 	f := c.Flags()
-	f.StringVar(&o.flags.Socket, "socket", daemon.DefaultSocket, "unix socket that vsctl talks to")
-	f.StringVar(&o.flags.StateDir, "state-dir", daemon.DefaultStateDir, "directory for the state that outlives the daemon; nothing is kept there yet")
+	f.StringVar(&o.flags.Socket, "socket", o.flags.Socket, "unix socket that vsctl talks to")
+	f.StringVar(&o.flags.StateDir, "state-dir", o.flags.StateDir, "directory for the state that outlives the daemon; nothing is kept there yet")
 	f.StringVar(&o.config, "config", "", "TOML file with flags as keys, e.g. poll = \"busy\"; flags given on the command line win")
-	f.StringVar(&o.flags.Poll, "poll", "adaptive", "what a worker does when no frame waits: adaptive (spin, then sleep), busy or sleep")
-	f.DurationVar(&o.flags.Spin, "spin", vswitch.DefaultSpin, "how long adaptive polling goes on after the last frame")
-	f.IntVar(&o.flags.Workers, "workers", 0, "threads that carry frames; 0 is a quarter of the CPUs, at least 1")
-	f.DurationVar(&o.flags.Ageing, "ageing", vswitch.DefaultAgeing, "how long a learned address is kept without a frame from it")
-	f.IntVar(&o.flags.FDBSize, "fdb-size", vswitch.DefaultCapacity, "how many addresses may be learned")
+	f.StringVar(&o.flags.Poll, "poll", o.flags.Poll, "what a worker does when no frame waits: adaptive (spin, then sleep), busy or sleep")
+	f.DurationVar(&o.flags.Spin, "spin", o.flags.Spin, "how long adaptive polling goes on after the last frame")
+	f.IntVar(&o.flags.Workers, "workers", o.flags.Workers, "threads that carry frames; 0 is a quarter of the CPUs, at least 1")
+	f.DurationVar(&o.flags.Ageing, "ageing", o.flags.Ageing, "how long a learned address is kept without a frame from it")
+	f.IntVar(&o.flags.FDBSize, "fdb-size", o.flags.FDBSize, "how many addresses may be learned")
 	f.StringArrayVar(&o.flags.Pools, "default-address-pool", nil, "base=CIDR,size=N: where automatic subnets are cut from; may be repeated (default Docker's pools)")
 	f.StringVar(&o.flags.MetricsListen, "metrics-listen", "", "ADDRESS:PORT that answers GET /metrics for Prometheus")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")

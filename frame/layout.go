@@ -1,0 +1,88 @@
+package frame
+
+import "encoding/binary"
+
+// layout says where the headers of an IP frame lie, as offsets in the frame.
+type layout struct {
+	network   int   // the IP header
+	transport int   // what follows the IP header and its extension headers
+	protocol  uint8 // the type of the header at transport
+	ipv6      bool
+	routed    bool // an IPv6 routing header lies between network and transport
+}
+
+// IPv6 extension headers that may stand before the transport header of a
+// super-frame: those that the kernel steps over in ipv6_gso_pull_exthdrs
+// (net/ipv6/ip6_offload.c).
+const (
+	ipv6HopByHop    = 0
+	ipv6Routing     = 43
+	ipv6Destination = 60
+
+	// RFC 8200 §4.1 recommends an order with four of them; the bound keeps a
+	// hostile chain from costing more than a few steps.
+	ipv6MaxExtensions = 8
+)
+
+// networkHeader steps over at most two VLAN tags: the Ethernet payload's type
+// and offset. More tags leave a tag's type as the result. The frame must have
+// an Ethernet header.
+func networkHeader(eth []byte) (etherType uint16, offset int) {
+	etherType, offset = Ethernet(eth).EtherType(), EthernetHeaderLen
+	for range 2 {
+		if etherType != EtherTypeVLAN && etherType != EtherTypeQinQ || len(eth) < offset+VLANTagLen {
+			break
+		}
+		etherType = binary.BigEndian.Uint16(eth[offset+2:])
+		offset += VLANTagLen
+	}
+	return etherType, offset
+}
+
+// locate finds the headers of an IPv4 or IPv6 frame. It fails for other types
+// and where a header does not lie inside the frame. IP's own length fields are
+// not compared with the frame's.
+func locate(eth []byte) (layout, bool) {
+	etherType, offset := networkHeader(eth)
+	p := eth[offset:]
+	switch etherType {
+	case EtherTypeIPv4:
+		if len(p) < IPv4HeaderLen || p[0]>>4 != 4 {
+			return layout{}, false
+		}
+		header := IPv4(p).HeaderLen()
+		if header < IPv4HeaderLen || header > len(p) {
+			return layout{}, false
+		}
+		return layout{network: offset, transport: offset + header, protocol: IPv4(p).Protocol()}, true
+	case EtherTypeIPv6:
+		if len(p) < IPv6HeaderLen || p[0]>>4 != 6 {
+			return layout{}, false
+		}
+		return locateIPv6(eth, offset)
+	}
+	return layout{}, false
+}
+
+// locateIPv6 steps over the extension headers (RFC 8200 §4) behind the fixed
+// header, which lies inside the frame.
+func locateIPv6(eth []byte, network int) (layout, bool) {
+	l := layout{
+		network:   network,
+		transport: network + IPv6HeaderLen,
+		protocol:  IPv6(eth[network:]).NextHeader(),
+		ipv6:      true,
+	}
+	for range ipv6MaxExtensions {
+		if l.protocol != ipv6HopByHop && l.protocol != ipv6Routing && l.protocol != ipv6Destination {
+			break
+		}
+		if len(eth) < l.transport+8 {
+			return layout{}, false
+		}
+		l.routed = l.routed || l.protocol == ipv6Routing
+		l.protocol = eth[l.transport]
+		l.transport += (int(eth[l.transport+1]) + 1) * 8
+	}
+	return l, l.transport <= len(eth)
+}
