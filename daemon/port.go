@@ -86,10 +86,6 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 		return kernelError(err)
 	}
 	undo.add(func() { p.closeDevice(d.log) })
-	if p.sw, err = d.sw.AddPort(p.segment.sw, p.device, vswitch.PortConfig{Name: p.record.Name}); err != nil {
-		return switchError(err)
-	}
-	undo.add(func() { d.sw.RemovePort(p.sw) })
 	_, err = ns.AdoptLink(netns.LinkConfig{
 		HostName: hostName, Name: p.record.IfName, MAC: p.mac[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
 		Address: p.prefix(), Gateway: p.segment.record.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
@@ -97,6 +93,12 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	if err != nil {
 		return kernelError(err)
 	}
+	// Only now: what the container sends meanwhile waits in the device, and nobody
+	// sends to an interface that is still down.
+	if p.sw, err = d.sw.AddPort(p.segment.sw, p.device, vswitch.PortConfig{Name: p.record.Name}); err != nil {
+		return switchError(err)
+	}
+	undo.add(func() { d.sw.RemovePort(p.sw) })
 	if err := d.store.PutPort(p.record); err != nil {
 		return api.Internalf("store port %q: %w", p.record.Name, err)
 	}
@@ -121,7 +123,7 @@ func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
 	if p.record.Addr, err = p.segment.subnet.Allocate(want); err != nil {
 		return ipamError(err)
 	}
-	undo.add(func() { d.logFailure("release address", p.segment.subnet.Release(p.record.Addr)) })
+	undo.add(func() { d.logFailure("take back address", p.segment.subnet.Cancel(p.record.Addr)) })
 	p.mac = frame.MACFromIPv4(p.record.Addr)
 	if spec.MAC != "" {
 		if p.mac, err = frame.ParseMAC(spec.MAC); err != nil {

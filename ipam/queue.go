@@ -13,11 +13,16 @@ type queue struct {
 }
 
 // add puts addr, which must not be in the queue, at the end.
-func (q *queue) add(addr netip.Addr) {
+func (q *queue) add(addr netip.Addr) { q.put(addr, q.order.PushBack(addr)) }
+
+// addFirst puts addr, which must not be in the queue, in front.
+func (q *queue) addFirst(addr netip.Addr) { q.put(addr, q.order.PushFront(addr)) }
+
+func (q *queue) put(addr netip.Addr, e *list.Element) {
 	if q.place == nil {
 		q.place = make(map[netip.Addr]*list.Element)
 	}
-	q.place[addr] = q.order.PushBack(addr)
+	q.place[addr] = e
 }
 
 func (q *queue) contains(addr netip.Addr) bool {

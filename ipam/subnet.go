@@ -26,7 +26,15 @@ type Subnet struct {
 	leases  map[netip.Addr]struct{} // guarded by mu
 	next    netip.Addr              // guarded by mu; all of the range below it has been looked at
 	freed   queue                   // guarded by mu; released addresses of the range
+	last    allocation              // guarded by mu; what Cancel takes back
 	removed bool                    // guarded by mu; set once, when the allocator lets go of it
+}
+
+// allocation is one Allocate, with what it changed.
+type allocation struct {
+	addr  netip.Addr // the lease; the zero Addr once it cannot be taken back
+	next  netip.Addr // the cursor before
+	freed bool       // whether addr had been released before
 }
 
 // newSubnet validates cfg, whose Prefix is set, and fills in what is left out.
@@ -104,10 +112,12 @@ func (s *Subnet) Allocate(want netip.Addr) (netip.Addr, error) {
 	if s.removed {
 		return netip.Addr{}, failf(ErrInvalid, "subnet %s has been removed: allocate from another", s.prefix)
 	}
+	next := s.next
 	addr, err := s.chooseLocked(want.Unmap())
 	if err != nil {
 		return netip.Addr{}, err
 	}
+	s.last = allocation{addr: addr, next: next, freed: s.freed.contains(addr)}
 	s.freed.remove(addr)
 	s.leases[addr] = struct{}{}
 	return addr, nil
@@ -151,15 +161,41 @@ func (s *Subnet) pickLocked() (netip.Addr, error) {
 	return netip.Addr{}, failf(ErrFull, "subnet %s is full: %s all in use: release one, or use a larger subnet", s.prefix, count)
 }
 
-// Release ends the lease of addr; the error is ErrNotLeased if there is none.
-func (s *Subnet) Release(addr netip.Addr) error {
-	addr = addr.Unmap()
+// Cancel takes back the lease of addr as if it had never been given, because the
+// change it was for failed: the same address is the next one again. That holds
+// for the latest lease; of an earlier one, Cancel is Release. The error is
+// ErrNotLeased if there is no such lease.
+func (s *Subnet) Cancel(addr netip.Addr) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if addr = addr.Unmap(); addr != s.last.addr {
+		return s.releaseLocked(addr)
+	}
+	delete(s.leases, addr)
+	s.next = s.last.next
+	if s.last.freed {
+		s.freed.addFirst(addr)
+	}
+	s.last = allocation{}
+	return nil
+}
+
+// Release ends the lease of addr; the error is ErrNotLeased if there is none.
+func (s *Subnet) Release(addr netip.Addr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.releaseLocked(addr.Unmap())
+}
+
+// releaseLocked is Release; s.mu is held.
+func (s *Subnet) releaseLocked(addr netip.Addr) error {
 	if _, leased := s.leases[addr]; !leased {
 		return failf(ErrNotLeased, "%s is not leased in the subnet %s: release an address that is", addr, s.prefix)
 	}
 	delete(s.leases, addr)
+	if addr == s.last.addr {
+		s.last = allocation{}
+	}
 	// Outside the range it was leased by request, and is only on request again.
 	if s.leaseFrom.Contains(addr) {
 		s.freed.add(addr)

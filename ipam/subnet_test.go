@@ -181,3 +181,32 @@ func BenchmarkAllocateRelease(b *testing.B) {
 		}
 	}
 }
+
+func TestCancelLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	s := add(t, newAllocator(t), config("10.0.0.0/29", "", ""))
+	cancel := func(a string) {
+		t.Helper()
+		if err := s.Cancel(addr(a)); err != nil {
+			t.Fatalf("Cancel(%s): %v", a, err)
+		}
+	}
+	lease(t, s, "", "10.0.0.2")
+	cancel("10.0.0.2")
+	lease(t, s, "", "10.0.0.2") // not .3: the first was never given
+	lease(t, s, "10.0.0.5", "10.0.0.5")
+	cancel("10.0.0.5")
+	lease(t, s, "", "10.0.0.3")
+	lease(t, s, "", "10.0.0.4")
+	lease(t, s, "", "10.0.0.5") // a cancelled request is as good as new
+	lease(t, s, "", "10.0.0.6")
+	release(t, s, "10.0.0.4")
+	release(t, s, "10.0.0.3")
+	lease(t, s, "", "10.0.0.4")
+	cancel("10.0.0.4")
+	lease(t, s, "", "10.0.0.4") // still the one released first
+	lease(t, s, "", "10.0.0.3")
+	cancel("10.0.0.4") // not the latest: released
+	lease(t, s, "", "10.0.0.4")
+	fails(t, s.Cancel(addr("10.0.0.1")), ErrNotLeased)
+}
