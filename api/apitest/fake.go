@@ -1,0 +1,336 @@
+// Package apitest has a switch that exists in memory only, for tests of whatever
+// stands on an [api.Backend], and a helper that serves a backend on a socket.
+package apitest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"vswitch/api"
+)
+
+// Fake is an [api.Backend] in memory. Its ids, addresses and times depend only on
+// the order of calls. It does what tests of the interface need and no more: pools
+// are 172.17.0.0/16 and up, and the network 172.31.0.0/16 is the last.
+type Fake struct {
+	// Hook, when set, is called at the start of each method with the method's name.
+	// An error it returns is the method's; it may block or panic.
+	Hook func(ctx context.Context, method string) error
+
+	mu       sync.Mutex
+	made     int // objects ever made
+	segments []*segment
+	ports    []*api.Port
+	fdb      []api.FDBEntry
+}
+
+type segment struct {
+	api.Segment
+	next netip.Addr
+}
+
+var _ api.Backend = (*Fake)(nil)
+
+// New returns a fake with the default segment.
+func New() *Fake {
+	f := &Fake{}
+	if _, err := f.AddSegment(context.Background(), api.SegmentSpec{Name: api.DefaultSegment}); err != nil {
+		panic(err) // an empty fake takes it
+	}
+	return f
+}
+
+// enter runs the hook and takes the lock, which the caller gives back.
+func (f *Fake) enter(ctx context.Context, method string) error {
+	if f.Hook != nil {
+		if err := f.Hook(ctx, method); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	return nil
+}
+
+// SetCounters gives a port counters, found by name.
+func (f *Fake) SetCounters(port string, c api.Counters) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.ports {
+		if p.Name == port {
+			p.Counters = c
+		}
+	}
+}
+
+// Learn adds a dynamic entry for a port's own address, found by name.
+func (f *Fake) Learn(port string, ageSeconds int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.ports {
+		if p.Name == port {
+			f.fdb = append(f.fdb, api.FDBEntry{Segment: p.Segment, MAC: p.MAC, Port: p.Name, Kind: api.Dynamic, AgeSeconds: ageSeconds})
+		}
+	}
+}
+
+// Version implements [api.Backend].
+func (f *Fake) Version(ctx context.Context) (api.Version, error) {
+	if err := f.enter(ctx, "Version"); err != nil {
+		return api.Version{}, err
+	}
+	defer f.mu.Unlock()
+	return api.Version{Version: "v0.0.0-fake", GoVersion: "go1.26.0", API: api.APIVersion, Revision: "0123456789abcdef"}, nil
+}
+
+// AddSegment implements [api.Backend].
+func (f *Fake) AddSegment(ctx context.Context, spec api.SegmentSpec) (api.Segment, error) {
+	if err := f.enter(ctx, "AddSegment"); err != nil {
+		return api.Segment{}, err
+	}
+	defer f.mu.Unlock()
+	for _, s := range f.segments {
+		if s.Name == spec.Name {
+			return api.Segment{}, api.Conflictf("segment %s exists already: choose another name", spec.Name)
+		}
+	}
+	subnet, err := f.pool(spec.Subnet)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	s := &segment{Segment: api.Segment{
+		ID: f.id(), Name: spec.Name, Driver: "vswitch", Scope: "local", Subnet: subnet,
+		Gateway: spec.Gateway, IPRange: spec.IPRange, Internal: spec.Internal, MTU: spec.MTU, Labels: spec.Labels, Created: f.now(),
+	}}
+	if s.Gateway == "" {
+		s.Gateway = subnet.Addr().Next().String()
+	}
+	if s.MTU == 0 {
+		s.MTU = 1500
+	}
+	s.next = subnet.Addr().Next().Next()
+	f.segments = append(f.segments, s)
+	return s.Segment, nil
+}
+
+// Segments implements [api.Backend].
+func (f *Fake) Segments(ctx context.Context) ([]api.Segment, error) {
+	if err := f.enter(ctx, "Segments"); err != nil {
+		return nil, err
+	}
+	defer f.mu.Unlock()
+	var list []api.Segment
+	for _, s := range slices.Backward(f.segments) { // the server sorts
+		list = append(list, s.Segment)
+	}
+	return list, nil
+}
+
+// Segment implements [api.Backend].
+func (f *Fake) Segment(ctx context.Context, ref string) (api.Segment, error) {
+	if err := f.enter(ctx, "Segment"); err != nil {
+		return api.Segment{}, err
+	}
+	defer f.mu.Unlock()
+	s, err := f.findSegment(ref)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	return s.Segment, nil
+}
+
+// DeleteSegment implements [api.Backend].
+func (f *Fake) DeleteSegment(ctx context.Context, ref string, force bool) (api.Segment, error) {
+	if err := f.enter(ctx, "DeleteSegment"); err != nil {
+		return api.Segment{}, err
+	}
+	defer f.mu.Unlock()
+	s, err := f.findSegment(ref)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	if s.Ports > 0 && !force {
+		return api.Segment{}, api.Conflictf("segment %s has %d ports: delete them first or use --force", s.Name, s.Ports)
+	}
+	f.ports = slices.DeleteFunc(f.ports, func(p *api.Port) bool { return p.SegmentID == s.ID })
+	f.segments = slices.DeleteFunc(f.segments, func(o *segment) bool { return o == s })
+	return s.Segment, nil
+}
+
+// AddPort implements [api.Backend].
+func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error) {
+	if err := f.enter(ctx, "AddPort"); err != nil {
+		return api.Port{}, err
+	}
+	defer f.mu.Unlock()
+	s, err := f.findSegment(spec.Segment)
+	if err != nil {
+		return api.Port{}, err
+	}
+	for _, p := range f.ports {
+		if p.Name == spec.Name {
+			return api.Port{}, api.Conflictf("port %s exists already: choose another name", spec.Name)
+		}
+	}
+	ip := s.next
+	if spec.IP == "" {
+		s.next = s.next.Next()
+	} else if ip, err = netip.ParseAddr(spec.IP); err != nil {
+		return api.Port{}, err
+	}
+	p := &api.Port{
+		ID: f.id(), Name: spec.Name, Segment: s.Name, SegmentID: s.ID, MAC: spec.MAC,
+		IPs: []netip.Prefix{netip.PrefixFrom(ip, s.Subnet.Bits())}, Gateway: s.Gateway, NetNS: spec.NetNS,
+		IfName: spec.IfName, MTU: s.MTU, Kind: api.PortTAP, State: api.PortUp, Labels: spec.Labels, Created: f.now(),
+	}
+	if p.MAC == "" {
+		b := ip.As4()
+		p.MAC = fmt.Sprintf("02:42:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3])
+	}
+	if p.NetNS == "" {
+		p.NetNS = fmt.Sprintf("/proc/%d/ns/net", spec.PID)
+	}
+	s.Ports++
+	f.ports = append(f.ports, p)
+	return *p, nil
+}
+
+// Ports implements [api.Backend].
+func (f *Fake) Ports(ctx context.Context, ref string) ([]api.Port, error) {
+	if err := f.enter(ctx, "Ports"); err != nil {
+		return nil, err
+	}
+	defer f.mu.Unlock()
+	name, err := f.segmentName(ref)
+	if err != nil {
+		return nil, err
+	}
+	var list []api.Port
+	for _, p := range slices.Backward(f.ports) {
+		if name == "" || p.Segment == name {
+			list = append(list, *p)
+		}
+	}
+	return list, nil
+}
+
+// Port implements [api.Backend].
+func (f *Fake) Port(ctx context.Context, ref string) (api.Port, error) {
+	if err := f.enter(ctx, "Port"); err != nil {
+		return api.Port{}, err
+	}
+	defer f.mu.Unlock()
+	p, err := f.findPort(ref)
+	if err != nil {
+		return api.Port{}, err
+	}
+	return *p, nil
+}
+
+// UpdatePort implements [api.Backend].
+func (f *Fake) UpdatePort(ctx context.Context, ref string, u api.PortUpdate) (api.Port, error) {
+	if err := f.enter(ctx, "UpdatePort"); err != nil {
+		return api.Port{}, err
+	}
+	defer f.mu.Unlock()
+	p, err := f.findPort(ref)
+	if err != nil {
+		return api.Port{}, err
+	}
+	if u.Name != nil {
+		p.Name = *u.Name
+	}
+	if u.Up != nil {
+		p.State = api.PortDown
+		if *u.Up {
+			p.State = api.PortUp
+		}
+	}
+	labels := map[string]string{}
+	for k, v := range p.Labels {
+		labels[k] = v
+	}
+	for k, v := range u.Labels {
+		if delete(labels, k); v != nil {
+			labels[k] = *v
+		}
+	}
+	p.Labels = labels
+	return *p, nil
+}
+
+// DeletePort implements [api.Backend].
+func (f *Fake) DeletePort(ctx context.Context, ref string) (api.Port, error) {
+	if err := f.enter(ctx, "DeletePort"); err != nil {
+		return api.Port{}, err
+	}
+	defer f.mu.Unlock()
+	p, err := f.findPort(ref)
+	if err != nil {
+		return api.Port{}, err
+	}
+	f.ports = slices.DeleteFunc(f.ports, func(o *api.Port) bool { return o == p })
+	if s, err := f.findSegment(p.SegmentID); err == nil {
+		s.Ports--
+	}
+	return *p, nil
+}
+
+func (f *Fake) findSegment(ref string) (*segment, error) {
+	for _, s := range f.segments {
+		if s.Name == ref || strings.HasPrefix(s.ID, ref) {
+			return s, nil
+		}
+	}
+	return nil, api.NotFoundf("no segment %q: see list-segments", ref)
+}
+
+func (f *Fake) findPort(ref string) (*api.Port, error) {
+	for _, p := range f.ports {
+		if p.Name == ref || strings.HasPrefix(p.ID, ref) {
+			return p, nil
+		}
+	}
+	return nil, api.NotFoundf("no port %q: see list-ports", ref)
+}
+
+// segmentName resolves a filter; an empty one stays empty.
+func (f *Fake) segmentName(ref string) (string, error) {
+	if ref == "" {
+		return "", nil
+	}
+	s, err := f.findSegment(ref)
+	if err != nil {
+		return "", err
+	}
+	return s.Name, nil
+}
+
+func (f *Fake) pool(subnet string) (netip.Prefix, error) {
+	if subnet != "" {
+		return netip.ParsePrefix(subnet)
+	}
+	for second := byte(17); second < 32; second++ {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, second}), 16)
+		if !slices.ContainsFunc(f.segments, func(s *segment) bool { return s.Subnet.Overlaps(p) }) {
+			return p, nil
+		}
+	}
+	return netip.Prefix{}, api.Exhaustedf("no free pool: give a subnet or delete a segment")
+}
+
+func (f *Fake) id() string {
+	f.made++
+	sum := sha256.Sum256(fmt.Append(nil, f.made))
+	return hex.EncodeToString(sum[:])
+}
+
+func (f *Fake) now() time.Time {
+	return time.Date(2026, 1, 2, 3, 4, f.made, 0, time.UTC)
+}

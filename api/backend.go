@@ -1,0 +1,51 @@
+package api
+
+import "context"
+
+// Backend is what the server offers and what a client sees.
+//
+// A ref is a name, an id or a unique id prefix; resolving it is the backend's
+// task. Each mutation returns the resulting object, a deletion the object as it
+// last was. Methods may be called concurrently. When ctx ends, a mutation either
+// completes or leaves everything as it was. Errors are of type [Error]; the server
+// reports any other as internal.
+type Backend interface {
+	// Version describes the daemon.
+	Version(ctx context.Context) (Version, error)
+
+	// AddSegment creates a segment; Conflict when the name or the subnet is taken,
+	// Exhausted when no pool is free.
+	AddSegment(ctx context.Context, spec SegmentSpec) (Segment, error)
+	// Segments lists all segments.
+	Segments(ctx context.Context) ([]Segment, error)
+	// Segment finds one segment; NotFound, or Conflict when an id prefix is ambiguous.
+	Segment(ctx context.Context, ref string) (Segment, error)
+	// DeleteSegment removes a segment; Conflict when ports are on it, which force
+	// removes first.
+	DeleteSegment(ctx context.Context, ref string, force bool) (Segment, error)
+
+	// AddPort attaches a container and configures its interface; NotFound for the
+	// segment or the namespace, Conflict when name, address or interface is taken,
+	// Exhausted when the pool is empty.
+	AddPort(ctx context.Context, spec PortSpec) (Port, error)
+	// Ports lists the ports of a segment, of all segments when segment is empty.
+	Ports(ctx context.Context, segment string) ([]Port, error)
+	// Port finds one port.
+	Port(ctx context.Context, ref string) (Port, error)
+	// UpdatePort changes what update sets.
+	UpdatePort(ctx context.Context, ref string, update PortUpdate) (Port, error)
+	// DeletePort detaches a container and gives its address back.
+	DeletePort(ctx context.Context, ref string) (Port, error)
+
+	// FDB lists the forwarding table of a segment, of all when segment is empty.
+	FDB(ctx context.Context, segment string) ([]FDBEntry, error)
+	// AddFDB adds a static entry or replaces the address's entry by it.
+	AddFDB(ctx context.Context, segment string, spec FDBSpec) (FDBEntry, error)
+	// DeleteFDB removes the entry of a MAC address, given in canonical form.
+	DeleteFDB(ctx context.Context, segment, mac string) (FDBEntry, error)
+	// FlushFDB forgets the learned entries of a segment.
+	FlushFDB(ctx context.Context, segment string, flush FDBFlush) (FDBFlushed, error)
+
+	// ARP lists the bindings of a segment, of all when segment is empty.
+	ARP(ctx context.Context, segment string) ([]Binding, error)
+}

@@ -1,0 +1,192 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"vswitch/api"
+	"vswitch/api/apitest"
+)
+
+func loadDocument(t *testing.T) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// operations lists the document's operations as "METHOD /path".
+func operations(doc *openapi3.T) map[string]*routers.Route {
+	m := map[string]*routers.Route{}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			m[method+" "+path] = &routers.Route{Spec: doc, Path: path, PathItem: item, Method: method, Operation: op}
+		}
+	}
+	return m
+}
+
+func TestDocumentNamesEveryRoute(t *testing.T) {
+	t.Parallel()
+	var documented []string
+	for op := range operations(loadDocument(t)) {
+		documented = append(documented, op)
+	}
+	served := api.Routes()
+	slices.Sort(documented)
+	slices.Sort(served)
+	if !slices.Equal(documented, served) {
+		t.Errorf("the document and the server differ:\n document %v\n server   %v", documented, served)
+	}
+}
+
+// Every field on the wire is in the document, and the other way round.
+func TestDocumentNamesEveryField(t *testing.T) {
+	t.Parallel()
+	doc := loadDocument(t)
+	for name, v := range map[string]any{
+		"SegmentSpec": api.SegmentSpec{}, "Segment": api.Segment{}, "PortSpec": api.PortSpec{}, "Port": api.Port{},
+		"Counters": api.Counters{}, "PortUpdate": api.PortUpdate{}, "FDBSpec": api.FDBSpec{}, "FDBEntry": api.FDBEntry{},
+		"FDBFlush": api.FDBFlush{}, "FDBFlushed": api.FDBFlushed{}, "Binding": api.Binding{}, "Version": api.Version{},
+		"Inspect": api.Inspect{},
+	} {
+		var want, got []string
+		for field := range reflect.TypeOf(v).Fields() {
+			tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if tag == "" {
+				tag = field.Name
+			}
+			want = append(want, tag)
+		}
+		for property := range doc.Components.Schemas[name].Value.Properties {
+			got = append(got, property)
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("schema %s has properties %v, the type has %v", name, got, want)
+		}
+	}
+}
+
+type operationTest struct {
+	operation  string // "METHOD /path" of the document
+	path       string // with query
+	body       string
+	status     int
+	pathParams map[string]string
+}
+
+var operationTests = []operationTest{
+	{"GET /v1/version", "/v1/version", "", 200, nil},
+	{"POST /v1/segments", "/v1/segments", `{"name":"my_bridge","subnet":"10.1.0.0/24","gateway":"10.1.0.9","ip_range":"10.1.0.128/25","internal":true,"mtu":9000,"labels":{"a":"b"}}`, 201, nil},
+	{"GET /v1/segments", "/v1/segments", "", 200, nil},
+	{"GET /v1/segments/{segment}", "/v1/segments/my_bridge", "", 200, map[string]string{"segment": "my_bridge"}},
+	{"POST /v1/ports", "/v1/ports", `{"name":"c1","netns":"c1","labels":{"k":"v"}}`, 201, nil},
+	{"POST /v1/ports", "/v1/ports", `{"name":"c2","pid":1,"segment":"my_bridge","ifname":"net0","ip":"10.1.0.7","mac":"02-00-00-00-00-07","no_default_route":true}`, 201, nil},
+	{"GET /v1/ports", "/v1/ports?segment=my_bridge", "", 200, nil},
+	{"GET /v1/ports/{port}", "/v1/ports/c1", "", 200, map[string]string{"port": "c1"}},
+	{"PATCH /v1/ports/{port}", "/v1/ports/c1", `{"name":"one","up":false,"labels":{"x":"y","k":null}}`, 200, map[string]string{"port": "c1"}},
+	{"GET /v1/segments/{segment}/inspect", "/v1/segments/bridge/inspect", "", 200, map[string]string{"segment": "bridge"}},
+	{"POST /v1/segments/{segment}/fdb", "/v1/segments/bridge/fdb", `{"mac":"02:00:00:00:00:aa","port":"one"}`, 201, map[string]string{"segment": "bridge"}},
+	{"GET /v1/fdb", "/v1/fdb?segment=bridge", "", 200, nil},
+	{"POST /v1/segments/{segment}/fdb/flush", "/v1/segments/bridge/fdb/flush", `{"port":"one"}`, 200, map[string]string{"segment": "bridge"}},
+	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/02:00:00:00:00:aa", "", 200, map[string]string{"segment": "bridge", "mac": "02:00:00:00:00:aa"}},
+	{"GET /v1/arp", "/v1/arp", "", 200, nil},
+	{"DELETE /v1/ports/{port}", "/v1/ports/one", "", 200, map[string]string{"port": "one"}},
+	{"DELETE /v1/segments/{segment}", "/v1/segments/my_bridge?force=true", "", 200, map[string]string{"segment": "my_bridge"}},
+	// Problems.
+	{"POST /v1/segments", "/v1/segments", `{"name":"bridge"}`, 409, nil},
+	{"GET /v1/ports", "/v1/ports?segment=none", "", 404, nil},
+	{"DELETE /v1/ports/{port}", "/v1/ports/none", "", 404, map[string]string{"port": "none"}},
+	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/x", "", 400, map[string]string{"segment": "bridge", "mac": "x"}},
+}
+
+// Drives each operation and holds request and answer against the document.
+func TestServerKeepsToDocument(t *testing.T) {
+	t.Parallel()
+	ops := operations(loadDocument(t))
+	fake := apitest.New()
+	server := api.NewServer(fake, slog.New(slog.DiscardHandler))
+	unseen := map[string]bool{}
+	for op := range ops {
+		unseen[op] = true
+	}
+	for _, test := range operationTests {
+		delete(unseen, test.operation)
+		driveOperation(t, server, ops[test.operation], test)
+	}
+	for op := range unseen {
+		t.Errorf("%s is not driven", op)
+	}
+}
+
+func driveOperation(t *testing.T, server http.Handler, route *routers.Route, test operationTest) {
+	t.Helper()
+	method, _, _ := strings.Cut(test.operation, " ")
+	request := func() *http.Request {
+		r := httptest.NewRequest(method, "http://vswitchd"+test.path, strings.NewReader(test.body))
+		if test.body != "" {
+			r.Header.Set("Content-Type", "application/json")
+		}
+		return r
+	}
+	input := &openapi3filter.RequestValidationInput{Request: request(), PathParams: test.pathParams, Route: route}
+	if err := openapi3filter.ValidateRequest(context.Background(), input); err != nil {
+		t.Errorf("%s %s: request: %v", method, test.path, err)
+	}
+	rec := httptest.NewRecorder()
+	server.ServeHTTP(rec, request())
+	if rec.Code != test.status {
+		t.Errorf("%s %s: got status %d %s, want %d", method, test.path, rec.Code, rec.Body, test.status)
+	}
+	answer := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: input, Status: rec.Code, Header: rec.Header(), Body: io.NopCloser(rec.Body),
+		Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	}
+	if err := openapi3filter.ValidateResponse(context.Background(), answer); err != nil {
+		t.Errorf("%s %s: answer: %v", method, test.path, err)
+	}
+}
+
+// What a valid spec of the document looks like is what the Go types marshal to.
+func TestSpecsMarshalToDocument(t *testing.T) {
+	t.Parallel()
+	doc := loadDocument(t)
+	up, value := true, "v"
+	for name, v := range map[string]any{
+		"SegmentSpec": api.SegmentSpec{Name: "s"},
+		"PortSpec":    api.PortSpec{Name: "p", PID: 1},
+		"PortUpdate":  api.PortUpdate{Up: &up, Labels: map[string]*string{"a": nil, "b": &value}},
+		"FDBFlush":    api.FDBFlush{},
+	} {
+		data, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var decoded any
+		if err := json.Unmarshal(data, &decoded); err != nil {
+			t.Fatal(err)
+		}
+		if err := doc.Components.Schemas[name].Value.VisitJSON(decoded); err != nil {
+			t.Errorf("%s %s: %v", name, data, err)
+		}
+	}
+}

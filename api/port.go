@@ -1,0 +1,86 @@
+package api
+
+import (
+	"net/netip"
+	"time"
+)
+
+// DefaultIfName is a port's interface name inside the container when its spec
+// names none.
+const DefaultIfName = "eth0"
+
+// Kinds of port.
+const (
+	PortTAP     = "tap"     // a TAP device in a container
+	PortGateway = "gateway" // what answers at the segment's gateway address
+)
+
+// States of a port.
+const (
+	PortUp   = "up"
+	PortDown = "down" // taken down by set-port
+	PortLost = "lost" // its container or device is gone
+)
+
+// PortSpec asks for a container to be attached. Exactly one of NetNS and PID says
+// which.
+type PortSpec struct {
+	Name           string            `json:"name"`
+	Segment        string            `json:"segment,omitempty"` // name, id or id prefix; empty is [DefaultSegment]
+	NetNS          string            `json:"netns,omitempty"`   // name as in "ip netns", or absolute path
+	PID            int               `json:"pid,omitempty"`     // process whose namespace it is
+	IfName         string            `json:"ifname,omitempty"`  // empty is [DefaultIfName]
+	IP             string            `json:"ip,omitempty"`      // without prefix length; empty is the next free one
+	MAC            string            `json:"mac,omitempty"`     // empty is 02:42 and the IPv4 address
+	NoDefaultRoute bool              `json:"no_default_route,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+}
+
+// Port is one attachment to a segment.
+type Port struct {
+	ID        string            `json:"id"` // 64 hex digits
+	Name      string            `json:"name"`
+	Segment   string            `json:"segment"` // the segment's name
+	SegmentID string            `json:"segment_id"`
+	MAC       string            `json:"mac"`
+	IPs       []netip.Prefix    `json:"ips"` // each with the subnet's prefix length
+	Gateway   string            `json:"gateway,omitempty"`
+	NetNS     string            `json:"netns,omitempty"`
+	IfName    string            `json:"ifname,omitempty"`
+	MTU       int               `json:"mtu"`   // bytes
+	Kind      string            `json:"kind"`  // [PortTAP] or [PortGateway]
+	State     string            `json:"state"` // [PortUp], [PortDown] or [PortLost]
+	Labels    map[string]string `json:"labels,omitempty"`
+	Created   time.Time         `json:"created"`
+	Counters  Counters          `json:"counters"`
+}
+
+// Counters counts a port's frames since it was attached, as the switch sees them:
+// rx came from the container, tx went to it. Every frame received is forwarded,
+// flooded, consumed locally or dropped.
+type Counters struct {
+	RxFrames  uint64            `json:"rx_frames"`
+	RxBytes   uint64            `json:"rx_bytes"`
+	TxFrames  uint64            `json:"tx_frames"`
+	TxBytes   uint64            `json:"tx_bytes"`
+	Forwarded uint64            `json:"forwarded"` // sent to the one port that its address was learned on
+	Flooded   uint64            `json:"flooded"`   // sent to all other ports of the segment
+	Local     uint64            `json:"local"`     // answered by the switch itself, such as ARP
+	Drops     map[string]uint64 `json:"drops"`     // frames by reason; reasons with none may be missing
+}
+
+// Dropped is the number of frames dropped for any reason.
+func (c Counters) Dropped() uint64 {
+	var n uint64
+	for _, d := range c.Drops {
+		n += d
+	}
+	return n
+}
+
+// PortUpdate changes a port; what is nil stays as it is.
+type PortUpdate struct {
+	Name   *string            `json:"name,omitempty"`
+	Up     *bool              `json:"up,omitempty"`
+	Labels map[string]*string `json:"labels,omitempty"` // a nil value removes the label
+}

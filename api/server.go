@@ -1,0 +1,193 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Limits of the server.
+const (
+	maxBody        = 1 << 20 // bytes
+	maxHeader      = 64 << 10
+	maxConnections = 256 // further ones wait in the socket's backlog
+
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 2 * time.Minute // from the end of the request's header, so the backend's work is in it
+	idleTimeout       = 30 * time.Second
+)
+
+// Server offers a [Backend] as HTTP and JSON. It is an [http.Handler]; Serve and
+// Shutdown run it on a listener.
+type Server struct {
+	backend Backend
+	log     *slog.Logger
+	mux     *http.ServeMux
+	http    *http.Server
+}
+
+// NewServer returns a server for b that logs failures which are not the caller's.
+func NewServer(b Backend, log *slog.Logger) *Server {
+	s := &Server{backend: b, log: log, mux: http.NewServeMux()}
+	for _, r := range s.routes() {
+		s.mux.HandleFunc(r.method+" "+r.path, s.handle(r.handler))
+	}
+	s.mux.HandleFunc(catchAll, s.handle(s.noRoute))
+	s.http = &http.Server{
+		Handler:                      s,
+		ReadHeaderTimeout:            readHeaderTimeout,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeader,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		DisableGeneralOptionsHandler: true,
+	}
+	return s
+}
+
+// Serve answers on l until Shutdown and then returns nil; it returns the error
+// when l fails. It closes l.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(newLimitListener(l, maxConnections))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// Shutdown takes no new requests and waits for those under way. When ctx ends
+// first it cuts them off, which cancels their contexts, and returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		s.http.Close()
+	}
+	return err
+}
+
+// ServeHTTP answers one request, always with JSON or a problem document.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	// The mux would answer these itself, with a redirect or an empty page.
+	if p := r.URL.Path; r.RequestURI == "*" || !strings.HasPrefix(p, "/") || path.Clean(p) != p {
+		s.handle(unknownPath)(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// reply is a handler's success.
+type reply struct {
+	status   int
+	location string // of a created object
+	body     any
+}
+
+type handler func(*http.Request) (reply, error)
+
+// handle makes an http handler that writes h's reply or its error.
+func (s *Server) handle(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		rep, err := s.call(h, r)
+		if err == nil {
+			err = writeJSON(w, "application/json", rep)
+		}
+		if err != nil {
+			s.writeProblem(w, r, err)
+		}
+	}
+}
+
+// call runs h and turns a panic into an error.
+func (s *Server) call(h handler, r *http.Request) (rep reply, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+			err = Internalf("internal error in %s %s: see the log of vswitchd", r.Method, r.URL.Path)
+		}
+	}()
+	return h(r)
+}
+
+// writeJSON writes nothing when the body cannot be encoded.
+func writeJSON(w http.ResponseWriter, contentType string, rep reply) error {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(rep.body); err != nil {
+		return Internalf("encoding the answer: %w", err)
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if rep.location != "" {
+		w.Header().Set("Location", rep.location)
+	}
+	w.WriteHeader(rep.status)
+	// A failure here means that the client has gone; there is nobody left to tell.
+	_, _ = w.Write(body.Bytes())
+	return nil
+}
+
+func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
+	p := newProblem(err, r.URL.EscapedPath())
+	if KindOf(err) == Internal {
+		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	if e, ok := errors.AsType[*methodError](err); ok {
+		w.Header().Set("Allow", e.allow)
+	}
+	_ = writeJSON(w, problemContentType, reply{status: p.Status, body: p}) // strings and a number always encode
+}
+
+// methodError carries the Allow header that RFC 9110 §15.5.6 demands of a 405.
+type methodError struct{ allow string }
+
+func (e *methodError) Error() string { return "want " + e.allow }
+
+// catchAll is the pattern of what no route matches.
+const catchAll = "/"
+
+// noRoute tells a path that does not exist from one that lacks only the method.
+func (s *Server) noRoute(r *http.Request) (reply, error) {
+	var allowed []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost} {
+		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := s.mux.Handler(other); pattern != catchAll {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return unknownPath(r)
+	}
+	cause := &methodError{allow: strings.Join(allowed, ", ")}
+	return reply{}, errorf(MethodNotAllowed, "method %q is not for %s: %w", []any{clip(r.Method), clip(r.URL.Path), cause})
+}
+
+func unknownPath(r *http.Request) (reply, error) {
+	return reply{}, NotFoundf("no route %q: want one of openapi.yaml, such as /%s/segments", clip(r.URL.Path), APIVersion)
+}
+
+// sorted makes lists come in the same order each time, and an empty one as [].
+func sorted[T any](list []T, compare ...func(a, b T) int) []T {
+	out := append([]T{}, list...)
+	slices.SortStableFunc(out, func(a, b T) int {
+		for _, f := range compare {
+			if c := f(a, b); c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	return out
+}

@@ -1,0 +1,272 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"vswitch/api"
+	"vswitch/api/apitest"
+)
+
+type problem struct {
+	Type, Title, Detail, Instance string
+	Status                        int
+}
+
+// do sends one request to a server of b without a socket between.
+func do(t testing.TB, b api.Backend, method, target, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	api.NewServer(b, slog.New(slog.DiscardHandler)).ServeHTTP(rec, httptest.NewRequest(method, target, strings.NewReader(body)))
+	return rec
+}
+
+func readProblem(t *testing.T, rec *httptest.ResponseRecorder) problem {
+	t.Helper()
+	if got := rec.Header().Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("got content type %q with %s", got, rec.Body)
+	}
+	var p problem
+	if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil {
+		t.Fatalf("%v in %s", err, rec.Body)
+	}
+	if p.Status != rec.Code {
+		t.Errorf("document says status %d, header %d", p.Status, rec.Code)
+	}
+	return p
+}
+
+func TestServerRefuses(t *testing.T) {
+	t.Parallel()
+	label := func(k, v string) string { return fmt.Sprintf(`{"name":"s","labels":{%q:%q}}`, k, v) }
+	const segments, ports, fdb = "POST /v1/segments", "POST /v1/ports", "POST /v1/segments/bridge/fdb"
+	tests := []struct{ route, body, kind, detail string }{
+		{segments, ``, "invalid", `request body is empty: want a JSON object`},
+		{segments, `{`, "invalid", `request body: unexpected EOF`},
+		{segments, `null`, "invalid", `segment name "": want 1 to 63 letters`},
+		{segments, `[]`, "invalid", `cannot unmarshal array`},
+		{segments, `{"name":7}`, "invalid", `cannot unmarshal number`},
+		{segments, `{"name":"s"} x`, "invalid", `request body`},
+		{segments, `{"name":"s"}{}`, "invalid", `goes on after its JSON object`},
+		{segments, `{"name":"s","colour":1}`, "invalid", `unknown field "colour"`},
+		{segments, `{"name":"s","labels":{"a":"` + strings.Repeat("x", 1<<20) + `"}}`, "too-large", `over 1048576 bytes`},
+		{segments, `{"name":"-s"}`, "invalid", `segment name "-s"`},
+		{segments, `{"name":"` + strings.Repeat("s", 64) + `"}`, "invalid", `1 to 63`},
+		{segments, `{"name":"a b"}`, "invalid", `segment name "a b"`},
+		{segments, `{"name":"s","mtu":67}`, "invalid", `mtu 67: want 68 to 65521 bytes`},
+		{segments, `{"name":"s","mtu":65522}`, "invalid", `mtu 65522`},
+		{segments, `{"name":"s","mtu":-1}`, "invalid", `mtu -1`},
+		{segments, `{"name":"s","gateway":"10.1.0.1"}`, "invalid", `needs a subnet`},
+		{segments, `{"name":"s","ip_range":"10.1.0.0/25"}`, "invalid", `needs a subnet`},
+		{segments, `{"name":"s","subnet":"10.1.0.0"}`, "invalid", `such as 10.1.0.0/24`},
+		{segments, `{"name":"s","subnet":"10.1.0.5/24"}`, "invalid", `has host bits set: want 10.1.0.0/24`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/31"}`, "invalid", `prefix length of 8 to 30`},
+		{segments, `{"name":"s","subnet":"0.0.0.0/0"}`, "invalid", `prefix length of 8 to 30`},
+		{segments, `{"name":"s","subnet":"224.0.0.0/24"}`, "invalid", `not for hosts`},
+		{segments, `{"name":"s","subnet":"127.0.0.0/8"}`, "invalid", `not for hosts`},
+		{segments, `{"name":"s","subnet":"fd00::/64"}`, "unsupported", `only IPv4`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","gateway":"10.2.0.1"}`, "invalid", `not a host of subnet 10.1.0.0/24: want one such as 10.1.0.1`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","gateway":"10.1.0.0"}`, "invalid", `not a host`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","gateway":"10.1.0.255"}`, "invalid", `not a host`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","gateway":"x"}`, "invalid", `gateway "x"`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","ip_range":"10.1.0.5/25"}`, "invalid", `host bits set: want 10.1.0.0/25`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","ip_range":"10.2.0.0/25"}`, "invalid", `not inside subnet`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","ip_range":"10.0.0.0/8"}`, "invalid", `not inside subnet`},
+		{segments, label("", "v"), "invalid", `label key ""`},
+		{segments, label("a=b", "v"), "invalid", `label key "a=b"`},
+		{segments, `{"name":"s","labels":{"a":"\u001b[31m"}}`, "invalid", `label a: want a value`},
+		{ports, `{"name":"p"}`, "invalid", `no namespace: give netns or pid`},
+		{ports, `{"name":"p","netns":"c","pid":1}`, "invalid", `netns "c" and pid 1 are both given`},
+		{ports, `{"name":"p","pid":-1}`, "invalid", `pid -1: want 1 to 4194304`},
+		{ports, `{"name":"p","netns":"a/b"}`, "invalid", `netns "a/b"`},
+		{ports, `{"name":"p","netns":".."}`, "invalid", `netns ".."`},
+		{ports, `{"name":"p","netns":"a\u0000"}`, "invalid", `netns "a\x00"`},
+		{ports, `{"name":"p","netns":"c","segment":"a/b"}`, "invalid", `segment "a/b"`},
+		{ports, `{"name":"p","netns":"c","ifname":"0123456789abcdef"}`, "invalid", `ifname "0123456789abcdef": want 1 to 15`},
+		{ports, `{"name":"p","netns":"c","ifname":"eth%d"}`, "invalid", `ifname "eth%d"`},
+		{ports, `{"name":"p","netns":"c","ip":"10.0.0.1/8"}`, "invalid", `without prefix length`},
+		{ports, `{"name":"p","netns":"c","ip":"224.0.0.1"}`, "invalid", `unicast`},
+		{ports, `{"name":"p","netns":"c","ip":"::1"}`, "unsupported", `only IPv4`},
+		{ports, `{"name":"p","netns":"c","mac":"01:00:5e:00:00:01"}`, "invalid", `group address`},
+		{ports, `{"name":"p","netns":"c","mac":"00:00:00:00:00:00"}`, "invalid", `belongs to nobody`},
+		{ports, `{"name":"p","netns":"c","mac":"02:42:ac:11:00:02:00:01"}`, "invalid", `six bytes`},
+		{"PATCH /v1/ports/p", `{}`, "invalid", `nothing to change`},
+		{"PATCH /v1/ports/p", `{"name":""}`, "invalid", `port name ""`},
+		{"PATCH /v1/ports/p", `{"labels":{"":null}}`, "invalid", `label key ""`},
+		{fdb, `{"mac":"x","port":"p"}`, "invalid", `mac "x"`},
+		{fdb, `{"mac":"02:00:00:00:00:01"}`, "invalid", `port ""`},
+		{"POST /v1/segments/bridge/fdb/flush", `{"port":"/"}`, "invalid", `port "/"`},
+		{"DELETE /v1/segments/bridge/fdb/nonsense", ``, "invalid", `mac "nonsense"`},
+		{"DELETE /v1/segments/bridge?force=maybe", ``, "invalid", `force "maybe": want true or false`},
+		{"DELETE /v1/segments/bridge?forse=true", ``, "invalid", `unknown query parameter "forse"`},
+		{"DELETE /v1/segments/bridge?force=true&force=false", ``, "invalid", `query gives force 2 times`},
+		{"GET /v1/ports?segment=%2F", ``, "invalid", `segment "/"`},
+		{"GET /v1/ports?segment=%zz", ``, "invalid", `query "segment=%zz"`},
+		{"GET /v1/ports/a%2Fb", ``, "invalid", `port "a/b"`},
+		{"GET /v1/version?x=1", ``, "invalid", `unknown query parameter "x"`},
+		{"GET /", ``, "not-found", `no route "/"`},
+		{"GET /v2/segments", ``, "not-found", `no route "/v2/segments"`},
+		{"GET /v1/segments/", ``, "not-found", `no route`},
+		{"GET /v1//segments", ``, "not-found", `no route`},
+		{"GET /v1/ports/../segments", ``, "not-found", `no route`},
+		{"OPTIONS *", ``, "not-found", `no route`},
+	}
+	for _, test := range tests {
+		method, target, _ := strings.Cut(test.route, " ")
+		p := readProblem(t, do(t, apitest.New(), method, target, test.body))
+		if want := "urn:vswitch:problem:" + test.kind; p.Type != want {
+			t.Errorf("%s %.60s: got type %s, want %s", test.route, test.body, p.Type, want)
+		}
+		if !strings.Contains(p.Detail, test.detail) {
+			t.Errorf("%s %.60s: got detail %q, want one with %q", test.route, test.body, p.Detail, test.detail)
+		}
+		if strings.ContainsAny(p.Detail, "\n\x00") || len(p.Detail) > 300 {
+			t.Errorf("%s %.60s: detail is not one readable line: %q", test.route, test.body, p.Detail)
+		}
+	}
+}
+
+func TestServerAcceptsAtTheLimits(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ target, body string }{
+		{"/v1/segments", `{"name":"` + strings.Repeat("s", 63) + `"}`},
+		{"/v1/segments", `{"name":"s","mtu":68}`},
+		{"/v1/segments", `{"name":"s","mtu":65521}`},
+		{"/v1/segments", `{"name":"s","subnet":"10.0.0.0/8","gateway":"10.255.255.254","ip_range":"10.0.0.0/8"}`},
+		{"/v1/segments", `{"name":"s","subnet":"192.168.1.0/30","gateway":"192.168.1.2"}`},
+		{"/v1/segments", ` {"name":"s"} ` + "\n"},
+		{"/v1/ports", `{"name":"p","pid":4194304}`},
+		{"/v1/ports", `{"name":"p","netns":"/proc/1/ns/net","ifname":"0123456789abcde"}`},
+	} {
+		if rec := do(t, apitest.New(), "POST", test.target, test.body); rec.Code != http.StatusCreated {
+			t.Errorf("POST %s %s: got %d %s", test.target, test.body, rec.Code, rec.Body)
+		}
+	}
+}
+
+func TestServerCanonicalises(t *testing.T) {
+	t.Parallel()
+	fake := apitest.New()
+	for _, mac := range []string{"02-42-AC-11-00-99", "0242.ac11.0099", "02:42:AC:11:00:99"} {
+		rec := do(t, fake, "POST", "/v1/ports", `{"name":"p","netns":"c","mac":"`+mac+`"}`)
+		var p api.Port
+		if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil {
+			t.Fatal(err)
+		}
+		if p.MAC != "02:42:ac:11:00:99" || p.Segment != "bridge" || p.IfName != "eth0" {
+			t.Errorf("mac %s: got %s", mac, rec.Body)
+		}
+		if got, want := rec.Header().Get("Location"), "/v1/ports/"+p.ID; got != want {
+			t.Errorf("got location %q, want %q", got, want)
+		}
+		if rec := do(t, fake, "DELETE", "/v1/ports/p", ""); rec.Code != http.StatusOK {
+			t.Errorf("got %d %s", rec.Code, rec.Body)
+		}
+	}
+}
+
+func TestServerNamesAllowedMethods(t *testing.T) {
+	t.Parallel()
+	for target, allow := range map[string]string{
+		"/v1/segments":                  "GET, HEAD, POST",
+		"/v1/segments/bridge":           "DELETE, GET, HEAD",
+		"/v1/ports/p":                   "DELETE, GET, HEAD, PATCH",
+		"/v1/segments/bridge/fdb":       "POST",
+		"/v1/segments/bridge/fdb/flush": "DELETE, POST",
+	} {
+		rec := do(t, apitest.New(), "PUT", target, "")
+		if p := readProblem(t, rec); p.Status != 405 || !strings.Contains(p.Detail, "want "+allow) || p.Instance != target {
+			t.Errorf("PUT %s: got %+v", target, p)
+		}
+		if got := rec.Header().Get("Allow"); got != allow {
+			t.Errorf("PUT %s: got Allow %q, want %q", target, got, allow)
+		}
+	}
+}
+
+func TestServerReportsBackendErrors(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err    error
+		kind   string
+		status int
+	}{
+		{api.NotFoundf("x"), "not-found", 404},
+		{api.Conflictf("x"), "conflict", 409},
+		{api.Exhaustedf("x"), "exhausted", 409},
+		{api.Invalidf("x"), "invalid", 400},
+		{api.Unsupportedf("x"), "unsupported", 501},
+		{api.Deniedf("x"), "denied", 403},
+		{api.Unavailablef("x"), "unavailable", 503},
+		{api.Internalf("x"), "internal", 500},
+		{fmt.Errorf("adding: %w", api.Conflictf("x")), "conflict", 409},
+		{io.ErrUnexpectedEOF, "internal", 500},
+		{context.DeadlineExceeded, "unavailable", 503},
+		{&api.Error{Detail: "x"}, "internal", 500},
+	} {
+		fake := apitest.New()
+		fake.Hook = func(context.Context, string) error { return test.err }
+		p := readProblem(t, do(t, fake, "GET", "/v1/segments", ""))
+		if p.Type != "urn:vswitch:problem:"+test.kind || p.Status != test.status || p.Detail != test.err.Error() {
+			t.Errorf("%v: got %+v", test.err, p)
+		}
+	}
+}
+
+func TestServerSurvivesPanic(t *testing.T) {
+	t.Parallel()
+	fake := apitest.New()
+	fake.Hook = func(_ context.Context, method string) error {
+		if method == "AddPort" {
+			panic("out of order")
+		}
+		return nil
+	}
+	var log bytes.Buffer
+	server := api.NewServer(fake, slog.New(slog.NewTextHandler(&log, nil)))
+	rec := httptest.NewRecorder()
+	server.ServeHTTP(rec, httptest.NewRequest("POST", "/v1/ports", strings.NewReader(`{"name":"p","netns":"c"}`)))
+	if p := readProblem(t, rec); p.Status != 500 || strings.Contains(p.Detail, "out of order") {
+		t.Errorf("got %+v", p)
+	}
+	if !strings.Contains(log.String(), "out of order") || !strings.Contains(log.String(), "server_test.go") {
+		t.Errorf("the log has neither panic nor stack: %s", log.String())
+	}
+	rec = httptest.NewRecorder()
+	server.ServeHTTP(rec, httptest.NewRequest("GET", "/v1/segments", nil))
+	if rec.Code != 200 {
+		t.Errorf("after the panic: got %d", rec.Code)
+	}
+}
+
+func TestServerListsInOrderAndNeverNull(t *testing.T) {
+	t.Parallel()
+	fake := apitest.New()
+	for _, target := range []string{"/v1/ports", "/v1/fdb", "/v1/arp"} {
+		if got := strings.TrimSpace(do(t, fake, "GET", target, "").Body.String()); got != "[]" {
+			t.Errorf("GET %s: got %s", target, got)
+		}
+	}
+	for _, name := range []string{"z", "a", "m"} {
+		do(t, fake, "POST", "/v1/ports", `{"name":"`+name+`","netns":"c"}`)
+	}
+	var ports []api.Port
+	rec := do(t, fake, "GET", "/v1/ports", "")
+	if err := json.Unmarshal(rec.Body.Bytes(), &ports); err != nil {
+		t.Fatal(err)
+	}
+	if len(ports) != 3 || ports[0].Name != "z" || ports[1].Name != "a" || ports[2].Name != "m" {
+		t.Errorf("not in order of creation: %+v", ports)
+	}
+	if strings.Contains(rec.Body.String(), "null") {
+		t.Errorf("null in %s", rec.Body)
+	}
+}

@@ -1,0 +1,310 @@
+package api
+
+import (
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// Lengths in bytes, and counts, of what a request may hold.
+const (
+	maxName       = 63
+	maxRef        = 64   // an id is longer than a name
+	maxIfName     = 15   // IFNAMSIZ less the NUL (include/uapi/linux/if.h)
+	maxNetNSName  = 255  // NAME_MAX, since a namespace's name is a file's
+	maxNetNSPath  = 4095 // PATH_MAX less the NUL
+	maxPID        = 1 << 22
+	maxLabels     = 64
+	maxLabelKey   = 128
+	maxLabelValue = 4096
+)
+
+// Prefix lengths of subnets: room for a gateway and a container at the least, and
+// nothing that spans different sorts of address at the most.
+const (
+	minSubnetBits = 8
+	maxSubnetBits = 30
+)
+
+// validate returns the spec in canonical form, or an Invalid or Unsupported error.
+func (s SegmentSpec) validate() (SegmentSpec, error) {
+	if err := validateName("segment name", s.Name); err != nil {
+		return s, err
+	}
+	if err := validateLabels(s.Labels); err != nil {
+		return s, err
+	}
+	if s.MTU != 0 && (s.MTU < MinMTU || s.MTU > MaxMTU) {
+		return s, Invalidf("mtu %d: want %d to %d bytes", s.MTU, MinMTU, MaxMTU)
+	}
+	if s.Subnet == "" {
+		if s.Gateway != "" || s.IPRange != "" {
+			return s, Invalidf("a gateway or an ip range needs a subnet: give the subnet as well")
+		}
+		return s, nil
+	}
+	subnet, err := parseSubnet(s.Subnet)
+	if err != nil {
+		return s, err
+	}
+	s.Subnet = subnet.String()
+	if s.Gateway != "" {
+		if s.Gateway, err = hostIn("gateway", s.Gateway, subnet); err != nil {
+			return s, err
+		}
+	}
+	if s.IPRange != "" {
+		s.IPRange, err = rangeIn(s.IPRange, subnet)
+	}
+	return s, err
+}
+
+// validate returns the spec in canonical form with its defaults filled in, or an
+// Invalid or Unsupported error.
+func (s PortSpec) validate() (PortSpec, error) {
+	if err := validateName("port name", s.Name); err != nil {
+		return s, err
+	}
+	if s.Segment == "" {
+		s.Segment = DefaultSegment
+	}
+	if err := validateRef("segment", s.Segment); err != nil {
+		return s, err
+	}
+	if err := validateNamespace(s.NetNS, s.PID); err != nil {
+		return s, err
+	}
+	if s.IfName == "" {
+		s.IfName = DefaultIfName
+	}
+	if err := validateIfName(s.IfName); err != nil {
+		return s, err
+	}
+	if s.IP != "" {
+		ip, err := parseHost("ip", s.IP)
+		if err != nil {
+			return s, err
+		}
+		s.IP = ip.String()
+	}
+	if s.MAC != "" {
+		mac, err := canonicalMAC(s.MAC)
+		if err != nil {
+			return s, err
+		}
+		s.MAC = mac
+	}
+	return s, validateLabels(s.Labels)
+}
+
+func (u PortUpdate) validate() (PortUpdate, error) {
+	if u.Name == nil && u.Up == nil && len(u.Labels) == 0 {
+		return u, Invalidf("nothing to change: give a name, up or labels")
+	}
+	if u.Name != nil {
+		if err := validateName("port name", *u.Name); err != nil {
+			return u, err
+		}
+	}
+	labels := make(map[string]string, len(u.Labels))
+	for k, v := range u.Labels {
+		labels[k] = ""
+		if v != nil {
+			labels[k] = *v
+		}
+	}
+	return u, validateLabels(labels)
+}
+
+func (s FDBSpec) validate() (FDBSpec, error) {
+	mac, err := canonicalMAC(s.MAC)
+	if err != nil {
+		return s, err
+	}
+	s.MAC = mac
+	return s, validateRef("port", s.Port)
+}
+
+func (f FDBFlush) validate() (FDBFlush, error) {
+	if f.Port == "" {
+		return f, nil
+	}
+	return f, validateRef("port", f.Port)
+}
+
+func validateName(what, name string) error {
+	if !wellFormed(name, maxName) {
+		return Invalidf("%s %q: want 1 to %d letters, digits, '_', '.' or '-', the first a letter or digit", what, clip(name), maxName)
+	}
+	return nil
+}
+
+func validateRef(what, ref string) error {
+	if !wellFormed(ref, maxRef) {
+		return Invalidf("%s %q: want a name, an id or the beginning of an id", what, clip(ref))
+	}
+	return nil
+}
+
+// wellFormed says whether s matches [A-Za-z0-9][A-Za-z0-9_.-]* within max bytes.
+func wellFormed(s string, max int) bool {
+	if s == "" || len(s) > max {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		if !alphanumeric && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// clip keeps an error one readable line when the value is huge.
+func clip(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}
+
+func validateNamespace(netns string, pid int) error {
+	switch {
+	case netns == "" && pid == 0:
+		return Invalidf("no namespace: give netns or pid")
+	case netns != "" && pid != 0:
+		return Invalidf("netns %q and pid %d are both given: give one of them", clip(netns), pid)
+	case netns == "":
+		if pid < 1 || pid > maxPID {
+			return Invalidf("pid %d: want 1 to %d", pid, maxPID)
+		}
+		return nil
+	}
+	isPath := filepath.IsAbs(netns) && len(netns) <= maxNetNSPath
+	isName := !strings.Contains(netns, "/") && netns != "." && netns != ".." && len(netns) <= maxNetNSName
+	if !printable(netns) || !isPath && !isName {
+		return Invalidf("netns %q: want a name as in \"ip netns list\" or an absolute path", clip(netns))
+	}
+	return nil
+}
+
+// validateIfName follows dev_valid_name (net/core/dev.c); '%' would be taken for a
+// pattern by dev_alloc_name.
+func validateIfName(name string) error {
+	if len(name) > maxIfName || name == "." || name == ".." || strings.ContainsAny(name, "/:% ") || !printable(name) {
+		return Invalidf("ifname %q: want 1 to %d characters without spaces, '/', ':' or '%%', such as eth0", clip(name), maxIfName)
+	}
+	return nil
+}
+
+func validateLabels(labels map[string]string) error {
+	if len(labels) > maxLabels {
+		return Invalidf("%d labels: want at most %d", len(labels), maxLabels)
+	}
+	for k, v := range labels {
+		if k == "" || len(k) > maxLabelKey || !printable(k) || strings.ContainsAny(k, "= ") {
+			return Invalidf("label key %q: want 1 to %d printable characters without '=' and spaces", clip(k), maxLabelKey)
+		}
+		if len(v) > maxLabelValue || !printable(v) {
+			return Invalidf("label %s: want a value of at most %d bytes without control characters", k, maxLabelValue)
+		}
+	}
+	return nil
+}
+
+// printable says whether s is UTF-8 that leaves a terminal alone.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029'
+	})
+}
+
+func parseSubnet(s string) (netip.Prefix, error) {
+	subnet, err := netip.ParsePrefix(s)
+	if err != nil {
+		return netip.Prefix{}, Invalidf("subnet %q: want an address and a prefix length, such as 10.1.0.0/24", clip(s))
+	}
+	if !subnet.Addr().Is4() {
+		return netip.Prefix{}, Unsupportedf("subnet %s: only IPv4 is supported so far, such as 10.1.0.0/24", subnet)
+	}
+	if subnet.Bits() < minSubnetBits || subnet.Bits() > maxSubnetBits {
+		return netip.Prefix{}, Invalidf("subnet %s: want a prefix length of %d to %d", subnet, minSubnetBits, maxSubnetBits)
+	}
+	if masked := subnet.Masked(); subnet != masked {
+		return netip.Prefix{}, Invalidf("subnet %s has host bits set: want %s", subnet, masked)
+	}
+	if !forHosts(subnet.Addr()) {
+		return netip.Prefix{}, Invalidf("subnet %s is not for hosts: want a unicast network, such as 10.1.0.0/24", subnet)
+	}
+	return subnet, nil
+}
+
+func parseHost(what, s string) (netip.Addr, error) {
+	ip, err := netip.ParseAddr(s)
+	if err != nil {
+		return ip, Invalidf("%s %q: want an address without prefix length, such as 10.1.0.5", what, clip(s))
+	}
+	if !ip.Is4() {
+		return ip, Unsupportedf("%s %s: only IPv4 is supported so far, such as 10.1.0.5", what, ip)
+	}
+	if !forHosts(ip) {
+		return ip, Invalidf("%s %s is not a host's: want a unicast address", what, ip)
+	}
+	return ip, nil
+}
+
+// forHosts excludes "this network", loopback, multicast and the reserved class E
+// (RFC 6890).
+func forHosts(ip netip.Addr) bool {
+	first := ip.As4()[0]
+	return first != 0 && first != 127 && first < 224
+}
+
+// hostIn wants an address of subnet that a host can have, so neither the first
+// (the network's) nor the last (broadcast).
+func hostIn(what, s string, subnet netip.Prefix) (string, error) {
+	ip, err := parseHost(what, s)
+	if err != nil {
+		return "", err
+	}
+	first := subnet.Addr()
+	if !subnet.Contains(ip) || ip == first || !subnet.Contains(ip.Next()) {
+		return "", Invalidf("%s %s is not a host of subnet %s: want one such as %s", what, ip, subnet, first.Next())
+	}
+	return ip.String(), nil
+}
+
+func rangeIn(s string, subnet netip.Prefix) (string, error) {
+	r, err := netip.ParsePrefix(s)
+	if err != nil {
+		return "", Invalidf("ip range %q: want an address and a prefix length, such as %s", clip(s), subnet)
+	}
+	if masked := r.Masked(); r != masked {
+		return "", Invalidf("ip range %s has host bits set: want %s", r, masked)
+	}
+	if !subnet.Contains(r.Addr()) || r.Bits() < subnet.Bits() {
+		return "", Invalidf("ip range %s is not inside subnet %s", r, subnet)
+	}
+	return r.String(), nil
+}
+
+// canonicalMAC takes the forms of [net.ParseMAC] and returns lower case with
+// colons. Only an address that one station can have is taken: not zero, and the
+// group bit clear (IEEE 802-2014 §8.2).
+func canonicalMAC(s string) (string, error) {
+	mac, err := net.ParseMAC(s)
+	if err != nil || len(mac) != 6 {
+		return "", Invalidf("mac %q: want six bytes in hex, such as 02:42:ac:11:00:02", clip(s))
+	}
+	if mac[0]&1 != 0 {
+		return "", Invalidf("mac %s is a group address: want a unicast one, its first byte even", mac)
+	}
+	if [6]byte(mac) == [6]byte{} {
+		return "", Invalidf("mac %s belongs to nobody: want a unicast address, such as 02:42:ac:11:00:02", mac)
+	}
+	return mac.String(), nil
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"vswitch/api"
+)
+
+func (a *app) listARP() *cobra.Command {
+	f := format{text: "table"}
+	cmd := &cobra.Command{
+		Use:     "list-arp [SEGMENT]",
+		GroupID: groupTables,
+		Short:   "List the addresses that the switch answers ARP for",
+		Long: "List the addresses of a segment, or of all, that the switch answers ARP for.\n" +
+			fmt.Sprintf(formatHelp, fields[api.Binding]()),
+		Example: `  vsctl list-arp bridge
+  vsctl list-arp --format '{{.IP}} {{.MAC}}'`,
+		Args:              want(0, 1, "at most one SEGMENT"),
+		ValidArgsFunction: complete(a.segmentNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := a.client().ARP(cmd.Context(), first(args))
+			if err != nil {
+				return err
+			}
+			return printList(cmd.OutOrStdout(), &f, list, []column[api.Binding]{
+				{"SEGMENT", func(b api.Binding) string { return b.Segment }},
+				{"IP", func(b api.Binding) string { return b.IP.String() }},
+				{"MAC", func(b api.Binding) string { return b.MAC }},
+				{"PORT", func(b api.Binding) string { return b.Port }},
+				{"KIND", func(b api.Binding) string { return b.Kind }},
+			})
+		},
+	}
+	formatFlag(cmd, &f, "how to print it")
+	return cmd
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"vswitch/api"
+)
+
+func (a *app) addFDB() *cobra.Command {
+	return &cobra.Command{
+		Use:     "add-fdb SEGMENT MAC PORT",
+		GroupID: groupTables,
+		Short:   "Add a static entry to the forwarding table",
+		Long: `Add a static entry to the forwarding table: frames for MAC go to PORT. It takes the
+place of what was learned for MAC, and neither ages nor moves.`,
+		Example:           `  vsctl add-fdb bridge 02:00:00:00:00:01 container1`,
+		Args:              want(3, 3, "SEGMENT MAC PORT"),
+		ValidArgsFunction: complete(a.segmentNames, nothing, a.portNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, err := a.client().AddFDB(cmd.Context(), args[0], api.FDBSpec{MAC: args[1], Port: args[2]})
+			return err
+		},
+	}
+}
+
+func (a *app) delFDB() *cobra.Command {
+	return &cobra.Command{
+		Use:               "del-fdb SEGMENT MAC",
+		GroupID:           groupTables,
+		Short:             "Remove an entry of the forwarding table",
+		Long:              "Remove the entry of MAC from the forwarding table, learned or static.",
+		Example:           `  vsctl del-fdb bridge 02:00:00:00:00:01`,
+		Args:              want(2, 2, "SEGMENT MAC"),
+		ValidArgsFunction: complete(a.segmentNames, nothing),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, err := a.client().DeleteFDB(cmd.Context(), args[0], args[1])
+			return err
+		},
+	}
+}
+
+func (a *app) flushFDB() *cobra.Command {
+	var flush api.FDBFlush
+	cmd := &cobra.Command{
+		Use:     "flush-fdb SEGMENT",
+		GroupID: groupTables,
+		Short:   "Forget the learned entries of a segment",
+		Long:    "Forget the learned entries of a segment, or only those behind one port. Static\nentries stay.",
+		Example: `  vsctl flush-fdb bridge
+  vsctl flush-fdb bridge --port container1`,
+		Args:              want(1, 1, "one SEGMENT"),
+		ValidArgsFunction: complete(a.segmentNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, err := a.client().FlushFDB(cmd.Context(), args[0], flush)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&flush.Port, "port", "", "only entries behind this `PORT`")
+	completeFlag(cmd, "port", a.portNames)
+	return cmd
+}
+
+func (a *app) listFDB() *cobra.Command {
+	f := format{text: "table"}
+	cmd := &cobra.Command{
+		Use:     "list-fdb [SEGMENT]",
+		GroupID: groupTables,
+		Short:   "List the forwarding table",
+		Long: "List the forwarding table of a segment, or of all: which MAC is behind which port.\n" +
+			fmt.Sprintf(formatHelp, fields[api.FDBEntry]()),
+		Example: `  vsctl list-fdb
+  vsctl list-fdb bridge --format json`,
+		Args:              want(0, 1, "at most one SEGMENT"),
+		ValidArgsFunction: complete(a.segmentNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := a.client().FDB(cmd.Context(), first(args))
+			if err != nil {
+				return err
+			}
+			return printList(cmd.OutOrStdout(), &f, list, []column[api.FDBEntry]{
+				{"SEGMENT", func(e api.FDBEntry) string { return e.Segment }},
+				{"MAC", func(e api.FDBEntry) string { return e.MAC }},
+				{"PORT", func(e api.FDBEntry) string { return e.Port }},
+				{"KIND", func(e api.FDBEntry) string { return e.Kind }},
+				{"AGE", age},
+			})
+		},
+	}
+	formatFlag(cmd, &f, "how to print it")
+	return cmd
+}
+
+// age is in seconds; a static entry has none.
+func age(e api.FDBEntry) string {
+	if e.Kind == api.Static {
+		return ""
+	}
+	return strconv.Itoa(e.AgeSeconds) + "s"
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// address is a flag whose text the daemon checks, so that a value which makes no
+// sense is a failure like any other. Its kind names the value in the help.
+type address struct {
+	text *string
+	kind string
+}
+
+// String, Set and Type implement [pflag.Value].
+func (a address) String() string { return *a.text }
+
+// Type names the value in the help.
+func (a address) Type() string { return a.kind }
+
+// Set takes any text but none at all, which would mean the default.
+func (a address) Set(s string) error {
+	if s == "" {
+		return errors.New("is empty: give a value or leave the flag out")
+	}
+	*a.text = s
+	return nil
+}
+
+func cidrFlag(flags *pflag.FlagSet, text *string, name, usage string) {
+	flags.Var(address{text, "CIDR"}, name, usage)
+}
+
+func ipFlag(flags *pflag.FlagSet, text *string, name, usage string) {
+	flags.Var(address{text, "IP"}, name, usage)
+}
+
+func macFlag(flags *pflag.FlagSet, text *string, name, usage string) {
+	flags.Var(address{text, "MAC"}, name, usage)
+}
+
+// labelFlag is a repeatable flag of labels to set and, where removable, to remove.
+type labelFlag struct {
+	labels    map[string]*string // nil removes
+	removable bool
+}
+
+// String, Set and Type implement [pflag.Value].
+func (l *labelFlag) String() string { return strings.Join(slices.Sorted(maps.Keys(l.labels)), ",") }
+
+// Type names the value in the help.
+func (l *labelFlag) Type() string {
+	if l.removable {
+		return "K=V|K-"
+	}
+	return "K=V"
+}
+
+// Set adds one label.
+func (l *labelFlag) Set(s string) error {
+	if l.labels == nil {
+		l.labels = map[string]*string{}
+	}
+	if k, v, ok := strings.Cut(s, "="); ok && k != "" {
+		l.labels[k] = &v
+		return nil
+	}
+	if k, ok := strings.CutSuffix(s, "-"); l.removable && ok && k != "" {
+		l.labels[k] = nil
+		return nil
+	}
+	if l.removable {
+		return errors.New("want KEY=VALUE to set a label or KEY- to remove it")
+	}
+	return errors.New("want KEY=VALUE")
+}
+
+// values are the labels to set.
+func (l *labelFlag) values() map[string]string {
+	m := make(map[string]string, len(l.labels))
+	for k, v := range l.labels {
+		if v != nil {
+			m[k] = *v
+		}
+	}
+	return m
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vswitch/api"
+)
+
+func (a *app) addPort() *cobra.Command {
+	var (
+		spec   api.PortSpec
+		labels labelFlag
+	)
+	cmd := &cobra.Command{
+		Use:     "add-port NAME (--netns NAME-or-PATH | --pid PID)",
+		GroupID: groupPorts,
+		Short:   "Attach a container and print the port's id",
+		Long: `Attach a container to a segment and print the port's id.
+
+The container's network namespace gets an interface with an address of the segment,
+a MAC made from the address, and a default route to the segment's gateway.`,
+		Example: `  vsctl add-port container1 --netns c1
+  vsctl add-port container3 --netns c3 --segment my_bridge
+  vsctl add-port web --pid 4711 --ip 172.17.0.80 --ifname eth1 --no-default-route`,
+		Args:              want(1, 1, "one NAME"),
+		ValidArgsFunction: complete(nothing),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			netns, pid := cmd.Flags().Changed("netns"), cmd.Flags().Changed("pid")
+			switch {
+			case netns && pid:
+				return usagef("--netns and --pid exclude each other: give one of them")
+			case !netns && !pid:
+				return usagef("no namespace to attach: give --netns or --pid")
+			}
+			spec.Name, spec.Labels = args[0], labels.values()
+			port, err := a.client().AddPort(cmd.Context(), spec)
+			if err != nil {
+				return err
+			}
+			return printLine(cmd, port.ID)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&spec.Segment, "segment", api.DefaultSegment, "the `SEGMENT` to attach to")
+	flags.StringVar(&spec.NetNS, "netns", "", "the container's namespace, `NAME-or-PATH`: as in \"ip netns list\", or an absolute path")
+	flags.IntVar(&spec.PID, "pid", 0, "a process in the container, `PID`")
+	flags.StringVar(&spec.IfName, "ifname", api.DefaultIfName, "the interface's `NAME` in the container")
+	ipFlag(flags, &spec.IP, "ip", "the container's address (default the next free one)")
+	macFlag(flags, &spec.MAC, "mac", "the container's MAC (default 02:42 and the address)")
+	flags.BoolVar(&spec.NoDefaultRoute, "no-default-route", false, "leave the container's routes alone")
+	flags.Var(&labels, "label", "a label to set; may be repeated")
+	completeFlag(cmd, "segment", a.segmentNames)
+	return cmd
+}
+
+func (a *app) delPort() *cobra.Command {
+	return &cobra.Command{
+		Use:     "del-port NAME...",
+		GroupID: groupPorts,
+		Short:   "Detach containers",
+		Long: `Detach containers and print the name of each port that went.
+
+The interface goes from the container and its address is free again. After a failure
+the other ports are deleted all the same.`,
+		Example:           `  vsctl del-port container1 container2`,
+		Args:              want(1, -1, "at least one NAME"),
+		ValidArgsFunction: completeEach(a.portNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := a.client()
+			return a.each(cmd, args, func(name string) error {
+				_, err := c.DeletePort(cmd.Context(), name)
+				return err
+			})
+		},
+	}
+}
+
+func (a *app) setPort() *cobra.Command {
+	var (
+		rename   string
+		up, down bool
+		labels   = labelFlag{removable: true}
+	)
+	cmd := &cobra.Command{
+		Use:     "set-port NAME",
+		GroupID: groupPorts,
+		Short:   "Change a port",
+		Long:    "Change a port: its name, its labels, and whether it carries frames.",
+		Example: `  vsctl set-port container1 --down
+  vsctl set-port container1 --rename web --label tier=front --label old-`,
+		Args:              want(1, 1, "one NAME"),
+		ValidArgsFunction: complete(a.portNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			update := api.PortUpdate{Labels: labels.labels}
+			if cmd.Flags().Changed("rename") {
+				update.Name = &rename
+			}
+			switch {
+			case up && down:
+				return usagef("--up and --down exclude each other: give one of them")
+			case up:
+				update.Up = &up
+			case down:
+				update.Up = new(false)
+			}
+			if update.Name == nil && update.Up == nil && len(update.Labels) == 0 {
+				return usagef("nothing to change: give --rename, --up, --down or --label")
+			}
+			_, err := a.client().UpdatePort(cmd.Context(), args[0], update)
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&rename, "rename", "", "the port's `NEW` name")
+	flags.BoolVar(&up, "up", false, "let the port carry frames")
+	flags.BoolVar(&down, "down", false, "stop the port's frames")
+	flags.Var(&labels, "label", "a label to set, or with a trailing '-' to remove; may be repeated")
+	return cmd
+}
+
+func (a *app) listPorts() *cobra.Command {
+	var l listing
+	cmd := &cobra.Command{
+		Use:     "list-ports [SEGMENT]",
+		GroupID: groupPorts,
+		Short:   "List the ports",
+		Long:    "List the ports of a segment, or all, in order of creation.\n" + fmt.Sprintf(formatHelp, fields[api.Port]()),
+		Example: `  vsctl list-ports
+  vsctl list-ports my_bridge --format '{{.Name}} {{join .IPs ","}}'
+  vsctl list-ports --format json | jq -r '.[] | select(.state != "up") | .name'`,
+		Args:              want(0, 1, "at most one SEGMENT"),
+		ValidArgsFunction: complete(a.segmentNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := l.check(); err != nil {
+				return err
+			}
+			list, err := a.client().Ports(cmd.Context(), first(args))
+			if err != nil {
+				return err
+			}
+			return printObjects(cmd.OutOrStdout(), &l, list, func(p api.Port) string { return p.ID }, []column[api.Port]{
+				{"PORT ID", func(p api.Port) string { return l.id(p.ID) }},
+				{"NAME", func(p api.Port) string { return p.Name }},
+				{"SEGMENT", func(p api.Port) string { return p.Segment }},
+				{"IP", addresses},
+				{"MAC", func(p api.Port) string { return p.MAC }},
+				{"NETNS", func(p api.Port) string { return p.NetNS }},
+				{"IFNAME", func(p api.Port) string { return p.IfName }},
+				{"STATE", func(p api.Port) string { return p.State }},
+			})
+		},
+	}
+	l.register(cmd)
+	return cmd
+}
+
+// addresses lists a port's addresses with their prefix lengths.
+func addresses(p api.Port) string {
+	list := make([]string, len(p.IPs))
+	for i, ip := range p.IPs {
+		list[i] = ip.String()
+	}
+	return strings.Join(list, ",")
+}

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"vswitch/api"
+	"vswitch/api/apitest"
+)
+
+// vsctl runs vsctl on a socket and returns its exit status and output.
+func vsctl(ctx context.Context, socket string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	getenv := func(name string) string { return map[string]string{socketVariable: socket}[name] }
+	code = run(ctx, args, strings.NewReader(""), &out, &errs, getenv)
+	return code, out.String(), errs.String()
+}
+
+func TestWrongUsage(t *testing.T) {
+	t.Parallel()
+	socket := apitest.Serve(t, apitest.New())
+	tests := map[string]string{ // the arguments, split at spaces, and what stderr says
+		"nonsense":     `vsctl: unknown command "nonsense" for "vsctl": see "vsctl --help"`,
+		"lst-ports":    `vsctl: unknown command "lst-ports" for "vsctl", did you mean list-ports: see "vsctl --help"`,
+		"help nothing": `vsctl: help: unknown command "nothing" for "vsctl": see "vsctl help --help"`,
+		"completion x": `vsctl: completion: unknown command "x" for "vsctl completion": see "vsctl completion --help"`,
+		"--nonsense":   `vsctl: unknown flag: --nonsense: see "vsctl --help"`,
+		"add-segment":  `vsctl: add-segment: want one NAME, got no arguments: see "vsctl add-segment --help"`,
+
+		"add-segment a b":                  `want one NAME, got ["a" "b"]`,
+		"add-segment a --mtu x":            `invalid argument "x" for "--mtu" flag`,
+		"add-segment a --label k":          `want KEY=VALUE`,
+		"add-segment a --label k-":         `want KEY=VALUE`,
+		"add-port a":                       `no namespace to attach: give --netns or --pid`,
+		"add-port a --netns c --pid 1":     `--netns and --pid exclude each other`,
+		"add-port a --netns":               `flag needs an argument: --netns`,
+		"del-port":                         `want at least one NAME, got no arguments`,
+		"del-segment":                      `want at least one NAME, got no arguments`,
+		"set-port a":                       `nothing to change: give --rename, --up, --down or --label`,
+		"set-port a --up --down":           `--up and --down exclude each other`,
+		"set-port a --label k":             `want KEY=VALUE to set a label or KEY- to remove it`,
+		"list-segments bridge":             `want no arguments, got ["bridge"]`,
+		"list-ports a b":                   `want at most one SEGMENT`,
+		"list-ports --format {{":           `unclosed action`,
+		"list-ports --format {{nosuch}}":   `function "nosuch" not defined`,
+		"list-ports --format yaml":         `want table, json or a Go template such as {{.Name}}`,
+		"list-ports --format=":             `want table, json or a Go template`,
+		"list-ports -q --format json":      `--quiet and --format json exclude each other`,
+		"inspect":                          `want at least one SEGMENT, got no arguments`,
+		"inspect bridge --format table":    `inspect has no table: use --format json or a Go template`,
+		"add-fdb bridge 02:00:00:00:00:01": `want SEGMENT MAC PORT`,
+		"list-ports --timeout 0s":          `--timeout 0s: want more than nothing, such as 30s`,
+		"list-ports --timeout x":           `invalid argument "x" for "--timeout" flag`,
+		"version x":                        `want no arguments`,
+		"show x":                           `want no arguments`,
+		"list-ports --format {{.ID}":       `bad character`,
+	}
+	for args, want := range tests {
+		code, stdout, stderr := vsctl(context.Background(), socket, strings.Split(args, " ")...)
+		if code != 2 || stdout != "" {
+			t.Errorf("vsctl %s: exit status %d with %q, want 2 with nothing", args, code, stdout)
+		}
+		oneErrorLine(t, args, stderr, want)
+	}
+	if _, stdout, _ := vsctl(context.Background(), socket, "list-segments", "--format", "{{.Name}}"); stdout != "bridge\n" {
+		t.Errorf("wrong usage has changed the switch: %q", stdout)
+	}
+}
+
+func oneErrorLine(t *testing.T, args, stderr, want string) {
+	t.Helper()
+	if !strings.HasPrefix(stderr, "vsctl: ") || strings.Count(stderr, "\n") != 1 || !strings.HasSuffix(stderr, "\n") || strings.Contains(stderr, "\x1b") {
+		t.Errorf("vsctl %s: stderr is not one line: %q", args, stderr)
+	}
+	if !strings.Contains(stderr, want) {
+		t.Errorf("vsctl %s: got %q, want one with %q", args, stderr, want)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	socket := apitest.Serve(t, apitest.New())
+	for args, want := range map[string]string{ // '_' in the last word stands for a space
+		"add-segment bridge":                           `vsctl: add-segment: segment bridge exists already`,
+		"add-segment a!":                               `vsctl: add-segment: segment name "a!": want 1 to 63`,
+		"add-segment a --subnet 10.1.0.0":              `want an address and a prefix length, such as 10.1.0.0/24`,
+		"add-segment a --subnet \x1b[31m":              `subnet "\x1b[31m"`,
+		"add-port a --netns c --mac 02:42":             `mac "02:42"`,
+		"add-port a --netns c --ip 1.2.3":              `"1.2.3"`,
+		"add-segment a --subnet 10.1.0.5/24":           `has host bits set: want 10.1.0.0/24`,
+		"add-segment a --mtu 20":                       `mtu 20: want 68 to 65521 bytes`,
+		"add-port p --netns a/b":                       `netns "a/b"`,
+		"add-port p --pid -3":                          `pid -3: want 1 to 4194304`,
+		"inspect ..":                                   `segment "..": want a name, an id or the beginning of an id`,
+		"list-segments --format {{.Nme}}":              `the fields are ID, Name, Driver`,
+		"list-segments --format {{join_.Name_\",\"}}":  `join wants a list, got string`,
+		"list-segments --format {{index_.Labels_1_2}}": `error calling index`,
+	} {
+		split := strings.Split(args, " ")
+		split[len(split)-1] = strings.ReplaceAll(split[len(split)-1], "_", " ")
+		code, _, stderr := vsctl(context.Background(), socket, split...)
+		if code != 1 {
+			t.Errorf("vsctl %s: exit status %d, want 1", args, code)
+		}
+		oneErrorLine(t, args, stderr, want)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	root := (&app{}).rootCommand(defaultSocket)
+	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"completion"}} {
+		if code, stdout, stderr := vsctl(context.Background(), "/nonexistent/s", args...); code != 0 || !strings.Contains(stdout, "Usage:") || stderr != "" {
+			t.Errorf("vsctl %q: exit status %d, %q", args, code, stderr)
+		}
+	}
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" || cmd.Name() == "completion" {
+			continue
+		}
+		for _, args := range [][]string{{cmd.Name(), "--help"}, {"help", cmd.Name()}} {
+			code, stdout, _ := vsctl(context.Background(), "/nonexistent/s", args...)
+			if code != 0 || !strings.Contains(stdout, "Examples:\n  vsctl "+cmd.Name()) {
+				t.Errorf("vsctl %q: exit status %d, %s", args, code, stdout)
+			}
+		}
+		if cmd.Short == "" || cmd.Long == "" || cmd.GroupID == "" || cmd.ValidArgsFunction == nil {
+			t.Errorf("%s lacks a description, a group or completion", cmd.Name())
+		}
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	socket := apitest.Socket(t)
+	want := "vsctl: cannot reach vswitchd on " + socket + ": no such file or directory: start it with \"vswitchd\" or name its socket with --socket\n"
+	for _, args := range [][]string{{"list-ports"}, {"del-port", "a", "b"}, {"inspect", "a", "b"}, {"show"}} {
+		if code, stdout, stderr := vsctl(context.Background(), socket, args...); code != 1 || stdout != "" || stderr != want {
+			t.Errorf("vsctl %q: exit status %d, %q, %q, want %q", args, code, stdout, stderr, want)
+		}
+	}
+	code, stdout, stderr := vsctl(context.Background(), socket, "version")
+	if code != 1 || !strings.HasPrefix(stdout, "Client:\n") || strings.Contains(stdout, "Server") || stderr != want {
+		t.Errorf("version: exit status %d, %q, %q", code, stdout, stderr)
+	}
+	if code, _, stderr := vsctl(context.Background(), "/elsewhere", "--socket", socket, "show"); code != 1 || stderr != want {
+		t.Errorf("--socket does not win over $%s: %q", socketVariable, stderr)
+	}
+	denied := &api.UnreachableError{Socket: "s", Err: os.ErrPermission}
+	if got := remedy(denied); !strings.Contains(got, "root") {
+		t.Errorf("permission denied: got %q", got)
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	fake := apitest.New()
+	entered := make(chan struct{}, 1)
+	fake.Hook = func(ctx context.Context, _ string) error {
+		entered <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { <-entered; cancel() }()
+	code, stdout, stderr := vsctl(ctx, apitest.Serve(t, fake), "del-port", "a", "b")
+	if code != 1 || stdout != "" || stderr != "vsctl: del-port: interrupted\n" {
+		t.Errorf("exit status %d, %q, %q", code, stdout, stderr)
+	}
+}
+
+// A server that answers anything but the interface ends in one line and status 1.
+func TestHostileServer(t *testing.T) {
+	t.Parallel()
+	const isJSON = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\n\r\n"
+	for name, test := range map[string]struct {
+		answer string
+		hang   bool
+		want   string
+	}{
+		"garbage":  {"\x00\x1b[31m\r\n\r\n", false, "asking vswitchd on"},
+		"web page": {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html\r\n\r\n<html>", false, "instead of JSON"},
+		"escapes":  {"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Type: application/problem+json\r\n\r\n{\"detail\":\"a\\u001b[31m\\nb\"}", false, "a?[31m b"},
+		"silence":  {"", true, "did not answer within 50ms"},
+		"half":     {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nContent-Type: application/json\r\n\r\n[", true, "did not answer within 50ms"},
+		"shape":    {isJSON + `{"a":1}`, false, "JSON of another shape"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			socket := serveRaw(t, test.answer, test.hang)
+			timeout := "1h"
+			if test.hang {
+				timeout = "50ms"
+			}
+			code, stdout, stderr := vsctl(context.Background(), socket, "list-ports", "--timeout", timeout)
+			if code != 1 || stdout != "" {
+				t.Errorf("exit status %d with %q", code, stdout)
+			}
+			oneErrorLine(t, "list-ports", stderr, test.want)
+		})
+	}
+	t.Run("names that steer a terminal", func(t *testing.T) {
+		t.Parallel()
+		socket := serveRaw(t, isJSON+`[{"name":"\u001b[2Ja\tb\nc"}]`, false)
+		if code, stdout, _ := vsctl(context.Background(), socket, "list-ports"); code != 0 || strings.ContainsAny(stdout, "\x1b\t") || strings.Count(stdout, "\n") != 2 {
+			t.Errorf("exit status %d with %q", code, stdout)
+		}
+	})
+}
+
+// serveRaw sends answer to whoever connects, and hangs or closes the connection.
+func serveRaw(t *testing.T, answer string, hang bool) string {
+	t.Helper()
+	path := apitest.Socket(t)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := c.Read(make([]byte, 4096)); err == nil {
+				_, _ = io.WriteString(c, answer)
+			}
+			if hang {
+				_, _ = io.Copy(io.Discard, c) // until the client gives up
+			}
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return path
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	socket := apitest.Serve(t, apitest.New())
+	for _, args := range []string{"list-segments", "list-segments -q", "show", "inspect bridge", "version", "add-segment new", "del-segment bridge"} {
+		var stderr bytes.Buffer
+		getenv := func(string) string { return socket }
+		code := run(context.Background(), strings.Split(args, " "), strings.NewReader(""), fullDisk{}, &stderr, getenv)
+		if code != 1 {
+			t.Errorf("vsctl %s: exit status %d, want 1", args, code)
+		}
+		oneErrorLine(t, args, stderr.String(), "no space left on device")
+	}
+}

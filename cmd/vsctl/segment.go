@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"vswitch/api"
+)
+
+func (a *app) addSegment() *cobra.Command {
+	var (
+		spec   api.SegmentSpec
+		labels labelFlag
+	)
+	cmd := &cobra.Command{
+		Use:     "add-segment NAME",
+		GroupID: groupSegments,
+		Short:   "Create a segment and print its id",
+		Long: `Create a segment, a network of its own, and print its id.
+
+Without --subnet it takes the next free pool, such as 172.18.0.0/16; the gateway is
+the subnet's first address unless --gateway names another.`,
+		Example: `  vsctl add-segment my_bridge
+  vsctl add-segment lab --subnet 10.1.0.0/24 --ip-range 10.1.0.128/25 --label team=net`,
+		Args:              want(1, 1, "one NAME"),
+		ValidArgsFunction: complete(nothing),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec.Name, spec.Labels = args[0], labels.values()
+			segment, err := a.client().AddSegment(cmd.Context(), spec)
+			if err != nil {
+				return err
+			}
+			return printLine(cmd, segment.ID)
+		},
+	}
+	flags := cmd.Flags()
+	cidrFlag(flags, &spec.Subnet, "subnet", "the segment's network (default the next free pool)")
+	ipFlag(flags, &spec.Gateway, "gateway", "the gateway's address (default the subnet's first)")
+	cidrFlag(flags, &spec.IPRange, "ip-range", "part of the subnet that addresses are taken from (default all of it)")
+	flags.BoolVar(&spec.Internal, "internal", false, "give the segment no way out")
+	flags.IntVar(&spec.MTU, "mtu", 0, "largest packet in bytes, `N` of 68 to 65521 (default the daemon's)")
+	flags.Var(&labels, "label", "a label to set; may be repeated")
+	return cmd
+}
+
+func (a *app) delSegment() *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use:     "del-segment NAME...",
+		GroupID: groupSegments,
+		Short:   "Delete segments",
+		Long: `Delete segments and print the name of each that went.
+
+A segment with ports on it is refused, unless --force, which deletes its ports too.
+After a failure the other segments are deleted all the same.`,
+		Example: `  vsctl del-segment my_bridge
+  vsctl del-segment --force lab1 lab2`,
+		Args:              want(1, -1, "at least one NAME"),
+		ValidArgsFunction: completeEach(a.segmentNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c := a.client()
+			return a.each(cmd, args, func(name string) error {
+				_, err := c.DeleteSegment(cmd.Context(), name, force)
+				return err
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "delete the segment's ports first")
+	return cmd
+}
+
+func (a *app) listSegments() *cobra.Command {
+	var l listing
+	cmd := &cobra.Command{
+		Use:     "list-segments",
+		GroupID: groupSegments,
+		Short:   "List the segments",
+		Long:    "List the segments in order of creation.\n" + fmt.Sprintf(formatHelp, fields[api.Segment]()),
+		Example: `  vsctl list-segments
+  vsctl list-segments --format '{{.Name}} {{.Subnet}}'
+  vsctl list-segments -q --no-trunc`,
+		Args:              want(0, 0, ""),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := l.check(); err != nil {
+				return err
+			}
+			list, err := a.client().Segments(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printObjects(cmd.OutOrStdout(), &l, list, func(s api.Segment) string { return s.ID }, []column[api.Segment]{
+				{"SEGMENT ID", func(s api.Segment) string { return l.id(s.ID) }},
+				{"NAME", func(s api.Segment) string { return s.Name }},
+				{"DRIVER", func(s api.Segment) string { return s.Driver }},
+				{"SCOPE", func(s api.Segment) string { return s.Scope }},
+				{"SUBNET", func(s api.Segment) string { return s.Subnet.String() }},
+				{"PORTS", func(s api.Segment) string { return strconv.Itoa(s.Ports) }},
+			})
+		},
+	}
+	l.register(cmd)
+	return cmd
+}
+
+func printLine(cmd *cobra.Command, s string) error {
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), clean(s))
+	return err
+}
+
+// first is a command's optional argument.
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
