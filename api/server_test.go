@@ -233,7 +233,7 @@ func TestServerSurvivesPanic(t *testing.T) {
 	var log bytes.Buffer
 	server := api.NewServer(fake, slog.New(slog.NewTextHandler(&log, nil)))
 	rec := httptest.NewRecorder()
-	server.ServeHTTP(rec, httptest.NewRequest("POST", "/v1/ports", strings.NewReader(`{"name":"p","netns":"c"}`)))
+	server.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/v1/ports", strings.NewReader(`{"name":"p","netns":"c"}`)))
 	if p := readProblem(t, rec); p.Status != 500 || strings.Contains(p.Detail, "out of order") {
 		t.Errorf("got %+v", p)
 	}
@@ -241,7 +241,7 @@ func TestServerSurvivesPanic(t *testing.T) {
 		t.Errorf("the log has neither panic nor stack: %s", log.String())
 	}
 	rec = httptest.NewRecorder()
-	server.ServeHTTP(rec, httptest.NewRequest("GET", "/v1/segments", nil))
+	server.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/v1/segments", nil))
 	if rec.Code != 200 {
 		t.Errorf("after the panic: got %d", rec.Code)
 	}

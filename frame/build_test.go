@@ -44,11 +44,16 @@ func (p packet) bytes(t testing.TB) []byte {
 		check(t, udp.SetNetworkLayerForChecksum(network))
 		stack = append(stack, udp)
 	} else {
-		tcp := &layers.TCP{SrcPort: 4000, DstPort: 5000, Seq: p.seq, Ack: 77, ACK: true, Window: 500,
-			FIN: p.fin, PSH: p.psh, CWR: p.cwr}
+		tcp := &layers.TCP{
+			SrcPort: 4000, DstPort: 5000, Seq: p.seq, Ack: 77, ACK: true, Window: 500,
+			FIN: p.fin, PSH: p.psh, CWR: p.cwr,
+		}
 		if p.tcpOptions {
-			tcp.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindNop}, {OptionType: layers.TCPOptionKindNop},
-				{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: []byte("tsvalecr")}}
+			tcp.Options = []layers.TCPOption{
+				{OptionType: layers.TCPOptionKindNop},
+				{OptionType: layers.TCPOptionKindNop},
+				{OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: []byte("tsvalecr")},
+			}
 		}
 		check(t, tcp.SetNetworkLayerForChecksum(network))
 		stack = append(stack, tcp)

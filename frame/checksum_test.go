@@ -61,9 +61,14 @@ func TestSumCorners(t *testing.T) {
 func TestSumFolding(t *testing.T) {
 	t.Parallel()
 	for _, words := range [][]uint64{
-		{0x0000_0100_ffff_ffff}, {0xffff_ffff_0000_0100}, {0x0001_0000_ffff_ffff}, {0xffff_ffff_ffff_ffff, 1},
-		{0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff}, {0xffff_ffff_ffff_ffff, 0x0100_0000_0000_0000},
-		{0xffff_ffff_0001_0000, 0, 0, 0xffff_0000_0000_0000}, {0xfeff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0x0200},
+		{0x0000_0100_ffff_ffff},
+		{0xffff_ffff_0000_0100},
+		{0x0001_0000_ffff_ffff},
+		{0xffff_ffff_ffff_ffff, 1},
+		{0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff},
+		{0xffff_ffff_ffff_ffff, 0x0100_0000_0000_0000},
+		{0xffff_ffff_0001_0000, 0, 0, 0xffff_0000_0000_0000},
+		{0xfeff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0x0200},
 	} {
 		var b []byte
 		for _, w := range words {

@@ -29,9 +29,11 @@ func TestIPv4AgainstGopacket(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
 		link := &layers.Ethernet{SrcMAC: randomBytes(r, 6), DstMAC: randomBytes(r, 6), EthernetType: layers.EthernetTypeIPv4}
-		ip := &layers.IPv4{Version: 4, TOS: uint8(r.Uint32()), Id: uint16(r.Uint32()), TTL: uint8(r.Uint32()),
+		ip := &layers.IPv4{
+			Version: 4, TOS: uint8(r.Uint32()), Id: uint16(r.Uint32()), TTL: uint8(r.Uint32()),
 			Flags: layers.IPv4Flag(r.IntN(4)), FragOffset: uint16(r.IntN(3)), Protocol: layers.IPProtocol(r.IntN(256)),
-			SrcIP: randomBytes(r, 4), DstIP: randomBytes(r, 4)}
+			SrcIP: randomBytes(r, 4), DstIP: randomBytes(r, 4),
+		}
 		for range r.IntN(10) * 4 {
 			ip.Options = append(ip.Options, layers.IPv4Option{OptionType: 1})
 		}
@@ -97,8 +99,10 @@ func TestIPv6AgainstGopacket(t *testing.T) {
 
 func TestARPAgainstGopacket(t *testing.T) {
 	t.Parallel()
-	want := &layers.ARP{AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
-		Operation: layers.ARPReply, SourceHwAddress: srcMAC[:], SourceProtAddress: src4, DstHwAddress: dstMAC[:], DstProtAddress: dst4}
+	want := &layers.ARP{
+		AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
+		Operation: layers.ARPReply, SourceHwAddress: srcMAC[:], SourceProtAddress: src4, DstHwAddress: dstMAC[:], DstProtAddress: dst4,
+	}
 	wire := serialize(t, want)
 	a, ok := frame.ParseARP(append(wire, 0, 0))
 	if !ok || a.Operation() != frame.ARPReply || a.SenderMAC() != srcMAC || a.TargetMAC() != dstMAC ||

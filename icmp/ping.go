@@ -101,7 +101,7 @@ func Ping(ctx context.Context, dst netip.Addr, o Options) (Stats, error) {
 	}
 	defer conn.Close()
 	// A deadline in the past ends the read that Ping may be blocked in.
-	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	p := newPinger(conn, dst, o)
 	if err := p.run(ctx); err != nil {

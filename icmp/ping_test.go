@@ -50,7 +50,7 @@ func pingPeer(ctx context.Context, t *testing.T, from net.Addr, o Options, p pee
 	send := func(delay time.Duration, message []byte) {
 		running.Go(func() {
 			time.Sleep(delay)
-			far.Write(message)
+			_, _ = far.Write(message)
 		})
 	}
 	running.Go(func() {
@@ -264,7 +264,7 @@ func TestPingSocketErrors(t *testing.T) {
 
 	near, far = net.Pipe()
 	go func() {
-		far.Read(make([]byte, 1500))
+		_, _ = far.Read(make([]byte, 1500))
 		far.Close()
 	}()
 	got, err = Ping(t.Context(), c1IP, Options{Listen: func() (net.PacketConn, error) { return fakeConn{near, fromC1}, nil }})

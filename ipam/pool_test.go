@@ -71,7 +71,8 @@ func TestNewRefuses(t *testing.T) {
 		{
 			"one in the other, not side by side",
 			[]Pool{{prefix("10.128.0.0/16"), 24}, {prefix("172.17.0.0/16"), 16}, {prefix("10.0.0.0/8"), 16}},
-			ErrOverlap, []string{"base=10.0.0.0/8,size=16", "base=10.128.0.0/16,size=24"},
+			ErrOverlap,
+			[]string{"base=10.0.0.0/8,size=16", "base=10.128.0.0/16,size=24"},
 		},
 		{"zero pool", []Pool{{}}, ErrInvalid, nil},
 		{"size", []Pool{{prefix("10.0.0.0/8"), 4}}, ErrInvalid, []string{"from 8 to 30"}},

@@ -34,6 +34,6 @@ func (a *app) listARP() *cobra.Command {
 			})
 		},
 	}
-	formatFlag(cmd, &f, "how to print it")
+	formatFlag(cmd, &f)
 	return cmd
 }

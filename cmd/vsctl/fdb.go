@@ -89,7 +89,7 @@ func (a *app) listFDB() *cobra.Command {
 			})
 		},
 	}
-	formatFlag(cmd, &f, "how to print it")
+	formatFlag(cmd, &f)
 	return cmd
 }
 

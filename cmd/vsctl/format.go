@@ -74,8 +74,8 @@ func join(list any, separator string) (string, error) {
 	return strings.Join(parts, separator), nil
 }
 
-func formatFlag(cmd *cobra.Command, f *format, usage string) {
-	cmd.Flags().Var(f, "format", usage)
+func formatFlag(cmd *cobra.Command, f *format) {
+	cmd.Flags().Var(f, "format", "how to print it")
 	// It fails only for a flag that does not exist.
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -182,7 +182,7 @@ type listing struct {
 
 func (l *listing) register(cmd *cobra.Command) {
 	l.format.text = "table"
-	formatFlag(cmd, &l.format, "how to print it")
+	formatFlag(cmd, &l.format)
 	cmd.Flags().BoolVarP(&l.quiet, "quiet", "q", false, "print ids only")
 	cmd.Flags().BoolVar(&l.noTrunc, "no-trunc", false, "print ids in full")
 }

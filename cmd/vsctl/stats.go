@@ -44,7 +44,7 @@ The numbers are in .Counters: ` + fields[api.Counters]() + `.`,
 			})
 		},
 	}
-	formatFlag(cmd, &f, "how to print it")
+	formatFlag(cmd, &f)
 	return cmd
 }
 
