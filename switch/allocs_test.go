@@ -1,0 +1,70 @@
+package vswitch
+
+import (
+	"testing"
+
+	"vswitch/frame"
+)
+
+// TestForwardAllocs carries whole bursts from reading to writing.
+func TestForwardAllocs(t *testing.T) {
+	s, ports := newNullSwitch(t, 4)
+	if _, err := s.AddResponder(ports[0].segment, station(100), echoResponder{}); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		frame  []byte
+		copies int // that devices take of each frame
+	}{
+		{"unicast", rawFrame(station(1), station(0), frame.EtherTypeIPv4), 1},
+		{"unknown unicast", rawFrame(station(50), station(0), frame.EtherTypeIPv4), 3},
+		{"broadcast", rawFrame(frame.Broadcast, station(0), frame.EtherTypeIPv6), 3},
+		{"ARP answer", rawFrame(frame.Broadcast, station(0), frame.EtherTypeARP), 1},
+		{"gateway's answer", rawFrame(station(100), station(0), frame.EtherTypeIPv4), 1},
+		{"drop", rawFrame(station(1), frame.Broadcast, frame.EtherTypeIPv4), 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			const runs = 100
+			w, d := ports[0].worker, load(ports[0], 0, test.frame)
+			var allocs float64
+			w.do(func() {
+				allocs = testing.AllocsPerRun(runs, func() {
+					d.left = burstFrames
+					w.burst(ports[0])
+				})
+			})
+			taken := 0
+			for _, p := range ports {
+				taken += p.device.(*nullDevice).taken
+				p.device.(*nullDevice).taken = 0
+			}
+			// AllocsPerRun runs once more, to warm up.
+			if want := (runs + 1) * burstFrames * test.copies; taken != want {
+				t.Errorf("devices took %d copies, want %d", taken, want)
+			}
+			if allocs != 0 && !raceEnabled { // the race detector allocates
+				t.Errorf("%v allocations in a burst of %d frames, want none", allocs, burstFrames)
+			}
+		})
+	}
+}
+
+// TestLearnAllocs floods the table with new addresses at its capacity.
+func TestLearnAllocs(t *testing.T) {
+	table := newTestTable(1000)
+	table.highest.Store(1)
+	key := uint64(1) << 16
+	allocs := testing.AllocsPerRun(2000, func() {
+		key += 1 << 16
+		table.learn(key, 1, 0)
+		table.lookup(key)
+	})
+	if live := table.current.Load().live.Load(); live != 1000 {
+		t.Errorf("the table holds %d entries, want its capacity of 1000", live)
+	}
+	if allocs != 0 && !raceEnabled {
+		t.Errorf("%v allocations per new address, want none", allocs)
+	}
+}

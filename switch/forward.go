@@ -1,0 +1,262 @@
+package vswitch
+
+import (
+	"encoding/binary"
+
+	"vswitch/frame"
+)
+
+// The way of a frame through a worker, in the order of the functions below:
+//
+//	burst     read from the port's device until it is empty or its turn is over
+//	check     length, virtio-net header, source address
+//	learn     source address → port (table.go)
+//	intercept ARP, and whatever is sent to the gateway's address, to the responder
+//	look up   destination address → port, or flood
+//	transmit  to the device, completed and segmented in software where it must be
+//
+// Each frame ends in exactly one count at the port that it came from: forwarded,
+// flooded, local, or a drop with its reason.
+
+const (
+	burstFrames = 64 // read from one port before the next has its turn
+
+	// bufferSize holds the largest super-frame: 64 KiB of IP packet behind an
+	// Ethernet header with two VLAN tags and the virtio-net header, and some more
+	// so that a longer one is seen as such.
+	bufferSize = 1<<16 + 256
+)
+
+// burst carries up to burstFrames frames from p and says whether more may wait.
+func (w *worker) burst(p *Port) bool {
+	for range burstFrames {
+		n, status := p.device.Receive(w.buf)
+		if status != frame.OK {
+			w.flush(p)
+			if status == frame.Gone {
+				w.lost(p)
+			}
+			return false
+		}
+		w.tally.rxFrames++
+		w.tally.rxBytes += uint64(max(n-frame.VNetHeaderLen, 0))
+		w.ingress(p, w.buf[:n])
+	}
+	w.flush(p)
+	return true
+}
+
+// ingress decides on one frame from p: b is virtio-net header and frame.
+func (w *worker) ingress(p *Port, b []byte) {
+	if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
+		w.drop(p, Runt)
+		return
+	}
+	// The first eight bytes zero: nothing is asked of the receiver.
+	if binary.NativeEndian.Uint64(b) != 0 || len(b) > p.maxFrame+frame.VNetHeaderLen {
+		if reason := checkOffload(b, p.maxFrame); reason != numReasons {
+			w.drop(p, reason)
+			return
+		}
+	}
+	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
+	src, segment := eth.SrcUint64(), p.segment
+	if src == 0 || eth[6]&1 != 0 {
+		w.drop(p, BadSource)
+		return
+	}
+	if p.down.Load() {
+		w.drop(p, PortDown)
+		return
+	}
+	w.table.learn(entryKey(src, segment.id), p.slot, w.now.Load())
+
+	if eth.EtherType() == frame.EtherTypeARP && w.intercept(p, b) {
+		return
+	}
+	if eth[0]&1 != 0 {
+		w.group(p, b)
+		return
+	}
+	w.unicast(p, b, eth.DstUint64())
+}
+
+// checkOffload looks at a frame that is not plain or longer than the MTU allows.
+func checkOffload(b []byte, maxFrame int) Reason {
+	h, eth, _ := frame.ParseVNet(b)
+	if !h.Valid(eth) {
+		return BadVirtioHeader
+	}
+	size := len(eth)
+	if h.GSOType() != frame.VNetGSONone {
+		size = h.SegmentLen(eth)
+	}
+	if size > maxFrame {
+		return Giant
+	}
+	return numReasons
+}
+
+// intercept asks the responder about an ARP frame and says whether it took it.
+func (w *worker) intercept(p *Port, b []byte) bool {
+	gw := p.segment.gateway.Load()
+	if gw == nil {
+		return false
+	}
+	return w.respond(p, gw, b)
+}
+
+// respond hands b to the responder, sends its answer, and says false when the
+// frame is none of its business.
+func (w *worker) respond(p, gw *Port, b []byte) bool {
+	r := gw.responder.Respond(b)
+	switch r.Action {
+	case Pass:
+		return false
+	case Refused:
+		if !r.Reason.Ingress() { // would be missing from the sum of what p sent
+			r.Reason = GatewayUnhandled
+		}
+		w.drop(p, r.Reason)
+	case Answered:
+		w.stripe(p).local.Add(1)
+		w.answer(gw, w.buf[:max(0, min(r.Len, len(w.buf)))])
+	default:
+		w.stripe(p).local.Add(1)
+	}
+	return true
+}
+
+// answer sends a responder's frame as if read from its port. It is never handed
+// to a responder again.
+func (w *worker) answer(gw *Port, b []byte) {
+	s := w.stripe(gw)
+	s.rxFrames.Add(1)
+	s.rxBytes.Add(uint64(max(len(b)-frame.VNetHeaderLen, 0)))
+	if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
+		w.drop(gw, Runt)
+		return
+	}
+	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
+	out := w.port(w.table.lookup(entryKey(eth.DstUint64(), gw.segment.id)))
+	switch {
+	case eth[0]&1 != 0 || out == nil || out.segment != gw.segment:
+		w.flood(gw, b)
+	case out == gw:
+		w.drop(gw, Hairpin)
+	default:
+		s.forwarded.Add(1)
+		w.transmit(out, b)
+	}
+}
+
+// group carries a frame to a group address.
+func (w *worker) group(p *Port, b []byte) {
+	if reserved(b[frame.VNetHeaderLen:]) {
+		w.drop(p, ReservedGroup)
+		return
+	}
+	w.flood(p, b)
+}
+
+// reserved says whether a frame is for 01:80:C2:00:00:00 to -0F, which no bridge
+// forwards (IEEE 802.1Q-2022 §8.6.3; net/bridge/br_input.c).
+func reserved(eth frame.Ethernet) bool {
+	return eth.DstUint64()&^0xf == 0x0180c2000000
+}
+
+// unicast carries a frame to one station's address.
+func (w *worker) unicast(p *Port, b []byte, dst uint64) {
+	out := w.port(w.table.lookup(entryKey(dst, p.segment.id)))
+	// The key holds the segment, so that out is of p's segment: the wall. That it
+	// is compared once more is the second wall.
+	if out == nil || out.segment != p.segment {
+		w.flood(p, b)
+		return
+	}
+	if out == p {
+		w.drop(p, Hairpin)
+		return
+	}
+	if out.responder != nil {
+		// ARP that comes here was shown to the responder before.
+		arp := frame.Ethernet(b[frame.VNetHeaderLen:]).EtherType() == frame.EtherTypeARP
+		if arp || !w.respond(p, out, b) {
+			w.drop(p, GatewayUnhandled)
+		}
+		return
+	}
+	w.tally.forwarded++
+	w.transmit(out, b)
+}
+
+// flood carries a frame to all ports of the segment but p.
+func (w *worker) flood(p *Port, b []byte) {
+	w.stripe(p).flooded.Add(1)
+	for _, out := range *p.segment.ports.Load() {
+		if out != p {
+			w.transmit(out, b)
+		}
+	}
+}
+
+// transmit hands a frame to out's device.
+func (w *worker) transmit(out *Port, b []byte) {
+	if out.down.Load() {
+		w.drop(out, LinkDown)
+		return
+	}
+	if out.plain && !frame.VNet(b).Plain() {
+		w.transmitPlain(out, b)
+		return
+	}
+	w.count(out, out.device.Transmit(b), len(b))
+}
+
+// count notes what became of a frame of n bytes that was meant for out.
+func (w *worker) count(out *Port, status frame.Status, n int) {
+	switch status {
+	case frame.OK:
+		w.sent(out, n)
+	case frame.Again:
+		w.drop(out, QueueFull)
+	case frame.Down:
+		w.drop(out, LinkDown)
+	case frame.Gone:
+		w.drop(out, DeviceGone)
+	default:
+		w.drop(out, TxRejected)
+	}
+}
+
+// transmitPlain sends to a device without offloads: the frame's checksum is
+// completed, or it is cut into segments, in a copy, because a flood sends the
+// same bytes to others.
+func (w *worker) transmitPlain(out *Port, b []byte) {
+	h, eth, _ := frame.ParseVNet(b)
+	if h.GSOType() == frame.VNetGSONone {
+		c := w.scratch[:copy(w.scratch, b)]
+		h, eth, _ = frame.ParseVNet(c)
+		if !frame.CompleteChecksum(h, eth) {
+			w.drop(out, TxRejected)
+			return
+		}
+		h.Clear()
+		w.count(out, out.device.Transmit(c), len(c))
+		return
+	}
+	segments, ok := frame.NewSegmenter(h, eth)
+	if !ok {
+		w.drop(out, TxRejected)
+		return
+	}
+	clear(w.scratch[:frame.VNetHeaderLen])
+	for {
+		n, more := segments.Next(w.scratch[frame.VNetHeaderLen:])
+		if !more {
+			return
+		}
+		n += frame.VNetHeaderLen
+		w.count(out, out.device.Transmit(w.scratch[:n]), n)
+	}
+}

@@ -1,0 +1,104 @@
+package vswitch_test
+
+import (
+	"testing"
+
+	"vswitch/frame"
+	vswitch "vswitch/switch"
+	"vswitch/switch/switchtest"
+)
+
+// FuzzIngress sends any bytes into one port, as a container may.
+func FuzzIngress(f *testing.F) {
+	raw := func(eth []byte) []byte { return append(make([]byte, frame.VNetHeaderLen), eth...) }
+	one, two := switchtest.MAC(1), switchtest.MAC(2)
+	for _, seed := range [][]byte{
+		nil,
+		raw(nil),
+		raw(switchtest.Frame(two, one, "learned")),
+		raw(switchtest.Frame(switchtest.MAC(3), one, "plain")),
+		raw(switchtest.Frame(switchtest.MAC(7), one, "unknown here, known in the other segment")),
+		raw(switchtest.Frame(frame.Broadcast, one, "")),
+		raw(switchtest.Frame(gatewayMAC, one, "")),
+		raw(request(one)),
+		partial(tcpFrame(two, one, 1, pattern(100)), 0),
+		partial(tcpFrame(frame.Broadcast, one, 1, pattern(3000)), 1448),
+		partial(tcpFrame(switchtest.MAC(3), one, 1, pattern(3000)), 1),
+	} {
+		f.Add(seed)
+	}
+	sw, err := vswitch.New(vswitch.Options{Poll: vswitch.PollSleep, NewPoller: switchtest.NewPoller})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(sw.Close)
+	site := newSite(&lab{f, sw})
+	f.Fuzz(site.try)
+}
+
+// site is where FuzzIngress sends from: the first port of a segment with a
+// gateway, beside another one.
+type site struct {
+	sw      *vswitch.Switch
+	gateway *vswitch.Port
+	from    *port
+	to      []*port // the last one is plain
+	others  []*port // in the other segment
+}
+
+func newSite(l *lab) *site {
+	gw, p := l.withGateway(&responder{response: vswitch.Response{Action: vswitch.Answered}}, 2)
+	plain := l.portWith(gw.Segment(), 3, vswitch.PortConfig{Plain: true})
+	elsewhere, others := l.withGateway(&responder{}, 2)
+	others = append(others, l.port(elsewhere.Segment(), 7))
+	for _, p := range append([]*port{p[1], plain}, others...) {
+		if err := l.sw.AddEntry(p.Port, p.mac); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return &site{sw: l.sw, gateway: gw, from: p[0], to: []*port{p[1], plain}, others: others}
+}
+
+func (s *site) try(t *testing.T, b []byte) {
+	s.sw.Flush(s.from.Segment(), nil)
+	before, answers := s.from.Counters(), s.gateway.Counters().RxFrames
+	vswitch.Carry(s.from.Port, b)
+
+	for _, other := range s.others {
+		if n := len(other.Frames()); n != 0 {
+			t.Errorf("%d frames crossed into another segment", n)
+		}
+	}
+	s.received(t, s.from)
+	var reached uint64 // ports; to the plain one a frame may go as several
+	for _, p := range s.to {
+		if s.received(t, p) > 0 {
+			reached++
+		}
+	}
+	balanced(t, s.from.Port)
+	balanced(t, s.gateway)
+	c := s.from.Counters()
+	if n := c.Local - before.Local; c.RxFrames != before.RxFrames+1 || s.gateway.Counters().RxFrames != answers+n {
+		t.Errorf("one frame was sent, but %+v became %+v", before, c)
+	}
+	// An answer to a frame that claims another's address goes there.
+	if want := c.Forwarded - before.Forwarded + 2*(c.Flooded-before.Flooded); c.Local == before.Local && reached != want {
+		t.Errorf("a frame of %d bytes reached %d ports, want %d", len(b), reached, want)
+	}
+}
+
+// received checks what came to p, and says how many frames that was.
+func (s *site) received(t *testing.T, p *port) int {
+	frames := p.RawFrames()
+	for _, raw := range frames {
+		h, eth, _ := frame.ParseVNet(raw)
+		if len(eth) < frame.EthernetHeaderLen || !h.Valid(eth) {
+			t.Errorf("%s received % x, which is no valid frame", p.mac, raw)
+		}
+		if p == s.to[1] && !h.Plain() {
+			t.Errorf("the plain port received the header % x", raw[:frame.VNetHeaderLen])
+		}
+	}
+	return len(frames)
+}

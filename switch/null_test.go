@@ -1,0 +1,109 @@
+package vswitch
+
+import (
+	"testing"
+	"time"
+
+	"vswitch/frame"
+)
+
+// nullDevice reads the same frames round and round, as many as are left, and
+// takes every frame without keeping it.
+type nullDevice struct {
+	frames [][]byte
+	next   int
+	left   int
+	taken  int
+}
+
+func (d *nullDevice) Receive(buf []byte) (int, frame.Status) {
+	if d.left == 0 {
+		return 0, frame.Again
+	}
+	d.left--
+	n := copy(buf, d.frames[d.next])
+	if d.next++; d.next == len(d.frames) {
+		d.next = 0
+	}
+	return n, frame.OK
+}
+
+func (d *nullDevice) Transmit([]byte) frame.Status {
+	d.taken++
+	return frame.OK
+}
+
+// nullPoller reports nothing: the tests drive the worker themselves.
+type nullPoller struct{ wake chan struct{} }
+
+func (*nullPoller) Add(Device, uint32) error { return nil }
+func (*nullPoller) Remove(Device) error      { return nil }
+func (*nullPoller) Close() error             { return nil }
+
+func (p *nullPoller) Wait(_ []uint32, timeout time.Duration) int {
+	if timeout != 0 {
+		<-p.wake
+	}
+	return 0
+}
+
+func (p *nullPoller) Wake() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// echoResponder answers ARP by sending it back, without allocating.
+type echoResponder struct{}
+
+func (echoResponder) Respond(buf []byte) Response {
+	eth := frame.Ethernet(buf[frame.VNetHeaderLen:])
+	eth.SetDst(eth.Src())
+	return Response{Action: Answered, Len: len(buf)}
+}
+
+// newNullSwitch is a switch with one worker and one segment of that many ports.
+// Port i is known to have the address station(i).
+func newNullSwitch(tb testing.TB, ports int) (*Switch, []*Port) {
+	tb.Helper()
+	s, err := New(Options{
+		NewPoller: func() (Poller, error) { return &nullPoller{wake: make(chan struct{}, 1)}, nil },
+		Poll:      PollSleep,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Close)
+	seg, err := s.AddSegment(SegmentConfig{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	list := make([]*Port, ports)
+	for i := range list {
+		if list[i], err = s.AddPort(seg, &nullDevice{}, PortConfig{}); err != nil {
+			tb.Fatal(err)
+		}
+		s.table.learn(entryKey(station(i).Uint64(), seg.id), list[i].slot, 0)
+	}
+	return s, list
+}
+
+func station(i int) frame.MAC { return frame.MACFromUint64(0x020000000000 + uint64(i)) }
+
+// rawFrame is a minimum frame behind an empty virtio-net header.
+func rawFrame(dst, src frame.MAC, etherType uint16) []byte {
+	b := make([]byte, frame.VNetHeaderLen+60)
+	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
+	eth.SetDst(dst)
+	eth.SetSrc(src)
+	eth.SetEtherType(etherType)
+	return b
+}
+
+// load makes p's device hold n frames, these in turn.
+func load(p *Port, n int, frames ...[]byte) *nullDevice {
+	d := p.device.(*nullDevice)
+	d.frames, d.next, d.left = frames, 0, n
+	return d
+}

@@ -1,0 +1,143 @@
+package vswitch_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"vswitch/frame"
+	vswitch "vswitch/switch"
+	"vswitch/switch/switchtest"
+)
+
+const (
+	tcpStart = frame.EthernetHeaderLen + frame.IPv4HeaderLen
+	headers  = tcpStart + 20
+)
+
+// tcpFrame is a TCP segment with its checksum complete.
+func tcpFrame(dst, src frame.MAC, seq uint32, payload []byte) []byte {
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}}
+	tcp := &layers.TCP{SrcPort: 1000, DstPort: 2000, Seq: seq, ACK: true, Window: 500}
+	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
+		panic(err) // a test's own mistake
+	}
+	return switchtest.Layers(switchtest.Ethernet(dst, src, layers.EthernetTypeIPv4), ip, tcp, gopacket.Payload(payload))
+}
+
+// partial is a frame as a sender with offloads hands it over: behind a header
+// that asks for its checksum, and with gsoSize for segments of that payload.
+func partial(eth []byte, gsoSize int) []byte {
+	raw := append(make([]byte, frame.VNetHeaderLen), eth...)
+	h, b, _ := frame.ParseVNet(raw)
+	gso, length := uint8(frame.VNetGSONone), uint16(0)
+	if gsoSize > 0 {
+		gso, length = frame.VNetGSOTCPv4, headers
+	}
+	h.Set(frame.VNetNeedsChecksum, gso, length, uint16(gsoSize), tcpStart, 16)
+	pseudo := append(bytes.Clone(b[26:34]), 0, frame.ProtoTCP)
+	pseudo = binary.BigEndian.AppendUint16(pseudo, uint16(len(b)-tcpStart))
+	binary.BigEndian.PutUint16(b[tcpStart+16:], frame.Sum(pseudo, 0))
+	return raw
+}
+
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i * 7)
+	}
+	return b
+}
+
+// TestOffloadsTravelUnchanged from one device that takes them to another, while
+// a plain one gets the same frames complete, in the same flood.
+func TestOffloadsTravelUnchanged(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		seg := l.segment()
+		p := l.ports(seg, 2)
+		plain := l.portWith(seg, 3, vswitch.PortConfig{Plain: true})
+		last := l.port(seg, 4)
+		payload := pattern(3000)
+		complete := tcpFrame(plain.mac, p[0].mac, 1, payload[:1000])
+		super := partial(tcpFrame(plain.mac, p[0].mac, 1, payload), 1448)
+		asks := partial(complete, 0)
+		p[0].SendRaw(asks)
+		p[0].SendRaw(super)
+		synctest.Wait()
+		for _, other := range []*port{p[1], last} {
+			got := other.RawFrames()
+			if len(got) != 2 || !bytes.Equal(got[0], asks) || !bytes.Equal(got[1], super) {
+				l.t.Errorf("the frames did not reach %s as they were", other.mac)
+			}
+		}
+		got := plain.RawFrames()
+		if len(got) != 4 {
+			l.t.Fatalf("the plain port received %d frames, want one and three segments", len(got))
+		}
+		for i, raw := range got {
+			if !bytes.Equal(raw[:frame.VNetHeaderLen], make([]byte, frame.VNetHeaderLen)) {
+				l.t.Errorf("frame %d to the plain port has the header % x, want none of it", i, raw[:frame.VNetHeaderLen])
+			}
+		}
+		if !bytes.Equal(got[0][frame.VNetHeaderLen:], complete) {
+			l.t.Error("the frame to the plain port is not the one with its checksum complete")
+		}
+		var whole []byte
+		for i, raw := range got[1:] {
+			eth := raw[frame.VNetHeaderLen:]
+			pseudo := append(bytes.Clone(eth[26:34]), 0, frame.ProtoTCP)
+			pseudo = binary.BigEndian.AppendUint16(pseudo, uint16(len(eth)-tcpStart))
+			if sum := frame.Sum(eth[tcpStart:], frame.Sum(pseudo, 0)); sum != 0xffff {
+				l.t.Errorf("segment %d has a wrong checksum", i)
+			}
+			if seq := binary.BigEndian.Uint32(eth[tcpStart+4:]); seq != 1+uint32(len(whole)) {
+				l.t.Errorf("segment %d has sequence number %d, want %d", i, seq, 1+len(whole))
+			}
+			whole = append(whole, eth[headers:]...)
+		}
+		if !bytes.Equal(whole, payload) {
+			l.t.Error("the segments do not add up to the super-frame's payload")
+		}
+		if c := plain.Counters(); c.TxFrames != 4 {
+			l.t.Errorf("the plain port counted %d frames to it, want 4", c.TxFrames)
+		}
+		balanced(l.t, p[0].Port)
+	})
+}
+
+// TestSegmentsMustFitTheMTU: a super-frame may be longer, its segments not.
+func TestSegmentsMustFitTheMTU(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		p := l.ports(l.segment(), 2)
+		super := tcpFrame(p[1].mac, p[0].mac, 1, pattern(20000))
+		p[0].SendRaw(partial(super, 1460))
+		synctest.Wait()
+		if n := len(p[1].Frames()); n != 1 {
+			l.t.Errorf("%d frames arrived, want the super-frame", n)
+		}
+		p[0].SendRaw(partial(super, 1465)) // more than the MTU and a tag
+		p[0].SendRaw(partial(super, 0))
+		synctest.Wait()
+		expect(l.t, p[1])
+		dropped(l.t, p[0].Port, vswitch.Giant, 2)
+	})
+}
+
+func TestPlainPortRefuses(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		seg := l.segment()
+		p := l.port(seg, 1)
+		plain := l.portWith(seg, 2, vswitch.PortConfig{Plain: true})
+		plain.Refuse(frame.Again)
+		p.SendRaw(partial(tcpFrame(plain.mac, p.mac, 1, pattern(3000)), 1448))
+		p.SendRaw(partial(tcpFrame(plain.mac, p.mac, 1, pattern(100)), 0))
+		synctest.Wait()
+		dropped(l.t, plain.Port, vswitch.QueueFull, 4)
+		balanced(l.t, p.Port)
+	})
+}

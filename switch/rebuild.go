@@ -1,0 +1,98 @@
+package vswitch
+
+// press asks for a rebuild of g, once.
+func (t *table) press(g *generation) {
+	if g.pressed.Load() || !g.pressed.CompareAndSwap(false, true) {
+		return
+	}
+	select {
+	case t.pressure <- struct{}{}:
+	default:
+	}
+}
+
+// rebuild copies the live entries into a new generation, if one was asked for
+// since the last.
+func (t *table) rebuild() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current.Load().pressed.Load() {
+		t.rebuildLocked(1)
+	}
+}
+
+// rebuildLocked makes a generation that the entries fill to a quarter at most,
+// half of what asks for the next rebuild, and factor times larger than that.
+//
+// Workers go on learning into the old one until they see the new. What changed
+// there after it was copied is brought over when no worker uses it any more:
+// else the move of a station that then falls silent would be forgotten.
+func (t *table) rebuildLocked(factor int) {
+	old := t.current.Load()
+	entries := 0
+	for i := range old.slots {
+		if old.slots[i].value.Load() != 0 {
+			entries++
+		}
+	}
+	copied := make([]uint64, len(old.slots))
+	g := newGeneration(slotsFor(entries) * factor)
+	for !g.copyFrom(old, copied) {
+		g = newGeneration(2 * int(g.mask+1))
+	}
+	t.current.Store(g)
+	t.settle()
+	t.catchUp(g, old, copied)
+}
+
+// copyFrom copies the entries of old into g, which no one else uses yet, and
+// notes in copied what their values were. It is false where a static entry finds
+// no slot. A dynamic one that finds none is left out and learned again; with a
+// quarter of the slots in use that is next to impossible.
+func (g *generation) copyFrom(old *generation, copied []uint64) bool {
+	for i := range old.slots {
+		v := old.slots[i].value.Load()
+		copied[i] = v
+		if v == 0 {
+			continue
+		}
+		s := g.claim(old.slots[i].key.Load())
+		switch {
+		case s != nil:
+			s.value.Store(v)
+			if !valueStatic(v) {
+				g.own(valuePort(v))
+			}
+		case valueStatic(v):
+			return false
+		}
+	}
+	return true
+}
+
+// catchUp brings to g what workers changed in old, which they no longer use,
+// after it was copied. Where they have already changed it in g, that is newer.
+// Only dynamic entries can differ: static ones take mu. In the end g is no fuller
+// than the capacity allows.
+func (t *table) catchUp(g, old *generation, copied []uint64) {
+	for i, before := range copied {
+		v := old.slots[i].value.Load()
+		if v == before || before == 0 && g.live.Load() >= t.capacity {
+			continue
+		}
+		s := g.claim(old.slots[i].key.Load())
+		if s == nil || !s.value.CompareAndSwap(before, v) {
+			continue
+		}
+		if before != 0 {
+			g.disown(valuePort(before))
+		}
+		if v != 0 {
+			g.own(valuePort(v))
+		}
+	}
+	// What gave way in old behind the copy's back is here too much.
+	for g.live.Load() > t.capacity && g.evict(g.most(t.highest.Load()), 0) {
+		t.evicted.Add(1)
+	}
+}

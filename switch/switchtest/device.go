@@ -1,0 +1,194 @@
+// Package switchtest gives in-memory devices and frames for tests of the switch
+// without a kernel. A test sends frames into one device and looks at what came
+// out of the others; inside a [testing/synctest] bubble, synctest.Wait is the
+// moment when the switch has come to rest.
+package switchtest
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	vswitch "vswitch/switch"
+
+	"vswitch/frame"
+)
+
+// Device is an in-memory device. The zero value is ready.
+type Device struct {
+	mu     sync.Mutex
+	in     [][]byte // waiting to be read by the switch
+	out    [][]byte // written by the switch
+	calls  int
+	status frame.Status
+	gone   bool
+	notify func()
+}
+
+// Send queues a frame, without virtio-net header, for the switch to read.
+func (d *Device) Send(eth []byte) {
+	d.SendRaw(append(make([]byte, frame.VNetHeaderLen), eth...))
+}
+
+// SendRaw queues bytes as they are, virtio-net header included.
+func (d *Device) SendRaw(b []byte) {
+	d.mu.Lock()
+	d.in = append(d.in, slices.Clone(b))
+	d.mu.Unlock()
+	d.wake()
+}
+
+// Break makes the device say Gone from now on.
+func (d *Device) Break() {
+	d.mu.Lock()
+	d.gone = true
+	d.mu.Unlock()
+	d.wake()
+}
+
+// Refuse makes every Transmit fail with s; frame.OK ends it.
+func (d *Device) Refuse(s frame.Status) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.status = s
+}
+
+// Frames returns, and forgets, the frames that the switch sent here, without
+// their virtio-net headers.
+func (d *Device) Frames() [][]byte {
+	raw := d.RawFrames()
+	for i := range raw {
+		raw[i] = raw[i][frame.VNetHeaderLen:]
+	}
+	return raw
+}
+
+// RawFrames is Frames with the virtio-net headers.
+func (d *Device) RawFrames() [][]byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := d.out
+	d.out = nil
+	return out
+}
+
+// Waiting is how many frames the switch has not read yet.
+func (d *Device) Waiting() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.in)
+}
+
+// Calls is how often the switch has called the device.
+func (d *Device) Calls() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.calls
+}
+
+func (d *Device) wake() {
+	d.mu.Lock()
+	notify := d.notify
+	d.mu.Unlock()
+	if notify != nil {
+		notify()
+	}
+}
+
+// Receive implements [vswitch.Device].
+func (d *Device) Receive(buf []byte) (int, frame.Status) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls++
+	if d.gone {
+		return 0, frame.Gone
+	}
+	if len(d.in) == 0 {
+		return 0, frame.Again
+	}
+	n := copy(buf, d.in[0])
+	d.in = d.in[1:]
+	return n, frame.OK
+}
+
+// Transmit implements [vswitch.Device].
+func (d *Device) Transmit(buf []byte) frame.Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls++
+	if d.gone {
+		return frame.Gone
+	}
+	if d.status != frame.OK {
+		return d.status
+	}
+	d.out = append(d.out, slices.Clone(buf))
+	return frame.OK
+}
+
+// Poller is an in-memory [vswitch.Poller] over *Device.
+type Poller struct {
+	mu      sync.Mutex
+	pending []uint32
+	wake    chan struct{}
+}
+
+// NewPoller makes a poller; give it to [vswitch.Options].
+func NewPoller() (vswitch.Poller, error) {
+	return &Poller{wake: make(chan struct{}, 1)}, nil
+}
+
+// Add implements [vswitch.Poller].
+func (p *Poller) Add(dev vswitch.Device, token uint32) error {
+	d := dev.(*Device)
+	d.mu.Lock()
+	d.notify = func() {
+		p.mu.Lock()
+		if !slices.Contains(p.pending, token) {
+			p.pending = append(p.pending, token)
+		}
+		p.mu.Unlock()
+		p.Wake()
+	}
+	waiting := len(d.in) > 0 || d.gone
+	d.mu.Unlock()
+	if waiting {
+		d.wake()
+	}
+	return nil
+}
+
+// Remove implements [vswitch.Poller].
+func (p *Poller) Remove(dev vswitch.Device) error {
+	d := dev.(*Device)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.notify = nil
+	return nil
+}
+
+// Wait implements [vswitch.Poller].
+func (p *Poller) Wait(ready []uint32, timeout time.Duration) int {
+	if timeout < 0 {
+		<-p.wake
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := copy(ready, p.pending)
+	p.pending = p.pending[:copy(p.pending, p.pending[n:])]
+	if len(p.pending) > 0 {
+		p.Wake() // for those that ready had no room for
+	}
+	return n
+}
+
+// Wake implements [vswitch.Poller].
+func (p *Poller) Wake() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Close implements [vswitch.Poller].
+func (p *Poller) Close() error { return nil }

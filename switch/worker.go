@@ -1,0 +1,158 @@
+package vswitch
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// PollMode says what a worker does when no frame waits.
+type PollMode uint8
+
+// The poll modes.
+const (
+	PollAdaptive PollMode = iota // look again for Options.Spin after traffic, then sleep
+	PollBusy                     // always look again: lowest latency, one whole core
+	PollSleep                    // sleep at once: least CPU
+)
+
+// worker is one locked thread that carries the frames of its ports from reading
+// to writing. Everything but the mailbox belongs to that thread.
+type worker struct {
+	id      int
+	poller  Poller
+	mode    PollMode
+	spin    time.Duration
+	table   *table
+	ports   *atomic.Pointer[[]*Port] // the switch's, by slot
+	now     *atomic.Uint32           // the switch's tick
+	onGone  func(*Port)
+	done    chan struct{}
+	buf     []byte   // the one frame being carried
+	scratch []byte   // its copy, where a device takes no offloads
+	tokens  []uint32 // slots that the poller reports
+	ready   []*Port  // ports that may have frames waiting
+	tally   tally
+
+	mail    atomic.Bool // whether box holds anything
+	boxMu   sync.Mutex
+	box     []func()
+	stopped bool
+	_       [cacheLines]byte // before the next worker
+}
+
+func (w *worker) stripe(p *Port) *stripe { return &p.stripes[w.id] }
+
+// port returns the port of a slot, or nil.
+func (w *worker) port(slot uint32) *Port {
+	if ports := *w.ports.Load(); slot < uint32(len(ports)) {
+		return ports[slot]
+	}
+	return nil
+}
+
+// run carries frames until it is told to stop.
+func (w *worker) run() {
+	runtime.LockOSThread()
+	defer close(w.done)
+	defer runtime.UnlockOSThread()
+	var idle time.Time // since when no frame came; zero while frames come
+	for !w.stopped {
+		if w.mail.Load() {
+			w.readMail()
+			continue
+		}
+		n := w.poller.Wait(w.tokens, w.patience(&idle))
+		for _, slot := range w.tokens[:n] {
+			if p := w.port(slot); p != nil && !p.ready && !p.detached && p.worker == w {
+				p.ready = true
+				w.ready = append(w.ready, p)
+			}
+		}
+		if len(w.ready) > 0 {
+			idle = time.Time{}
+			w.turn()
+		}
+	}
+}
+
+// patience is how long to wait for frames: not at all while some wait already
+// or the spin after the last ones goes on, else until they come.
+func (w *worker) patience(idle *time.Time) time.Duration {
+	if len(w.ready) > 0 || w.mode == PollBusy {
+		return 0
+	}
+	if w.mode == PollSleep || w.spin <= 0 {
+		return -1
+	}
+	if idle.IsZero() {
+		*idle = time.Now()
+		return 0
+	}
+	if time.Since(*idle) < w.spin {
+		return 0
+	}
+	return -1
+}
+
+// turn gives each ready port one burst and keeps those that may have more.
+func (w *worker) turn() {
+	kept := w.ready[:0]
+	for _, p := range w.ready {
+		p.ready = !p.detached && w.burst(p)
+		if p.ready {
+			kept = append(kept, p)
+		}
+	}
+	clear(w.ready[len(kept):])
+	w.ready = kept
+}
+
+// lost ends reading a port whose device is gone, and tells the control side.
+func (w *worker) lost(p *Port) {
+	w.detach(p)
+	go w.onGone(p)
+}
+
+// detach ends reading p. An entry in the ready list is skipped at its turn.
+func (w *worker) detach(p *Port) {
+	if p.detached {
+		return
+	}
+	p.detached = true
+	_ = w.poller.Remove(p.device) // a device that is gone may have left already
+}
+
+// do runs f in the worker's thread between two bursts, and returns when it has
+// run, or at once when the worker has ended. After it, whatever the control side
+// published before is what the worker works with. It must not be called by a
+// worker.
+func (w *worker) do(f func()) {
+	ran := make(chan struct{})
+	w.boxMu.Lock()
+	w.box = append(w.box, func() {
+		defer close(ran)
+		f()
+	})
+	w.mail.Store(true)
+	w.boxMu.Unlock()
+	select {
+	case <-w.done:
+		return // nor may the poller be used any more
+	default:
+	}
+	w.poller.Wake()
+	<-ran
+}
+
+func (w *worker) readMail() {
+	w.boxMu.Lock()
+	box := w.box
+	w.box = nil
+	w.mail.Store(false)
+	w.boxMu.Unlock()
+	for _, f := range box {
+		f()
+	}
+}
