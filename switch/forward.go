@@ -10,6 +10,7 @@ import (
 //
 //	burst     read from the port's device until it is empty or its turn is over
 //	check     length, virtio-net header, source address
+//	same      as the frame before it: transmit the same way
 //	learn     source address → port (table.go)
 //	intercept ARP, and whatever is sent to the gateway's address, to the responder
 //	look up   destination address → port, or flood
@@ -59,14 +60,24 @@ func (w *worker) ingress(p *Port, b []byte) {
 			return
 		}
 	}
+	if p.down.Load() {
+		w.drop(p, PortDown)
+		return
+	}
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
+	r := route{
+		head:    binary.NativeEndian.Uint64(eth[0:8]),
+		tail:    binary.NativeEndian.Uint64(eth[6:14]),
+		version: w.table.version.Load(),
+	}
+	if l := &p.last; r.head == l.head && r.tail == l.tail && r.version == l.version {
+		w.tally.forwarded++
+		w.transmit(l.out, b)
+		return
+	}
 	src, segment := eth.SrcUint64(), p.segment
 	if src == 0 || eth[6]&1 != 0 {
 		w.drop(p, BadSource)
-		return
-	}
-	if p.down.Load() {
-		w.drop(p, PortDown)
 		return
 	}
 	w.table.learn(entryKey(src, segment.id), p.slot, w.now.Load())
@@ -78,7 +89,7 @@ func (w *worker) ingress(p *Port, b []byte) {
 		w.group(p, b)
 		return
 	}
-	w.unicast(p, b, eth.DstUint64())
+	w.unicast(p, b, r)
 }
 
 // checkOffload looks at a frame that is not plain or longer than the MTU allows.
@@ -165,9 +176,11 @@ func reserved(eth frame.Ethernet) bool {
 	return eth.DstUint64()&^0xf == 0x0180c2000000
 }
 
-// unicast carries a frame to one station's address.
-func (w *worker) unicast(p *Port, b []byte, dst uint64) {
-	out := w.port(w.table.lookup(entryKey(dst, p.segment.id)))
+// unicast carries a frame to one station's address, and completes its route r
+// for the next of the flow.
+func (w *worker) unicast(p *Port, b []byte, r route) {
+	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
+	out := w.port(w.table.lookup(entryKey(eth.DstUint64(), p.segment.id)))
 	// The key holds the segment, so that out is of p's segment: the wall. That it
 	// is compared once more is the second wall.
 	if out == nil || out.segment != p.segment {
@@ -180,12 +193,14 @@ func (w *worker) unicast(p *Port, b []byte, dst uint64) {
 	}
 	if out.responder != nil {
 		// ARP that comes here was shown to the responder before.
-		arp := frame.Ethernet(b[frame.VNetHeaderLen:]).EtherType() == frame.EtherTypeARP
+		arp := eth.EtherType() == frame.EtherTypeARP
 		if arp || !w.respond(p, out, b) {
 			w.drop(p, GatewayUnhandled)
 		}
 		return
 	}
+	r.out = out
+	p.last = r
 	w.tally.forwarded++
 	w.transmit(out, b)
 }

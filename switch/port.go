@@ -23,6 +23,16 @@ type Port struct {
 	_        [cacheLines]byte
 	ready    bool // may have frames waiting; stands in the worker's list
 	detached bool // is read no more
+	last     route
+}
+
+// route is the way of the last frame that went from a port to one other: the
+// next of the same flow needs neither learn nor lookup. The zero route fits no
+// frame.
+type route struct {
+	head, tail uint64 // the frame's first 8 bytes and the 8 before its payload
+	version    uint64 // the table's, before learn and lookup
+	out        *Port
 }
 
 // PortConfig is what a port is made with.

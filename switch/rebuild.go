@@ -43,6 +43,7 @@ func (t *table) rebuildLocked(factor int) {
 	t.current.Store(g)
 	t.settle()
 	t.catchUp(g, old, copied)
+	t.version.Add(1)
 }
 
 // copyFrom copies the entries of old into g, which no one else uses yet, and

@@ -148,6 +148,7 @@ func (s *Switch) maintain() {
 		case <-ticker.C:
 			now := uint32(time.Since(start) / time.Second)
 			s.now.Store(now)
+			s.table.version.Add(1)
 			limit := s.ageing.Load()
 			s.table.remove(func(_, v uint64) bool { return !valueStatic(v) && age(now, v) > limit })
 		}

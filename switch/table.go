@@ -42,12 +42,17 @@ var errTableFull = errors.New("the forwarding table has no room for another stat
 // table with addresses only loses its own (OVS, lib/mac-learning.h). Workers that
 // learn at the same moment may exceed it by one each, and a rebuild for its time.
 //
+// A worker may use again what lookup said, and leave out a learn that changed
+// nothing, as long as version is what it was before both. New entries leave it
+// alone, so that a flood of new addresses costs the others nothing.
+//
 // lookup and learn may be called by any worker at any time. All else takes mu.
 type table struct {
 	current  atomic.Pointer[generation]
 	capacity int64
 	pressure chan struct{} // holds a token when a rebuild is due
 	settle   func()        // returns when every learn that was under way has ended
+	version  atomic.Uint64 // changes after an entry has ended or moved, and with the tick; never 0
 	_        [cacheLines]byte
 
 	evicted atomic.Uint64 // entries that gave way to others
@@ -76,6 +81,7 @@ func valueTick(v uint64) uint32 { return uint32(v >> 32) }
 func newTable(capacity int, settle func()) *table {
 	t := &table{capacity: int64(capacity), pressure: make(chan struct{}, 1), settle: settle}
 	t.current.Store(newGeneration(minSlots))
+	t.version.Store(1)
 	return t
 }
 
@@ -129,6 +135,7 @@ func (t *table) update(g *generation, s *slot, v uint64, port, now uint32) {
 	if old := valuePort(v); old != port {
 		if v != 0 {
 			g.disown(old)
+			t.version.Add(1)
 		}
 		g.own(port)
 	}
@@ -169,6 +176,7 @@ func (t *table) makeRoom(g *generation, port uint32) bool {
 		return false
 	}
 	t.evicted.Add(1)
+	t.version.Add(1)
 	return true
 }
 
@@ -182,6 +190,7 @@ func (t *table) setStatic(key uint64, port, now uint32) error {
 			if old := s.value.Swap(entryValue(port, true, now)); old != 0 && !valueStatic(old) {
 				g.disown(valuePort(old))
 			}
+			t.version.Add(1)
 			return nil
 		}
 		t.rebuildLocked(2)
@@ -209,6 +218,9 @@ func (t *table) remove(match func(key, value uint64) bool) int {
 				break
 			}
 		}
+	}
+	if n > 0 {
+		t.version.Add(1)
 	}
 	return n
 }

@@ -1,0 +1,89 @@
+package vswitch_test
+
+import (
+	"testing"
+	"time"
+
+	"vswitch/frame"
+	vswitch "vswitch/switch"
+	"vswitch/switch/switchtest"
+)
+
+// The tests here begin with frames of one flow, which all but the first go the
+// way of the one before, and check that a change counts for the very next.
+
+// warm lets p's station send to dst, at q, until the way is remembered.
+func warm(t testing.TB, p, q *port, dst frame.MAC) {
+	t.Helper()
+	for range 3 {
+		p.send(dst, "warm")
+	}
+	expect(t, q, "warm", "warm", "warm")
+}
+
+func TestStaticEntryCountsForARunningFlow(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		p := l.ports(l.segment(), 3)
+		teach(p...)
+		warm(l.t, p[0], p[1], p[1].mac)
+		if err := l.sw.AddEntry(p[2].Port, p[1].mac); err != nil {
+			l.t.Fatal(err)
+		}
+		p[0].send(p[1].mac, "diverted")
+		expect(l.t, p[1])
+		expect(l.t, p[2], "diverted")
+	})
+}
+
+func TestFlushCountsForARunningFlow(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		seg := l.segment()
+		p := l.ports(seg, 3)
+		teach(p...)
+		warm(l.t, p[0], p[1], p[1].mac)
+		l.sw.Flush(seg, p[1].Port)
+		p[0].send(p[1].mac, "flooded")
+		expect(l.t, p[1], "flooded")
+		expect(l.t, p[2], "flooded")
+	})
+}
+
+func TestRunningFlowKeepsItsSourceYoung(t *testing.T) {
+	inLab(t, vswitch.Options{Ageing: time.Hour}, func(l *lab) {
+		seg := l.segment()
+		p := l.ports(seg, 2)
+		teach(p...)
+		for range 60 {
+			p[0].send(p[1].mac, "still here")
+			time.Sleep(time.Second)
+		}
+		for _, e := range l.sw.Entries(seg) {
+			if e.MAC == p[0].mac && e.Age > 2 {
+				l.t.Errorf("the entry of a station that sends each second has an age of %d s", e.Age)
+			}
+		}
+	})
+}
+
+func TestEvictionCountsForARunningFlow(t *testing.T) {
+	inLab(t, vswitch.Options{Capacity: 4}, func(l *lab) {
+		p := l.ports(l.segment(), 4) // two senders, the owner of most addresses, a newcomer
+		owned := [2]frame.MAC{switchtest.MAC(11), switchtest.MAC(12)}
+		for i, mac := range owned {
+			p[2].sendFrom(mac, frame.MAC{1, 0x80, 0xc2}, "")
+			warm(l.t, p[i], p[2], mac)
+		}
+		p[3].Frames()
+		teach(p[3])
+		known := l.addresses(p[0].Segment())
+		for i, mac := range owned {
+			p[i].send(mac, "still known?")
+			if flooded := len(p[3].Frames()) > 0; flooded != (known[mac] == nil) {
+				l.t.Errorf("flow to %s: flooded %t, known %t", mac, flooded, known[mac] != nil)
+			}
+		}
+		if len(known) != 4 || known[p[3].mac] == nil || known[owned[0]] != nil && known[owned[1]] != nil {
+			l.t.Errorf("the newcomer did not take the place of one of %s: %v", owned, known)
+		}
+	})
+}
