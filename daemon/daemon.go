@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -71,6 +70,13 @@ func Run(ctx context.Context, c Config, ready func()) error {
 		return err
 	}
 	defer listener.Close()
+	metrics, err := listenMetrics(c.MetricsListen)
+	if err != nil {
+		return err
+	}
+	if metrics != nil {
+		defer metrics.Close()
+	}
 	d, err := New(c)
 	if err != nil {
 		return err
@@ -88,10 +94,8 @@ func Run(ctx context.Context, c Config, ready func()) error {
 		}
 		return nil
 	})
-	if c.MetricsListen != "" {
-		if err := d.serveMetrics(ctx, tasks); err != nil {
-			return errors.Join(err, listener.Close(), tasks.Wait())
-		}
+	if metrics != nil {
+		d.serveMetrics(ctx, tasks, metrics)
 	}
 	c.Log.Info("ready", "version", c.Version, "socket", c.Socket, "workers", c.Workers)
 	ready()

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"io/fs"
+	"syscall"
 
 	"vswitch/api"
 	"vswitch/ipam"
@@ -45,4 +46,24 @@ func kernelError(err error) error {
 		return api.Deniedf("%w", err)
 	}
 	return err
+}
+
+// deviceError gives an error of making a TAP device its kind.
+func deviceError(err error) error {
+	for _, missing := range []error{fs.ErrNotExist, syscall.ENODEV, syscall.ENXIO} {
+		if errors.Is(err, missing) { // the clone device, or the driver behind it
+			return api.Unsupportedf("%w", err)
+		}
+	}
+	return kernelError(err)
+}
+
+// namespaceError gives an error of opening a namespace its kind. What no system
+// call has refused is wrong with the value: it is a file of another sort.
+func namespaceError(err error) error {
+	_, refused := errors.AsType[syscall.Errno](err)
+	if refused || errors.Is(err, netns.ErrNoNamespace) {
+		return kernelError(err)
+	}
+	return api.Invalidf("%w", err)
 }

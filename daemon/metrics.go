@@ -51,12 +51,20 @@ func (c portCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// serveMetrics adds a task that answers /metrics until ctx ends.
-func (d *Daemon) serveMetrics(ctx context.Context, tasks *errgroup.Group) error {
-	listener, err := net.Listen("tcp", d.config.MetricsListen)
-	if err != nil {
-		return fmt.Errorf("--metrics-listen %s: %w", d.config.MetricsListen, err)
+// listenMetrics listens on address, or returns nil when that is empty.
+func listenMetrics(address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
 	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics-listen %s: %w", address, err)
+	}
+	return listener, nil
+}
+
+// serveMetrics adds a task that answers /metrics until ctx ends.
+func (d *Daemon) serveMetrics(ctx context.Context, tasks *errgroup.Group, listener net.Listener) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(portCollector{d}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
@@ -72,5 +80,4 @@ func (d *Daemon) serveMetrics(ctx context.Context, tasks *errgroup.Group) error 
 		<-ctx.Done()
 		return server.Close()
 	})
-	return nil
 }

@@ -71,6 +71,9 @@ func (d *Daemon) checkPortName(name string) error {
 func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	var undo undo
 	defer undo.run()
+	if err := netns.CheckName(p.record.IfName); err != nil {
+		return api.Invalidf("%w", err)
+	}
 	ns, err := openNamespace(p.record)
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	// keep that alive after the container's end.
 	hostName := "vst-" + p.record.ID[:8]
 	if p.device, err = tap.Create(hostName, tap.Options{}); err != nil {
-		return kernelError(err)
+		return deviceError(err)
 	}
 	undo.add(func() { p.closeDevice(d.log) })
 	_, err = ns.AdoptLink(netns.LinkConfig{
@@ -152,7 +155,7 @@ func openNamespace(r store.Port) (*netns.Namespace, error) {
 	}
 	ns, err := netns.Open(ref)
 	if err != nil {
-		return nil, kernelError(err)
+		return nil, namespaceError(err)
 	}
 	return ns, nil
 }

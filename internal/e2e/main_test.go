@@ -1,0 +1,81 @@
+// Package e2e tests the real binaries on the machine's kernel: vswitchd in a
+// network namespace that plays the host, containers that are namespaces too, and
+// the programs that people use in them. It asserts what a user would notice.
+//
+// Every test makes its own host and its own containers, so all may run at once,
+// beside another copy of the suite and beside a vswitchd of the machine's own.
+// They need root; without it they are skipped.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// binaries is the directory of vswitchd and vsctl while the tests run.
+var binaries string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		return m.Run() // all are skipped, and say so
+	}
+	var err error
+	if binaries, err = os.MkdirTemp("", "vswitch-e2e-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(binaries)
+	// One test runs the daemon as another user.
+	if err := os.Chmod(binaries, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := build(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := m.Run()
+	if code != 0 {
+		return code
+	}
+	if err := leaks(); err != nil {
+		fmt.Fprintln(os.Stderr, "after all tests:", err)
+		return 1
+	}
+	return 0
+}
+
+func build() error {
+	args := map[string][]string{"vswitchd": nil, "vsctl": nil}
+	if raceDetector {
+		args["vswitchd"] = []string{"-race"}
+	}
+	for name, flags := range args {
+		argv := append([]string{"build", "-buildvcs=false", "-o", filepath.Join(binaries, name)}, flags...)
+		if out, err := exec.Command("go", append(argv, "vswitch/cmd/"+name)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w: %s", name, err, out)
+		}
+	}
+	return nil
+}
+
+// leaks says what the tests left: goroutines, or namespaces, whose names begin
+// with those of this process (testenv.UniqueName).
+func leaks() error {
+	if err := goleak.Find(); err != nil {
+		return err
+	}
+	left, err := filepath.Glob(fmt.Sprintf("/run/netns/vst-%06x*", os.Getpid()))
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("network namespaces left: %s", strings.Join(left, " "))
+	}
+	return err
+}

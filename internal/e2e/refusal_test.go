@@ -1,0 +1,304 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"vswitch/api"
+	"vswitch/internal/testenv"
+)
+
+// refused is a request that must fail with a kind, in one line that says what is
+// wrong, and change nothing.
+type refused struct {
+	name string
+	do   func(context.Context, *api.Client) error
+	kind api.Kind
+	says string // part of the line
+}
+
+// state is all that a user can see of the switch and of these namespaces.
+// Counters and ages, which move by themselves, are left out.
+func (h *host) state(namespaces ...*testenv.Namespace) string {
+	h.Helper()
+	ctx := context.Background()
+	segments, err1 := h.client.Segments(ctx)
+	ports, err2 := h.client.Ports(ctx, "")
+	fdb, err3 := h.client.FDB(ctx, "")
+	arp, err4 := h.client.ARP(ctx, "")
+	for _, err := range []error{err1, err2, err3, err4} {
+		if err != nil {
+			h.Fatal(err)
+		}
+	}
+	for i := range ports {
+		ports[i].Counters = api.Counters{}
+	}
+	for i := range fdb {
+		fdb[i].AgeSeconds = 0
+	}
+	text, err := json.MarshalIndent([]any{segments, ports, fdb, arp}, "", " ")
+	if err != nil {
+		h.Fatal(err)
+	}
+	all := string(text)
+	for _, ns := range append(namespaces, h.ns) {
+		all += ns.Run("sh", "-c", "ip -o link && ip -o addr && ip route")
+	}
+	return all
+}
+
+func TestWhatIsRefusedChangesNothing(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.addSegment("other")
+	h.addSegment("full", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/30" })
+	c1, c2 := h.attach("c1"), h.attach("c2", on("other"))
+	c3 := h.attach("c3", on("full"))
+	empty := h.container()
+	before := h.state(c1.Namespace, c2.Namespace, c3.Namespace, empty.Namespace)
+	file := filepath.Join(shortDir(t), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range append(append(refusedPorts(c1, empty, file), refusedSegments()...), refusedEntries()...) {
+		err := test.do(t.Context(), h.client)
+		if err == nil {
+			t.Fatalf("%s: accepted", test.name)
+		}
+		if got := api.KindOf(err); got != test.kind {
+			t.Errorf("%s: kind %s, want %s: %v", test.name, got, test.kind, err)
+		}
+		if text := err.Error(); !strings.Contains(text, test.says) || strings.Contains(text, "\n") {
+			t.Errorf("%s: says %q, want one line with %q", test.name, text, test.says)
+		}
+		if after := h.state(c1.Namespace, c2.Namespace, c3.Namespace, empty.Namespace); after != before {
+			t.Fatalf("%s: something changed; before:\n%s\nafter:\n%s", test.name, before, after)
+		}
+	}
+	c1.reaches("172.17.0.1")
+	// Nor is an address lost by what was refused.
+	if p := h.connect(empty, "new"); p.IPs[0] != netip.MustParsePrefix("172.17.0.3/16") {
+		t.Errorf("the next port has %s, want 172.17.0.3/16", p.IPs[0])
+	}
+	empty.reaches(c1.addr().String())
+}
+
+// refusedPorts are about ports; c1 is on segment bridge with 172.17.0.2.
+func refusedPorts(c1, empty *container, file string) []refused {
+	add := func(edit func(*api.PortSpec)) func(context.Context, *api.Client) error {
+		spec := api.PortSpec{Name: "new", NetNS: empty.Name()}
+		edit(&spec)
+		return func(ctx context.Context, c *api.Client) error {
+			_, err := c.AddPort(ctx, spec)
+			return err
+		}
+	}
+	update := func(ref string, u api.PortUpdate) func(context.Context, *api.Client) error {
+		return func(ctx context.Context, c *api.Client) error {
+			_, err := c.UpdatePort(ctx, ref, u)
+			return err
+		}
+	}
+	remove := func(ctx context.Context, c *api.Client) error {
+		_, err := c.DeletePort(ctx, "nobody")
+		return err
+	}
+	taken, down := "c2", false
+	return []refused{
+		{"unknown segment", add(func(s *api.PortSpec) { s.Segment = "none" }), api.NotFound, `segment "none" does not exist`},
+		{"unknown namespace", add(func(s *api.PortSpec) { s.NetNS = "vst-none" }), api.NotFound, `namespace "vst-none" does not exist`},
+		{"unknown namespace path", add(func(s *api.PortSpec) { s.NetNS = "/run/netns/vst-none" }), api.NotFound, "does not exist"},
+		{"file that is no namespace", add(func(s *api.PortSpec) { s.NetNS = file }), api.Invalid, "is not a network namespace"},
+		{"namespace of another kind", add(func(s *api.PortSpec) { s.NetNS = "/proc/self/ns/uts" }), api.Invalid, "is not a network namespace"},
+		{"relative namespace path", add(func(s *api.PortSpec) { s.NetNS = "a/b" }), api.Invalid, "absolute path"},
+		{"unknown process", add(func(s *api.PortSpec) { s.NetNS, s.PID = "", 1<<22 }), api.NotFound, "process 4194304 is not running"},
+		{"namespace and process", add(func(s *api.PortSpec) { s.PID = 1 }), api.Invalid, "give one of them"},
+		{"no namespace", add(func(s *api.PortSpec) { s.NetNS = "" }), api.Invalid, "give netns or pid"},
+		{"name taken", add(func(s *api.PortSpec) { s.Name = "c1" }), api.Conflict, `port "c1" already exists`},
+		{"bad name", add(func(s *api.PortSpec) { s.Name = "no name" }), api.Invalid, `port name "no name"`},
+		{"address outside", add(func(s *api.PortSpec) { s.IP = "10.9.9.9" }), api.Invalid, "10.9.9.9 is outside the subnet 172.17.0.0/16"},
+		{"address in use", add(func(s *api.PortSpec) { s.IP = "172.17.0.2" }), api.Conflict, "172.17.0.2 is already in use"},
+		{"gateway's address", add(func(s *api.PortSpec) { s.IP = "172.17.0.1" }), api.Conflict, "gateway"},
+		{"network address", add(func(s *api.PortSpec) { s.IP = "172.17.0.0" }), api.Conflict, "network address"},
+		{"broadcast address", add(func(s *api.PortSpec) { s.IP = "172.17.255.255" }), api.Conflict, "broadcast address"},
+		{"not an address", add(func(s *api.PortSpec) { s.IP = "172.17.0" }), api.Invalid, `"172.17.0"`},
+		{"IPv6 address", add(func(s *api.PortSpec) { s.IP = "fe80::1" }), api.Unsupported, "only IPv4"},
+		{"interface exists", add(func(s *api.PortSpec) { s.NetNS = c1.Name() }), api.Conflict, `"eth0" already exists`},
+		{"interface name too long", add(func(s *api.PortSpec) { s.IfName = "abcdefghijklmnop" }), api.Invalid, `"abcdefghijklmnop"`},
+		{"loopback's name", add(func(s *api.PortSpec) { s.IfName = "lo" }), api.Invalid, `"lo"`},
+		{"not a MAC", add(func(s *api.PortSpec) { s.MAC = "02:00" }), api.Invalid, `"02:00"`},
+		{"group MAC", add(func(s *api.PortSpec) { s.MAC = "01:00:5e:00:00:01" }), api.Invalid, "group address"},
+		{"zero MAC", add(func(s *api.PortSpec) { s.MAC = "00:00:00:00:00:00" }), api.Invalid, "unicast"},
+		{"MAC in use", add(func(s *api.PortSpec) { s.MAC = c1.port.MAC }), api.Conflict, `that of port "c1"`},
+		{"gateway's MAC", add(func(s *api.PortSpec) { s.MAC = "02:42:ac:11:00:01" }), api.Conflict, "gateway"},
+		{"subnet full", add(func(s *api.PortSpec) { s.Segment = "full" }), api.Exhausted, "10.1.1.0/30 is full"},
+		{"unknown port", remove, api.NotFound, `port "nobody" does not exist`},
+		{"change an unknown port", update("nobody", api.PortUpdate{Up: &down}), api.NotFound, `port "nobody" does not exist`},
+		{"change nothing", update("c1", api.PortUpdate{}), api.Invalid, "nothing to change"},
+		{"rename to a taken name", update("c1", api.PortUpdate{Name: &taken, Up: &down}), api.Conflict, `port "c2" already exists`},
+	}
+}
+
+func refusedSegments() []refused {
+	add := func(edit func(*api.SegmentSpec)) func(context.Context, *api.Client) error {
+		spec := api.SegmentSpec{Name: "new"}
+		edit(&spec)
+		return func(ctx context.Context, c *api.Client) error {
+			_, err := c.AddSegment(ctx, spec)
+			return err
+		}
+	}
+	remove := func(ref string, force bool) func(context.Context, *api.Client) error {
+		return func(ctx context.Context, c *api.Client) error {
+			_, err := c.DeleteSegment(ctx, ref, force)
+			return err
+		}
+	}
+	subnet := func(s string) func(context.Context, *api.Client) error {
+		return add(func(spec *api.SegmentSpec) { spec.Subnet = s })
+	}
+	return []refused{
+		{"segment's name taken", add(func(s *api.SegmentSpec) { s.Name = "other" }), api.Conflict, `segment "other" already exists`},
+		{"bad segment name", add(func(s *api.SegmentSpec) { s.Name = "-x" }), api.Invalid, `"-x"`},
+		{"not a subnet", subnet("10.1.0.0"), api.Invalid, `"10.1.0.0"`},
+		{"prefix too long", subnet("10.1.0.0/33"), api.Invalid, `"10.1.0.0/33"`},
+		{"subnet without room", subnet("10.1.0.0/31"), api.Invalid, "10.1.0.0/31"},
+		{"host bits", subnet("10.2.0.1/24"), api.Invalid, "want 10.2.0.0/24"},
+		{"IPv6 subnet", subnet("fd00::/64"), api.Unsupported, "only IPv4"},
+		{"overlapping subnet", subnet("172.17.128.0/24"), api.Conflict, "172.17.0.0/16"},
+		{"subnet around others", subnet("172.16.0.0/12"), api.Conflict, "overlap"},
+		{"gateway without a subnet", add(func(s *api.SegmentSpec) { s.Gateway = "10.2.0.1" }), api.Invalid, "needs a subnet"},
+		{"gateway outside", add(func(s *api.SegmentSpec) { s.Subnet, s.Gateway = "10.2.0.0/24", "10.3.0.1" }), api.Invalid, "10.3.0.1"},
+		{"range outside", add(func(s *api.SegmentSpec) { s.Subnet, s.IPRange = "10.2.0.0/24", "10.3.0.0/25" }), api.Invalid, "not inside subnet 10.2.0.0/24"},
+		{"MTU too small", add(func(s *api.SegmentSpec) { s.MTU = 67 }), api.Invalid, "mtu 67"},
+		{"delete an unknown segment", remove("none", true), api.NotFound, `segment "none" does not exist`},
+		{"delete a segment in use", remove("other", false), api.Conflict, `segment "other" has 1 port`},
+		{"delete the default segment", remove("bridge", true), api.Conflict, "default segment"},
+	}
+}
+
+func refusedEntries() []refused {
+	add := func(segment, mac, port string) func(context.Context, *api.Client) error {
+		return func(ctx context.Context, c *api.Client) error {
+			_, err := c.AddFDB(ctx, segment, api.FDBSpec{MAC: mac, Port: port})
+			return err
+		}
+	}
+	remove := func(segment, mac string) func(context.Context, *api.Client) error {
+		return func(ctx context.Context, c *api.Client) error {
+			_, err := c.DeleteFDB(ctx, segment, mac)
+			return err
+		}
+	}
+	flush := func(segment, port string) func(context.Context, *api.Client) error {
+		return func(ctx context.Context, c *api.Client) error {
+			_, err := c.FlushFDB(ctx, segment, api.FDBFlush{Port: port})
+			return err
+		}
+	}
+	list := func(ctx context.Context, c *api.Client) error {
+		_, err := c.FDB(ctx, "none")
+		return err
+	}
+	const free, gateway = "02:00:00:00:00:01", "02:42:ac:11:00:01"
+	return []refused{
+		{"entry of a group address", add("bridge", "01:00:5e:00:00:01", "c1"), api.Invalid, "group address"},
+		{"entry in an unknown segment", add("none", free, "c1"), api.NotFound, `segment "none"`},
+		{"entry at an unknown port", add("bridge", free, "nobody"), api.NotFound, `port "nobody"`},
+		{"entry at another segment's port", add("bridge", free, "c2"), api.Invalid, `on segment "other", not on "bridge"`},
+		{"entry of the gateway's MAC", add("bridge", gateway, "c1"), api.Conflict, "gateway"},
+		{"remove an unknown entry", remove("bridge", free), api.NotFound, free},
+		{"remove the gateway's entry", remove("bridge", gateway), api.Conflict, "gateway"},
+		{"flush at another segment's port", flush("bridge", "c2"), api.Invalid, `on segment "other"`},
+		{"flush an unknown segment", flush("none", ""), api.NotFound, `segment "none"`},
+		{"list an unknown segment", list, api.NotFound, `segment "none"`},
+	}
+}
+
+func TestWithoutTunDeviceAddPortSaysSo(t *testing.T) {
+	t.Parallel()
+	testenv.RequireCommand(t, "unshare", "mount")
+	h := newQuietHost(t)
+	c := h.container()
+	// A mount namespace of its own, where /dev/net is empty.
+	hide := `mount -t tmpfs tmpfs /dev/net && exec "$0" "$@"`
+	h.daemon = start(t, h.ns, append([]string{"unshare", "--mount", "sh", "-c", hide}, h.argv()...)...)
+	h.daemon.awaitReady()
+	h.refusesPort(c, api.Unsupported, "/dev/net/tun")
+}
+
+func TestWithoutPrivilegesAddPortSaysSo(t *testing.T) {
+	t.Parallel()
+	testenv.RequireCommand(t, "setpriv")
+	const nobody = 65534
+	h := newQuietHost(t)
+	c := h.container()
+	dir := filepath.Dir(h.socket)
+	if err := os.Chown(dir, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	h.daemon = start(t, h.ns, append([]string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"}, h.argv()...)...)
+	h.daemon.awaitReady()
+	h.refusesPort(c, api.Denied, "run as root")
+
+	// Nor may it open a namespace that lies where others have no access.
+	closed := shortDir(t)
+	spec := api.PortSpec{Name: "c", NetNS: filepath.Join(closed, "ns")}
+	_, err := h.client.AddPort(t.Context(), spec)
+	if api.KindOf(err) != api.Denied || !strings.Contains(err.Error(), spec.NetNS) {
+		t.Errorf("a path that cannot be opened: %v, want it denied, with the path", err)
+	}
+}
+
+// refusesPort attaches c in vain.
+func (h *host) refusesPort(c *container, kind api.Kind, says string) {
+	h.Helper()
+	before := h.state(c.Namespace)
+	_, err := h.client.AddPort(h.Context(), api.PortSpec{Name: "c", NetNS: c.Name()})
+	if err == nil || api.KindOf(err) != kind || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "\n") {
+		h.Errorf("add port: %v (%s); want one line of kind %s with %q", err, api.KindOf(err), kind, says)
+	}
+	if after := h.state(c.Namespace); after != before {
+		h.Errorf("something changed; before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+func TestDaemonRefusesWrongUsage(t *testing.T) {
+	t.Parallel()
+	h := newQuietHost(t)
+	config := filepath.Join(shortDir(t), "vswitchd.toml")
+	if err := os.WriteFile(config, []byte("colour = \"red\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		flags  []string
+		status int
+		says   string
+	}{
+		{[]string{"--poll", "sometimes"}, 2, `--poll "sometimes" is unknown`},
+		{[]string{"--workers", "100000"}, 2, "--workers 100000 is out of range"},
+		{[]string{"--colour"}, 2, "unknown flag: --colour"},
+		{[]string{"extra"}, 2, `unexpected argument "extra"`},
+		{[]string{"--log-level", "loud"}, 2, `--log-level "loud"`},
+		{[]string{"--default-address-pool", "base=10.0.0.0/8"}, 2, "--default-address-pool"},
+		{[]string{"--socket", "/" + strings.Repeat("x", 120)}, 1, "has 121 bytes"},
+		{[]string{"--config", "/nonexistent/vswitchd.toml"}, 1, "/nonexistent/vswitchd.toml"},
+		{[]string{"--config", config}, 1, `"colour" is not a flag`},
+		{[]string{"--metrics-listen", "nowhere"}, 1, "--metrics-listen nowhere"},
+	} {
+		p := start(t, h.ns, h.argv(test.flags...)...)
+		code, said := p.wait(), p.said()
+		if code != test.status || !strings.Contains(said, test.says) || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "vswitchd: ") {
+			t.Errorf("%q: exit status %d, says %q; want %d and one line with %q", test.flags, code, said, test.status, test.says)
+		}
+		if h.socketThere() {
+			t.Errorf("%q: leaves a socket", test.flags)
+		}
+	}
+}

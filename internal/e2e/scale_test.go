@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"vswitch/api"
+)
+
+func TestSixtyFourContainers(t *testing.T) {
+	t.Parallel()
+	const n = 64
+	h := newHost(t)
+	var all []*container
+	addrs, macs := map[string]bool{}, map[string]bool{}
+	for i := range n {
+		c := h.attach(fmt.Sprintf("c%02d", i))
+		addrs[c.addr().String()], macs[c.port.MAC] = true, true
+		all = append(all, c)
+	}
+	if len(addrs) != n || len(macs) != n {
+		t.Errorf("%d containers have %d addresses and %d MACs", n, len(addrs), len(macs))
+	}
+	fdb, err := h.client.FDB(t.Context(), "bridge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := map[string]string{}
+	for _, e := range fdb {
+		port[e.MAC] = e.Port
+	}
+	for _, c := range all {
+		if port[c.port.MAC] != c.port.Name {
+			t.Errorf("forwarding table has %s at %q, want %s", c.port.MAC, port[c.port.MAC], c.port.Name)
+		}
+	}
+	if len(fdb) != n+1 || port["02:42:ac:11:00:01"] != "gateway" {
+		t.Errorf("forwarding table has %d entries, want %d and the gateway's", len(fdb), n)
+	}
+
+	var ring sync.WaitGroup
+	slots := make(chan struct{}, 4)
+	for i, from := range all {
+		to := all[(i+1)%n]
+		slots <- struct{}{}
+		ring.Go(func() {
+			defer func() { <-slots }()
+			out, ok := from.try("ping", "-n", "-c", "1", "-W", "10", to.addr().String())
+			if !ok {
+				t.Errorf("ping from %s to %s: %s", from.port.Name, to.port.Name, out)
+			}
+		})
+	}
+	ring.Wait()
+}
+
+func TestAttachingAndDetachingLeavesNothing(t *testing.T) {
+	t.Parallel()
+	const metrics = "127.0.0.1:9100"
+	h := newQuietHost(t)
+	h.ns.Run("ip", "link", "set", "lo", "up")
+	h.start("--metrics-listen", metrics)
+	// Five addresses, so that they come round and round.
+	h.addSegment("small", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/29" })
+	c := h.container()
+	turn := func(i int) {
+		p := h.connect(c, "c", on("small"))
+		if want := fmt.Sprintf("10.1.1.%d/29", 2+i%5); p.IPs[0].String() != want {
+			t.Fatalf("attachment %d got %s, want %s: the address that was freed first", i, p.IPs[0], want)
+		}
+		h.delPort("c")
+	}
+	const warmUp, rounds = 20, 200
+	for i := range warmUp {
+		turn(i)
+	}
+	descriptors, threads, goroutines := h.descriptors(), h.threads(), h.goroutines(metrics)
+	for i := range rounds {
+		turn(warmUp + i)
+	}
+	if left := links(c.Namespace); len(left) > 0 {
+		t.Errorf("links left in the container: %v", left)
+	}
+	if left := links(h.ns); len(left) > 0 {
+		t.Errorf("links left on the host: %v", left)
+	}
+	h.await(fmt.Sprintf("the daemon has %d descriptors again", descriptors), func() bool { return h.descriptors() <= descriptors })
+	h.await(fmt.Sprintf("the daemon has %d goroutines again", goroutines), func() bool { return h.goroutines(metrics) <= goroutines })
+	// The runtime may add a thread at any time; one for each round is a leak.
+	if now := h.threads(); now > threads+rounds/10 {
+		t.Errorf("%d threads after %d rounds, %d before", now, rounds, threads)
+	}
+
+	// One half of a pair goes with the namespace that the other is in.
+	h.ns.Run("ip", "link", "add", "canary", "type", "veth", "peer", "name", "eth9")
+	h.ns.Run("ip", "link", "set", "eth9", "netns", c.Name())
+	h.connect(c, "last")
+	c.Remove()
+	h.await("the container's namespace ends at once, though a port is in it", func() bool { return len(links(h.ns)) == 0 })
+}
+
+func (h *host) proc(name string) string {
+	return filepath.Join("/proc", strconv.Itoa(h.daemon.cmd.Process.Pid), name)
+}
+
+func (h *host) descriptors() int {
+	h.Helper()
+	entries, err := os.ReadDir(h.proc("fd"))
+	if err != nil {
+		h.Fatal(err)
+	}
+	return len(entries)
+}
+
+func (h *host) threads() int {
+	h.Helper()
+	entries, err := os.ReadDir(h.proc("task"))
+	if err != nil {
+		h.Fatal(err)
+	}
+	return len(entries)
+}
+
+// goroutines asks the daemon's metrics.
+func (h *host) goroutines(address string) int {
+	h.Helper()
+	var conn net.Conn
+	var err error
+	h.ns.Do(func() { conn, err = net.DialTimeout("tcp4", address, patience) })
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer conn.Close()
+	request, err := http.NewRequest(http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		h.Fatal(err)
+	}
+	request.Close = true
+	if err := request.Write(conn); err != nil {
+		h.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), request)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "go_goroutines "); ok {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				h.Fatal(err)
+			}
+			return n
+		}
+	}
+	h.Fatal("no go_goroutines among the metrics")
+	return 0
+}

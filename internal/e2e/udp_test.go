@@ -1,0 +1,192 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestUDPDatagramsArriveIntact(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	c1, c2 := h.attach("c1"), h.attach("c2")
+	in := listenUDP(c2, "0.0.0.0")
+	out := dialUDP(c1, in, c2.addr().String())
+	random := rand.NewChaCha8([32]byte{2})
+	// One Ethernet frame takes 1472 bytes; the larger ones are fragmented.
+	for _, size := range []int{1, 2, 17, 18, 19, 1471, 1472, 1473, 2960, 2961, 9000, 30000, 60000} {
+		want := make([]byte, size)
+		random.Read(want) //nolint:errcheck // never fails
+		if _, err := out.Write(want); err != nil {
+			t.Fatalf("send %d bytes: %v", size, err)
+		}
+		if got := readDatagram(t, in); !bytes.Equal(got, want) {
+			t.Errorf("a datagram of %d bytes came as %d other bytes", size, len(got))
+		}
+	}
+}
+
+// The sender gives the kernel many datagrams in one call, which may come to the
+// switch as one super-frame (UDP_SEGMENT, udp(7)).
+func TestUDPSegmentationOffloadArrivesIntact(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	c1, c2 := h.attach("c1"), h.attach("c2")
+	in := listenUDP(c2, "0.0.0.0")
+	out := dialUDP(c1, in, c2.addr().String())
+	const segment = 1400
+	raw, err := out.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cerr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, segment) }); cerr != nil || err != nil {
+		t.Fatalf("ask for segmentation: %v, %v", cerr, err)
+	}
+	random := rand.NewChaCha8([32]byte{3})
+	for _, size := range []int{segment, 2 * segment, 10*segment + 777, 40*segment + 1} {
+		want := make([]byte, size)
+		random.Read(want) //nolint:errcheck // never fails
+		if _, err := out.Write(want); err != nil {
+			t.Fatalf("send %d bytes in segments: %v", size, err)
+		}
+		for rest := want; len(rest) > 0; {
+			part := rest[:min(segment, len(rest))]
+			if got := readDatagram(t, in); !bytes.Equal(got, part) {
+				t.Fatalf("of %d bytes, segment at %d came as %d other bytes", size, size-len(rest), len(got))
+			}
+			rest = rest[len(part):]
+		}
+	}
+}
+
+func listenUDP(c *container, addr string) *net.UDPConn {
+	c.Helper()
+	conn := inside(c, func() (*net.UDPConn, error) { return net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(addr)}) })
+	c.Cleanup(func() { conn.Close() })
+	if err := conn.SetReadBuffer(4 << 20); err != nil {
+		c.Fatal(err)
+	}
+	return conn
+}
+
+// dialUDP connects to the port of listener at addr.
+func dialUDP(c *container, listener *net.UDPConn, addr string) *net.UDPConn {
+	c.Helper()
+	to := &net.UDPAddr{IP: net.ParseIP(addr), Port: listener.LocalAddr().(*net.UDPAddr).Port}
+	conn := inside(c, func() (*net.UDPConn, error) { return net.DialUDP("udp4", nil, to) })
+	c.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func readDatagram(t *testing.T, conn *net.UDPConn) []byte {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 1<<16)
+	n, err := conn.Read(buf)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("no datagram came within %s", patience)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return buf[:n]
+}
+
+func TestBroadcastReachesTheWholeSegment(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	sender := h.attach("sender")
+	var others []*container
+	for i := range 3 {
+		c := h.attach(fmt.Sprintf("c%d", i))
+		c.sysctl("net.ipv4.icmp_echo_ignore_broadcasts=0")
+		others = append(others, c)
+	}
+	for _, to := range []string{"172.17.255.255", "255.255.255.255"} {
+		for _, c := range others {
+			in := listenUDP(c, "0.0.0.0")
+			want := "to all at " + to
+			if _, err := dialUDP(sender, in, to).Write([]byte(want)); err != nil {
+				t.Fatal(err)
+			}
+			if got := string(readDatagram(t, in)); got != want {
+				t.Errorf("%s got %q, want %q", c.port.Name, got, want)
+			}
+		}
+	}
+	// ping ends when three requests have one answer each; the last may be short
+	// of some, the first has had all by then.
+	out, _ := sender.try("ping", "-n", "-b", "-c", "3", "-i", "0.2", "-W", "10", "172.17.255.255")
+	for _, c := range others {
+		if !strings.Contains(out, "from "+c.addr().String()+":") {
+			t.Errorf("%s does not answer a broadcast ping:\n%s", c.port.Name, out)
+		}
+	}
+}
+
+func TestMulticastReachesTheMembers(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	sender := h.attach("sender")
+	group := &net.UDPAddr{IP: net.IPv4(239, 1, 2, 3)}
+	var members []*net.UDPConn
+	for i := range 2 {
+		c := h.attach(fmt.Sprintf("member%d", i))
+		conn := inside(c, func() (*net.UDPConn, error) {
+			link, err := net.InterfaceByName("eth0")
+			if err != nil {
+				return nil, err
+			}
+			return net.ListenMulticastUDP("udp4", link, group)
+		})
+		t.Cleanup(func() { conn.Close() })
+		// All listen on the port that the first was given.
+		group.Port = conn.LocalAddr().(*net.UDPAddr).Port
+		members = append(members, conn)
+	}
+	want := "to the members"
+	if _, err := dialUDP(sender, members[0], group.IP.String()).Write([]byte(want)); err != nil {
+		t.Fatal(err)
+	}
+	for i, conn := range members {
+		if got := string(readDatagram(t, conn)); got != want {
+			t.Errorf("member %d got %q, want %q", i, got, want)
+		}
+	}
+}
+
+func TestIPv6LinkLocalWorksWithinASegment(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	var both [2]*container
+	for i := range both {
+		c := h.container()
+		c.sysctl("net.ipv6.conf.default.disable_ipv6=0")
+		c.sysctl("net.ipv6.conf.default.accept_dad=0") // addresses can be used at once
+		h.connect(c, fmt.Sprintf("c%d", i))
+		both[i] = c
+	}
+	for i, from := range both {
+		to := both[1-i]
+		var addr string
+		h.await("the kernel's link-local address is there", func() bool {
+			_, rest, _ := strings.Cut(to.Run("ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"), "inet6 ")
+			addr, _, _ = strings.Cut(rest, "/")
+			return addr != ""
+		})
+		from.reaches(addr+"%eth0", "-6")
+		if r := ping(t, from.Namespace, 1, "ff02::1%eth0", "-6"); !strings.Contains(r.output, "bytes from fe80:") {
+			t.Errorf("nobody answers at all-nodes:\n%s", r.output)
+		}
+	}
+}
