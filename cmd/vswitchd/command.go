@@ -32,7 +32,13 @@ type options struct {
 }
 
 func command() *cobra.Command {
-	o := options{flags: daemon.DefaultFlags()}
+	_, c := newCommand()
+	return c
+}
+
+// newCommand is the command with the options that its flags set.
+func newCommand() (*options, *cobra.Command) {
+	o := &options{flags: daemon.DefaultFlags()}
 	c := &cobra.Command{
 		Use:   "vswitchd",
 		Short: "User-space virtual switch for containers",
@@ -61,7 +67,7 @@ and CAP_SYS_ADMIN). vsctl steers it over the socket.`,
 		return usageError{fmt.Errorf("%w: see vswitchd --help", err)}
 	})
 	o.register(c)
-	return c
+	return o, c
 }
 
 func (o *options) register(c *cobra.Command) {

@@ -1,0 +1,203 @@
+package gateway
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+
+	"vswitch/arp"
+	"vswitch/frame"
+	vswitch "vswitch/switch"
+	"vswitch/switch/switchtest"
+)
+
+var (
+	gatewayMAC  = frame.MAC{2, 0x42, 172, 17, 0, 1}
+	gatewayAddr = netip.MustParseAddr("172.17.0.1")
+	hostMAC     = frame.MAC{2, 0x42, 172, 17, 0, 2}
+	hostAddr    = netip.MustParseAddr("172.17.0.2")
+	otherMAC    = frame.MAC{2, 0x42, 172, 17, 0, 3}
+	otherAddr   = netip.MustParseAddr("172.17.0.3")
+	acrossAddr  = netip.MustParseAddr("172.18.0.2")
+	outsideAddr = netip.MustParseAddr("192.0.2.1")
+)
+
+func newGateway(tb testing.TB) *Gateway {
+	tb.Helper()
+	bindings := new(arp.Table)
+	for _, b := range []arp.Binding{
+		{IP: gatewayAddr, MAC: gatewayMAC, Kind: arp.Gateway},
+		{IP: hostAddr, MAC: hostMAC},
+		{IP: otherAddr, MAC: otherMAC},
+	} {
+		if err := bindings.Bind(b); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	pools := new(Prefixes)
+	own := netip.MustParsePrefix("172.17.0.0/16")
+	pools.Add(own)
+	pools.Add(netip.MustParsePrefix("172.18.0.0/16"))
+	return New(gatewayMAC, gatewayAddr, own, bindings, pools)
+}
+
+// raw is eth behind a plain virtio-net header.
+func raw(eth []byte) []byte { return append(make([]byte, frame.VNetHeaderLen), eth...) }
+
+func echo(to netip.Addr) []byte {
+	return raw(switchtest.Echo(gatewayMAC, hostMAC, to, hostAddr, []byte("ping")))
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	cut := func(b []byte, n int) []byte { return b[:frame.VNetHeaderLen+n] }
+	ipv6 := switchtest.Frame(gatewayMAC, hostMAC, "")
+	frame.Ethernet(ipv6).SetEtherType(frame.EtherTypeIPv6)
+	udp := raw(switchtest.Layers(switchtest.Ethernet(gatewayMAC, hostMAC, layers.EthernetTypeIPv4),
+		&layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: hostAddr.AsSlice(), DstIP: gatewayAddr.AsSlice()},
+		gopacket.Payload{0, 1, 0, 2, 0, 8, 0, 0}))
+	lying := echo(gatewayAddr)
+	lying[frame.VNetHeaderLen+frame.EthernetHeaderLen+3] = 0xff // total length
+	badSum := echo(gatewayAddr)
+	badSum[frame.VNetHeaderLen+frame.EthernetHeaderLen+frame.IPv4HeaderLen+8]++ // the first byte of its data
+	for name, test := range map[string]struct {
+		frame  []byte
+		reason vswitch.Reason
+	}{
+		"another segment":   {echo(acrossAddr), vswitch.CrossSegment},
+		"outside":           {echo(outsideAddr), vswitch.NoUplink},
+		"IPv6":              {raw(ipv6), vswitch.NoUplink},
+		"own segment":       {echo(otherAddr), vswitch.GatewayUnhandled},
+		"UDP":               {udp, vswitch.GatewayUnhandled},
+		"other EtherType":   {raw(switchtest.Frame(gatewayMAC, hostMAC, "")), vswitch.GatewayUnhandled},
+		"IPv4 cut off":      {cut(echo(gatewayAddr), 30), vswitch.MalformedIP},
+		"IPv4 length lies":  {lying, vswitch.MalformedIP},
+		"ICMP checksum bad": {badSum, vswitch.MalformedIP},
+		"ARP cut off":       {cut(raw(switchtest.ARP(hostMAC, hostAddr, otherAddr)), 40), vswitch.MalformedARP},
+		"no header":         {make([]byte, 4), vswitch.Runt},
+		"half a header":     {make([]byte, frame.VNetHeaderLen+13), vswitch.Runt},
+	} {
+		before := bytes.Clone(test.frame)
+		r := newGateway(t).Respond(test.frame)
+		if r.Action != vswitch.Refused || r.Reason != test.reason {
+			t.Errorf("%s: %+v, want it refused as %s", name, r, test.reason)
+		}
+		if !bytes.Equal(before, test.frame) {
+			t.Errorf("%s: the frame was changed", name)
+		}
+	}
+}
+
+func TestEchoIsAnswered(t *testing.T) {
+	t.Parallel()
+	b := echo(gatewayAddr)
+	frame.VNet(b).Set(frame.VNetDataValid, 0, 0, 0, 0, 0)
+	r := newGateway(t).Respond(b)
+	if r.Action != vswitch.Answered || r.Len != len(b) {
+		t.Fatalf("%+v, want an answer of %d bytes", r, len(b))
+	}
+	if !bytes.Equal(b[:frame.VNetHeaderLen], make([]byte, frame.VNetHeaderLen)) {
+		t.Errorf("the answer's virtio-net header is % x, want zeros", b[:frame.VNetHeaderLen])
+	}
+	p := gopacket.NewPacket(b[frame.VNetHeaderLen:], layers.LayerTypeEthernet, gopacket.Default)
+	eth, _ := p.Layer(layers.LayerTypeEthernet).(*layers.Ethernet)
+	ip, _ := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+	reply, _ := p.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
+	if eth == nil || ip == nil || reply == nil {
+		t.Fatalf("not an ICMP packet: %v", p)
+	}
+	if frame.MAC(eth.SrcMAC) != gatewayMAC || frame.MAC(eth.DstMAC) != hostMAC {
+		t.Errorf("from %s to %s, want from %s to %s", eth.SrcMAC, eth.DstMAC, gatewayMAC, hostMAC)
+	}
+	if !ip.SrcIP.Equal(gatewayAddr.AsSlice()) || !ip.DstIP.Equal(hostAddr.AsSlice()) || reply.TypeCode.Type() != layers.ICMPv4TypeEchoReply {
+		t.Errorf("%s from %s to %s, want an echo reply from %s to %s", reply.TypeCode, ip.SrcIP, ip.DstIP, gatewayAddr, hostAddr)
+	}
+}
+
+func TestARPIsAnsweredForKnownAddresses(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	for target, mac := range map[netip.Addr]frame.MAC{gatewayAddr: gatewayMAC, otherAddr: otherMAC} {
+		b := raw(switchtest.ARP(hostMAC, hostAddr, target))
+		if r := g.Respond(b); r.Action != vswitch.Answered || r.Len != len(b) {
+			t.Fatalf("who has %s: %+v, want an answer", target, r)
+		}
+		reply, ok := frame.ParseARP(frame.Ethernet(b[frame.VNetHeaderLen:]).Payload())
+		if !ok || reply.Operation() != frame.ARPReply || reply.SenderMAC() != mac || reply.SenderIP() != target {
+			t.Errorf("who has %s: % x, want a reply of %s", target, b, mac)
+		}
+	}
+	if r := g.Respond(raw(switchtest.ARP(hostMAC, hostAddr, netip.MustParseAddr("172.17.0.9")))); r.Action != vswitch.Pass {
+		t.Errorf("an unknown address: %+v, want the request to pass on", r)
+	}
+}
+
+func TestOthersFramesPass(t *testing.T) {
+	t.Parallel()
+	b := raw(switchtest.Echo(otherMAC, hostMAC, gatewayAddr, hostAddr, nil))
+	if r := newGateway(t).Respond(b); r.Action != vswitch.Pass {
+		t.Errorf("a frame for %s: %+v, want it to pass on", otherMAC, r)
+	}
+}
+
+func TestRespondAllocs(t *testing.T) {
+	g, b := newGateway(t), echo(gatewayAddr)
+	request := bytes.Clone(b)
+	if n := testing.AllocsPerRun(100, func() {
+		copy(b, request)
+		g.Respond(b)
+	}); n != 0 {
+		t.Errorf("%v allocations for an echo, want none", n)
+	}
+}
+
+func TestPrefixes(t *testing.T) {
+	t.Parallel()
+	var s Prefixes
+	if s.Contain(hostAddr) {
+		t.Error("the empty set contains an address")
+	}
+	for _, p := range []string{"192.168.16.0/20", "10.0.0.0/8", "172.17.0.0/16"} {
+		s.Add(netip.MustParsePrefix(p))
+	}
+	for a, want := range map[string]bool{
+		"9.255.255.255": false, "10.0.0.0": true, "10.255.255.255": true, "11.0.0.0": false, "172.17.3.4": true,
+		"192.168.15.255": false, "192.168.16.0": true, "192.168.31.255": true, "192.168.32.0": false, "255.255.255.255": false, "::1": false,
+	} {
+		if got := s.Contain(netip.MustParseAddr(a)); got != want {
+			t.Errorf("Contain(%s) = %t, want %t", a, got, want)
+		}
+	}
+	s.Remove(netip.MustParsePrefix("172.17.0.0/16"))
+	if s.Contain(hostAddr) {
+		t.Error("a prefix that was removed is still there")
+	}
+}
+
+// FuzzRespond looks for panics, for answers that are not well-formed, and for
+// answers to frames that were to be left alone.
+func FuzzRespond(f *testing.F) {
+	for _, seed := range [][]byte{echo(gatewayAddr), echo(acrossAddr), raw(switchtest.ARP(hostMAC, hostAddr, otherAddr))} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		b = bytes.Clone(b)[:len(b):len(b)]
+		before := bytes.Clone(b)
+		r := newGateway(t).Respond(b)
+		if r.Action != vswitch.Answered {
+			if !bytes.Equal(before, b) {
+				t.Fatalf("%+v, but the frame was changed", r)
+			}
+			return
+		}
+		if r.Len != len(b) || !frame.VNet(b[:frame.VNetHeaderLen]).Plain() {
+			t.Fatalf("an answer of %d bytes to %d, header % x", r.Len, len(b), b[:frame.VNetHeaderLen])
+		}
+		if src := frame.Ethernet(b[frame.VNetHeaderLen:]).Src(); src != gatewayMAC && src != hostMAC && src != otherMAC {
+			t.Fatalf("answered in the name of %s", src)
+		}
+	})
+}
