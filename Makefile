@@ -20,7 +20,7 @@ TOOLS := bin/tools
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the binaries into bin/
@@ -51,8 +51,21 @@ cover: ## run the tests with coverage and print it per function
 	$(GO) test -timeout 5m -coverpkg ./... -coverprofile cover.out ./...
 	$(GO) tool cover -func cover.out
 
+# BENCHFLAGS go to vsbench run, as in make bench BENCHFLAGS='--scenario ping,tcp'.
+BENCHDIR   ?= bench-out
+BENCHFLAGS ?=
+
 .PHONY: bench
-bench: ## run the micro-benchmarks of the packet path
+bench: build ## measure vswitch beside other switches; plots in bench-out/ (needs root)
+	bin/vsbench run --out '$(BENCHDIR)' $(BENCHFLAGS)
+	bin/vsbench report '$(BENCHDIR)/result.json' >/dev/null
+
+.PHONY: bench-deps
+bench-deps: ## install the other switches to measure: Open vSwitch and VDE
+	@sh scripts/deps.sh bench
+
+.PHONY: micro
+micro: ## run the micro-benchmarks of the packet path
 	$(GO) test -run '^$$' -bench . -benchmem ./switch ./frame
 
 .PHONY: fuzz

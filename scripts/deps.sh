@@ -1,8 +1,9 @@
 #!/bin/sh
 # Makes sure that the system programs are there which the demo needs and, with
-# the argument "test", those that only the tests need. Says nothing when there
-# is nothing to do. As root on Debian or Ubuntu it installs what is missing;
-# elsewhere it names the missing packages and fails.
+# the argument "test", those that only the tests need, or with "bench" the
+# switches that the benchmark compares with. Says nothing when there is nothing
+# to do. As root on Debian or Ubuntu it installs what is missing; elsewhere it
+# names the missing packages and fails.
 set -eu
 
 # Programs of the administrator are not in every user's PATH.
@@ -25,6 +26,10 @@ need socat socat
 if [ "${1:-}" = test ]; then
 	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
 fi
+if [ "${1:-}" = bench ]; then
+	need ovs-vswitchd openvswitch-switch
+	need vde_switch vde2
+fi
 
 [ -n "$missing" ] || exit 0
 missing=${missing# }
@@ -35,7 +40,26 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 fi
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=
+trap 'rm -f "$log" ${policy:+"$policy"}' EXIT
+
+# The benchmark runs Open vSwitch in namespaces of its own; the service that the
+# package brings would take part in the machine's network. While packages are
+# installed this policy keeps invoke-rc.d(8) from starting any.
+forbid_services() {
+	[ ! -e /usr/sbin/policy-rc.d ] || return 0
+	policy=/usr/sbin/policy-rc.d
+	printf '#!/bin/sh\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+}
+# disable_services keeps them from starting at the next boot.
+disable_services() {
+	if command -v systemctl >/dev/null 2>&1; then
+		systemctl disable --now openvswitch-switch.service >/dev/null 2>&1 || true
+	elif [ -x /etc/init.d/openvswitch-switch ]; then
+		{ /etc/init.d/openvswitch-switch stop && update-rc.d openvswitch-switch disable; } >/dev/null 2>&1 || true
+	fi
+}
 
 apt() {
 	DEBIAN_FRONTEND=noninteractive apt-get -qq -y \
@@ -46,10 +70,17 @@ install() {
 	apt install --no-install-recommends $missing
 }
 
+case " $missing " in
+*" openvswitch-switch "*) services=forbidden && forbid_services ;;
+*) services= ;;
+esac
 echo "installing packages: $missing"
 # The package lists may be absent or stale: fetch them only then.
 if ! install && ! { apt update && install; }; then
 	cat "$log" >&2
 	echo "packages could not be installed: $missing" >&2
 	exit 1
+fi
+if [ -n "$services" ]; then
+	disable_services
 fi

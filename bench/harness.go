@@ -1,0 +1,288 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"time"
+)
+
+// Defaults and bounds of a run.
+const (
+	DefaultRounds   = 5
+	DefaultDuration = 2 * time.Second
+
+	maxRounds   = 1000
+	minDuration = 10 * time.Millisecond
+	maxDuration = 10 * time.Minute
+)
+
+// Options say what to run. The zero value of a field is its default.
+type Options struct {
+	Scenarios []string      // names; none: all
+	Cases     []string      // names or patterns as of [path.Match]; none: all
+	Peers     []string      // names, or what stands before their dash; none: all
+	Rounds    int           // default [DefaultRounds]
+	Duration  time.Duration // of one measurement; default [DefaultDuration]
+	// Bin is the directory where vswitchd is looked for before PATH.
+	Bin string
+	// Helper is the command that calls [Helper] with the arguments added to it.
+	Helper []string
+	// Progress, if there is one, is told before each measurement.
+	Progress func(Progress)
+	// Save, if there is one, is given what there is so far after each case, and at
+	// the end. Its error ends the run.
+	Save func(*Result) error
+}
+
+// Progress says where a run is.
+type Progress struct {
+	Scenario, Case, Peer string
+	Round                int // from 1
+	Done, Total          int // measurements
+	Left                 time.Duration
+}
+
+// Run measures. When ctx ends, the result is what was measured until then, and the
+// error says so; a measurement that fails is no error but a [Failure] in the result.
+// Whatever the run set up it has taken down when Run returns.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	h, err := newHarness(o)
+	if err != nil {
+		return nil, err
+	}
+	err = h.run(ctx)
+	err = errors.Join(err, h.lab.Close())
+	h.result.Finished = time.Now().UTC()
+	if o.Save != nil {
+		err = errors.Join(err, o.Save(h.result))
+	}
+	return h.result, err
+}
+
+// harness is a run.
+type harness struct {
+	o         Options
+	lab       *Lab
+	scenarios []scenario
+	peers     []Peer
+	result    *Result
+	series    map[seriesKey]int         // where in the result
+	samples   map[seriesKey][][]float64 // quantiles of each round
+
+	started      time.Time
+	done, total  int
+	spent, whole time.Duration // estimates for what is done and for all, of which their ratio counts
+}
+
+func newHarness(o Options) (*harness, error) {
+	if o.Rounds == 0 {
+		o.Rounds = DefaultRounds
+	}
+	if o.Duration == 0 {
+		o.Duration = DefaultDuration
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	h := &harness{o: o, series: make(map[seriesKey]int), samples: make(map[seriesKey][][]float64)}
+	var err error
+	if h.scenarios, err = selectScenarios(o.Scenarios); err != nil {
+		return nil, err
+	}
+	if h.peers, err = selectPeers(o.Peers); err != nil {
+		return nil, err
+	}
+	if h.lab, err = newLab(o.Helper, o.Bin); err != nil {
+		return nil, err
+	}
+	h.result = &Result{
+		Schema: SchemaVersion, Started: time.Now().UTC(), Machine: thisMachine(h.lab),
+		Settings: Settings{Rounds: o.Rounds, Duration: o.Duration}, Series: []Series{},
+	}
+	for _, s := range h.scenarios {
+		h.result.Settings.Scenarios = append(h.result.Settings.Scenarios, s.name)
+	}
+	for _, p := range h.peers {
+		h.result.Settings.Peers = append(h.result.Settings.Peers, p.Name())
+	}
+	h.leaveOutMissing()
+	if h.plan(); h.total == 0 {
+		return nil, errors.New("nothing to measure: no case of these scenarios is known by that name, or none of these peers can run")
+	}
+	return h, nil
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Rounds < 1 || o.Rounds > maxRounds:
+		return fmt.Errorf("rounds %d: give 1 to %d", o.Rounds, maxRounds)
+	case o.Duration < minDuration || o.Duration > maxDuration:
+		return fmt.Errorf("duration %v of a measurement: give %v to %v", o.Duration, minDuration, maxDuration)
+	case len(o.Helper) == 0:
+		return errors.New("no helper command")
+	}
+	for _, p := range o.Cases {
+		if _, err := path.Match(p, ""); err != nil {
+			return fmt.Errorf("case %q: %w: give a name such as size=64 or a pattern such as size=*", p, err)
+		}
+	}
+	return nil
+}
+
+// leaveOutMissing takes out the peers that can't run here, and says so in the result.
+func (h *harness) leaveOutMissing() {
+	var present []Peer
+	for _, p := range h.peers {
+		if err := p.Available(h.lab); err != nil {
+			h.result.Failures = append(h.result.Failures, Failure{Peer: p.Name(), Error: err.Error()})
+			continue
+		}
+		present = append(present, p)
+	}
+	h.peers = present
+}
+
+// job is one case with the peers that can do it.
+type job struct {
+	scenario string
+	variant  variant
+	peers    []Peer
+}
+
+// startStop is about what setting up and taking down takes.
+const startStop = time.Second
+
+func (h *harness) plan() []job {
+	var jobs []job
+	h.total, h.whole = 0, 0
+	for _, s := range h.scenarios {
+		for _, v := range s.cases(h.o.Duration) {
+			if !matchCase(h.o.Cases, v.name) {
+				continue
+			}
+			j := job{scenario: s.name, variant: v}
+			for _, p := range h.peers {
+				if p.Limits().allow(v.needs) {
+					j.peers = append(j.peers, p)
+				}
+			}
+			jobs = append(jobs, j)
+			h.total += h.o.Rounds * len(j.peers)
+			h.whole += time.Duration(h.o.Rounds*len(j.peers)) * (v.about + startStop)
+		}
+	}
+	return jobs
+}
+
+func (h *harness) run(ctx context.Context) error {
+	h.started = time.Now()
+	for _, j := range h.plan() {
+		for round := range h.o.Rounds {
+			for i := range j.peers {
+				if round%2 == 1 {
+					i = len(j.peers) - 1 - i // back again
+				}
+				h.step(ctx, j, j.peers[i], round+1)
+				if ctx.Err() != nil {
+					return fmt.Errorf("interrupted at %d of %d measurements: %w", h.done, h.total, context.Cause(ctx))
+				}
+			}
+		}
+		if h.o.Save != nil {
+			if err := h.o.Save(h.result); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// step is one measurement with its report.
+func (h *harness) step(ctx context.Context, j job, p Peer, round int) {
+	if h.o.Progress != nil {
+		h.o.Progress(Progress{
+			Scenario: j.scenario, Case: j.variant.name, Peer: p.Name(), Round: round, Done: h.done, Total: h.total, Left: h.left(),
+		})
+	}
+	// Nothing that works takes so long; a transfer that stalls might take forever.
+	most := 4*j.variant.about + time.Minute
+	limited, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	readings, err := h.measure(limited, p, j.variant)
+	if err != nil && limited.Err() != nil {
+		err = fmt.Errorf("not done within %v: %w", most, err)
+	}
+	if ctx.Err() != nil {
+		return // neither a value nor a failure
+	}
+	if err != nil {
+		h.result.Failures = append(h.result.Failures, Failure{
+			Scenario: j.scenario, Case: j.variant.name, Peer: p.Name(), Round: round, Error: err.Error(),
+		})
+	}
+	h.record(j, p, readings)
+	h.done++
+	h.spent += j.variant.about + startStop
+}
+
+// left is estimated from how well the estimates were until now.
+func (h *harness) left() time.Duration {
+	rest := h.whole - h.spent
+	if h.spent > 0 {
+		rest = time.Duration(float64(rest) * float64(time.Since(h.started)) / float64(h.spent))
+	}
+	return rest.Round(time.Second)
+}
+
+// measure starts a peer, puts the question, and takes everything down. A figure from
+// a measurement that failed in part does not count.
+func (h *harness) measure(ctx context.Context, p Peer, v variant) (readings []reading, err error) {
+	namespaces, err := h.lab.endpointNamespaces(v.needs.ports)
+	if err != nil {
+		return nil, err
+	}
+	endpoints := place(namespaces, v.needs)
+	defer func() {
+		if err = errors.Join(err, h.lab.end(endpoints)); err != nil {
+			readings = nil
+		}
+	}()
+	if err := h.lab.begin(); err != nil {
+		return nil, err
+	}
+	fabric, err := p.Start(ctx, h.lab)
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	defer func() { err = errors.Join(err, fabric.Close()) }()
+	if !v.bare {
+		if err := fabric.Attach(ctx, endpoints...); err != nil {
+			return nil, fmt.Errorf("attach: %w", err)
+		}
+	}
+	return v.measure(ctx, &stage{lab: h.lab, fabric: fabric, endpoints: endpoints, duration: h.o.Duration})
+}
+
+// record adds the readings of one round to their series.
+func (h *harness) record(j job, p Peer, readings []reading) {
+	for _, r := range readings {
+		s := Series{
+			Scenario: j.scenario, Case: j.variant.name, X: j.variant.x, Peer: p.Name(),
+			Metric: r.metric, Unit: r.unit, Better: r.better,
+		}
+		i, known := h.series[s.key()]
+		if !known {
+			i = len(h.result.Series)
+			h.series[s.key()] = i
+			h.result.Series = append(h.result.Series, s)
+		}
+		at := &h.result.Series[i]
+		at.Values = append(at.Values, r.value)
+		if r.quantiles != nil {
+			h.samples[s.key()] = append(h.samples[s.key()], r.quantiles)
+			at.Sample = pooled(h.samples[s.key()])
+		}
+	}
+}

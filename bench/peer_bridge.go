@@ -1,0 +1,80 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+)
+
+// bridge is the kernel's bridge with a veth pair for each endpoint, as Docker's
+// bridge driver sets it up.
+type bridge struct{}
+
+func (bridge) Name() string { return bridgePeer }
+
+func (bridge) Limits() Limits { return Limits{Kernel: true} }
+
+func (bridge) Available(*Lab) error { return nil }
+
+func (bridge) Start(_ context.Context, l *Lab) (Fabric, error) {
+	return &bridgeFabric{lab: l, segments: make(map[int]string), ports: make(map[Endpoint]string)}, nil
+}
+
+type bridgeFabric struct {
+	lab      *Lab
+	segments map[int]string      // bridges by number of segment
+	ports    map[Endpoint]string // the host's ends of veth pairs
+	made     int                 // ports made so far, for their names
+}
+
+func (f *bridgeFabric) Attach(_ context.Context, endpoints ...Endpoint) error {
+	veths, commands := make(map[Endpoint]string, len(endpoints)), []string(nil)
+	for _, e := range endpoints {
+		name, ok := f.segments[e.Segment]
+		if !ok {
+			name = fmt.Sprintf("br%d", e.Segment)
+			f.segments[e.Segment] = name
+			commands = append(commands, "link add "+name+" type bridge", "link set "+name+" up")
+		}
+		f.made++
+		veth := fmt.Sprintf("veth%d", f.made)
+		commands = append(commands,
+			fmt.Sprintf("link add %s type veth peer name c%s", veth, veth),
+			fmt.Sprintf("link set %s master %s up", veth, name))
+		veths[e] = veth
+		f.ports[e] = veth
+	}
+	if err := ipBatch(f.lab.Host(), commands...); err != nil {
+		return fmt.Errorf("make bridge and veth pairs: %w", err)
+	}
+	for _, e := range endpoints {
+		if err := adopt(f.lab.Host(), "c"+veths[e], e, 0); err != nil {
+			return fmt.Errorf("move veth to %s: %w", e.Namespace, err)
+		}
+	}
+	return nil
+}
+
+func (f *bridgeFabric) Detach(_ context.Context, e Endpoint) error {
+	veth, ok := f.ports[e]
+	if !ok {
+		return fmt.Errorf("no veth of %s", e.Namespace)
+	}
+	delete(f.ports, e)
+	return ipBatch(f.lab.Host(), "link del "+veth)
+}
+
+func (f *bridgeFabric) Processes() []int { return nil }
+
+func (f *bridgeFabric) Close() error {
+	var commands []string
+	for _, veth := range f.ports {
+		commands = append(commands, "link del "+veth)
+	}
+	for _, name := range f.segments {
+		commands = append(commands, "link del "+name)
+	}
+	if len(commands) == 0 {
+		return nil
+	}
+	return ipBatch(f.lab.Host(), commands...)
+}

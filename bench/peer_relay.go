@@ -1,0 +1,64 @@
+package bench
+
+import (
+	"context"
+	"errors"
+)
+
+// relayPeer is two TAP devices and a loop that passes frames between them: the
+// floor under any user-space switch. It runs in a process of its own.
+type relayPeer struct{ poll string }
+
+func (p relayPeer) Name() string { return "relay-" + p.poll }
+
+func (p relayPeer) Limits() Limits { return Limits{Ports: 2, Segments: 1, Fixed: true} }
+
+func (p relayPeer) Available(*Lab) error { return wantTUN() }
+
+func (p relayPeer) Start(_ context.Context, l *Lab) (Fabric, error) {
+	return &relayFabric{lab: l, poll: p.poll}, nil
+}
+
+type relayFabric struct {
+	lab       *Lab
+	poll      string
+	endpoints []Endpoint
+	process   *process
+}
+
+// Attach starts the relay once both its endpoints are known.
+func (f *relayFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
+	f.endpoints = append(f.endpoints, endpoints...)
+	switch {
+	case len(f.endpoints) > 2:
+		return errors.New("a relay has two endpoints")
+	case len(f.endpoints) < 2:
+		return nil
+	}
+	var err error
+	f.process, err = f.lab.startHelper(ctx, f.lab.Host(), helperRelay, relayTask{
+		Host: f.lab.Host(), Poll: f.poll, Endpoints: [2]Endpoint(f.endpoints),
+	})
+	return err
+}
+
+func (f *relayFabric) Detach(context.Context, Endpoint) error {
+	return errors.New("a relay's endpoints stay as long as it runs")
+}
+
+func (f *relayFabric) Processes() []int {
+	if f.process == nil {
+		return nil
+	}
+	return []int{f.process.pid()}
+}
+
+func (f *relayFabric) Close() error {
+	if f.process == nil {
+		return nil
+	}
+	if err := f.process.alive(); err != nil {
+		return err
+	}
+	return f.process.stop()
+}

@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"vswitch/api"
+)
+
+// apiTimeout is for one request to the daemon.
+const apiTimeout = 30 * time.Second
+
+// vswitchPeer is this project's daemon in one poll mode, steered as vsctl does it.
+type vswitchPeer struct{ poll string }
+
+func (p vswitchPeer) Name() string { return "vswitch-" + p.poll }
+
+func (p vswitchPeer) Limits() Limits { return Limits{} }
+
+func (p vswitchPeer) Available(l *Lab) error {
+	if _, err := l.vswitchd(); err != nil {
+		return err
+	}
+	return wantTUN()
+}
+
+// vswitchd is the daemon's path.
+func (l *Lab) vswitchd() (string, error) {
+	if path, err := exec.LookPath(filepath.Join(l.bin, "vswitchd")); err == nil {
+		return filepath.Abs(path)
+	}
+	if path, err := findProgram("vswitchd"); err == nil {
+		return path, nil
+	}
+	return "", fmt.Errorf("not installed: no vswitchd in %s or PATH: run make build, or give its directory with --bin", l.bin)
+}
+
+func (p vswitchPeer) Start(ctx context.Context, l *Lab) (Fabric, error) {
+	path, err := l.vswitchd()
+	if err != nil {
+		return nil, err
+	}
+	socket := filepath.Join(l.Dir(), "vswitchd.sock")
+	daemon, err := l.start(l.Host(), nil, path,
+		"--poll", p.poll, "--socket", socket, "--state-dir", filepath.Join(l.Dir(), "state"), "--log-level", "warn")
+	if err != nil {
+		return nil, err
+	}
+	f := &vswitchFabric{daemon: daemon, client: api.NewClient(socket, apiTimeout), segments: make(map[int]string)}
+	if err := f.wait(ctx, socket); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+type vswitchFabric struct {
+	daemon   *process
+	client   *api.Client
+	segments map[int]string // names by number
+}
+
+// wait returns when the daemon answers.
+func (f *vswitchFabric) wait(ctx context.Context, socket string) error {
+	return poll(ctx, "vswitchd to answer", func() (bool, error) {
+		if err := f.daemon.alive(); err != nil {
+			return false, err
+		}
+		if _, err := os.Stat(socket); err != nil {
+			return false, nil
+		}
+		_, err := f.client.Version(ctx)
+		return err == nil, nil
+	})
+}
+
+func (f *vswitchFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
+	for _, e := range endpoints {
+		if err := f.attach(ctx, e); err != nil {
+			return fmt.Errorf("add port of %s: %w", e.Namespace, err)
+		}
+	}
+	return nil
+}
+
+func (f *vswitchFabric) attach(ctx context.Context, e Endpoint) error {
+	name, ok := f.segments[e.Segment]
+	if !ok {
+		name = fmt.Sprintf("bench%d", e.Segment)
+		if _, err := f.client.AddSegment(ctx, api.SegmentSpec{Name: name, Subnet: e.Addr.Masked().String()}); err != nil {
+			return err
+		}
+		f.segments[e.Segment] = name
+	}
+	_, err := f.client.AddPort(ctx, api.PortSpec{
+		Name: portName(e), Segment: name, NetNS: e.Namespace, IfName: e.IfName,
+		IP: e.Addr.Addr().String(), MAC: e.MAC.String(), NoDefaultRoute: true,
+	})
+	return err
+}
+
+func portName(e Endpoint) string { return e.Namespace + "-" + e.IfName }
+
+func (f *vswitchFabric) Detach(ctx context.Context, e Endpoint) error {
+	_, err := f.client.DeletePort(ctx, portName(e))
+	return err
+}
+
+func (f *vswitchFabric) Processes() []int { return []int{f.daemon.pid()} }
+
+func (f *vswitchFabric) Close() error {
+	f.client.Close()
+	if err := f.daemon.alive(); err != nil {
+		return err // it should not have ended by itself
+	}
+	return f.daemon.stop()
+}

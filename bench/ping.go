@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"vswitch/icmp"
+)
+
+// pingTask is what the ping helper does.
+type pingTask struct {
+	To       netip.Addr    `json:"to"`
+	Interval time.Duration `json:"interval"` // 0 is back to back
+	For      time.Duration `json:"for"`
+	Count    int           `json:"count"` // instead of For
+	Timeout  time.Duration `json:"timeout"`
+}
+
+// Requests are sent in rounds: so many, or so few that time is kept, by one pinger.
+const (
+	pingRound = 1000
+	pingWarm  = 20 // at first, and not counted
+)
+
+// run pings with the project's pinger over a socket of its own kind, which spends
+// next to nothing beside the system calls: the runtime's poller would add the time
+// it takes to wake a goroutine to each answer.
+func (t pingTask) run() (latencies, error) {
+	o := icmp.Options{Interval: t.Interval, Timeout: t.Timeout, Listen: listenICMP}
+	if t.Count > 0 {
+		o.Count = t.Count
+		stats, err := icmp.Ping(context.Background(), t.To, o)
+		return newLatencies(stats.RTTs, stats.Sent-stats.Received), err
+	}
+	warm := o
+	warm.Count = pingWarm
+	if _, err := icmp.Ping(context.Background(), t.To, warm); err != nil {
+		return latencies{}, err
+	}
+	times := make([]time.Duration, 0, 1<<20)
+	lost := 0
+	for start := time.Now(); time.Since(start) < t.For; {
+		o.Count = pingRound
+		if t.Interval > 0 {
+			o.Count = max(1, min(pingRound, int((t.For-time.Since(start))/t.Interval)))
+		}
+		stats, err := icmp.Ping(context.Background(), t.To, o)
+		if err != nil {
+			return latencies{}, err
+		}
+		times = append(times, stats.RTTs...)
+		lost += stats.Sent - stats.Received
+	}
+	return newLatencies(times, lost), nil
+}
+
+// icmpConn is a raw ICMP socket. Reading blocks the thread.
+type icmpConn struct {
+	fd       int
+	deadline atomic.Int64 // for reading, in ns since 1970; 0 is none
+	buf      [65536]byte
+	from     unix.RawSockaddrInet4
+	sender   net.IPAddr // what ReadFrom says; valid until the next
+	ip       [4]byte
+}
+
+func listenICMP() (net.PacketConn, error) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)
+	if err != nil {
+		return nil, err
+	}
+	c := &icmpConn{fd: fd}
+	c.sender.IP = c.ip[:]
+	return c, nil
+}
+
+// ReadFrom implements [net.PacketConn]. What it finds at once it takes at once.
+func (c *icmpConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	for {
+		n, errno := c.receive()
+		switch errno {
+		case 0:
+			header := int(c.buf[0]&15) * 4 // the IPv4 header comes along (raw(7))
+			if n < header {
+				continue
+			}
+			c.ip = c.from.Addr
+			return copy(p, c.buf[header:n]), &c.sender, nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			if err := c.wait(); err != nil {
+				return 0, nil, err
+			}
+		default:
+			return 0, nil, errno
+		}
+	}
+}
+
+func (c *icmpConn) receive() (int, unix.Errno) {
+	size := uint32(unsafe.Sizeof(c.from))
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&c.buf)), uintptr(len(c.buf)),
+		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&c.from)), uintptr(unsafe.Pointer(&size)))
+	return int(n), errno
+}
+
+// wait blocks until there is something to read or the deadline is over.
+func (c *icmpConn) wait() error {
+	var timeout *unix.Timespec
+	if d := c.deadline.Load(); d != 0 {
+		left := d - time.Now().UnixNano()
+		if left <= 0 {
+			return os.ErrDeadlineExceeded
+		}
+		ts := unix.NsecToTimespec(left)
+		timeout = &ts
+	}
+	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+	_, err := unix.Ppoll(fds, timeout, nil)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return err
+	}
+	return nil
+}
+
+// WriteTo implements [net.PacketConn]; to is a [*net.IPAddr] of IPv4.
+func (c *icmpConn) WriteTo(p []byte, to net.Addr) (int, error) {
+	ip, ok := to.(*net.IPAddr)
+	if !ok || ip.IP.To4() == nil || len(p) == 0 {
+		return 0, unix.EINVAL
+	}
+	sa := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: [4]byte(ip.IP.To4())}
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)),
+			0, uintptr(unsafe.Pointer(&sa)), unsafe.Sizeof(sa))
+		if errno == 0 {
+			return int(n), nil
+		}
+		if errno != unix.EINTR {
+			return 0, errno
+		}
+	}
+}
+
+// Close implements [net.PacketConn].
+func (c *icmpConn) Close() error { return unix.Close(c.fd) }
+
+// LocalAddr implements [net.PacketConn].
+func (c *icmpConn) LocalAddr() net.Addr { return &net.IPAddr{} }
+
+// SetDeadline implements [net.PacketConn]; writing has no deadline.
+func (c *icmpConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// SetReadDeadline implements [net.PacketConn]; a ReadFrom that waits keeps the old one.
+func (c *icmpConn) SetReadDeadline(t time.Time) error {
+	ns := int64(0)
+	if !t.IsZero() {
+		ns = t.UnixNano()
+	}
+	c.deadline.Store(ns)
+	return nil
+}
+
+// SetWriteDeadline implements [net.PacketConn]; writing never waits for long.
+func (c *icmpConn) SetWriteDeadline(time.Time) error { return nil }

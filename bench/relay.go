@@ -1,0 +1,128 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"vswitch/frame"
+	"vswitch/netns"
+	"vswitch/tap"
+)
+
+// The relay's parameters, those of the switch.
+const (
+	relayBurst = 64
+	relaySpin  = 50 * time.Microsecond
+	relayQueue = 1000 // frames that a device holds until they are read
+)
+
+// relayTask is what the relay helper does.
+type relayTask struct {
+	Host      string      `json:"host"` // the namespace it runs in
+	Poll      string      `json:"poll"` // adaptive, busy or sleep
+	Endpoints [2]Endpoint `json:"endpoints"`
+}
+
+// run makes the devices, says so to out, and passes frames until it is killed.
+func (t relayTask) run(out io.Writer) error {
+	poller, err := tap.NewPoller()
+	if err != nil {
+		return err
+	}
+	r := relay{poller: poller, spin: relaySpin, buf: make([]byte, tap.BufferLen)}
+	switch t.Poll {
+	case "adaptive":
+	case "busy":
+		r.spin = -1
+	case "sleep":
+		r.spin = 0
+	default:
+		return fmt.Errorf("poll %q: want adaptive, busy or sleep", t.Poll)
+	}
+	for i, e := range t.Endpoints {
+		name := fmt.Sprintf("relay%d", i)
+		// On this thread, which nsenter(1) has put into the namespace.
+		if r.devices[i], err = tap.Create(name, tap.Options{}); err != nil {
+			return err
+		}
+		if err := adoptHere(name, e, relayQueue); err != nil {
+			return err
+		}
+		if err := poller.Add(r.devices[i], uint32(i)); err != nil {
+			return err
+		}
+	}
+	if err := sayReady(out); err != nil {
+		return err
+	}
+	r.run()
+	return nil
+}
+
+// adoptHere moves a link from the current namespace to an endpoint.
+func adoptHere(hostName string, e Endpoint, txQueueLen int) error {
+	return inNamespace(e.Namespace, func(target *netns.Namespace) error {
+		_, err := target.AdoptLink(netns.LinkConfig{
+			HostName: hostName, Name: e.IfName, MAC: e.MAC[:], Address: e.Addr, MTU: 1500, TxQueueLen: txQueueLen,
+		})
+		return err
+	})
+}
+
+// relay is the least that a user-space switch does.
+type relay struct {
+	devices [2]*tap.Device
+	ready   [2]bool // may have frames waiting
+	poller  *tap.Poller
+	spin    time.Duration // how long to look again after traffic; below 0: always
+	buf     []byte
+}
+
+// run ends when both devices are gone.
+func (r *relay) run() {
+	tokens := make([]uint32, 2)
+	gone := [2]bool{}
+	var idle time.Time // since when no frame came; zero while frames come
+	for !gone[0] || !gone[1] {
+		n := r.poller.Wait(tokens, r.timeout(&idle))
+		for _, token := range tokens[:n] {
+			r.ready[token] = true
+		}
+		for i := range r.devices {
+			if r.ready[i] && !gone[i] {
+				idle = time.Time{}
+				gone[i] = r.pass(i) == frame.Gone
+			}
+		}
+	}
+}
+
+func (r *relay) timeout(idle *time.Time) time.Duration {
+	switch {
+	case r.ready[0] || r.ready[1] || r.spin < 0:
+		return 0
+	case r.spin == 0:
+		return -1
+	case idle.IsZero():
+		*idle = time.Now()
+		return 0
+	case time.Since(*idle) < r.spin:
+		return 0
+	}
+	return -1
+}
+
+// pass passes a burst from device i to the other.
+func (r *relay) pass(i int) frame.Status {
+	from, to := r.devices[i], r.devices[1-i]
+	for range relayBurst {
+		n, s := from.Receive(r.buf)
+		if s != frame.OK {
+			r.ready[i] = false
+			return s
+		}
+		to.Transmit(r.buf[:n]) // what the receiver doesn't take is lost
+	}
+	return frame.OK
+}

@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"vswitch/frame"
+)
+
+// scenario is one question put to every peer, in several cases.
+type scenario struct {
+	name  string
+	cases func(d time.Duration) []variant // d is how long one measurement takes
+}
+
+// variant is one case of a scenario.
+type variant struct {
+	name    string
+	x       float64 // the varied number, for plots over it
+	needs   needs
+	bare    bool          // endpoints are not attached beforehand
+	about   time.Duration // how long it takes, start and stop aside; an estimate
+	measure func(ctx context.Context, s *stage) ([]reading, error)
+}
+
+// needs is what a variant asks of a peer.
+type needs struct {
+	ports    int
+	segments int  // the first one has all ports but one in each of the others
+	changing bool // ports come and go
+	daemon   bool // there are processes to look at
+}
+
+// reading is one figure of one measurement.
+type reading struct {
+	metric    string
+	unit      string
+	better    Direction
+	value     float64
+	quantiles []float64 // of what value sums up, evenly spaced; nil unless it is a distribution
+}
+
+// stage is a peer at work with its endpoints, for one measurement.
+type stage struct {
+	lab       *Lab
+	fabric    Fabric
+	endpoints []Endpoint
+	duration  time.Duration
+}
+
+// scenarios are all scenarios, in the order of the report.
+func scenarios() []scenario {
+	return []scenario{
+		{"ping", pingCases},
+		{"tcp", tcpCases},
+		{"frames", framesCases},
+		{"rr", rrCases},
+		{"ports", portsCases},
+		{"macs", macsCases},
+		{"segments", segmentsCases},
+		{"attach", attachCases},
+		{"congestion", congestionCases},
+	}
+}
+
+// ScenarioNames are the names of all scenarios.
+func ScenarioNames() []string {
+	var names []string
+	for _, s := range scenarios() {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// selectScenarios finds scenarios by name; no names are all.
+func selectScenarios(names []string) ([]scenario, error) {
+	all := scenarios()
+	if len(names) == 0 {
+		return all, nil
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(s scenario) bool { return s.name == name }) {
+			return nil, fmt.Errorf("scenario %q is unknown: give some of %s", name, strings.Join(ScenarioNames(), ", "))
+		}
+	}
+	return slices.DeleteFunc(all, func(s scenario) bool { return !slices.Contains(names, s.name) }), nil
+}
+
+// matchCase says whether name is one of the cases wanted, which may be patterns as
+// of [path.Match]; no patterns are all cases.
+func matchCase(patterns []string, name string) bool {
+	for _, p := range patterns {
+		if ok, err := path.Match(p, name); ok && err == nil {
+			return true
+		}
+	}
+	return len(patterns) == 0
+}
+
+// place is where endpoints are: namespaces, one for each, and addresses.
+func place(namespaces []string, n needs) []Endpoint {
+	endpoints := make([]Endpoint, n.ports)
+	first := n.ports - (n.segments - 1) // how many are on segment 0
+	for i := range endpoints {
+		e := Endpoint{Namespace: namespaces[i], IfName: "eth0"}
+		host := i + 2 // .1 is the gateway's
+		if e.Segment = max(0, i-first+1); e.Segment > 0 {
+			e.Addr = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(65 + e.Segment>>8), byte(e.Segment), 2}), 24)
+		} else {
+			e.Addr = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 64, byte(host >> 8), byte(host)}), 16)
+		}
+		e.MAC = frame.MACFromIPv4(e.Addr.Addr())
+		endpoints[i] = e
+	}
+	return endpoints
+}
+
+// connect returns when a and b reach each other, and then know each other's MAC.
+func (s *stage) connect(ctx context.Context, a, b Endpoint) error {
+	return poll(ctx, fmt.Sprintf("an answer from %s to ping", b.Addr.Addr()), func() (bool, error) {
+		var found latencies
+		err := s.lab.help(ctx, a.Namespace, helperPing, pingTask{To: b.Addr.Addr(), Count: 1, Timeout: 200 * time.Millisecond}, &found)
+		return err == nil && found.Count > 0, err
+	})
+}
+
+// pair is the two endpoints that most scenarios are about, connected.
+func (s *stage) pair(ctx context.Context) (a, b Endpoint, err error) {
+	a, b = s.endpoints[0], s.endpoints[1]
+	return a, b, s.connect(ctx, a, b)
+}

@@ -1,0 +1,76 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+func rrCases(d time.Duration) []variant {
+	pair := needs{ports: 2, segments: 1}
+	return []variant{
+		{
+			name: "load=idle", needs: pair, about: d,
+			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.rr(ctx, false) },
+		},
+		{
+			name: "load=half", x: 0.5, needs: pair, about: 2*d + time.Second,
+			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.rr(ctx, true) },
+		},
+	}
+}
+
+// rr measures requests and answers of one byte over TCP, alone or beside a stream
+// between the same two at half the rate that one reaches.
+func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
+	a, b, err := s.pair(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var load *process
+	if loaded {
+		if load, err = s.halfLoad(ctx, a, b); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := s.lab.startHelper(ctx, b.Namespace, helperRRServer, rrServerTask{Listen: b.Addr.Addr()}); err != nil {
+		return nil, err
+	}
+	var found latencies
+	err = s.lab.help(ctx, a.Namespace, helperRR, rrTask{To: b.Addr.Addr(), For: s.duration}, &found)
+	if err != nil {
+		return nil, err
+	}
+	if load != nil {
+		if err := load.alive(); err != nil {
+			return nil, fmt.Errorf("the load beside: %w", err)
+		}
+	}
+	if found.Count == 0 {
+		return nil, fmt.Errorf("no request was answered within %v", s.duration)
+	}
+	return append(found.readings(), reading{
+		metric: "transaction_rate", unit: "transactions/s", better: Higher, value: 1e6 / found.Avg,
+	}), nil
+}
+
+// settleLoad is how long a stream takes to reach its rate.
+const settleLoad = 300 * time.Millisecond
+
+// halfLoad starts a stream from a to b at half the rate of one that is let loose.
+func (s *stage) halfLoad(ctx context.Context, a, b Endpoint) (*process, error) {
+	if _, err := s.iperfServer(ctx, b); err != nil {
+		return nil, err
+	}
+	full, err := s.iperf(ctx, a, b, time.Second, 1)
+	if err != nil {
+		return nil, err
+	}
+	rate := full.End.Received.BitsPerSecond / 2
+	load, err := s.lab.start(a.Namespace, nil, "iperf3", "--client", b.Addr.Addr().String(),
+		"--bitrate", fmt.Sprintf("%.0f", rate), "--time", iperfTime(2*s.duration+patience))
+	if err != nil {
+		return nil, err
+	}
+	return load, pause(ctx, settleLoad)
+}

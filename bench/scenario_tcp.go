@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+func tcpCases(d time.Duration) []variant {
+	var cases []variant
+	for _, streams := range []int{1, 8} {
+		cases = append(cases, variant{
+			name: fmt.Sprintf("streams=%d", streams), x: float64(streams), needs: needs{ports: 2, segments: 1}, about: d,
+			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.tcp(ctx, streams) },
+		})
+	}
+	return cases
+}
+
+// tcp measures throughput and what it costs the whole machine: the sender's and the
+// receiver's stacks, the switch, and the kernel's threads.
+func (s *stage) tcp(ctx context.Context, streams int) ([]reading, error) {
+	a, b, err := s.pair(ctx)
+	if err != nil {
+		return nil, err
+	}
+	server, err := s.iperfServer(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	before, err := machineCPU()
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.iperf(ctx, a, b, s.duration, streams)
+	if err != nil {
+		return nil, errors.Join(err, server.alive())
+	}
+	after, err := machineCPU()
+	if err != nil {
+		return nil, err
+	}
+	if found.End.Received.Bytes == 0 {
+		return nil, errors.New("iperf3 transferred nothing")
+	}
+	return []reading{
+		{metric: "throughput", unit: "Gb/s", better: Higher, value: found.End.Received.BitsPerSecond / 1e9},
+		{metric: "cpu_seconds_per_gb", unit: "s/GB", better: Lower, value: (after - before).Seconds() / (found.End.Received.Bytes / 1e9)},
+		{metric: "retransmits", unit: "segments", better: Lower, value: found.End.Sent.Retransmits},
+	}, nil
+}
+
+// iperfFound is the part of iperf3's JSON that is of use here.
+type iperfFound struct {
+	Error string `json:"error"`
+	End   struct {
+		Sent struct {
+			Retransmits float64 `json:"retransmits"`
+		} `json:"sum_sent"`
+		Received struct {
+			Bytes         float64 `json:"bytes"`
+			BitsPerSecond float64 `json:"bits_per_second"`
+		} `json:"sum_received"`
+	} `json:"end"`
+}
+
+func (s *stage) iperfServer(ctx context.Context, at Endpoint) (*process, error) {
+	server, err := s.lab.start(at.Namespace, nil, "iperf3", "--server", "--forceflush")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return server, server.expect(ctx, "Server listening")
+}
+
+// iperf runs a client of the server at to.
+func (s *stage) iperf(ctx context.Context, from, to Endpoint, d time.Duration, streams int) (found iperfFound, err error) {
+	out, err := s.lab.run(ctx, from.Namespace, nil, "iperf3", "--json", "--client", to.Addr.Addr().String(),
+		"--time", iperfTime(d), "--parallel", strconv.Itoa(streams))
+	if decoding := json.Unmarshal(out, &found); decoding == nil && found.Error != "" {
+		return found, fmt.Errorf("iperf3: %s", found.Error)
+	} else if err == nil {
+		err = decoding
+	}
+	return found, err
+}
+
+// iperfTime is in whole seconds, 1 at least: iperf3 knows no fractions.
+func iperfTime(d time.Duration) string {
+	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
+}

@@ -1,0 +1,180 @@
+package bench
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSelectPeers(t *testing.T) {
+	t.Parallel()
+	for asked, want := range map[string]string{
+		"vswitch":              "vswitch-adaptive vswitch-busy vswitch-sleep",
+		"relay-busy,bridge":    "bridge relay-busy",
+		"ovs":                  "ovs",
+		"ovs-tso,vde":          "ovs-tso vde",
+		"vswitch-busy,vswitch": "vswitch-adaptive vswitch-busy vswitch-sleep",
+	} {
+		peers, err := selectPeers(strings.Split(asked, ","))
+		var names []string
+		for _, p := range peers {
+			names = append(names, p.Name())
+		}
+		if got := strings.Join(names, " "); err != nil || got != want {
+			t.Errorf("%s: got %s, %v, want %s", asked, got, err, want)
+		}
+	}
+	if _, err := selectPeers([]string{"ov"}); err == nil {
+		t.Error("peer ov was found")
+	}
+}
+
+// Each scenario must be one that the kernel bridge, to which all is compared, can do
+// apart from looking at its processes; and names must not repeat.
+func TestCasesAreSound(t *testing.T) {
+	t.Parallel()
+	for _, d := range []time.Duration{minDuration, DefaultDuration} {
+		for _, s := range scenarios() {
+			seen := map[string]bool{}
+			for _, v := range s.cases(d) {
+				if seen[v.name] || v.about <= 0 || v.needs.ports < 2 || v.needs.segments < 1 || v.measure == nil {
+					t.Errorf("%s %s: %+v", s.name, v.name, v)
+				}
+				seen[v.name] = true
+				if !v.needs.daemon && !(bridge{}).Limits().allow(v.needs) {
+					t.Errorf("%s %s: the bridge can't do it", s.name, v.name)
+				}
+			}
+		}
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	relay, all := relayPeer{"busy"}.Limits(), Limits{}
+	for _, test := range []struct {
+		limits Limits
+		needs  needs
+		want   bool
+	}{
+		{relay, needs{ports: 2, segments: 1}, true},
+		{relay, needs{ports: 3, segments: 1}, false},
+		{relay, needs{ports: 2, segments: 2}, false},
+		{relay, needs{ports: 2, segments: 1, changing: true}, false},
+		{relay, needs{ports: 2, segments: 1, daemon: true}, true},
+		{Limits{Changing: 100}, needs{ports: 101, segments: 1, changing: true}, false},
+		{Limits{Changing: 100}, needs{ports: 101, segments: 1}, true},
+		{Limits{Kernel: true}, needs{ports: 2, segments: 1, daemon: true}, false},
+		{all, needs{ports: 1000, segments: 1000, changing: true, daemon: true}, true},
+	} {
+		if got := test.limits.allow(test.needs); got != test.want {
+			t.Errorf("%+v allow %+v: %t", test.limits, test.needs, got)
+		}
+	}
+}
+
+func TestPlace(t *testing.T) {
+	t.Parallel()
+	namespaces := make([]string, 1001)
+	endpoints := place(namespaces, needs{ports: 1001, segments: 1000})
+	seen := map[string]bool{}
+	segments := map[int]int{}
+	for _, e := range endpoints {
+		if seen[e.Addr.String()] || seen[e.MAC.String()] || !e.MAC.IsUnicast() {
+			t.Fatalf("%+v is not unique", e)
+		}
+		seen[e.Addr.String()], seen[e.MAC.String()] = true, true
+		segments[e.Segment]++
+	}
+	if segments[0] != 2 || len(segments) != 1000 {
+		t.Errorf("%d segments, %d ports on the first", len(segments), segments[0])
+	}
+	for i, e := range place(namespaces, needs{ports: 1000, segments: 1}) {
+		if first := endpoints[0].Addr.Masked(); e.Segment != 0 || e.Addr.Masked() != first {
+			t.Fatalf("endpoint %d is on segment %d, %v, want %v", i, e.Segment, e.Addr, first)
+		}
+	}
+}
+
+func TestMatchCase(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		patterns string
+		name     string
+		want     bool
+	}{
+		{"", "size=64", true},
+		{"size=64", "size=64", true},
+		{"size=6", "size=64", false},
+		{"streams=1 size=*", "size=64", true},
+	} {
+		if got := matchCase(strings.Fields(test.patterns), test.name); got != test.want {
+			t.Errorf("%q matches %q: %t", test.patterns, test.name, got)
+		}
+	}
+}
+
+func TestParseTranscript(t *testing.T) {
+	t.Parallel()
+	got, err := parseTranscript([]byte("3 packets transmitted, 3 received, 0% packet loss, time 6ms\n" +
+		"rtt min/avg/max/mdev = 0.011/0.021/1.211/0.010 ms, ipg/ewma 0.019/0.008 ms\n"))
+	if err != nil || len(got) != 3 {
+		t.Fatal(got, err)
+	}
+	for i, want := range []reading{{metric: metricPingMin, value: 11}, {metric: metricPingAvg, value: 21}, {metric: metricPingMax, value: 1211}} {
+		if got[i].metric != want.metric || !near(got[i].value, want.value) || got[i].unit != "us" {
+			t.Errorf("got %+v, want %+v", got[i], want)
+		}
+	}
+	if _, err := parseTranscript([]byte("3 packets transmitted, 0 received, 100% packet loss")); err == nil {
+		t.Error("no error without a line of times")
+	}
+}
+
+func TestLatencies(t *testing.T) {
+	t.Parallel()
+	times := make([]time.Duration, 1000)
+	for i := range times {
+		times[i] = time.Duration(1000-i) * time.Microsecond
+	}
+	l := newLatencies(times, 1000)
+	if l.Min != 1 || l.P50 != 500 || l.P90 != 900 || l.P99 != 990 || l.P999 != 999 || l.Max != 1000 || !near(l.Avg, 500.5) || l.loss() != 50 {
+		t.Errorf("got %+v", l)
+	}
+	sample := pooled([][]float64{l.Quantiles, l.Quantiles})
+	if len(sample) != sampleQuantiles || sample[0] != 1 || sample[200] != 1000 || !slices.IsSorted(sample) || sample[100] < 499 || sample[100] > 502 {
+		t.Errorf("sample %v", sample)
+	}
+	if none := newLatencies(nil, 3); none.loss() != 100 || none.Count != 0 || pooled(nil) != nil {
+		t.Errorf("of nothing: %+v", none)
+	}
+}
+
+func TestFramesFound(t *testing.T) {
+	t.Parallel()
+	f := framesFound{Offered: 1000, Delivered: 900, Took: time.Second / 2}
+	if f.deliveredRate() != 1800 || f.offeredRate() != 2000 || f.lost() != 100 || f.flooded() {
+		t.Errorf("%v delivered, %v offered, %d lost, flooded: %t", f.deliveredRate(), f.offeredRate(), f.lost(), f.flooded())
+	}
+	if more := (framesFound{Offered: 10, Delivered: 11}); more.lost() != 0 {
+		t.Errorf("%d lost of fewer than arrived", more.lost())
+	}
+	if stray := (framesFound{Delivered: 1000, Strayed: 900}); !stray.flooded() {
+		t.Error("a flood was not noticed")
+	}
+}
+
+func TestRxPackets(t *testing.T) {
+	t.Parallel()
+	dev := []byte("Inter-|   Receive  |  Transmit\n face |bytes    packets errs\n" +
+		"    lo:       0       7    0\n  eth0: 1234    42    0 1\neth01:9 8 7\n")
+	for name, want := range map[string]uint64{"lo": 7, "eth0": 42, "eth01": 8} {
+		if got, err := rxPackets(dev, name); err != nil || got != want {
+			t.Errorf("%s: got %d, %v, want %d", name, got, err, want)
+		}
+	}
+	if _, err := rxPackets(dev, "eth1"); err == nil {
+		t.Error("no error for an interface that is not there")
+	}
+}

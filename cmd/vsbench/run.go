@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vswitch/bench"
+)
+
+// resultFile is where a run leaves its result below --out.
+const resultFile = "result.json"
+
+func newRunCommand() *cobra.Command {
+	o := bench.Options{Rounds: bench.DefaultRounds}
+	seconds, out := bench.DefaultDuration.Seconds(), ""
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run scenarios on all peers present",
+		Long: fmt.Sprintf(`Run scenarios on all peers present, one at a time, in network namespaces of its
+own, and print medians, their spread and their ratio to the kernel bridge. Each
+round goes through the peers forth or back in turn, so that drift hits all alike.
+Needs root.
+
+Scenarios: %s.
+Peers: %s; vswitch and relay alone are all of their poll modes.
+
+On Ctrl-C it takes everything down and keeps what was measured until then.`,
+			strings.Join(bench.ScenarioNames(), ", "), strings.Join(bench.PeerNames(), ", ")),
+		Example: `  vsbench run --out result
+  vsbench run --scenario frames --case size=64 --peer vswitch,bridge --rounds 9
+  vsbench run --scenario ping,tcp --seconds 5`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unexpected argument %q: run takes flags only", args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !(seconds > 0 && seconds < math.MaxInt32) {
+				return usageError{fmt.Errorf("--seconds %v: give a number above 0", seconds)}
+			}
+			o.Duration = time.Duration(seconds * float64(time.Second))
+			return run(c.Context(), o, out, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	f := c.Flags()
+	f.StringSliceVar(&o.Scenarios, "scenario", nil, "scenarios to run (default all)")
+	f.StringSliceVar(&o.Cases, "case", nil, "cases to run, names or patterns such as size=64 or streams=* (default all)")
+	f.StringSliceVar(&o.Peers, "peer", nil, "peers to measure (default all)")
+	f.IntVar(&o.Rounds, "rounds", o.Rounds, "how often to measure each")
+	f.Float64Var(&seconds, "seconds", seconds, "how long one measurement takes; iperf3 rounds it up to whole seconds")
+	f.StringVar(&out, "out", "", "directory for "+resultFile+", made if missing (default: not written)")
+	f.StringVar(&o.Bin, "bin", "", "directory of vswitchd (default: that of vsbench, then PATH)")
+	fixed := func(names []string) cobra.CompletionFunc {
+		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return names, cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+	// They fail only for a flag that does not exist.
+	_ = c.RegisterFlagCompletionFunc("scenario", fixed(bench.ScenarioNames()))
+	_ = c.RegisterFlagCompletionFunc("peer", fixed(bench.PeerNames()))
+	return c
+}
+
+// run measures, and prints and keeps what there is, also when it was interrupted.
+func run(ctx context.Context, o bench.Options, out string, stdout, stderr io.Writer) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	o.Helper = []string{self, helperCommand}
+	if o.Bin == "" {
+		o.Bin = filepath.Dir(self)
+	}
+	progress := newProgress(stderr)
+	o.Progress = progress.show
+	if out != "" {
+		if err := os.MkdirAll(out, 0o755); err != nil {
+			return fmt.Errorf("--out %s: %w", out, err)
+		}
+		o.Save = func(r *bench.Result) error { return r.Write(filepath.Join(out, resultFile)) }
+	}
+	result, err := bench.Run(ctx, o)
+	progress.end()
+	if result == nil {
+		return err
+	}
+	return errors.Join(err, bench.WriteTable(stdout, result))
+}
+
+// progress is the line that tells where a run is: rewritten in place on a
+// terminal, one after another elsewhere.
+type progress struct {
+	w        io.Writer
+	terminal bool
+}
+
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w}
+	if f, ok := w.(*os.File); ok {
+		info, err := f.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return p
+}
+
+func (p *progress) show(at bench.Progress) {
+	line := fmt.Sprintf("[%d/%d] %s %s, round %d: %s, %v left", at.Done+1, at.Total, at.Scenario, at.Case, at.Round, at.Peer, at.Left)
+	if p.terminal {
+		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+		return
+	}
+	fmt.Fprintln(p.w, line)
+}
+
+func (p *progress) end() {
+	if p.terminal {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
