@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,15 +78,13 @@ type harness struct {
 }
 
 func newHarness(o Options) (*harness, error) {
-	if o.Rounds == 0 {
-		o.Rounds = DefaultRounds
-	}
-	if o.Duration == 0 {
-		o.Duration = DefaultDuration
-	}
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
+	if len(o.Helper) == 0 {
+		return nil, errors.New("no helper command")
+	}
+	o = o.withDefaults()
 	h := &harness{o: o, series: make(map[seriesKey]int), samples: make(map[seriesKey][][]float64)}
 	var err error
 	if h.scenarios, err = selectScenarios(o.Scenarios); err != nil {
@@ -114,21 +113,32 @@ func newHarness(o Options) (*harness, error) {
 	return h, nil
 }
 
-func (o Options) check() error {
-	switch {
+func (o Options) withDefaults() Options {
+	if o.Rounds == 0 {
+		o.Rounds = DefaultRounds
+	}
+	if o.Duration == 0 {
+		o.Duration = DefaultDuration
+	}
+	return o
+}
+
+// Check says what is wrong with names and numbers, which is for the user to mend.
+func (o Options) Check() error {
+	switch o = o.withDefaults(); {
 	case o.Rounds < 1 || o.Rounds > maxRounds:
 		return fmt.Errorf("rounds %d: give 1 to %d", o.Rounds, maxRounds)
 	case o.Duration < minDuration || o.Duration > maxDuration:
 		return fmt.Errorf("duration %v of a measurement: give %v to %v", o.Duration, minDuration, maxDuration)
-	case len(o.Helper) == 0:
-		return errors.New("no helper command")
 	}
 	for _, p := range o.Cases {
 		if _, err := path.Match(p, ""); err != nil {
 			return fmt.Errorf("case %q: %w: give a name such as size=64 or a pattern such as size=*", p, err)
 		}
 	}
-	return nil
+	_, unknownScenario := selectScenarios(o.Scenarios)
+	_, unknownPeer := selectPeers(o.Peers)
+	return cmp.Or(unknownScenario, unknownPeer)
 }
 
 // leaveOutMissing takes out the peers that can't run here, and says so in the result.

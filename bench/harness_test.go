@@ -38,13 +38,14 @@ func testHelper(t *testing.T) []string {
 	return []string{self, helperArg}
 }
 
-// buildDaemon builds vswitchd and returns its directory.
-func buildDaemon(t *testing.T) string {
+// buildPrograms builds vswitchd and vsbench, without the race detector, which makes
+// helpers start slowly, and returns their directory.
+func buildPrograms(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "vswitch/cmd/vswitchd").CombinedOutput()
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", dir, "vswitch/cmd/vswitchd", "vswitch/cmd/vsbench").CombinedOutput()
 	if err != nil {
-		t.Fatalf("build vswitchd: %v\n%s", err, out)
+		t.Fatalf("build vswitchd and vsbench: %v\n%s", err, out)
 	}
 	return dir
 }
@@ -59,9 +60,10 @@ var briefly = []string{
 func TestHarnessRunsEveryScenario(t *testing.T) {
 	requireLab(t)
 	saved := 0
+	bin := buildPrograms(t)
 	r, err := Run(t.Context(), Options{
 		Cases: briefly, Peers: []string{"vswitch-adaptive", "bridge", "relay-adaptive"}, Rounds: 1, Duration: 40 * time.Millisecond,
-		Bin: buildDaemon(t), Helper: testHelper(t),
+		Bin: bin, Helper: []string{filepath.Join(bin, "vsbench"), "helper"},
 		Save: func(r *Result) error { saved++; return r.check() },
 	})
 	if err != nil {

@@ -17,8 +17,9 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a process has to end once it was asked to.
-const stopTimeout = 3 * time.Second
+// stopTimeout is how long a process has to end once it was asked to; Open vSwitch
+// takes some seconds to give up hundreds of ports.
+const stopTimeout = 15 * time.Second
 
 // process is a program that runs beside the harness: a daemon or a load generator.
 type process struct {

@@ -49,6 +49,9 @@ On Ctrl-C it takes everything down and keeps what was measured until then.`,
 				return usageError{fmt.Errorf("--seconds %v: give a number above 0", seconds)}
 			}
 			o.Duration = time.Duration(seconds * float64(time.Second))
+			if err := o.Check(); err != nil {
+				return usageError{err}
+			}
 			return run(c.Context(), o, out, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
