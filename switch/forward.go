@@ -20,7 +20,7 @@ import (
 // flooded, local, or a drop with its reason.
 
 const (
-	burstFrames = 64 // read from one port before the next has its turn
+	burstFrames = 16 // read from one port before the next has its turn: what a neighbour may have to wait for
 
 	// bufferSize holds the largest super-frame: 64 KiB of IP packet behind an
 	// Ethernet header with two VLAN tags and the virtio-net header, and some more

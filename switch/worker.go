@@ -33,6 +33,7 @@ type worker struct {
 	scratch []byte   // its copy, where a device takes no offloads
 	tokens  []uint32 // slots that the poller reports
 	ready   []*Port  // ports that may have frames waiting
+	spare   []*Port  // the array that enlist builds the next list in
 	tally   tally
 
 	mail    atomic.Bool // whether box holds anything
@@ -63,12 +64,8 @@ func (w *worker) run() {
 			w.readMail()
 			continue
 		}
-		n := w.poller.Wait(w.tokens, w.patience(&idle))
-		for _, slot := range w.tokens[:n] {
-			if p := w.port(slot); p != nil && !p.ready && !p.detached && p.worker == w {
-				p.ready = true
-				w.ready = append(w.ready, p)
-			}
+		if n := w.poller.Wait(w.tokens, w.patience(&idle)); n > 0 {
+			w.enlist(w.tokens[:n])
 		}
 		if len(w.ready) > 0 {
 			idle = time.Time{}
@@ -94,6 +91,22 @@ func (w *worker) patience(idle *time.Time) time.Duration {
 		return 0
 	}
 	return -1
+}
+
+// enlist puts ports that became ready before those that still are: who sends
+// little waits for one burst of who sends all the time, and not for a round of
+// them (as new flows go first in RFC 8290 §4.2).
+func (w *worker) enlist(slots []uint32) {
+	list := w.spare[:0]
+	for _, slot := range slots {
+		if p := w.port(slot); p != nil && !p.ready && !p.detached && p.worker == w {
+			p.ready = true
+			list = append(list, p)
+		}
+	}
+	list = append(list, w.ready...)
+	clear(w.ready)
+	w.spare, w.ready = w.ready, list
 }
 
 // turn gives each ready port one burst and keeps those that may have more.
