@@ -40,6 +40,8 @@ func kernelError(err error) error {
 	switch {
 	case errors.Is(err, netns.ErrNoNamespace):
 		return api.NotFoundf("%w", err)
+	case errors.Is(err, netns.ErrNotNamespace):
+		return api.Invalidf("%w", err)
 	case errors.Is(err, netns.ErrLinkExists):
 		return api.Conflictf("%w", err)
 	case errors.Is(err, fs.ErrPermission):
@@ -56,14 +58,4 @@ func deviceError(err error) error {
 		}
 	}
 	return kernelError(err)
-}
-
-// namespaceError gives an error of opening a namespace its kind. What no system
-// call has refused is wrong with the value: it is a file of another sort.
-func namespaceError(err error) error {
-	_, refused := errors.AsType[syscall.Errno](err)
-	if refused || errors.Is(err, netns.ErrNoNamespace) {
-		return kernelError(err)
-	}
-	return api.Invalidf("%w", err)
 }

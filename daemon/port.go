@@ -155,7 +155,7 @@ func openNamespace(r store.Port) (*netns.Namespace, error) {
 	}
 	ns, err := netns.Open(ref)
 	if err != nil {
-		return nil, namespaceError(err)
+		return nil, kernelError(err)
 	}
 	return ns, nil
 }

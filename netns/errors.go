@@ -4,9 +4,10 @@ import "errors"
 
 // What callers tell apart by [errors.Is].
 var (
-	ErrNoNamespace = errors.New("no such network namespace")
-	ErrNoLink      = errors.New("no such interface")
-	ErrLinkExists  = errors.New("interface exists")
+	ErrNoNamespace  = errors.New("no such network namespace")
+	ErrNotNamespace = errors.New("not a network namespace")
+	ErrNoLink       = errors.New("no such interface")
+	ErrLinkExists   = errors.New("interface exists")
 )
 
 // kindError says in its own words what one of the sentinels says in general.

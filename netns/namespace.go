@@ -80,14 +80,14 @@ func checkKind(fd int) error {
 		return err
 	}
 	if fs.Type != unix.NSFS_MAGIC {
-		return errors.New("it is a file of another kind; give a path such as /run/netns/NAME or /proc/PID/ns/net")
+		return &kindError{"it is a file of another kind; give a path such as /run/netns/NAME or /proc/PID/ns/net", ErrNotNamespace}
 	}
 	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
 	if err != nil {
 		return err
 	}
 	if kind != unix.CLONE_NEWNET {
-		return errors.New("it is a namespace of another kind; give a path such as /proc/PID/ns/net")
+		return &kindError{"it is a namespace of another kind; give a path such as /proc/PID/ns/net", ErrNotNamespace}
 	}
 	return nil
 }
