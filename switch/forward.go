@@ -199,8 +199,10 @@ func (w *worker) unicast(p *Port, b []byte, r route) {
 		}
 		return
 	}
-	r.out = out
-	p.last = r
+	if eth.EtherType() != frame.EtherTypeARP { // each ARP is for the responder to see
+		r.out = out
+		p.last = r
+	}
 	w.tally.forwarded++
 	w.transmit(out, b)
 }

@@ -2,6 +2,7 @@ package vswitch_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"vswitch/frame"
@@ -84,6 +85,23 @@ func TestEvictionCountsForARunningFlow(t *testing.T) {
 		}
 		if len(known) != 4 || known[p[3].mac] == nil || known[owned[0]] != nil && known[owned[1]] != nil {
 			l.t.Errorf("the newcomer did not take the place of one of %s: %v", owned, known)
+		}
+	})
+}
+
+func TestEachARPOfAFlowIsShownToTheResponder(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		r := &responder{response: vswitch.Response{Action: vswitch.Pass}}
+		_, p := l.withGateway(r, 2)
+		teach(p...)
+		unicast := request(p[0].mac)
+		frame.Ethernet(unicast).SetDst(p[1].mac)
+		for range 3 {
+			p[0].Send(unicast)
+			synctest.Wait()
+		}
+		if asked, got := r.asked.Load(), len(p[1].Frames()); asked != 3 || got != 3 {
+			l.t.Errorf("of 3 unicast ARP frames the responder saw %d and the other port %d, want all", asked, got)
 		}
 	})
 }
