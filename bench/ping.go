@@ -67,6 +67,8 @@ type icmpConn struct {
 	fd       int
 	deadline atomic.Int64 // for reading, in ns since 1970; 0 is none
 	buf      [65536]byte
+	control  [64]byte
+	stamp    time.Time
 	from     unix.RawSockaddrInet4
 	sender   net.IPAddr // what ReadFrom says; valid until the next
 	ip       [4]byte
@@ -75,6 +77,10 @@ type icmpConn struct {
 func listenICMP() (net.PacketConn, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMP)
 	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
+		unix.Close(fd)
 		return nil, err
 	}
 	c := &icmpConn{fd: fd}
@@ -106,11 +112,31 @@ func (c *icmpConn) ReadFrom(p []byte) (int, net.Addr, error) {
 }
 
 func (c *icmpConn) receive() (int, unix.Errno) {
-	size := uint32(unsafe.Sizeof(c.from))
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&c.buf)), uintptr(len(c.buf)),
-		unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&c.from)), uintptr(unsafe.Pointer(&size)))
+	iov := unix.Iovec{Base: &c.buf[0], Len: uint64(len(c.buf))}
+	msg := unix.Msghdr{
+		Name: (*byte)(unsafe.Pointer(&c.from)), Namelen: uint32(unsafe.Sizeof(c.from)),
+		Iov: &iov, Iovlen: 1, Control: &c.control[0], Controllen: uint64(len(c.control)),
+	}
+	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
+	if errno == 0 {
+		c.stamp = stampOf(c.control[:msg.Controllen])
+	}
 	return int(n), errno
 }
+
+// stampOf is the time in the one control message there is, or now.
+func stampOf(control []byte) time.Time {
+	h, data, _, err := unix.ParseOneSocketControlMessage(control)
+	if err != nil || h.Type != unix.SCM_TIMESTAMPNS || len(data) < int(unsafe.Sizeof(unix.Timespec{})) {
+		return time.Now()
+	}
+	ts := (*unix.Timespec)(unsafe.Pointer(&data[0]))
+	return time.Unix(ts.Unix())
+}
+
+// Stamp implements [icmp.Stamper]: what is measured is the switch, and not the
+// waking of the pinger, as with ping(8).
+func (c *icmpConn) Stamp() time.Time { return c.stamp }
 
 // wait blocks until there is something to read or the deadline is over.
 func (c *icmpConn) wait() error {

@@ -26,7 +26,7 @@ type relayTask struct {
 
 // run makes the devices, says so to out, and passes frames until it is killed.
 func (t relayTask) run(out io.Writer) error {
-	poller, err := tap.NewPoller()
+	poller, err := tap.NewPoller(1)
 	if err != nil {
 		return err
 	}

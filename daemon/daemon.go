@@ -45,7 +45,7 @@ func New(c Config) (*Daemon, error) {
 	// A worker that spins holds its processor: the control side needs one too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.Workers+1))
 	d.sw, err = vswitch.New(vswitch.Options{
-		NewPoller: newPoller, Workers: c.Workers, Poll: c.Poll, Spin: c.Spin,
+		NewPoller: func() (vswitch.Poller, error) { return newPoller(c.Log) }, Workers: c.Workers, Poll: c.Poll, Spin: c.Spin,
 		Ageing: c.Ageing, Capacity: c.FDBSize, OnGone: d.deviceGone,
 	})
 	if err != nil {

@@ -45,9 +45,14 @@ type Options struct {
 	// called Ping, so a caller whose thread is in another namespace pings from
 	// there. The socket takes [*net.IPAddr] and hands out ICMP messages without
 	// the IP header. nil stands for net.ListenPacket("ip4:icmp", "0.0.0.0"), a raw
-	// socket, which takes CAP_NET_RAW.
+	// socket, which takes CAP_NET_RAW. If it is a [Stamper] too, round-trip times
+	// end when the kernel has the reply.
 	Listen func() (net.PacketConn, error)
 }
+
+// Stamper is a socket that knows when the kernel got the message that ReadFrom
+// returned last (SO_TIMESTAMPNS, socket(7)). ping(8) measures by it too.
+type Stamper interface{ Stamp() time.Time }
 
 // withDefaults checks o and fills in what was left zero.
 func (o Options) withDefaults() (Options, error) {
@@ -82,7 +87,8 @@ func (o Options) withDefaults() (Options, error) {
 // because ctx ended; the result then holds what was seen so far.
 //
 // Round-trip times are taken in user space, from before the request is written
-// until the reply is read, so they include the wake-up of the reading thread.
+// until the reply is read, so they include the wake-up of the reading thread,
+// unless the socket is a [Stamper].
 func Ping(ctx context.Context, dst netip.Addr, o Options) (Stats, error) {
 	dst = dst.Unmap()
 	if !dst.Is4() || dst.IsUnspecified() || dst.IsMulticast() || dst == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
@@ -229,7 +235,7 @@ func (p *pinger) send() error {
 // pending request.
 func (p *pinger) receive() error {
 	n, from, err := p.conn.ReadFrom(p.buf)
-	now := time.Now()
+	now := p.stamp()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
 	}
@@ -245,9 +251,17 @@ func (p *pinger) receive() error {
 	if rtt := now.Sub(at); ok && rtt < p.o.Timeout {
 		delete(p.pending, seq)
 		p.stats.Received++
-		p.stats.RTTs = append(p.stats.RTTs, rtt)
+		p.stats.RTTs = append(p.stats.RTTs, max(rtt, 0)) // 0: the wall clock of a stamp was set back
 	}
 	return nil
+}
+
+// stamp is when what was read last came.
+func (p *pinger) stamp() time.Time {
+	if s, ok := p.conn.(Stamper); ok {
+		return s.Stamp()
+	}
+	return time.Now()
 }
 
 // answers says whether reply, which the kernel hands to every raw socket

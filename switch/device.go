@@ -6,6 +6,9 @@ import (
 	"vswitch/frame"
 )
 
+// BatchFrames is the most frames that a worker hands to its [Poller] at a time.
+const BatchFrames = 32
+
 // Device is the wire end of a port. A buffer holds a virtio-net header
 // ([frame.VNetHeaderLen] bytes) and the Ethernet frame behind it.
 //
@@ -25,6 +28,9 @@ type Device interface {
 // edge-triggered: a device is reported when a frame arrives, and need not be
 // again until Receive has said frame.Again.
 //
+// It also carries frames to and from devices, several in one call, so that the
+// kernel may be asked once for all of them.
+//
 // Only Wake may be called from another goroutine than the worker's.
 type Poller interface {
 	// Add watches dev and reports it as token.
@@ -35,6 +41,17 @@ type Poller interface {
 	// blocks, a negative one blocks until a device is ready or Wake is called.
 	// It may return 0 early.
 	Wait(ready []uint32, timeout time.Duration) int
+	// Receive reads frames from dev, one into each of bufs, until none waits or
+	// bufs are full, and returns how many. It cuts those of bufs to the frames'
+	// lengths; their room is their capacity. The status is frame.OK when more may
+	// wait, or what Device.Receive said last.
+	Receive(dev Device, bufs [][]byte) (int, frame.Status)
+	// Send queues a frame for dev. buf stays as it is until Flush; no more than
+	// BatchFrames are queued.
+	Send(dev Device, buf []byte)
+	// Flush transmits what is queued, in that order, and returns what
+	// Device.Transmit would have of each; valid until the next Flush.
+	Flush() []frame.Status
 	// Wake makes the running or the next Wait return.
 	Wake()
 	// Close frees the poller; no method is called after it.

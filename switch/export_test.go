@@ -8,10 +8,12 @@ import "vswitch/frame"
 func Carry(p *Port, raw []byte) {
 	w := p.worker
 	w.do(func() {
-		n := copy(w.buf, raw)
+		buf := w.frames[0][:bufferSize]
+		n := copy(buf, raw)
 		w.tally.rxFrames++
 		w.tally.rxBytes += uint64(max(n-frame.VNetHeaderLen, 0))
-		w.ingress(p, w.buf[:n])
+		w.ingress(p, buf[:n])
+		w.send()
 		w.flush(p)
 	})
 }

@@ -20,7 +20,11 @@ import (
 // flooded, local, or a drop with its reason.
 
 const (
-	burstFrames = 16 // read from one port before the next has its turn: what a neighbour may have to wait for
+	burstFrames = BatchFrames // read from one port before the next has its turn: what a neighbour may have to wait for
+
+	// batchBytes is about what is read before it is written: no more than stays
+	// in a core's own cache.
+	batchBytes = 1 << 18
 
 	// bufferSize holds the largest super-frame: 64 KiB of IP packet behind an
 	// Ethernet header with two VLAN tags and the virtio-net header, and some more
@@ -29,22 +33,46 @@ const (
 )
 
 // burst carries up to burstFrames frames from p and says whether more may wait.
+//
+// It asks for as many frames at a time as it has got already in this turn, or in
+// the one before: a lone frame costs one read, and a queue soon one call for the
+// whole burst.
 func (w *worker) burst(p *Port) bool {
-	for range burstFrames {
-		n, status := p.device.Receive(w.buf)
+	want, got := p.batch, 0
+	for got < burstFrames {
+		bufs := w.frames[:min(want, burstFrames-got)]
+		n, status := w.poller.Receive(p.device, bufs)
+		size := w.carry(p, bufs[:n])
+		got += n
 		if status != frame.OK {
+			p.batch = max(1, got)
 			w.flush(p)
 			if status == frame.Gone {
 				w.lost(p)
 			}
 			return false
 		}
-		w.tally.rxFrames++
-		w.tally.rxBytes += uint64(max(n-frame.VNetHeaderLen, 0))
-		w.ingress(p, w.buf[:n])
+		want = max(want, got)
+		if size > batchBytes {
+			want = max(1, n*batchBytes/size)
+		}
 	}
+	p.batch = min(want, burstFrames)
 	w.flush(p)
 	return true
+}
+
+// carry decides on frames that were read from p, sends them on their way, and
+// returns their size in bytes.
+func (w *worker) carry(p *Port, frames [][]byte) (size int) {
+	for _, b := range frames {
+		size += len(b)
+		w.tally.rxBytes += uint64(max(len(b)-frame.VNetHeaderLen, 0))
+		w.ingress(p, b)
+	}
+	w.tally.rxFrames += uint64(len(frames))
+	w.send()
+	return size
 }
 
 // ingress decides on one frame from p: b is virtio-net header and frame.
@@ -131,7 +159,7 @@ func (w *worker) respond(p, gw *Port, b []byte) bool {
 		w.drop(p, r.Reason)
 	case Answered:
 		w.stripe(p).local.Add(1)
-		w.answer(gw, w.buf[:max(0, min(r.Len, len(w.buf)))])
+		w.answer(gw, b[:max(0, min(r.Len, cap(b)))])
 	default:
 		w.stripe(p).local.Add(1)
 	}
@@ -217,7 +245,13 @@ func (w *worker) flood(p *Port, b []byte) {
 	}
 }
 
-// transmit hands a frame to out's device.
+// sending is a frame queued at the poller.
+type sending struct {
+	out *Port
+	n   int // bytes, virtio-net header included
+}
+
+// transmit queues a frame for out's device. It must stay as it is until send.
 func (w *worker) transmit(out *Port, b []byte) {
 	if out.down.Load() {
 		w.drop(out, LinkDown)
@@ -227,7 +261,23 @@ func (w *worker) transmit(out *Port, b []byte) {
 		w.transmitPlain(out, b)
 		return
 	}
-	w.count(out, out.device.Transmit(b), len(b))
+	if len(w.queue) == BatchFrames {
+		w.send()
+	}
+	w.queue = append(w.queue, sending{out, len(b)})
+	w.poller.Send(out.device, b)
+}
+
+// send hands what is queued to the devices.
+func (w *worker) send() {
+	if len(w.queue) == 0 {
+		return
+	}
+	for i, status := range w.poller.Flush() {
+		w.count(w.queue[i].out, status, w.queue[i].n)
+	}
+	clear(w.queue)
+	w.queue = w.queue[:0]
 }
 
 // count notes what became of a frame of n bytes that was meant for out.
@@ -250,6 +300,7 @@ func (w *worker) count(out *Port, status frame.Status, n int) {
 // completed, or it is cut into segments, in a copy, because a flood sends the
 // same bytes to others.
 func (w *worker) transmitPlain(out *Port, b []byte) {
+	w.send() // or it would overtake what is queued
 	h, eth, _ := frame.ParseVNet(b)
 	if h.GSOType() == frame.VNetGSONone {
 		c := w.scratch[:copy(w.scratch, b)]

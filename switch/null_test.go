@@ -34,7 +34,40 @@ func (d *nullDevice) Transmit([]byte) frame.Status {
 }
 
 // nullPoller reports nothing: the tests drive the worker themselves.
-type nullPoller struct{ wake chan struct{} }
+type nullPoller struct {
+	wake  chan struct{}
+	sends [BatchFrames]struct {
+		dev Device
+		buf []byte
+	}
+	queued int
+	status [BatchFrames]frame.Status
+}
+
+func (*nullPoller) Receive(dev Device, bufs [][]byte) (int, frame.Status) {
+	for i, buf := range bufs {
+		n, s := dev.Receive(buf[:cap(buf)])
+		if s != frame.OK {
+			return i, s
+		}
+		bufs[i] = buf[:n]
+	}
+	return len(bufs), frame.OK
+}
+
+func (p *nullPoller) Send(dev Device, buf []byte) {
+	p.sends[p.queued].dev, p.sends[p.queued].buf = dev, buf
+	p.queued++
+}
+
+func (p *nullPoller) Flush() []frame.Status {
+	n := p.queued
+	p.queued = 0
+	for i, s := range p.sends[:n] {
+		p.status[i] = s.dev.Transmit(s.buf)
+	}
+	return p.status[:n]
+}
 
 func (*nullPoller) Add(Device, uint32) error { return nil }
 func (*nullPoller) Remove(Device) error      { return nil }

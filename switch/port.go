@@ -23,6 +23,7 @@ type Port struct {
 	_        [cacheLines]byte
 	ready    bool // may have frames waiting; stands in the worker's list
 	detached bool // is read no more
+	batch    int  // how many frames to ask for first; at least 1
 	last     route
 }
 

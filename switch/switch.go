@@ -102,9 +102,13 @@ func (s *Switch) startWorkers(o Options) error {
 			id: id, poller: poller, mode: o.Poll, spin: o.Spin,
 			table: s.table, ports: &s.ports, now: &s.now, onGone: o.OnGone,
 			done:    make(chan struct{}),
-			buf:     make([]byte, bufferSize),
+			frames:  make([][]byte, BatchFrames),
+			queue:   make([]sending, 0, BatchFrames),
 			scratch: make([]byte, bufferSize),
 			tokens:  make([]uint32, 256),
+		}
+		for i := range w.frames {
+			w.frames[i] = make([]byte, bufferSize)
 		}
 		s.workers = append(s.workers, w)
 		go w.run()
@@ -250,7 +254,7 @@ func (s *Switch) AddPort(seg *Segment, dev Device, c PortConfig) (*Port, error) 
 	if err := s.usable(seg); err != nil {
 		return nil, err
 	}
-	p := &Port{name: c.Name, segment: seg, device: dev, worker: s.leastLoaded(), plain: c.Plain, maxFrame: seg.maxFrame()}
+	p := &Port{name: c.Name, segment: seg, device: dev, worker: s.leastLoaded(), plain: c.Plain, maxFrame: seg.maxFrame(), batch: 1}
 	if err := s.placePort(p); err != nil {
 		return nil, err
 	}
@@ -360,8 +364,9 @@ func (s *Switch) Announce(p *Port, eth []byte) {
 	}
 	w, src := p.worker, frame.Ethernet(eth).Src()
 	w.do(func() {
-		clear(w.buf[:frame.VNetHeaderLen])
-		b := w.buf[:frame.VNetHeaderLen+copy(w.buf[frame.VNetHeaderLen:], eth)]
+		buf := w.frames[0][:bufferSize]
+		clear(buf[:frame.VNetHeaderLen])
+		b := buf[:frame.VNetHeaderLen+copy(buf[frame.VNetHeaderLen:], eth)]
 		if src.IsUnicast() {
 			w.table.learn(entryKey(src.Uint64(), p.segment.id), p.slot, w.now.Load())
 		}
@@ -370,6 +375,7 @@ func (s *Switch) Announce(p *Port, eth []byte) {
 				w.transmit(out, b)
 			}
 		}
+		w.send()
 		w.flush(p)
 	})
 }

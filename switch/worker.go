@@ -29,8 +29,9 @@ type worker struct {
 	now     *atomic.Uint32           // the switch's tick
 	onGone  func(*Port)
 	done    chan struct{}
-	buf     []byte   // the one frame being carried
-	scratch []byte   // its copy, where a device takes no offloads
+	frames  [][]byte // those being carried: BatchFrames buffers
+	queue   []sending
+	scratch []byte   // a frame's copy, where a device takes no offloads
 	tokens  []uint32 // slots that the poller reports
 	ready   []*Port  // ports that may have frames waiting
 	spare   []*Port  // the array that enlist builds the next list in

@@ -1,8 +1,8 @@
 package tap
 
 import (
-	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"syscall"
@@ -15,17 +15,20 @@ import (
 // eventsPerWait bounds what one [Poller.Wait] reports; the rest waits in the kernel.
 const eventsPerWait = 64
 
-// Poller says which of its devices have become readable. It belongs to one
-// worker, the only one that calls Wait; Add, Remove and Wake may be called from
-// any goroutine at any time before Close.
+// Poller says which of its devices have become readable, and carries frames to
+// and from devices several at a time. It belongs to one worker, the only one that
+// calls Wait, Receive, Send and Flush; Add, Remove and Wake may be called from any
+// goroutine at any time before Close.
 type Poller struct {
 	epoll  int
 	wake   int // an eventfd, watched as long as it has been written to
 	events [eventsPerWait]unix.EpollEvent
+	batch
 }
 
-// NewPoller makes a Poller without devices: two descriptors.
-func NewPoller() (*Poller, error) {
+// NewPoller makes a Poller without devices that carries up to frames at a time:
+// two descriptors, and a third where the kernel lets it have an io_uring.
+func NewPoller(frames int) (*Poller, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make an epoll set: %w", err)
@@ -35,7 +38,7 @@ func NewPoller() (*Poller, error) {
 		unix.Close(epoll)
 		return nil, fmt.Errorf("make an eventfd to wake a poller: %w", err)
 	}
-	p := &Poller{epoll: epoll, wake: wake}
+	p := &Poller{epoll: epoll, wake: wake, batch: newBatch(frames)}
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(wake)}
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, wake, &event); err != nil {
 		p.Close()
@@ -160,7 +163,7 @@ func (p *Poller) Close() error {
 	if p.epoll < 0 {
 		return nil
 	}
-	err := cmp.Or(unix.Close(p.epoll), unix.Close(p.wake))
+	err := errors.Join(unix.Close(p.epoll), unix.Close(p.wake), p.closeRing())
 	p.epoll, p.wake = -1, -1
 	if err != nil {
 		return fmt.Errorf("close a poller: %w", err)

@@ -85,7 +85,7 @@ func countBytes(l net.Listener) int64 {
 // newPoller watches devices, whose tokens are their places in the list.
 func newPoller(t testing.TB, devices ...*Device) *Poller {
 	t.Helper()
-	p, err := NewPoller()
+	p, err := NewPoller(32)
 	if err != nil {
 		t.Fatal(err)
 	}

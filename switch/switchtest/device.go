@@ -131,6 +131,15 @@ type Poller struct {
 	mu      sync.Mutex
 	pending []uint32
 	wake    chan struct{}
+
+	sends  []send
+	status []frame.Status
+}
+
+// send is a frame queued for a device.
+type send struct {
+	device vswitch.Device
+	frame  []byte
 }
 
 // NewPoller makes a poller; give it to [vswitch.Options].
@@ -180,6 +189,33 @@ func (p *Poller) Wait(ready []uint32, timeout time.Duration) int {
 		p.Wake() // for those that ready had no room for
 	}
 	return n
+}
+
+// Receive implements [vswitch.Poller].
+func (p *Poller) Receive(dev vswitch.Device, bufs [][]byte) (int, frame.Status) {
+	for i, buf := range bufs {
+		n, s := dev.Receive(buf[:cap(buf)])
+		if s != frame.OK {
+			return i, s
+		}
+		bufs[i] = buf[:n]
+	}
+	return len(bufs), frame.OK
+}
+
+// Send implements [vswitch.Poller].
+func (p *Poller) Send(dev vswitch.Device, buf []byte) {
+	p.sends = append(p.sends, send{dev, buf})
+}
+
+// Flush implements [vswitch.Poller].
+func (p *Poller) Flush() []frame.Status {
+	p.status = p.status[:0]
+	for _, s := range p.sends {
+		p.status = append(p.status, s.device.Transmit(s.frame))
+	}
+	p.sends = p.sends[:0]
+	return p.status
 }
 
 // Wake implements [vswitch.Poller].
