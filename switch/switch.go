@@ -99,7 +99,7 @@ func (s *Switch) startWorkers(o Options) error {
 			return fmt.Errorf("start worker %d: %w", id, err)
 		}
 		w := &worker{
-			id: id, poller: poller, mode: o.Poll, spin: o.Spin,
+			id: id, poller: poller, patience: patience{mode: o.Poll, spin: o.Spin},
 			table: s.table, ports: &s.ports, now: &s.now, onGone: o.OnGone,
 			done:    make(chan struct{}),
 			frames:  make([][]byte, BatchFrames),

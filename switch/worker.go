@@ -20,10 +20,9 @@ const (
 // worker is one locked thread that carries the frames of its ports from reading
 // to writing. Everything but the mailbox belongs to that thread.
 type worker struct {
-	id      int
-	poller  Poller
-	mode    PollMode
-	spin    time.Duration
+	id     int
+	poller Poller
+	patience
 	table   *table
 	ports   *atomic.Pointer[[]*Port] // the switch's, by slot
 	now     *atomic.Uint32           // the switch's tick
@@ -59,39 +58,23 @@ func (w *worker) run() {
 	runtime.LockOSThread()
 	defer close(w.done)
 	defer runtime.UnlockOSThread()
-	var idle time.Time // since when no frame came; zero while frames come
 	for !w.stopped {
 		if w.mail.Load() {
 			w.readMail()
 			continue
 		}
-		if n := w.poller.Wait(w.tokens, w.patience(&idle)); n > 0 {
+		timeout := time.Duration(0)
+		if len(w.ready) == 0 {
+			timeout = w.wait()
+		}
+		if n := w.poller.Wait(w.tokens, timeout); n > 0 {
 			w.enlist(w.tokens[:n])
 		}
 		if len(w.ready) > 0 {
-			idle = time.Time{}
+			w.busy()
 			w.turn()
 		}
 	}
-}
-
-// patience is how long to wait for frames: not at all while some wait already
-// or the spin after the last ones goes on, else until they come.
-func (w *worker) patience(idle *time.Time) time.Duration {
-	if len(w.ready) > 0 || w.mode == PollBusy {
-		return 0
-	}
-	if w.mode == PollSleep || w.spin <= 0 {
-		return -1
-	}
-	if idle.IsZero() {
-		*idle = time.Now()
-		return 0
-	}
-	if time.Since(*idle) < w.spin {
-		return 0
-	}
-	return -1
 }
 
 // enlist puts ports that became ready before those that still are: who sends

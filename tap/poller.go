@@ -23,6 +23,7 @@ type Poller struct {
 	epoll  int
 	wake   int // an eventfd, watched as long as it has been written to
 	events [eventsPerWait]unix.EpollEvent
+	coarse bool // no epoll_pwait2(2): sleeps end on milliseconds
 	batch
 }
 
@@ -76,7 +77,7 @@ func (p *Poller) Remove(d *Device) error {
 // Wait fills ready with the tokens of devices that have become readable or were
 // deleted, and returns how many. With timeout 0 it only looks; below 0 it sleeps
 // until there is something or Wake is called; above 0 it sleeps no longer than
-// that, rounded up to milliseconds. It may return 0 early, on a signal or on
+// that, rounded up to milliseconds before Linux 5.11. It may return 0 early, on a signal or on
 // Wake, and does so at once when ready is empty. It does not allocate.
 //
 // A deleted device is reported by every Wait until it is removed; its Receive
@@ -93,13 +94,29 @@ func (p *Poller) Wait(ready []uint32, timeout time.Duration) int {
 		}
 		return p.collect(ready, p.events[:n])
 	}
-	// Not raw: the runtime must know that this thread sleeps, or the garbage
-	// collector waits for it.
-	n, err := unix.EpollWait(p.epoll, p.events[:limit], milliseconds(timeout))
+	n, err := p.sleep(p.events[:limit], timeout)
 	if err != nil {
 		return 0
 	}
 	return p.collect(ready, p.events[:n])
+}
+
+// sleep waits for events. It makes no raw system call: the runtime must know that
+// this thread sleeps, or the garbage collector waits for it.
+func (p *Poller) sleep(events []unix.EpollEvent, timeout time.Duration) (int, error) {
+	if timeout > 0 && !p.coarse {
+		limit := unix.NsecToTimespec(timeout.Nanoseconds())
+		n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.epoll), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
+			uintptr(len(events)), uintptr(unsafe.Pointer(&limit)), 0, 0)
+		if errno == 0 {
+			return int(n), nil
+		}
+		if errno != unix.ENOSYS {
+			return 0, errno
+		}
+		p.coarse = true
+	}
+	return unix.EpollWait(p.epoll, events, milliseconds(timeout))
 }
 
 // milliseconds is a timeout for epoll_wait(2).
