@@ -110,7 +110,14 @@ func (f *vswitchFabric) Detach(ctx context.Context, e Endpoint) error {
 	return err
 }
 
-func (f *vswitchFabric) Processes() []int { return []int{f.daemon.pid()} }
+// Processes are the supervising parent and the process that carries frames.
+func (f *vswitchFabric) Processes() []int {
+	pids := []int{f.daemon.pid()}
+	if v, err := f.client.Version(context.Background()); err == nil && v.PID != 0 && v.PID != f.daemon.pid() {
+		pids = append(pids, v.PID)
+	}
+	return pids
+}
 
 func (f *vswitchFabric) Close() error {
 	f.client.Close()

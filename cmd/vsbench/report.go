@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -11,12 +13,13 @@ import (
 
 // newReportCommand is "vsbench report".
 func newReportCommand() *cobra.Command {
-	var out, markdown string
+	var out, markdown, merged string
 	cmd := &cobra.Command{
-		Use:   "report RESULT.json",
+		Use:   "report RESULT.json...",
 		Short: "Print the tables of a run and redraw its plots",
 		Long: `report prints the tables of a run and draws its plots, as SVG and PNG, from the
-JSON that "vsbench run" wrote. It measures nothing.
+JSON that "vsbench run" wrote. It measures nothing. Several results, of different
+scenarios on the same machine, become one, which --write keeps.
 
 With --markdown it also replaces the generated part of a page, which stands between
 the lines
@@ -27,24 +30,44 @@ the lines
 and leaves what is written around them. A page that is not there is made.`,
 		Example: `  vsbench report bench-out/result.json
   vsbench report docs/benchmarks.json --out docs/benchmarks --markdown docs/benchmarks.md`,
-		Args: wantFiles("RESULT.json"),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("want at least one RESULT.json, got no arguments")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return report(cmd, args[0], out, markdown)
+			r, err := readResults(args)
+			if err != nil {
+				return err
+			}
+			if merged != "" {
+				if err := r.Write(merged); err != nil {
+					return err
+				}
+			}
+			return report(cmd, r, cmp.Or(out, filepath.Dir(args[0])), markdown)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "draw into this `DIR` (default: where RESULT.json is)")
+	cmd.Flags().StringVar(&merged, "write", "", "write the result, merged from all, to this `FILE`")
 	cmd.Flags().StringVar(&markdown, "markdown", "", "replace the generated part of this `FILE`")
 	return cmd
 }
 
-func report(cmd *cobra.Command, result, out, markdown string) error {
-	r, err := bench.ReadResult(result)
-	if err != nil {
-		return err
+func readResults(paths []string) (*bench.Result, error) {
+	var runs []*bench.Result
+	for _, path := range paths {
+		r, err := bench.ReadResult(path)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, r)
 	}
-	if out == "" {
-		out = filepath.Dir(result)
-	}
+	return bench.Merge(runs...)
+}
+
+func report(cmd *cobra.Command, r *bench.Result, out, markdown string) error {
 	if err := bench.WriteTable(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}
