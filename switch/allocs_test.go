@@ -12,18 +12,48 @@ func TestForwardAllocs(t *testing.T) {
 	if _, err := s.AddResponder(ports[0].segment, station(100), echoResponder{}); err != nil {
 		t.Fatal(err)
 	}
-	tests := []struct {
-		name   string
-		frame  []byte
-		copies int // that devices take of each frame
-	}{
+	testForwardAllocs(t, ports, []allocsTest{
 		{"unicast", rawFrame(station(1), station(0), frame.EtherTypeIPv4), 1},
 		{"unknown unicast", rawFrame(station(50), station(0), frame.EtherTypeIPv4), 3},
 		{"broadcast", rawFrame(frame.Broadcast, station(0), frame.EtherTypeIPv6), 3},
 		{"ARP answer", rawFrame(frame.Broadcast, station(0), frame.EtherTypeARP), 1},
 		{"gateway's answer", rawFrame(station(100), station(0), frame.EtherTypeIPv4), 1},
 		{"drop", rawFrame(station(1), frame.Broadcast, frame.EtherTypeIPv4), 0},
+	})
+}
+
+// allocsTest is a frame that the first port sends.
+type allocsTest struct {
+	name   string
+	frame  []byte
+	copies int // that devices take of each frame
+}
+
+// TestGuardedForwardAllocs has all that can be looked at in a frame looked at.
+func TestGuardedForwardAllocs(t *testing.T) {
+	_, ports := newNullSwitchWith(t, 4, func(i int) Policy {
+		c := strict(i)
+		c.FloodLimit, c.Isolated = maxFloodLimit, i > 1
+		c.RateIn, c.RateOut = Rate{BitsPerSecond: MaxRate}, Rate{BitsPerSecond: MaxRate}
+		return c
+	})
+	err := ports[0].segment.SetRules([]Rule{{From: ports[1:], Action: Deny}, {To: ports[3:], Protocol: ProtocolTCP, Action: Deny}})
+	if err != nil {
+		t.Fatal(err)
 	}
+	spoofed := ipv4Frame(station(1), 0)
+	spoofed[frame.VNetHeaderLen+frame.EthernetHeaderLen+12]++
+	testForwardAllocs(t, ports, []allocsTest{
+		{"unicast", ipv4Frame(station(1), 0), 1},
+		{"unicast IPv6", ipv6Frame(station(1), 0), 1},
+		{"unknown unicast", ipv4Frame(station(50), 0), 2},
+		{"broadcast", ipv6Frame(frame.Broadcast, 0), 2},
+		{"spoofed", spoofed, 0},
+		{"denied", ipv4Frame(station(3), 0), 0},
+	})
+}
+
+func testForwardAllocs(t *testing.T, ports []*Port, tests []allocsTest) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			const runs = 100
@@ -58,7 +88,7 @@ func TestLearnAllocs(t *testing.T) {
 	key := uint64(1) << 16
 	allocs := testing.AllocsPerRun(2000, func() {
 		key += 1 << 16
-		table.learn(key, 1, 0)
+		table.learn(key, 1, 0, noLimit)
 		table.lookup(key)
 	})
 	if live := table.current.Load().live.Load(); live != 1000 {

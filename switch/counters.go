@@ -85,8 +85,9 @@ func (w *worker) flushTx() {
 	t.txFrames, t.txBytes = 0, 0
 }
 
-// flush publishes the tally of a burst from p.
+// flush publishes the tally of a burst from p, whose time ends with it.
 func (w *worker) flush(p *Port) {
+	w.fresh = false
 	w.flushTx()
 	t := &w.tally
 	t.out = nil

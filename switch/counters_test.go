@@ -83,7 +83,7 @@ func sendMix(l *lab, seed uint64) {
 			balanced(l.t, p.Port)
 			c := p.Counters()
 			copies += c.Forwarded + c.Flooded*(stations-1)
-			taken += c.TxFrames + c.Drops[vswitch.LinkDown] + c.Drops[vswitch.QueueFull] + c.Drops[vswitch.TxRejected]
+			taken += c.TxFrames + c.Drops[vswitch.LinkDown] + c.Drops[vswitch.HeldDown] + c.Drops[vswitch.QueueFull] + c.Drops[vswitch.TxRejected]
 			if got := uint64(len(p.Frames())); c.TxFrames != got || c.RxFrames != sent[p] {
 				l.t.Errorf("counted %d sent and %d read, want %d and %d", c.TxFrames, c.RxFrames, got, sent[p])
 			}

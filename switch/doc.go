@@ -1,8 +1,9 @@
 // Package vswitch is the layer-2 core of the switch: segments, ports, the
 // forwarding table, the workers that carry frames, verdicts and counters.
 //
-// Frames flow in from a [Device] and out to others; segments, ports and static
-// entries flow in from the control side, counters and table entries flow back.
+// Frames flow in from a [Device] and out to others; segments, ports with their
+// policies, rules and static entries flow in from the control side, counters,
+// table entries and reports of violations and loops flow back.
 // The package knows no kernel, no namespace and no API: a device is anything
 // that can be read and written without blocking, and a [Poller] says when.
 //

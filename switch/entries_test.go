@@ -146,7 +146,7 @@ func TestFlush(t *testing.T) {
 func TestFloodOfAddressesHarmsNobody(t *testing.T) {
 	inLab(t, vswitch.Options{Capacity: 100}, func(l *lab) {
 		seg, other := l.segment(), l.segment()
-		p, q := l.ports(seg, 3), l.ports(other, 2)
+		p, q := []*port{l.portWith(seg, 1, vswitch.PortConfig{Policy: vswitch.Policy{MACLimit: -1}}), l.port(seg, 2), l.port(seg, 3)}, l.ports(other, 2)
 		teach(p[1])
 		teach(q...)
 		for i := range 10000 {

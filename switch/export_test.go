@@ -2,6 +2,9 @@ package vswitch
 
 import "vswitch/frame"
 
+// RaceEnabled says whether the race detector slows the tests down.
+const RaceEnabled = raceEnabled
+
 // Carry has p's worker carry raw as if read from p's device, and returns when
 // that is done. Nothing else runs meanwhile, so that a fuzzer sees the same way
 // taken whenever it tries the same bytes.

@@ -10,10 +10,13 @@ import (
 //
 //	burst     read from the port's device until it is empty or its turn is over
 //	check     length, virtio-net header, source address
-//	same      as the frame before it: transmit the same way
-//	learn     source address → port (table.go)
+//	same      as the frame before it: transmit the same way, after the checks that
+//	          the port's policy wants of each frame
+//	admit     by the port's policy (policy.go, guard*.go, bucket.go)
+//	learn     source address → port (table.go), unless it comes and goes (loop.go)
 //	intercept ARP, and whatever is sent to the gateway's address, to the responder
-//	look up   destination address → port, or flood
+//	look up   destination address → port, or flood (flood.go)
+//	allow     by isolation and the segment's rules (rule.go)
 //	transmit  to the device, completed and segmented in software where it must be
 //
 // Each frame ends in exactly one count at the port that it came from: forwarded,
@@ -83,13 +86,13 @@ func (w *worker) ingress(p *Port, b []byte) {
 	}
 	// The first eight bytes zero: nothing is asked of the receiver.
 	if binary.NativeEndian.Uint64(b) != 0 || len(b) > p.maxFrame+frame.VNetHeaderLen {
-		if reason := checkOffload(b, p.maxFrame); reason != numReasons {
+		if reason := checkOffload(b, p.maxFrame); reason != none {
 			w.drop(p, reason)
 			return
 		}
 	}
-	if p.down.Load() {
-		w.drop(p, PortDown)
+	if state := p.state.Load(); state&(stateDown|stateHeld) != 0 {
+		w.drop(p, stopped(state))
 		return
 	}
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
@@ -99,25 +102,59 @@ func (w *worker) ingress(p *Port, b []byte) {
 		version: w.table.version.Load(),
 	}
 	if l := &p.last; r.head == l.head && r.tail == l.tail && r.version == l.version {
+		if l.checks != 0 {
+			if reason := w.recheck(p, l, b); reason != none {
+				w.refuse(p, reason, eth)
+				return
+			}
+		}
 		w.tally.forwarded++
 		w.transmit(l.out, b)
 		return
 	}
-	src, segment := eth.SrcUint64(), p.segment
-	if src == 0 || eth[6]&1 != 0 {
+	w.first(p, b, r)
+}
+
+// first decides on a frame whose route is not known yet.
+func (w *worker) first(p *Port, b []byte, r route) {
+	eth, g := frame.Ethernet(b[frame.VNetHeaderLen:]), p.guard.Load()
+	if eth.SrcUint64() == 0 || eth[6]&1 != 0 {
 		w.drop(p, BadSource)
 		return
 	}
-	w.table.learn(entryKey(src, segment.id), p.slot, w.now.Load())
-
+	if reason := g.admit(p.segment, eth); reason != none {
+		w.refuse(p, reason, eth)
+		return
+	}
+	if g.rateIn != nil && !g.rateIn.take(w.clock(), len(eth)) {
+		w.drop(p, RateLimitIn)
+		return
+	}
+	if reason := w.learn(p, g, eth); reason != none {
+		w.refuse(p, reason, eth)
+		return
+	}
 	if eth.EtherType() == frame.EtherTypeARP && w.intercept(p, b) {
 		return
 	}
 	if eth[0]&1 != 0 {
-		w.group(p, b)
+		w.group(p, g, b)
 		return
 	}
-	w.unicast(p, b, r)
+	w.unicast(p, g, b, r)
+}
+
+// learn notes where a frame's source address is, or says why the frame is dropped.
+func (w *worker) learn(p *Port, g *guard, eth frame.Ethernet) Reason {
+	key := entryKey(eth.SrcUint64(), p.segment.id)
+	from, over := w.table.learn(key, p.slot, w.now.Load(), g.macLimit)
+	if from != 0 && w.moved(p, g, key, from) {
+		return Loop
+	}
+	if over {
+		return MACLimit
+	}
+	return none
 }
 
 // checkOffload looks at a frame that is not plain or longer than the MTU allows.
@@ -133,7 +170,7 @@ func checkOffload(b []byte, maxFrame int) Reason {
 	if size > maxFrame {
 		return Giant
 	}
-	return numReasons
+	return none
 }
 
 // intercept asks the responder about an ARP frame and says whether it took it.
@@ -180,7 +217,7 @@ func (w *worker) answer(gw *Port, b []byte) {
 	out := w.port(w.table.lookup(entryKey(eth.DstUint64(), gw.segment.id)))
 	switch {
 	case eth[0]&1 != 0 || out == nil || out.segment != gw.segment:
-		w.flood(gw, b)
+		w.floodAll(gw, b)
 	case out == gw:
 		w.drop(gw, Hairpin)
 	default:
@@ -189,30 +226,15 @@ func (w *worker) answer(gw *Port, b []byte) {
 	}
 }
 
-// group carries a frame to a group address.
-func (w *worker) group(p *Port, b []byte) {
-	if reserved(b[frame.VNetHeaderLen:]) {
-		w.drop(p, ReservedGroup)
-		return
-	}
-	w.flood(p, b)
-}
-
-// reserved says whether a frame is for 01:80:C2:00:00:00 to -0F, which no bridge
-// forwards (IEEE 802.1Q-2022 §8.6.3; net/bridge/br_input.c).
-func reserved(eth frame.Ethernet) bool {
-	return eth.DstUint64()&^0xf == 0x0180c2000000
-}
-
 // unicast carries a frame to one station's address, and completes its route r
 // for the next of the flow.
-func (w *worker) unicast(p *Port, b []byte, r route) {
+func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
 	out := w.port(w.table.lookup(entryKey(eth.DstUint64(), p.segment.id)))
 	// The key holds the segment, so that out is of p's segment: the wall. That it
 	// is compared once more is the second wall.
 	if out == nil || out.segment != p.segment {
-		w.flood(p, b)
+		w.flood(p, g, b)
 		return
 	}
 	if out == p {
@@ -227,22 +249,23 @@ func (w *worker) unicast(p *Port, b []byte, r route) {
 		}
 		return
 	}
+	if g.policy.Isolated && out.isolated() {
+		w.drop(p, Isolated)
+		return
+	}
+	r.out, r.checks = out, g.checks
+	if p.segment.rules.Load() != nil {
+		r.checks |= checkRules
+		if w.denied(p, out, eth) {
+			w.drop(p, DeniedByRule)
+			return
+		}
+	}
 	if eth.EtherType() != frame.EtherTypeARP { // each ARP is for the responder to see
-		r.out = out
 		p.last = r
 	}
 	w.tally.forwarded++
 	w.transmit(out, b)
-}
-
-// flood carries a frame to all ports of the segment but p.
-func (w *worker) flood(p *Port, b []byte) {
-	w.stripe(p).flooded.Add(1)
-	for _, out := range *p.segment.ports.Load() {
-		if out != p {
-			w.transmit(out, b)
-		}
-	}
 }
 
 // sending is a frame queued at the poller.
@@ -253,9 +276,11 @@ type sending struct {
 
 // transmit queues a frame for out's device. It must stay as it is until send.
 func (w *worker) transmit(out *Port, b []byte) {
-	if out.down.Load() {
-		w.drop(out, LinkDown)
-		return
+	if state := out.state.Load(); state&stateEgress != 0 {
+		if reason := w.blocked(out, state, len(b)); reason != none {
+			w.drop(out, reason)
+			return
+		}
 	}
 	if out.plain && !frame.VNet(b).Plain() {
 		w.transmitPlain(out, b)
@@ -266,6 +291,21 @@ func (w *worker) transmit(out *Port, b []byte) {
 	}
 	w.queue = append(w.queue, sending{out, len(b)})
 	w.poller.Send(out.device, b)
+}
+
+// blocked says why a frame of n bytes, virtio-net header included, may not go to
+// out, which is in a state that asks for it.
+func (w *worker) blocked(out *Port, state uint32, n int) Reason {
+	switch {
+	case state&stateDown != 0:
+		return LinkDown
+	case state&stateHeld != 0:
+		return HeldDown
+	}
+	if rate := out.guard.Load().rateOut; rate != nil && !rate.take(w.clock(), n-frame.VNetHeaderLen) {
+		return RateLimitOut
+	}
+	return none
 }
 
 // send hands what is queued to the devices.

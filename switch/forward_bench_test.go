@@ -24,9 +24,54 @@ func carry(b *testing.B, ports []*Port, frames ...[]byte) {
 	}
 }
 
+// BenchmarkForward carries a flow of IPv4 from one station to another. What a
+// feature costs is its time less that of "off".
 func BenchmarkForward(b *testing.B) {
-	_, ports := newNullSwitch(b, 2)
-	carry(b, ports, rawFrame(station(1), station(0), frame.EtherTypeIPv4))
+	open := func(int) Policy { return Policy{FloodLimit: -1} }
+	macOnly := func(i int) Policy { return Policy{Security: SecurityMACOnly, MAC: station(i)} }
+	rated := func(int) Policy {
+		return Policy{RateIn: Rate{BitsPerSecond: MaxRate}, RateOut: Rate{BitsPerSecond: MaxRate}}
+	}
+	rules := make([]Rule, 10)
+	for i := range rules {
+		rules[i] = Rule{Protocol: ProtocolTCP, Ports: PortRange{uint16(i) + 1, uint16(i) + 1}, Action: Deny}
+	}
+	for _, test := range []struct {
+		name   string
+		policy func(int) Policy
+		frame  func(frame.MAC, int) []byte
+		rules  []Rule
+	}{
+		{"off", open, ipv4Frame, nil},
+		{"mac-only", macOnly, ipv4Frame, nil},
+		{"strict", strict, ipv4Frame, nil},
+		{"off IPv6", open, ipv6Frame, nil},
+		{"strict IPv6", strict, ipv6Frame, nil},
+		{"rates", rated, ipv4Frame, nil},
+		{"10 rules", open, ipv4Frame, rules},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			_, ports := newNullSwitchWith(b, 2, test.policy)
+			if err := ports[0].segment.SetRules(test.rules); err != nil {
+				b.Fatal(err)
+			}
+			carry(b, ports, test.frame(station(1), 0))
+		})
+	}
+}
+
+// BenchmarkForwardTurns carries two flows in turns, so that no frame goes the way
+// of the one before.
+func BenchmarkForwardTurns(b *testing.B) {
+	for name, policy := range map[string]func(int) Policy{
+		"off":    func(int) Policy { return Policy{FloodLimit: -1} },
+		"strict": strict,
+	} {
+		b.Run(name, func(b *testing.B) {
+			_, ports := newNullSwitchWith(b, 3, policy)
+			carry(b, ports, ipv4Frame(station(1), 0), ipv4Frame(station(2), 0))
+		})
+	}
 }
 
 func BenchmarkFlood16(b *testing.B) {

@@ -98,12 +98,10 @@ func (g *generation) most(highest uint32) uint32 {
 	return most
 }
 
-// evict ends one entry of the port that owns most. Where a bounded search finds
-// none, it ends the next best one: of a port that owns no less than the one
-// which asks, so that nobody is evicted for one who has more. It says false
-// where there is no such entry.
-func (g *generation) evict(most, asking uint32) bool {
-	least := g.owned[asking].Load()
+// evict ends one entry of victim's. Where a bounded search finds none, it ends the
+// next best one: of the port that owns most among those found that own least or
+// more. It says false where there is no such entry.
+func (g *generation) evict(victim uint32, least int32) bool {
 	var next *slot
 	var nextValue uint64
 	size := uint64(len(g.slots))
@@ -114,7 +112,7 @@ func (g *generation) evict(most, asking uint32) bool {
 		if v == 0 || valueStatic(v) {
 			continue
 		}
-		if valuePort(v) == most {
+		if valuePort(v) == victim {
 			if s.end(g, v) {
 				g.hand.Store(i + 1)
 				return true

@@ -1,6 +1,7 @@
 package vswitch
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -100,6 +101,12 @@ func (echoResponder) Respond(buf []byte) Response {
 // Port i is known to have the address station(i).
 func newNullSwitch(tb testing.TB, ports int) (*Switch, []*Port) {
 	tb.Helper()
+	return newNullSwitchWith(tb, ports, func(int) Policy { return Policy{FloodLimit: -1} })
+}
+
+// newNullSwitchWith is newNullSwitch with the policies of the ports.
+func newNullSwitchWith(tb testing.TB, ports int, policy func(i int) Policy) (*Switch, []*Port) {
+	tb.Helper()
 	s, err := New(Options{
 		NewPoller: func() (Poller, error) { return &nullPoller{wake: make(chan struct{}, 1)}, nil },
 		Poll:      PollSleep,
@@ -114,10 +121,10 @@ func newNullSwitch(tb testing.TB, ports int) (*Switch, []*Port) {
 	}
 	list := make([]*Port, ports)
 	for i := range list {
-		if list[i], err = s.AddPort(seg, &nullDevice{}, PortConfig{}); err != nil {
+		if list[i], err = s.AddPort(seg, &nullDevice{}, PortConfig{Policy: policy(i)}); err != nil {
 			tb.Fatal(err)
 		}
-		s.table.learn(entryKey(station(i).Uint64(), seg.id), list[i].slot, 0)
+		s.table.learn(entryKey(station(i).Uint64(), seg.id), list[i].slot, 0, noLimit)
 	}
 	return s, list
 }
@@ -131,6 +138,34 @@ func rawFrame(dst, src frame.MAC, etherType uint16) []byte {
 	eth.SetDst(dst)
 	eth.SetSrc(src)
 	eth.SetEtherType(etherType)
+	return b
+}
+
+// strict is the policy of the i-th port's station, whose address is 10.0.0.i.
+func strict(i int) Policy {
+	return Policy{
+		Security: SecurityStrict, MAC: station(i), IPv6: true, FloodLimit: -1,
+		Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})},
+	}
+}
+
+// ipv4Frame is a TCP packet from the i-th station.
+func ipv4Frame(dst frame.MAC, i int) []byte {
+	b := rawFrame(dst, station(i), frame.EtherTypeIPv4)
+	p := b[frame.VNetHeaderLen+frame.EthernetHeaderLen:]
+	p[0], p[3], p[9] = 0x45, byte(len(p)), frame.ProtoTCP
+	copy(p[12:], []byte{10, 0, 0, byte(i), 10, 0, 0, 1})
+	p[23] = 80 // destination port
+	return b
+}
+
+// ipv6Frame is a TCP packet from the i-th station's link-local address.
+func ipv6Frame(dst frame.MAC, i int) []byte {
+	b := append(rawFrame(dst, station(i), frame.EtherTypeIPv6), make([]byte, 14)...)
+	p := b[frame.VNetHeaderLen+frame.EthernetHeaderLen:]
+	src := station(i).LinkLocal().As16()
+	p[0], p[5], p[6] = 0x60, byte(len(p)-frame.IPv6HeaderLen), frame.ProtoTCP
+	copy(p[8:], src[:])
 	return b
 }
 

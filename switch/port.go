@@ -1,6 +1,7 @@
 package vswitch
 
 import (
+	"net/netip"
 	"sync/atomic"
 
 	"vswitch/frame"
@@ -16,7 +17,9 @@ type Port struct {
 	worker    *worker   // reads the device; nil for a responder's port
 	plain     bool      // the device takes no partial checksums and super-frames
 	maxFrame  int       // bytes of an Ethernet frame with one VLAN tag, by the MTU
-	down      atomic.Bool
+	mac       uint64    // the address of a responder's port
+	state     atomic.Uint32
+	guard     atomic.Pointer[guard]
 	stripes   []stripe // one for each worker
 
 	// Fields of the worker that reads the device; the others read those above.
@@ -25,6 +28,25 @@ type Port struct {
 	detached bool // is read no more
 	batch    int  // how many frames to ask for first; at least 1
 	last     route
+	reported [numReasons]uint32 // when each kind of violation was last reported; 0: never
+}
+
+// What a port's state may hold.
+const (
+	stateDown     uint32 = 1 << iota // administratively
+	stateHeld                        // by the loop guard
+	stateMetered                     // what it is sent is bounded: the guard's rateOut
+	stateIsolated                    // the policy's Isolated
+
+	stateEgress = stateDown | stateHeld | stateMetered // what a sender to the port must look at
+)
+
+// stopped is why a port in that state takes no frame from its device.
+func stopped(state uint32) Reason {
+	if state&stateDown != 0 {
+		return PortDown
+	}
+	return Loop
 }
 
 // route is the way of the last frame that went from a port to one other: the
@@ -34,6 +56,7 @@ type route struct {
 	head, tail uint64 // the frame's first 8 bytes and the 8 before its payload
 	version    uint64 // the table's, before learn and lookup
 	out        *Port
+	checks     checks // what differs between frames of the flow and must be looked at
 }
 
 // PortConfig is what a port is made with.
@@ -42,6 +65,8 @@ type PortConfig struct {
 	// Plain says that the device takes no partial checksums and super-frames:
 	// the switch completes and segments what it sends there.
 	Plain bool
+	// Policy is what the port may do from its first frame on.
+	Policy Policy
 }
 
 // Name is the port's name.
@@ -55,7 +80,19 @@ func (p *Port) Gateway() bool { return p.responder != nil }
 
 // SetDown stops (true) or resumes (false) the port: frames from it are dropped
 // as port-down, frames to it as link-down.
-func (p *Port) SetDown(down bool) { p.down.Store(down) }
+func (p *Port) SetDown(down bool) {
+	if down {
+		p.state.Or(stateDown)
+	} else {
+		p.state.And(^stateDown)
+	}
+}
+
+// Held says whether the loop guard holds the port down: frames from it are
+// dropped as loop, frames to it as held-down.
+func (p *Port) Held() bool { return p.state.Load()&stateHeld != 0 }
+
+func (p *Port) isolated() bool { return p.state.Load()&stateIsolated != 0 }
 
 // Counters sums what all workers have counted for the port.
 func (p *Port) Counters() Counters {
@@ -68,15 +105,22 @@ func (p *Port) Counters() Counters {
 
 // Segment is one broadcast domain. Frames never leave it.
 type Segment struct {
-	id      uint16
-	mtu     int
-	ports   atomic.Pointer[[]*Port] // those with a device: whom a flood reaches
-	gateway atomic.Pointer[Port]    // the responder's port; nil without one
+	id        uint16
+	mtu       int
+	gatewayIP uint32 // 0: unknown
+	owner     *Switch
+	flaps     *flaps
+	ports     atomic.Pointer[[]*Port] // those with a device: whom a flood reaches
+	gateway   atomic.Pointer[Port]    // the responder's port; nil without one
+	rules     atomic.Pointer[rules]   // nil without any
 }
 
 // SegmentConfig is what a segment is made with.
 type SegmentConfig struct {
 	MTU int // bytes of payload; 0: 1500
+	// Gateway is the gateway's IPv4 address, which no port may claim by ARP; the
+	// zero Addr where there is none.
+	Gateway netip.Addr
 }
 
 // Bounds of a segment's MTU in bytes: RFC 791's least, and what fits a frame of

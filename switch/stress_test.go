@@ -71,7 +71,7 @@ func (s *stress) control(seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	for !s.stop.Load() {
 		seg, p := s.segments[rng.IntN(len(s.segments))], s.stay[rng.IntN(len(s.stay))]
-		switch rng.IntN(7) {
+		switch rng.IntN(9) {
 		case 0:
 			s.sw.Flush(seg, nil)
 		case 1:
@@ -90,6 +90,22 @@ func (s *stress) control(seed uint64) {
 			}
 		case 5:
 			s.sw.Announce(p.Port, switchtest.Frame(frame.Broadcast, p.mac, ""))
+		case 7:
+			if err := p.SetPolicy(randomPolicy(rng, p)); err != nil {
+				s.t.Error(err)
+			}
+		case 8:
+			rules := make([]vswitch.Rule, rng.IntN(3))
+			for i := range rules {
+				rules[i].Action = vswitch.RuleAction(rng.IntN(2))
+				if p.Segment() == seg {
+					rules[i].From = ports(p)
+				}
+			}
+			if err := seg.SetRules(rules); err != nil {
+				s.t.Error(err)
+			}
+			seg.RuleHits()
 		case 6:
 			p.SetDown(!p.Gateway() && rng.IntN(2) == 0)
 			p.Counters()
@@ -97,10 +113,23 @@ func (s *stress) control(seed uint64) {
 	}
 }
 
+// randomPolicy is any of those that make a difference to p's frames.
+func randomPolicy(rng *rand.Rand, p *port) vswitch.Policy {
+	c := vswitch.Policy{
+		Security: vswitch.Security(rng.IntN(3)), MAC: p.mac, Isolated: rng.IntN(2) == 0,
+		MACLimit: rng.IntN(4) - 1, FloodLimit: rng.IntN(3) - 1,
+	}
+	if rng.IntN(4) == 0 {
+		c.RateIn, c.RateOut = testRate, testRate
+	}
+	return c
+}
+
 // TestStress: whatever happens at the same time, at rest each port's frames are
 // all accounted for, and a removed port's device was not touched.
 func TestStress(t *testing.T) {
-	inLab(t, vswitch.Options{Workers: 3, Capacity: 50, Ageing: time.Second}, func(l *lab) {
+	o := vswitch.Options{Workers: 3, Capacity: 50, Ageing: time.Second, OnViolation: func(vswitch.Violation) {}}
+	inLab(t, o, func(l *lab) {
 		s := &stress{lab: l}
 		r := &responder{response: vswitch.Response{Action: vswitch.Answered}}
 		var gateways []*vswitch.Port

@@ -12,13 +12,6 @@ import (
 	"vswitch/frame"
 )
 
-// Defaults of [Options].
-const (
-	DefaultAgeing   = 300 * time.Second // as IEEE 802.1Q-2022 §8.8.3 and the kernel bridge
-	DefaultSpin     = 50 * time.Microsecond
-	DefaultCapacity = 65536
-)
-
 // Errors that callers tell apart.
 var (
 	ErrClosed   = errors.New("the switch is closed")
@@ -27,17 +20,6 @@ var (
 	ErrNoEntry  = errors.New("no such entry in the forwarding table")
 	ErrGroupMAC = errors.New("a group address cannot have an entry: give a station's address")
 )
-
-// Options configure a switch.
-type Options struct {
-	NewPoller func() (Poller, error) // called once for each worker
-	Workers   int                    // threads that carry frames; 0: 1
-	Poll      PollMode
-	Spin      time.Duration    // of PollAdaptive; 0: DefaultSpin
-	Ageing    time.Duration    // of a learned entry, in whole seconds; 0: DefaultAgeing
-	Capacity  int              // learned entries; 0: DefaultCapacity
-	OnGone    func(port *Port) // called, in a goroutine of its own, when a port's device is gone
-}
 
 // Switch joins devices into segments. Its methods are safe for concurrent use.
 type Switch struct {
@@ -59,23 +41,9 @@ var errRemoved = errors.New("already removed from the switch")
 
 // New starts a switch with no segment.
 func New(o Options) (*Switch, error) {
-	if o.NewPoller == nil || o.Workers < 0 || o.Capacity < 0 || o.Ageing < 0 {
-		return nil, fmt.Errorf("a switch with %d workers, capacity %d and ageing %v: give a poller, and no number below 0", o.Workers, o.Capacity, o.Ageing)
-	}
-	if o.Workers == 0 {
-		o.Workers = 1
-	}
-	if o.Spin == 0 {
-		o.Spin = DefaultSpin
-	}
-	if o.Ageing == 0 {
-		o.Ageing = DefaultAgeing
-	}
-	if o.Capacity == 0 {
-		o.Capacity = DefaultCapacity
-	}
-	if o.OnGone == nil {
-		o.OnGone = func(*Port) {}
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
 	}
 	s := &Switch{
 		stop:     make(chan struct{}),
@@ -92,6 +60,7 @@ func New(o Options) (*Switch, error) {
 }
 
 func (s *Switch) startWorkers(o Options) error {
+	start, reports := time.Now(), new(atomic.Int32)
 	for id := range o.Workers {
 		poller, err := o.NewPoller()
 		if err != nil {
@@ -101,11 +70,14 @@ func (s *Switch) startWorkers(o Options) error {
 		w := &worker{
 			id: id, poller: poller, patience: patience{mode: o.Poll, spin: o.Spin},
 			table: s.table, ports: &s.ports, now: &s.now, onGone: o.OnGone,
-			done:    make(chan struct{}),
-			frames:  make([][]byte, BatchFrames),
-			queue:   make([]sending, 0, BatchFrames),
-			scratch: make([]byte, bufferSize),
-			tokens:  make([]uint32, 256),
+			loop:     loopGuard{moves: uint32(max(0, o.LoopMoves)), hold: o.LoopHold, onLoop: o.OnLoop},
+			reporter: reporter{call: o.OnViolation, active: reports},
+			start:    start,
+			done:     make(chan struct{}),
+			frames:   make([][]byte, BatchFrames),
+			queue:    make([]sending, 0, BatchFrames),
+			scratch:  make([]byte, bufferSize),
+			tokens:   make([]uint32, 256),
 		}
 		for i := range w.frames {
 			w.frames[i] = make([]byte, bufferSize)
@@ -174,6 +146,13 @@ func (s *Switch) AddSegment(c SegmentConfig) (*Segment, error) {
 	if c.MTU < MinMTU || c.MTU > MaxMTU {
 		return nil, fmt.Errorf("MTU %d is out of range: give %d to %d bytes", c.MTU, MinMTU, MaxMTU)
 	}
+	var gatewayIP uint32
+	if c.Gateway.IsValid() {
+		if !c.Gateway.Is4() || c.Gateway.IsUnspecified() {
+			return nil, fmt.Errorf("the gateway's address %s: give that of an IPv4 station", c.Gateway)
+		}
+		gatewayIP = toAddr4(c.Gateway)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -181,7 +160,7 @@ func (s *Switch) AddSegment(c SegmentConfig) (*Segment, error) {
 	}
 	for id := uint16(1); id != 0; id++ {
 		if s.segments[id] == nil {
-			seg := &Segment{id: id, mtu: c.MTU}
+			seg := &Segment{id: id, mtu: c.MTU, gatewayIP: gatewayIP, owner: s, flaps: newFlaps()}
 			seg.ports.Store(&[]*Port{})
 			s.segments[id] = seg
 			return seg, nil
@@ -235,7 +214,8 @@ func (s *Switch) AddResponder(seg *Segment, mac frame.MAC, r Responder) (*Port, 
 	if seg.gateway.Load() != nil {
 		return nil, ErrInUse
 	}
-	p := &Port{name: "gateway", segment: seg, responder: r, maxFrame: seg.maxFrame()}
+	p := &Port{name: "gateway", segment: seg, responder: r, maxFrame: seg.maxFrame(), mac: mac.Uint64()}
+	p.adopt(&guard{macLimit: noLimit})
 	if err := s.placePort(p); err != nil {
 		return nil, err
 	}
@@ -244,23 +224,29 @@ func (s *Switch) AddResponder(seg *Segment, mac frame.MAC, r Responder) (*Port, 
 		return nil, err
 	}
 	seg.gateway.Store(p)
+	s.table.version.Add(1) // for routes of who has used its address up to now
 	return p, nil
 }
 
-// AddPort joins a device to a segment; frames may flow before it returns.
+// AddPort joins a device to a segment; frames may flow before it returns, under
+// the policy that c gives.
 func (s *Switch) AddPort(seg *Segment, dev Device, c PortConfig) (*Port, error) {
+	g, err := newGuard(c.Policy)
+	if err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.usable(seg); err != nil {
 		return nil, err
 	}
 	p := &Port{name: c.Name, segment: seg, device: dev, worker: s.leastLoaded(), plain: c.Plain, maxFrame: seg.maxFrame(), batch: 1}
+	p.adopt(g)
 	if err := s.placePort(p); err != nil {
 		return nil, err
 	}
 	ports := append(slices.Clone(*seg.ports.Load()), p)
 	seg.ports.Store(&ports)
-	var err error
 	p.worker.do(func() {
 		err = p.worker.poller.Add(dev, p.slot)
 		p.detached = err != nil
@@ -329,6 +315,9 @@ func (s *Switch) placePort(p *Port) error {
 // so no new entry can come; when it returns, no worker holds p.
 func (s *Switch) forgetPort(p *Port) {
 	s.table.remove(func(_, v uint64) bool { return valuePort(v) == p.slot })
+	if r := p.segment.rules.Load(); r != nil {
+		p.segment.rules.Store(r.without(p.slot))
+	}
 	ports := slices.Clone(*s.ports.Load())
 	ports[p.slot] = nil
 	s.ports.Store(&ports)
@@ -368,10 +357,10 @@ func (s *Switch) Announce(p *Port, eth []byte) {
 		clear(buf[:frame.VNetHeaderLen])
 		b := buf[:frame.VNetHeaderLen+copy(buf[frame.VNetHeaderLen:], eth)]
 		if src.IsUnicast() {
-			w.table.learn(entryKey(src.Uint64(), p.segment.id), p.slot, w.now.Load())
+			w.table.learn(entryKey(src.Uint64(), p.segment.id), p.slot, w.now.Load(), noLimit)
 		}
 		for _, out := range *p.segment.ports.Load() {
-			if out != p {
+			if apart := p.isolated() && out.isolated(); out != p && !apart {
 				w.transmit(out, b)
 			}
 		}

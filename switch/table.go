@@ -37,10 +37,12 @@ var errTableFull = errors.New("the forwarding table has no room for another stat
 // slots of ended entries come back when the control side copies the live ones
 // into a new generation, with a new secret seed, and swaps the pointer (rebuild.go).
 //
-// Dynamic entries are bounded by capacity. At the bound, a new one takes the
-// place of an entry of the port that owns most, so that a port which floods the
-// table with addresses only loses its own (OVS, lib/mac-learning.h). Workers that
-// learn at the same moment may exceed it by one each, and a rebuild for its time.
+// Dynamic entries are bounded by capacity. At the bound, a port that has its share
+// of it, the same for all, gives up an entry of its own for a new one, and another
+// port takes the place of an entry of the port that owns most: a port which floods
+// the table with addresses only loses its own (after OVS, lib/mac-learning.h).
+// Workers that learn at the same moment may exceed it by one each, and a rebuild
+// for its time.
 //
 // A worker may use again what lookup said, and leave out a learn that changed
 // nothing, as long as version is what it was before both. New entries leave it
@@ -99,50 +101,66 @@ func (t *table) lookup(key uint64) uint32 {
 	return 0
 }
 
-// learn notes that key was seen at port. A known key costs two loads, a new
-// tick one store more.
-func (t *table) learn(key uint64, port, now uint32) {
+// learn notes that key was seen at port, which may own limit dynamic entries. A
+// known key costs two loads, a new tick one store more. Where the key stood at
+// another port, from is its slot: the key has moved from there, unless that entry
+// is static. over says that the key is not learned, because of the limit.
+func (t *table) learn(key uint64, port, now uint32, limit int32) (from uint32, over bool) {
 	g := t.current.Load()
 	run := g.window(key)
 	for i := range run {
 		switch run[i].key.Load() {
 		case key:
 			v := run[i].value.Load()
-			if v == entryValue(port, false, now) || valueStatic(v) {
-				return
+			if v == entryValue(port, false, now) {
+				return 0, false
 			}
-			t.update(g, &run[i], v, port, now)
-			return
+			return t.update(g, &run[i], v, port, now, limit)
 		case 0:
-			t.insert(g, run[i:], key, port, now)
-			return
+			return t.insert(g, run[i:], key, port, now, limit)
 		}
 	}
 	t.refused.Add(1)
 	t.press(g)
+	return 0, false
 }
 
 // update refreshes, moves or revives an entry whose value was v. Losing the
 // race against another worker or the control side is fine: theirs is as new.
-func (t *table) update(g *generation, s *slot, v uint64, port, now uint32) {
+func (t *table) update(g *generation, s *slot, v uint64, port, now uint32, limit int32) (from uint32, over bool) {
+	old := valuePort(v) // 0 without an entry
+	if old == port {
+		if !valueStatic(v) {
+			s.value.CompareAndSwap(v, entryValue(port, false, now))
+		}
+		return 0, false
+	}
+	if valueStatic(v) {
+		return old, false
+	}
+	if g.owned[port].Load() >= limit {
+		return old, true
+	}
 	if v == 0 && !t.makeRoom(g, port) {
 		t.refused.Add(1)
-		return
+		return 0, false
 	}
 	if !s.value.CompareAndSwap(v, entryValue(port, false, now)) {
-		return
+		return old, false
 	}
-	if old := valuePort(v); old != port {
-		if v != 0 {
-			g.disown(old)
-			t.version.Add(1)
-		}
-		g.own(port)
+	if v != 0 {
+		g.disown(old)
+		t.version.Add(1)
 	}
+	g.own(port)
+	return old, false
 }
 
 // insert puts a new key into the first free slot of run.
-func (t *table) insert(g *generation, run []slot, key uint64, port, now uint32) {
+func (t *table) insert(g *generation, run []slot, key uint64, port, now uint32, limit int32) (from uint32, over bool) {
+	if g.owned[port].Load() >= limit {
+		return 0, true // before it takes a slot
+	}
 	for i := range run {
 		k := run[i].key.Load()
 		if k == 0 {
@@ -156,23 +174,29 @@ func (t *table) insert(g *generation, run []slot, key uint64, port, now uint32) 
 			}
 		}
 		if k == key {
-			if v := run[i].value.Load(); !valueStatic(v) {
-				t.update(g, &run[i], v, port, now)
-			}
-			return
+			return t.update(g, &run[i], run[i].value.Load(), port, now, limit)
 		}
 	}
 	t.refused.Add(1)
 	t.press(g)
+	return 0, false
 }
 
 // makeRoom says whether one more dynamic entry of port may come, after evicting
-// another if the table is at its capacity.
+// another if the table is at its capacity: one of its own where it has its share
+// already, and one of the port that owns most where not. If all have their share
+// at most, no one evicts another's.
 func (t *table) makeRoom(g *generation, port uint32) bool {
 	if g.live.Load() < t.capacity {
 		return true
 	}
-	if !g.evict(g.most(t.highest.Load()), port) {
+	highest := t.highest.Load()
+	share := int32(max(1, t.capacity/int64(max(1, highest))))
+	victim, least := port, int32(noLimit)
+	if g.owned[port].Load() < share {
+		victim, least = g.most(highest), share
+	}
+	if !g.evict(victim, least) {
 		return false
 	}
 	t.evicted.Add(1)

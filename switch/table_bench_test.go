@@ -64,7 +64,7 @@ func BenchmarkLookupWhileLearning(b *testing.B) {
 						if i%64 == 0 && stop.Load() {
 							return
 						}
-						table.learn(key, portOf(key), now)
+						table.learn(key, portOf(key), now, noLimit)
 					}
 				}
 			})
@@ -83,7 +83,7 @@ func BenchmarkLearnKnown(b *testing.B) {
 			b.ReportAllocs()
 			at := 0
 			for b.Loop() {
-				table.learn(keys[at], portOf(keys[at]), 0)
+				table.learn(keys[at], portOf(keys[at]), 0, noLimit)
 				if at++; at == len(keys) {
 					at = 0
 				}

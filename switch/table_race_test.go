@@ -30,7 +30,7 @@ func TestTableUnderRace(t *testing.T) {
 			rng := rand.New(rand.NewPCG(id, 1))
 			for i := range rounds {
 				n := rng.Uint64N(keys)
-				table.learn(key(n), placeOf(n, rng.IntN(4) == 0), uint32(i/100))
+				table.learn(key(n), placeOf(n, rng.IntN(4) == 0), uint32(i/100), noLimit)
 				n = rng.Uint64N(keys)
 				if got := table.lookup(key(n)); got != 0 && got != placeOf(n, false) && got != placeOf(n, true) {
 					t.Errorf("key %d is at port %d, where it was never learned", n, got)
@@ -73,7 +73,7 @@ func TestTableCapacityUnderRace(t *testing.T) {
 	for id := range uint64(learners) {
 		workers.Go(func() {
 			for i := range uint64(3000) {
-				table.learn(entryKey(id<<32|i+1, 1), uint32(id)+1, 0)
+				table.learn(entryKey(id<<32|i+1, 1), uint32(id)+1, 0, noLimit)
 				if live := table.current.Load().live.Load(); live > capacity+learners {
 					t.Errorf("%d entries at a capacity of %d with %d learners", live, capacity, learners)
 				}
@@ -94,7 +94,7 @@ func TestTableSameKeyUnderRace(t *testing.T) {
 		workers.Go(func() {
 			for i := range uint64(2000) {
 				learnt := entryKey(i+1, 1)
-				table.learn(learnt, id+1, 0)
+				table.learn(learnt, id+1, 0, noLimit)
 				if got := table.lookup(learnt); got == 0 || got > 4 {
 					t.Errorf("address %d is at port %d", i, got)
 				}

@@ -11,7 +11,7 @@ func newTestTable(capacity int) *table { return newTable(capacity, func() {}) }
 // learnAt learns as a port of the switch does, whose slot the table has seen.
 func learnAt(t *table, key uint64, port, now uint32) {
 	t.highest.Store(max(t.highest.Load(), port))
-	t.learn(key, port, now)
+	t.learn(key, port, now, noLimit)
 }
 
 // check holds the table's own counters against what its slots hold.
@@ -299,9 +299,9 @@ func TestTableCatchesUp(t *testing.T) {
 	var old *generation
 	table = newTable(100, func() {
 		now := table.current.Swap(old) // a worker that has not seen the new one
-		table.learn(move, 7, 1)
-		table.learn(added, 8, 1)
-		table.learn(both, 8, 1)
+		table.learn(move, 7, 1, noLimit)
+		table.learn(added, 8, 1, noLimit)
+		table.learn(both, 8, 1, noLimit)
 		g := table.current.Swap(now)
 		run := g.window(ended)
 		for i := range run {
@@ -309,10 +309,10 @@ func TestTableCatchesUp(t *testing.T) {
 				run[i].end(g, run[i].value.Load())
 			}
 		}
-		table.learn(both, 9, 1) // and one that has
+		table.learn(both, 9, 1, noLimit) // and one that has
 	})
 	for _, key := range []uint64{stay, move, ended, both} {
-		table.learn(key, 1, 0)
+		table.learn(key, 1, 0, noLimit)
 	}
 	old = table.current.Load()
 	table.rebuildLocked(1)
@@ -384,7 +384,7 @@ func TestTableSpreads(t *testing.T) {
 func TestEntryAgeNeverUnderflows(t *testing.T) {
 	t.Parallel()
 	table := newTestTable(10)
-	table.learn(entryKey(1, 1), 1, 6) // by a worker, after the listing has read the clock
+	table.learn(entryKey(1, 1), 1, 6, noLimit) // by a worker, after the listing has read the clock
 	list := table.entries(1, 5, func(uint32) *Port { return &Port{} })
 	if len(list) != 1 || list[0].Age != 0 {
 		t.Errorf("entries are %+v, want one of age 0", list)

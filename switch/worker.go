@@ -23,24 +23,38 @@ type worker struct {
 	id     int
 	poller Poller
 	patience
-	table   *table
-	ports   *atomic.Pointer[[]*Port] // the switch's, by slot
-	now     *atomic.Uint32           // the switch's tick
-	onGone  func(*Port)
-	done    chan struct{}
-	frames  [][]byte // those being carried: BatchFrames buffers
-	queue   []sending
-	scratch []byte   // a frame's copy, where a device takes no offloads
-	tokens  []uint32 // slots that the poller reports
-	ready   []*Port  // ports that may have frames waiting
-	spare   []*Port  // the array that enlist builds the next list in
-	tally   tally
+	table    *table
+	ports    *atomic.Pointer[[]*Port] // the switch's, by slot
+	now      *atomic.Uint32           // the switch's tick
+	onGone   func(*Port)
+	loop     loopGuard
+	reporter reporter
+	start    time.Time // when the buckets' clock began, for all workers
+	ticks    int64     // that clock, where fresh
+	fresh    bool      // ticks was read in this burst
+	done     chan struct{}
+	frames   [][]byte // those being carried: BatchFrames buffers
+	queue    []sending
+	scratch  []byte   // a frame's copy, where a device takes no offloads
+	tokens   []uint32 // slots that the poller reports
+	ready    []*Port  // ports that may have frames waiting
+	spare    []*Port  // the array that enlist builds the next list in
+	tally    tally
 
 	mail    atomic.Bool // whether box holds anything
 	boxMu   sync.Mutex
 	box     []func()
 	stopped bool
 	_       [cacheLines]byte // before the next worker
+}
+
+// clock is the time since the start, in ticks of the buckets. It is read once in a
+// burst, and only where something asks for it.
+func (w *worker) clock() int64 {
+	if !w.fresh {
+		w.ticks, w.fresh = int64(time.Since(w.start))*(ticksPerSecond/int64(time.Second)), true
+	}
+	return w.ticks
 }
 
 func (w *worker) stripe(p *Port) *stripe { return &p.stripes[w.id] }

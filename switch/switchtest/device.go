@@ -23,6 +23,20 @@ type Device struct {
 	status frame.Status
 	gone   bool
 	notify func()
+	peer   *Device // gets what the switch sends here
+}
+
+// Bridge sends whatever the switch sends here back through other, and the other
+// way round, as a container does that bridges two of its interfaces.
+func (d *Device) Bridge(other *Device) {
+	d.setPeer(other)
+	other.setPeer(d)
+}
+
+func (d *Device) setPeer(other *Device) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.peer = other
 }
 
 // Send queues a frame, without virtio-net header, for the switch to read.
@@ -113,17 +127,26 @@ func (d *Device) Receive(buf []byte) (int, frame.Status) {
 
 // Transmit implements [vswitch.Device].
 func (d *Device) Transmit(buf []byte) frame.Status {
+	status, peer := d.take(buf)
+	if status == frame.OK && peer != nil {
+		peer.SendRaw(buf) // without the lock: the peer's may be held for a frame to us
+	}
+	return status
+}
+
+// take keeps a frame and says who is to have it too.
+func (d *Device) take(buf []byte) (frame.Status, *Device) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.calls++
 	if d.gone {
-		return frame.Gone
+		return frame.Gone, nil
 	}
 	if d.status != frame.OK {
-		return d.status
+		return d.status, nil
 	}
 	d.out = append(d.out, slices.Clone(buf))
-	return frame.OK
+	return frame.OK, d.peer
 }
 
 // Poller is an in-memory [vswitch.Poller] over *Device.

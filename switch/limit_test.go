@@ -1,0 +1,223 @@
+package vswitch_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"vswitch/frame"
+	vswitch "vswitch/switch"
+	"vswitch/switch/switchtest"
+)
+
+func limited(c vswitch.Policy) vswitch.PortConfig { return vswitch.PortConfig{Policy: c} }
+
+func TestMACLimit(t *testing.T) {
+	for name, test := range map[string]struct{ limit, learned int }{
+		"default": {0, vswitch.DefaultMACLimit},
+		"one":     {1, 1},
+		"five":    {5, 5},
+		"none":    {-1, 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, vswitch.Options{Ageing: time.Minute}, func(l *lab) {
+				seg := l.segment()
+				p, q := l.portWith(seg, 1, limited(vswitch.Policy{MACLimit: test.limit})), l.port(seg, 2)
+				sendAll := func(from int) {
+					for i := range 40 {
+						p.sendFrom(switchtest.MAC(from+i), frame.Broadcast, "")
+					}
+				}
+				sendAll(100)
+				sendAll(100)
+				want := uint64(2 * (40 - test.learned))
+				dropped(l.t, p.Port, vswitch.MACLimit, want)
+				if n := len(l.sw.Entries(seg)); n != test.learned {
+					l.t.Errorf("%d addresses learned, want %d", n, test.learned)
+				}
+				if n := len(q.Frames()); n != 2*test.learned {
+					l.t.Errorf("%d frames arrived, want the two of each address that was learned", n)
+				}
+				time.Sleep(2 * time.Minute)
+				sendAll(200) // in the place of those that were forgotten
+				dropped(l.t, p.Port, vswitch.MACLimit, want*3/2)
+				balanced(l.t, p.Port)
+			})
+		})
+	}
+}
+
+func TestMACLimitRefusesMoves(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		seg := l.segment()
+		p, q := l.portWith(seg, 1, limited(vswitch.Policy{MACLimit: 1})), l.port(seg, 2)
+		teach(p, q)
+		p.sendFrom(q.mac, frame.Broadcast, "as another")
+		expect(l.t, q)
+		if l.addresses(seg)[q.mac] != q.Port {
+			l.t.Error("a port at its limit has taken another's address")
+		}
+		dropped(l.t, p.Port, vswitch.MACLimit, 1)
+	})
+}
+
+// TestMillionAddressesHarmNobody: what one port sends costs no other port an
+// entry, learned before or after.
+func TestMillionAddressesHarmNobody(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		seg, other := l.segment(), l.segment()
+		flooder := l.portWith(seg, 1, limited(vswitch.Policy{MACLimit: 1 << 30, FloodLimit: 1}))
+		before, after, elsewhere := l.port(seg, 2), l.port(seg, 3), l.port(other, 2)
+		teach(before, elsewhere)
+		addresses := uint64(1_000_000)
+		if vswitch.RaceEnabled {
+			addresses = 2 * vswitch.DefaultCapacity // enough, and it takes its time
+		}
+		raw := make([]byte, frame.VNetHeaderLen+60)
+		copy(raw[frame.VNetHeaderLen:], switchtest.Frame(frame.Broadcast, flooder.mac, ""))
+		for i := range addresses {
+			frame.Ethernet(raw[frame.VNetHeaderLen:]).SetSrc(frame.MACFromUint64(0x06<<40 | i*0x9e3779b1&0xffffffffff))
+			flooder.SendRaw(raw)
+			if i%10000 == 0 { // so that they do not all wait in memory
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		teach(after)
+		at := l.addresses(seg)
+		if at[before.mac] != before.Port || at[after.mac] != after.Port || l.addresses(other)[elsewhere.mac] != elsewhere.Port {
+			l.t.Error("the flood of one port has cost another its address")
+		}
+		if n := len(at); n > vswitch.DefaultCapacity+1 {
+			l.t.Errorf("%d entries, more than the capacity", n)
+		}
+		if c := flooder.Counters(); c.RxFrames != addresses || c.Drops[vswitch.MACLimit] != 0 {
+			l.t.Errorf("counted %+v, want %d frames and none beyond the limit", c, addresses)
+		}
+		balanced(l.t, flooder.Port)
+	})
+}
+
+func TestFloodLimit(t *testing.T) {
+	for name, test := range map[string]struct {
+		limit        int
+		sent, passed uint64
+	}{
+		"default": {0, 30000, vswitch.DefaultFloodLimit},
+		"ten":     {10, 100, 10},
+		"none":    {-1, 30000, 30000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, vswitch.Options{}, func(l *lab) {
+				seg := l.segment()
+				p, q := l.portWith(seg, 1, limited(vswitch.Policy{FloodLimit: test.limit})), l.port(seg, 2)
+				teach(q)
+				kinds := []frame.MAC{frame.Broadcast, multicast, switchtest.MAC(9)}
+				sendAll := func() {
+					for i := range test.sent {
+						p.Send(switchtest.Frame(kinds[i%3], p.mac, ""))
+					}
+					synctest.Wait()
+				}
+				sendAll()
+				if c := p.Counters(); c.Flooded != test.passed {
+					l.t.Errorf("of %d frames at once %d were flooded, want %d", test.sent, c.Flooded, test.passed)
+				}
+				q.Frames()
+				p.send(q.mac, "to one")
+				expect(l.t, q, "to one")
+				time.Sleep(time.Second / 2)
+				sendAll()
+				want := min(test.passed+test.passed/2, 2*test.sent)
+				if test.limit < 0 {
+					want = 2 * test.sent
+				}
+				if c := p.Counters(); c.Flooded != want {
+					l.t.Errorf("half a second later %d were flooded in all, want %d", c.Flooded, want)
+				}
+				dropped(l.t, p.Port, vswitch.FloodLimit, 2*test.sent-want)
+				balanced(l.t, p.Port)
+			})
+		})
+	}
+}
+
+// rateTest sends frames of 1000 bytes each millisecond and expects what a rate
+// of 800 kbit/s with a burst of 10000 bytes lets pass: ten of them at once, and
+// one each 10 ms.
+func rateTest(t *testing.T, c vswitch.Policy, out vswitch.Policy, reason vswitch.Reason) {
+	inLab(t, vswitch.Options{Workers: 2}, func(l *lab) {
+		seg := l.segment()
+		p, q := l.portWith(seg, 1, limited(c)), l.portWith(seg, 2, limited(out))
+		teach(q)
+		if reason == vswitch.RateLimitIn {
+			p.SetDown(true) // the first frame is for the route only
+			p.SetDown(false)
+		}
+		text := string(make([]byte, 1000-frame.EthernetHeaderLen))
+		for range 1000 {
+			p.send(q.mac, text)
+			time.Sleep(time.Millisecond)
+		}
+		arrived := uint64(len(q.Frames()))
+		if arrived < 109 || arrived > 111 {
+			l.t.Errorf("%d of 1000 frames arrived, want 110", arrived)
+		}
+		at := p
+		if reason == vswitch.RateLimitOut {
+			at = q
+		}
+		dropped(l.t, at.Port, reason, 1000-arrived)
+		p.send(frame.Broadcast, "flooded")
+		if c := p.Counters(); reason == vswitch.RateLimitOut && c.Flooded != 1 {
+			l.t.Errorf("counted %+v, want the flooded frame too", c)
+		}
+		balanced(l.t, p.Port)
+	})
+}
+
+var testRate = vswitch.Rate{BitsPerSecond: 800_000, BurstBytes: 10_000}
+
+func TestRateIn(t *testing.T) {
+	rateTest(t, vswitch.Policy{RateIn: testRate}, vswitch.Policy{}, vswitch.RateLimitIn)
+}
+
+func TestRateOut(t *testing.T) {
+	rateTest(t, vswitch.Policy{}, vswitch.Policy{RateOut: testRate}, vswitch.RateLimitOut)
+}
+
+// TestRateLetsSuperFramesPass that are larger than the burst, on credit.
+func TestRateLetsSuperFramesPass(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		seg := l.segment()
+		p, q := l.portWith(seg, 1, limited(vswitch.Policy{RateIn: vswitch.Rate{BitsPerSecond: 8e6, BurstBytes: 1500}})), l.port(seg, 2)
+		teach(q)
+		super := partial(tcpFrame(q.mac, p.mac, 1, pattern(40000)), 1448)
+		for range 100 { // one second
+			p.SendRaw(super)
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond)
+		}
+		// 1 MB/s is a frame each 40 ms; one may be on credit at the end.
+		if n := len(q.Frames()); n < 24 || n > 26 {
+			l.t.Errorf("%d super-frames of 40 kB arrived in a second at 8 Mbit/s, want 25", n)
+		}
+		balanced(l.t, p.Port)
+	})
+}
+
+func TestDefaultBurst(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		seg := l.segment()
+		p, q := l.portWith(seg, 1, limited(vswitch.Policy{RateIn: vswitch.Rate{BitsPerSecond: 80e6}})), l.port(seg, 2)
+		teach(q)
+		text := string(make([]byte, 1000-frame.EthernetHeaderLen))
+		for range 1000 {
+			p.Send(switchtest.Frame(q.mac, p.mac, text))
+		}
+		synctest.Wait()
+		if n := len(q.Frames()); n != 500 { // what 80 Mbit/s bring in 50 ms
+			l.t.Errorf("%d frames of 1000 bytes arrived at once, want 500", n)
+		}
+	})
+}

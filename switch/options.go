@@ -1,0 +1,59 @@
+package vswitch
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// Defaults of [Options].
+const (
+	DefaultAgeing   = 300 * time.Second // as IEEE 802.1Q-2022 §8.8.3 and the kernel bridge
+	DefaultSpin     = 50 * time.Microsecond
+	DefaultCapacity = 65536
+)
+
+// Options configure a switch.
+type Options struct {
+	NewPoller func() (Poller, error) // called once for each worker
+	Workers   int                    // threads that carry frames; 0: 1
+	Poll      PollMode
+	Spin      time.Duration    // of PollAdaptive; 0: DefaultSpin
+	Ageing    time.Duration    // of a learned entry, in whole seconds; 0: DefaultAgeing
+	Capacity  int              // learned entries; 0: DefaultCapacity
+	OnGone    func(port *Port) // called, in a goroutine of its own, when a port's device is gone
+
+	// LoopMoves is how often in a second an address may move between two ports of a
+	// segment before the one that it did not stand at first is held down, for
+	// LoopHold. 0: DefaultLoopMoves, below 0: as often as it likes.
+	LoopMoves int
+	LoopHold  time.Duration    // 0: DefaultLoopHold
+	OnLoop    func(port *Port) // called, in a goroutine of its own, when a port is held down
+
+	// OnViolation is called, in a goroutine of its own, for the first violation of
+	// each kind ([Reason.Violation]) at a port in a minute.
+	OnViolation func(Violation)
+}
+
+// withDefaults fills in what was left to the switch, or says what is wrong.
+func (o Options) withDefaults() (Options, error) {
+	if o.NewPoller == nil || o.Workers < 0 || o.Capacity < 0 || o.Ageing < 0 {
+		return o, fmt.Errorf("a switch with %d workers, capacity %d and ageing %v: give a poller, and no number below 0", o.Workers, o.Capacity, o.Ageing)
+	}
+	if o.LoopMoves > maxLoopMoves || o.LoopHold < 0 {
+		return o, fmt.Errorf("a loop guard with %d moves per second and hold %v: give up to %d moves, or below 0 for none, and no time below 0", o.LoopMoves, o.LoopHold, maxLoopMoves)
+	}
+	o.Workers = cmp.Or(o.Workers, 1)
+	o.Spin = cmp.Or(o.Spin, DefaultSpin)
+	o.Ageing = cmp.Or(o.Ageing, DefaultAgeing)
+	o.Capacity = cmp.Or(o.Capacity, DefaultCapacity)
+	o.LoopMoves = cmp.Or(o.LoopMoves, DefaultLoopMoves)
+	o.LoopHold = cmp.Or(o.LoopHold, DefaultLoopHold)
+	if o.OnGone == nil {
+		o.OnGone = func(*Port) {}
+	}
+	if o.OnLoop == nil {
+		o.OnLoop = func(*Port) {}
+	}
+	return o, nil
+}

@@ -1,0 +1,116 @@
+package vswitch_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"vswitch/frame"
+	vswitch "vswitch/switch"
+	"vswitch/switch/switchtest"
+)
+
+// reports collects what is reported.
+type reports struct {
+	mu   sync.Mutex
+	list []vswitch.Violation
+}
+
+func (r *reports) add(v vswitch.Violation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, v)
+}
+
+// take returns, and forgets, what was reported.
+func (r *reports) take() []vswitch.Violation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.list
+	r.list = nil
+	return list
+}
+
+func TestViolationIsReportedOnceAMinute(t *testing.T) {
+	var r reports
+	inLab(t, vswitch.Options{OnViolation: r.add}, func(l *lab) {
+		s := station1
+		seg := l.segment()
+		p := l.portWith(seg, 1, limited(policy1(vswitch.SecurityStrict)))
+		q := l.portWith(seg, 2, limited(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: switchtest.MAC(2)}))
+		spoofed := ipv4(s.other, frame.ProtoTCP, transport(1, 2)...)
+		send := func(q *port, eth []byte) {
+			for range 100 {
+				q.Send(eth)
+			}
+			synctest.Wait()
+		}
+		expectOne := func(want vswitch.Violation) {
+			l.t.Helper()
+			if got := r.take(); len(got) != 1 || got[0] != want {
+				l.t.Errorf("reported %+v, want %+v once", got, want)
+			}
+		}
+		send(p, spoofed)
+		expectOne(vswitch.Violation{Port: p.Port, Reason: vswitch.SpoofedIP, MAC: s.mac, IP: s.other})
+		send(p, arpFrom(frame.ARPReply, s.mac, s.gateway, s.ip)) // another reason
+		expectOne(vswitch.Violation{Port: p.Port, Reason: vswitch.SpoofedARP, MAC: s.mac, IP: s.gateway})
+		send(p, ipv6(s.other6, frame.ProtoTCP, transport(1, 2)...)) // the same reason
+		send(q, spoofed)                                            // another port
+		expectOne(vswitch.Violation{Port: q.Port, Reason: vswitch.SpoofedMAC, MAC: s.mac, IP: s.other})
+		time.Sleep(58 * time.Second)
+		send(p, spoofed)
+		if got := r.take(); len(got) != 0 {
+			l.t.Errorf("reported %+v within a minute", got)
+		}
+		time.Sleep(3 * time.Second)
+		send(p, spoofed)
+		expectOne(vswitch.Violation{Port: p.Port, Reason: vswitch.SpoofedIP, MAC: s.mac, IP: s.other})
+		if n := p.Counters().Drops[vswitch.SpoofedIP]; n != 400 {
+			l.t.Errorf("%d drops counted, want all 400", n)
+		}
+	})
+}
+
+// TestNoViolation: what kernels send by themselves, and what a limit is for.
+func TestNoViolation(t *testing.T) {
+	var r reports
+	inLab(t, vswitch.Options{OnViolation: r.add}, func(l *lab) {
+		c := policy1(vswitch.SecurityStrict)
+		c.IPv6 = false
+		p := l.portWith(l.segment(), 1, limited(c))
+		p.Send(ipv6(station1.noSource, 0, extension(frame.ProtoICMPv6, icmp6(143)...)...))
+		p.send(frame.MAC{1, 0x80, 0xc2}, "")
+		synctest.Wait()
+		if got := r.take(); len(got) != 0 {
+			l.t.Errorf("reported %+v", got)
+		}
+	})
+}
+
+// TestReportsThatHang hold up neither the switch nor each other beyond a bound.
+func TestReportsThatHang(t *testing.T) {
+	var calls atomic.Int32
+	release := make(chan struct{})
+	inLab(t, vswitch.Options{OnViolation: func(vswitch.Violation) {
+		calls.Add(1)
+		<-release
+	}}, func(l *lab) {
+		release = make(chan struct{}) // of the bubble
+		seg := l.segment()
+		last := l.port(seg, 9)
+		for range 200 {
+			p := l.portWith(seg, 1, limited(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: switchtest.MAC(1)}))
+			p.sendFrom(switchtest.MAC(2), frame.Broadcast, "")
+			p.send(frame.Broadcast, "goes on")
+			expect(l.t, last, "goes on")
+		}
+		if n := calls.Load(); n != 64 {
+			l.t.Errorf("%d reports under way, want the bound of 64", n)
+		}
+		close(release)
+		synctest.Wait()
+	})
+}
