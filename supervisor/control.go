@@ -1,0 +1,196 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+)
+
+var (
+	errUnsupervised = errors.New("this process has no supervisor: start it by one, or restart it instead")
+	errOrphaned     = errors.New("the supervisor is gone")
+)
+
+// Control is the child's end of its socket to the supervisor. A process without a
+// supervisor has one as well: its turn has always come and it cannot be upgraded.
+//
+// One goroutine reads the socket; it ends when the supervisor dies or the [Child]
+// is closed. The methods are safe for use by several goroutines.
+type Control struct {
+	conn     *net.UnixConn // nil: no supervisor
+	files    *Files        // kept up to date until the turn comes
+	standby  bool
+	turn     chan struct{} // closed when the turn comes
+	orphaned chan struct{} // closed when the supervisor is gone
+	ended    chan struct{} // closed when the reader has ended
+
+	mu      sync.Mutex
+	last    uint64
+	pending map[uint64]chan error // upgrades that have not been refused yet
+}
+
+// newControl takes the socket out of files.
+func newControl(e environment, files *Files) (*Control, error) {
+	c := &Control{
+		files:    files,
+		standby:  e.standby,
+		turn:     make(chan struct{}),
+		orphaned: make(chan struct{}),
+		ended:    make(chan struct{}),
+		pending:  make(map[uint64]chan error),
+	}
+	if !e.supervised {
+		return c, nil
+	}
+	fds := files.Take(controlName)
+	if len(fds) != 1 {
+		closeAll(fds)
+		return nil, fmt.Errorf("%d descriptors are named %q: want one", len(fds), controlName)
+	}
+	conn, err := openSocket(fds[0])
+	if err != nil {
+		return nil, err
+	}
+	c.conn = conn
+	go c.read()
+	return c, nil
+}
+
+// AwaitTurn returns at once in a process that replaces nobody. In one that was
+// started to replace another it says that this process has come up so far, and
+// returns when the other has ended; before that, leave inherited descriptors
+// alone, and hold nothing of which there can only be one. Meanwhile the other may
+// have kept and dropped descriptors: [Child.Files] is brought up to date, except
+// for what was taken from it before.
+//
+// It fails when ctx ends or the supervisor is gone.
+func (c *Control) AwaitTurn(ctx context.Context) error {
+	if !c.standby {
+		return nil
+	}
+	err := writePacket(c.conn, packet{verb: verbStandby, fd: -1})
+	if err == nil {
+		select {
+		case <-c.turn:
+			return nil
+		case <-c.orphaned:
+			err = errOrphaned
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("wait for the turn to replace the running process: %w", err)
+}
+
+// Upgrade asks the supervisor to replace this process by the program in the file
+// binary, or, when that is empty, by what stands now where this program came
+// from. It returns only when that has failed, with the reason, and then this
+// process goes on undisturbed; otherwise the process gets SIGTERM once its
+// successor is up. When ctx ends first, as it well may by that signal, the
+// upgrade goes on.
+func (c *Control) Upgrade(ctx context.Context, binary string) error {
+	if c.conn == nil {
+		return fmt.Errorf("upgrade: %w", errUnsupervised)
+	}
+	if binary != "" {
+		path, err := filepath.Abs(binary)
+		if err != nil {
+			return fmt.Errorf("upgrade to %q: %w", binary, err)
+		}
+		binary = path
+	}
+	number, refused := c.expect()
+	defer c.forget(number)
+	err := writePacket(c.conn, packet{verb: verbUpgrade, number: number, text: binary, fd: -1})
+	if err == nil {
+		select {
+		case err = <-refused:
+		case <-c.orphaned:
+			err = errOrphaned
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("upgrade: %w", err)
+}
+
+// Orphaned is closed when the supervisor has died. The kernel kills the process
+// then as well (PR_SET_PDEATHSIG), except where the program has file capabilities
+// or is setuid; such a program should end itself. It is never closed in a process
+// without a supervisor.
+func (c *Control) Orphaned() <-chan struct{} { return c.orphaned }
+
+// expect makes a place where the answer to a new question will arrive.
+func (c *Control) expect() (uint64, <-chan error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last++
+	answer := make(chan error, 1)
+	c.pending[c.last] = answer
+	return c.last, answer
+}
+
+func (c *Control) forget(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.pending, number)
+}
+
+// answer hands the reason of a refusal to whoever waits for it.
+func (c *Control) answer(number uint64, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if waiting, ok := c.pending[number]; ok {
+		delete(c.pending, number)
+		waiting <- errors.New(reason)
+	}
+}
+
+// read handles what the supervisor says. The socket's end, by the supervisor's
+// death or by close, unblocks it.
+func (c *Control) read() {
+	defer close(c.ended)
+	for {
+		p, err := readPacket(c.conn)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			close(c.orphaned)
+			return
+		}
+		c.handle(p)
+	}
+}
+
+func (c *Control) handle(p packet) {
+	switch {
+	case p.verb == verbRefused:
+		c.answer(p.number, p.text)
+	case p.verb == verbKeep && p.fd >= 0:
+		c.files.add(p.text, p.fd)
+		return // the descriptor is theirs now
+	case p.verb == verbDrop:
+		c.files.drop(p.text)
+	case p.verb == verbTurn && c.standby:
+		select {
+		case <-c.turn:
+		default:
+			close(c.turn)
+		}
+	}
+	if p.fd >= 0 {
+		closeAll([]int{p.fd})
+	}
+}
+
+func (c *Control) close() {
+	if c.conn == nil {
+		return
+	}
+	c.conn.Close()
+	<-c.ended
+}

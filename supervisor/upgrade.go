@@ -1,0 +1,155 @@
+package supervisor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+)
+
+var errStopping = errors.New("the supervisor is stopping")
+
+// request is why an upgrade was begun.
+type request struct {
+	from   *worker // who asked; nil: the parent's owner
+	number uint64  // of its question
+	path   string  // of the new program; empty: as it is now
+}
+
+// said handles what a child says over its own socket.
+func (p *parent) said(w *worker, m packet) {
+	switch m.verb {
+	case verbUpgrade:
+		p.upgrade(request{w, m.number, m.text})
+	case verbStandby:
+		p.cameUp(w)
+	default:
+		p.log.Debug("unknown packet of a child ignored", "pid", w.process.Pid, "packet", m)
+	}
+}
+
+// An upgrade has these steps:
+//
+//  1. upgrade starts the new program, with all descriptors, beside the active child.
+//  2. cameUp: the new one has come up. The active child is asked to end.
+//  3. takeTurn: that has ended. The new one is told what changed meanwhile, and to go on.
+//  4. completeUpgrade: the new one is ready.
+//
+// Up to the end of step 2 a failure of the new one disturbs nobody: failUpgrade.
+// After it rollBack starts the old program again. When the active child dies of
+// itself meanwhile, it is started again as ever.
+func (p *parent) upgrade(r request) {
+	p.tell(p.options.Notify.Reloading()) // until the next Ready, however it comes out
+	if err := p.tryUpgrade(r); err != nil {
+		p.refuse(r, err)
+	}
+}
+
+func (p *parent) tryUpgrade(r request) error {
+	switch {
+	case p.stopping:
+		return errStopping
+	case p.next != nil || p.previous != nil:
+		return errors.New("another upgrade is under way: try again when it has ended")
+	case !p.proven:
+		return errors.New("the running program has not been ready yet: try again when it is")
+	}
+	path := r.path
+	if path == "" {
+		path = p.binary.path
+	}
+	b, err := openBinary(path)
+	if err != nil {
+		return err
+	}
+	w, err := p.launch(b, standby)
+	if err != nil {
+		b.close()
+		return err
+	}
+	p.next, p.request = w, r
+	w.within(p.options.StartTimeout, "did not come up")
+	return nil
+}
+
+// refuse says why there is no upgrade.
+func (p *parent) refuse(r request, why error) {
+	p.log.Error("upgrade failed, the running program goes on", "binary", cmp.Or(r.path, p.binary.path), "reason", why)
+	if p.active != nil && p.active.phase == ready {
+		p.tellReady()
+	}
+	if r.from == nil || r.from.state != nil {
+		return // not asked by a child, or the child is dead
+	}
+	if err := writePacket(r.from.conn, packet{verb: verbRefused, number: r.number, text: why.Error(), fd: -1}); err != nil {
+		p.log.Warn("cannot tell the child that its upgrade failed", "error", err)
+	}
+}
+
+// failUpgrade follows the end of a child whose turn has not come.
+func (p *parent) failUpgrade(b *binary, why error) {
+	b.close()
+	p.refuse(p.request, fmt.Errorf("%s: %w", b.path, why))
+	p.request = request{}
+}
+
+// cameUp follows the word of a child that it waits for its turn.
+func (p *parent) cameUp(w *worker) {
+	if w != p.next || w.phase != standby {
+		return
+	}
+	w.phase = waiting
+	w.within(0, "") // it waits for us now
+	if p.active != nil {
+		p.active.stop(p.options.StopTimeout)
+		return
+	}
+	p.cancelRestart()
+	p.takeTurn()
+}
+
+// takeTurn makes the waiting child the active one.
+func (p *parent) takeTurn() {
+	w := p.next
+	p.active, p.next, p.request = w, nil, request{}
+	p.previous, p.binary = p.binary, w.binary
+	w.phase = starting
+	w.within(p.options.StartTimeout, "was not ready")
+	if err := p.bringUpToDate(w); err != nil {
+		w.kill(err)
+	}
+}
+
+// bringUpToDate tells a child what has been kept and dropped since it was started,
+// and then that its turn has come.
+func (p *parent) bringUpToDate(w *worker) error {
+	dropped, added := p.store.changes(w.given)
+	for _, name := range dropped {
+		if err := writePacket(w.conn, packet{verb: verbDrop, text: name, fd: -1}); err != nil {
+			return err
+		}
+	}
+	for _, e := range added {
+		if err := writePacket(w.conn, packet{verb: verbKeep, text: e.name, fd: e.fd}); err != nil {
+			return err
+		}
+	}
+	return writePacket(w.conn, packet{verb: verbTurn, fd: -1})
+}
+
+// completeUpgrade lets go of the program that the ready child has replaced.
+func (p *parent) completeUpgrade(w *worker) {
+	if p.previous == nil {
+		return
+	}
+	p.log.Info("upgraded", "binary", w.binary.path, "pid", w.process.Pid)
+	p.previous.close()
+	p.previous = nil
+}
+
+// rollBack goes back to the old program when the new one has died in its turn.
+func (p *parent) rollBack(why error) {
+	p.log.Error("upgrade failed, going back to the program before", "binary", p.binary.path, "reason", why)
+	p.binary.close()
+	p.binary, p.previous = p.previous, nil
+	p.begin()
+}
