@@ -1,6 +1,9 @@
 package api
 
-import "context"
+import (
+	"context"
+	"io"
+)
 
 // Backend is what the server offers and what a client sees.
 //
@@ -12,6 +15,14 @@ import "context"
 type Backend interface {
 	// Version describes the daemon.
 	Version(ctx context.Context) (Version, error)
+	// Upgrade replaces the running daemon by another program, "" for the same path
+	// as now, which takes the ports over. It returns an error, and the daemon goes
+	// on, when that program does not come up; Unsupported when nobody supervises
+	// the daemon.
+	Upgrade(ctx context.Context, binary string) error
+	// Backup writes a copy of the state as it is at one moment, which vswitchd
+	// --restore reads.
+	Backup(ctx context.Context, w io.Writer) error
 
 	// AddSegment creates a segment; Conflict when the name or the subnet is taken,
 	// Exhausted when no pool is free.

@@ -229,6 +229,10 @@ func (c *Client) decode(resp *http.Response, data []byte, v any) error {
 		}
 		return p.asError(resp.StatusCode)
 	}
+	if raw, ok := v.(*rawBody); ok && contentType == rawContentType {
+		*raw = data
+		return nil
+	}
 	if contentType != "application/json" {
 		return Internalf("vswitchd on %s answered with content type %q instead of JSON: is it vswitchd?", c.socket, clip(contentType))
 	}

@@ -54,11 +54,24 @@ func Listen(path string) (net.Listener, error) {
 	return &socketListener{Listener: l, unlock: sync.OnceFunc(func() { lock.Close() })}, nil
 }
 
+// Inherit is the listener that Listen made in another process, which keeps the
+// socket and its lock. file stays the caller's.
+func Inherit(file *os.File) (net.Listener, error) {
+	l, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("taking over the socket: %w", bareError(err))
+	}
+	return l, nil
+}
+
 // socketListener holds the lock as long as the socket.
 type socketListener struct {
 	net.Listener
 	unlock func()
 }
+
+// File is a copy of the descriptor, for [Inherit] in another process.
+func (l *socketListener) File() (*os.File, error) { return l.Listener.(*net.UnixListener).File() }
 
 // Close removes the socket and only then gives the lock back.
 func (l *socketListener) Close() error {

@@ -65,7 +65,7 @@ func TestDocumentNamesEveryField(t *testing.T) {
 		"SegmentSpec": api.SegmentSpec{}, "Segment": api.Segment{}, "PortSpec": api.PortSpec{}, "Port": api.Port{},
 		"Counters": api.Counters{}, "PortUpdate": api.PortUpdate{}, "FDBSpec": api.FDBSpec{}, "FDBEntry": api.FDBEntry{},
 		"FDBFlush": api.FDBFlush{}, "FDBFlushed": api.FDBFlushed{}, "Binding": api.Binding{}, "Version": api.Version{},
-		"Inspect": api.Inspect{},
+		"Inspect": api.Inspect{}, "UpgradeSpec": api.UpgradeSpec{},
 	} {
 		var want, got []string
 		for field := range reflect.TypeOf(v).Fields() {
@@ -96,6 +96,9 @@ type operationTest struct {
 
 var operationTests = []operationTest{
 	{"GET /v1/version", "/v1/version", "", 200, nil},
+	{"POST /v1/upgrade", "/v1/upgrade", `{"binary":"/usr/sbin/vswitchd"}`, 200, nil},
+	{"POST /v1/upgrade", "/v1/upgrade", `{"binary":"vswitchd"}`, 400, nil},
+	{"GET /v1/backup", "/v1/backup", "", 200, nil},
 	{"POST /v1/segments", "/v1/segments", `{"name":"my_bridge","subnet":"10.1.0.0/24","gateway":"10.1.0.9","ip_range":"10.1.0.128/25","internal":true,"mtu":9000,"labels":{"a":"b"}}`, 201, nil},
 	{"GET /v1/segments", "/v1/segments", "", 200, nil},
 	{"GET /v1/segments/{segment}", "/v1/segments/my_bridge", "", 200, map[string]string{"segment": "my_bridge"}},

@@ -18,7 +18,7 @@ const (
 // States of a port.
 const (
 	PortUp   = "up"
-	PortDown = "down" // taken down by set-port
+	PortDown = "down" // taken down by set-port, or in its container
 	PortLost = "lost" // its container or device is gone
 )
 
@@ -47,9 +47,10 @@ type Port struct {
 	Gateway   string            `json:"gateway,omitempty"`
 	NetNS     string            `json:"netns,omitempty"`
 	IfName    string            `json:"ifname,omitempty"`
-	MTU       int               `json:"mtu"`   // bytes
-	Kind      string            `json:"kind"`  // [PortTAP] or [PortGateway]
-	State     string            `json:"state"` // [PortUp], [PortDown] or [PortLost]
+	MTU       int               `json:"mtu"`              // bytes
+	Kind      string            `json:"kind"`             // [PortTAP] or [PortGateway]
+	State     string            `json:"state"`            // [PortUp], [PortDown] or [PortLost]
+	Reason    string            `json:"reason,omitempty"` // why it does not carry what it should
 	Labels    map[string]string `json:"labels,omitempty"`
 	Created   time.Time         `json:"created"`
 	Counters  Counters          `json:"counters"`

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,8 @@ type route struct {
 func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/v1/version", s.version},
+		{"POST", "/v1/upgrade", s.upgrade},
+		{"GET", "/v1/backup", s.backup},
 		{"GET", "/v1/segments", s.listSegments},
 		{"POST", "/v1/segments", s.addSegment},
 		{"GET", "/v1/segments/{segment}", s.segment},
@@ -43,6 +46,30 @@ func (s *Server) version(r *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	return ok(s.backend.Version(r.Context()))
+}
+
+func (s *Server) upgrade(r *http.Request) (reply, error) {
+	if _, err := query(r); err != nil {
+		return reply{}, err
+	}
+	spec, err := decode(r, UpgradeSpec.validate)
+	if err != nil {
+		return reply{}, err
+	}
+	before, err := s.backend.Version(r.Context())
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(before, s.backend.Upgrade(r.Context(), spec.Binary))
+}
+
+func (s *Server) backup(r *http.Request) (reply, error) {
+	if _, err := query(r); err != nil {
+		return reply{}, err
+	}
+	var copied bytes.Buffer
+	err := s.backend.Backup(r.Context(), &copied)
+	return ok(rawBody(copied.Bytes()), err)
 }
 
 func (s *Server) listSegments(r *http.Request) (reply, error) {

@@ -94,6 +94,9 @@ type reply struct {
 	body     any
 }
 
+// rawBody is a body that is no JSON.
+type rawBody []byte
+
 type handler func(*http.Request) (reply, error)
 
 // handle makes an http handler that writes h's reply or its error.
@@ -101,7 +104,7 @@ func (s *Server) handle(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		rep, err := s.call(h, r)
 		if err == nil {
-			err = writeJSON(w, "application/json", rep)
+			err = writeReply(w, "application/json", rep)
 		}
 		if err != nil {
 			s.writeProblem(w, r, err)
@@ -120,13 +123,21 @@ func (s *Server) call(h handler, r *http.Request) (rep reply, err error) {
 	return h(r)
 }
 
-// writeJSON writes nothing when the body cannot be encoded.
-func writeJSON(w http.ResponseWriter, contentType string, rep reply) error {
+// rawContentType is that of a [rawBody].
+const rawContentType = "application/octet-stream"
+
+// writeReply writes nothing when the body cannot be encoded.
+func writeReply(w http.ResponseWriter, contentType string, rep reply) error {
 	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(rep.body); err != nil {
-		return Internalf("encoding the answer: %w", err)
+	if raw, ok := rep.body.(rawBody); ok {
+		contentType = rawContentType
+		body.Write(raw)
+	} else {
+		enc := json.NewEncoder(&body)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(rep.body); err != nil {
+			return Internalf("encoding the answer: %w", err)
+		}
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -147,7 +158,7 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error)
 	if e, ok := errors.AsType[*methodError](err); ok {
 		w.Header().Set("Allow", e.allow)
 	}
-	_ = writeJSON(w, problemContentType, reply{status: p.Status, body: p}) // strings and a number always encode
+	_ = writeReply(w, problemContentType, reply{status: p.Status, body: p}) // strings and a number always encode
 }
 
 // methodError carries the Allow header that RFC 9110 §15.5.6 demands of a 405.

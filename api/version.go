@@ -11,6 +11,7 @@ const APIVersion = "v1"
 
 // Version says what a program was built from.
 type Version struct {
+	PID       int    `json:"pid,omitempty"` // of the daemon's process
 	Version   string `json:"version"`
 	GoVersion string `json:"go_version"`
 	API       string `json:"api"`                // [APIVersion]

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime"
 	"time"
 
@@ -21,6 +23,9 @@ type Flags struct {
 	FDBSize       int
 	MetricsListen string
 	Pools         []string // base=CIDR,size=N
+	LostPortTTL   time.Duration
+	// StopRemovesPorts has the devices removed at the end, not left for the next start.
+	StopRemovesPorts bool
 }
 
 // DefaultFlags is the configuration of a user who says nothing.
@@ -32,6 +37,8 @@ func DefaultFlags() Flags {
 		Spin:     vswitch.DefaultSpin,
 		Ageing:   vswitch.DefaultAgeing,
 		FDBSize:  vswitch.DefaultCapacity,
+
+		LostPortTTL: 10 * time.Minute,
 	}
 }
 
@@ -48,7 +55,41 @@ type Config struct {
 	Pools         []ipam.Pool
 	Version       string
 	Log           *slog.Logger
+
+	LostPortTTL      time.Duration
+	StopRemovesPorts bool
+
+	// What a supervising process gives. Each may be zero.
+	Listener net.Listener                                   // for requests, instead of Socket
+	Kept     Kept                                           // descriptors kept for us
+	Keeper   Keeper                                         // keeps descriptors for the next process
+	Upgrade  func(ctx context.Context, binary string) error // returns only when it failed
 }
+
+// Keeper holds descriptors under names for the process that comes after this one.
+// Sync returns once all that was asked for is done.
+type Keeper interface {
+	Keep(name string, fd int) error
+	Drop(name string) error
+	Sync(ctx context.Context) error
+}
+
+// Kept are the descriptors that a Keeper held for this process, by name. What Take
+// returns is the caller's.
+type Kept interface {
+	Names() []string
+	Take(name string) []int
+}
+
+// noKeeper keeps nothing: the next process finds the devices by their names.
+type noKeeper struct{}
+
+func (noKeeper) Names() []string   { return nil }
+func (noKeeper) Take(string) []int { return nil }
+
+func (noKeeper) Keep(string, int) error     { return nil }
+func (noKeeper) Drop(string) error          { return nil }
+func (noKeeper) Sync(context.Context) error { return nil }
 
 // pollModes are the values of --poll.
 var pollModes = map[string]vswitch.PollMode{
@@ -78,10 +119,13 @@ func (f Flags) Check() (Config, error) {
 		return Config{}, fmt.Errorf("--ageing %s is out of range: give 1s to %s", f.Ageing, maxAgeing)
 	case f.FDBSize < 1 || f.FDBSize > maxFDBSize:
 		return Config{}, fmt.Errorf("--fdb-size %d is out of range: give 1 to %d addresses", f.FDBSize, maxFDBSize)
+	case f.LostPortTTL < 0:
+		return Config{}, fmt.Errorf("--lost-port-ttl %s is out of range: give 0s or more", f.LostPortTTL)
 	}
 	c := Config{
 		Socket: f.Socket, StateDir: f.StateDir, Poll: mode, Spin: f.Spin, Workers: f.Workers,
 		Ageing: f.Ageing, FDBSize: f.FDBSize, MetricsListen: f.MetricsListen, Pools: ipam.DefaultPools(),
+		LostPortTTL: f.LostPortTTL, StopRemovesPorts: f.StopRemovesPorts, Keeper: noKeeper{}, Kept: noKeeper{},
 	}
 	if c.Workers == 0 {
 		c.Workers = defaultWorkers(runtime.NumCPU())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -13,34 +15,51 @@ import (
 	"vswitch/api"
 	"vswitch/gateway"
 	"vswitch/ipam"
+	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
 )
 
 // Daemon is a running switch with its control side. It implements [api.Backend].
 type Daemon struct {
-	config Config
-	log    *slog.Logger
-	sw     *vswitch.Switch
-	ipam   *ipam.Allocator
-	pools  *gateway.Prefixes // subnets of all segments
-	store  store.Store
+	config   Config
+	log      *slog.Logger
+	sw       *vswitch.Switch
+	ipam     *ipam.Allocator
+	pools    *gateway.Prefixes // subnets of all segments
+	store    store.Store
+	links    *netns.Watcher
+	stopping <-chan struct{} // closed when the daemon is to end
 
 	mu       sync.Mutex // one change at a time; guards all below
 	segments map[string]*segment
 	ports    map[string]*port
+	byLink   map[linkKey]*port // ports whose links are watched
+	closed   bool
 }
 
-// New starts the switch and makes the default segment. The caller must call
-// Close, which Run does.
-func New(c Config) (*Daemon, error) {
-	pools, err := ipam.New(c.Pools)
-	if err != nil {
+// New starts the switch with what the store holds, or else with the default
+// segment alone. The store belongs to the daemon, also when New fails. The caller
+// must call Close, which Run does.
+func New(c Config, state store.Store) (*Daemon, error) {
+	d := &Daemon{
+		config: c, log: c.Log, pools: new(gateway.Prefixes), store: state,
+		segments: make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
+	}
+	if err := d.start(); err != nil {
+		d.Close()
 		return nil, err
 	}
-	d := &Daemon{
-		config: c, log: c.Log, ipam: pools, pools: new(gateway.Prefixes), store: store.Discard{},
-		segments: make(map[string]*segment), ports: make(map[string]*port),
+	return d, nil
+}
+
+func (d *Daemon) start() (err error) {
+	c := d.config
+	if d.ipam, err = ipam.New(c.Pools); err != nil {
+		return err
+	}
+	if d.links, err = netns.NewWatcher(); err != nil {
+		c.Log.Warn("changes to interfaces made in the containers will go unnoticed", "error", err)
 	}
 	// A worker that spins holds its processor: the control side needs one too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.Workers+1))
@@ -49,27 +68,43 @@ func New(c Config) (*Daemon, error) {
 		Ageing: c.Ageing, Capacity: c.FDBSize, OnGone: d.deviceGone,
 	})
 	if err != nil {
-		return nil, err
+		return err
+	}
+	records, err := d.store.Load()
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	err = d.restore(records)
+	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if _, err := d.findSegment(api.DefaultSegment); err == nil {
+		return nil
 	}
 	if _, err := d.AddSegment(context.Background(), api.SegmentSpec{Name: api.DefaultSegment}); err != nil {
-		d.Close()
-		return nil, fmt.Errorf("make the default segment: %w", err)
+		return fmt.Errorf("make the default segment: %w", err)
 	}
-	return d, nil
+	return nil
 }
 
 // stopTimeout bounds how long requests under way may take at the end.
 const stopTimeout = 500 * time.Millisecond
 
-// Run serves until ctx ends, then removes the ports' links and returns nil. ready
+// Run serves until ctx ends, and returns nil then. Ports stay as they are in their
+// namespaces for the next start, unless the configuration has them removed. ready
 // is called once requests are answered.
-func Run(ctx context.Context, c Config, ready func()) error {
+func Run(ctx context.Context, c Config, ready func(*Daemon)) error {
 	// The socket first: whoever has it is the one daemon.
-	listener, err := api.Listen(c.Socket)
-	if err != nil {
-		return err
+	if c.Listener == nil {
+		listener, err := api.Listen(c.Socket)
+		if err != nil {
+			return err
+		}
+		c.Listener = listener
 	}
-	defer listener.Close()
+	defer c.Listener.Close()
 	metrics, err := listenMetrics(c.MetricsListen)
 	if err != nil {
 		return err
@@ -77,50 +112,109 @@ func Run(ctx context.Context, c Config, ready func()) error {
 	if metrics != nil {
 		defer metrics.Close()
 	}
-	d, err := New(c)
+	state, err := store.Open(c.StateDir, store.Options{})
+	if err != nil {
+		return err
+	}
+	d, err := New(c, state)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	tasks, ctx := errgroup.WithContext(ctx)
-	server := api.NewServer(d, c.Log)
-	tasks.Go(func() error { return server.Serve(listener) })
+	d.stopping = ctx.Done()
+	d.serve(ctx, tasks, metrics)
+	c.Log.Info("ready", "version", c.Version, "socket", c.Socket, "workers", c.Workers)
+	ready(d)
+	d.settle()
+	err = tasks.Wait()
+	c.Log.Info("stopping")
+	return err
+}
+
+// serve starts what runs until ctx ends.
+func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.Listener) {
+	server := api.NewServer(d, d.log)
+	tasks.Go(func() error { return server.Serve(d.config.Listener) })
 	tasks.Go(func() error {
 		<-ctx.Done()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		if err := server.Shutdown(stop); err != nil {
-			c.Log.Warn("requests cut off", "error", err)
+			d.log.Warn("requests cut off", "error", err)
 		}
 		return nil
 	})
 	if metrics != nil {
 		d.serveMetrics(ctx, tasks, metrics)
 	}
-	c.Log.Info("ready", "version", c.Version, "socket", c.Socket, "workers", c.Workers)
-	ready()
-	err = tasks.Wait()
-	c.Log.Info("stopping")
-	return err
+	d.watchers(ctx, tasks)
 }
 
-// Close removes all ports and stops the switch. Links go with their devices.
+// Healthy returns once every worker has answered, unless ctx ends before.
+func (d *Daemon) Healthy(ctx context.Context) error {
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		d.sw.Barrier()
+	}()
+	select {
+	case <-answered:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("a worker does not answer: %w", ctx.Err())
+	}
+}
+
+// Close stops the switch. The links go as well if the configuration says so.
 func (d *Daemon) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.sw.Close()
-	var closing sync.WaitGroup
-	for _, p := range d.ports {
-		closing.Go(func() { p.closeDevice(d.log) })
+	d.closed = true
+	if d.sw != nil {
+		d.sw.Close()
 	}
-	closing.Wait()
+	if d.config.StopRemovesPorts {
+		d.removeLinks()
+	}
+	for _, p := range d.ports {
+		if p.expiry != nil {
+			p.expiry.Stop()
+		}
+		p.link.stop()
+		if !p.lost() {
+			_ = p.device.Close()
+		}
+	}
 	clear(d.ports)
+	if d.links != nil {
+		_ = d.links.Close()
+	}
 	if err := d.store.Close(); err != nil {
 		d.log.Error("close the store", "error", err)
 	}
 }
 
+// removeLinks removes the ports with their links, all at once: the kernel takes
+// its time over each.
+func (d *Daemon) removeLinks() {
+	for _, p := range d.ports {
+		d.logFailure("store the end of port "+p.record.Name, d.store.DeletePort(p.record.ID))
+		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
+	}
+	d.logFailure("drop kept descriptors", d.config.Keeper.Sync(context.Background()))
+	var closing sync.WaitGroup
+	for _, p := range d.ports {
+		if !p.lost() {
+			closing.Go(func() { d.closeDevice(p, p.device) })
+		}
+	}
+	closing.Wait()
+}
+
 // Version implements [api.Backend].
 func (d *Daemon) Version(context.Context) (api.Version, error) {
-	return api.BuildVersion(d.config.Version), nil
+	v := api.BuildVersion(d.config.Version)
+	v.PID = os.Getpid()
+	return v, nil
 }

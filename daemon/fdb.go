@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"vswitch/api"
 	"vswitch/frame"
@@ -32,7 +33,9 @@ func (d *Daemon) FDB(_ context.Context, ref string) ([]api.FDBEntry, error) {
 func (d *Daemon) portNames() map[*vswitch.Port]string {
 	names := make(map[*vswitch.Port]string, len(d.ports))
 	for _, p := range d.ports {
-		names[p.sw] = p.record.Name
+		if !p.lost() {
+			names[p.sw] = p.record.Name
+		}
 	}
 	return names
 }
@@ -67,6 +70,9 @@ func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FD
 	if err != nil {
 		return api.FDBEntry{}, api.Invalidf("%w", err)
 	}
+	if p.lost() {
+		return api.FDBEntry{}, api.Conflictf("port %q is lost: %s; name a port that is not", p.record.Name, p.record.LostReason)
+	}
 	if err := d.sw.AddEntry(p.sw, mac); err != nil {
 		return api.FDBEntry{}, entryError(s, mac, err)
 	}
@@ -74,6 +80,10 @@ func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FD
 		d.logFailure("take back entry", d.sw.RemoveEntry(s.sw, mac))
 		return api.FDBEntry{}, api.Internalf("store entry %s: %w", mac, err)
 	}
+	for _, q := range d.portsOf(s) {
+		q.static = slices.DeleteFunc(q.static, func(m frame.MAC) bool { return m == mac })
+	}
+	p.static = append(p.static, mac)
 	return api.FDBEntry{Segment: s.record.Name, MAC: mac.String(), Port: p.record.Name, Kind: api.Static}, nil
 }
 
@@ -102,6 +112,9 @@ func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, e
 	if err := d.store.DeleteEntry(s.record.ID, mac.String()); err != nil {
 		return api.FDBEntry{}, api.Internalf("store the end of entry %s: %w", mac, err)
 	}
+	for _, p := range d.portsOf(s) {
+		p.static = slices.DeleteFunc(p.static, func(m frame.MAC) bool { return m == mac })
+	}
 	return view, nil
 }
 
@@ -121,6 +134,9 @@ func (d *Daemon) FlushFDB(_ context.Context, ref string, flush api.FDBFlush) (ap
 		}
 		if p.segment != s {
 			return api.FDBFlushed{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
+		}
+		if p.lost() {
+			return api.FDBFlushed{}, nil
 		}
 		only = p.sw
 	}

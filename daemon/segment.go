@@ -62,14 +62,28 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 		return nil, ipamError(err)
 	}
 	undo.add(func() { d.logFailure("release subnet", d.ipam.Remove(subnet)) })
-
-	s := &segment{
-		record: store.Segment{
-			ID: newID(), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
-			Internal: spec.Internal, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
-		},
-		subnet: subnet, bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway()),
+	record := store.Segment{
+		ID: newID(), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
+		Internal: spec.Internal, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
 	}
+	if err := d.store.PutSegment(record); err != nil {
+		return nil, api.Internalf("store segment %q: %w", spec.Name, err)
+	}
+	undo.add(func() { d.logFailure("take back segment", d.store.DeleteSegment(record.ID)) })
+	s, err := d.addSegment(record, subnet)
+	if err != nil {
+		return nil, err
+	}
+	undo.keep()
+	return s, nil
+}
+
+// addSegment puts a segment with its gateway into the switch.
+func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment, error) {
+	var undo undo
+	defer undo.run()
+	s := &segment{record: record, subnet: subnet, bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway())}
+	var err error
 	if s.sw, err = d.sw.AddSegment(vswitch.SegmentConfig{MTU: s.record.MTU}); err != nil {
 		return nil, switchError(err)
 	}
@@ -80,9 +94,6 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 	gw := gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
 	if _, err := d.sw.AddResponder(s.sw, s.mac, gw); err != nil {
 		return nil, switchError(err)
-	}
-	if err := d.store.PutSegment(s.record); err != nil {
-		return nil, api.Internalf("store segment %q: %w", spec.Name, err)
 	}
 	undo.keep()
 	d.pools.Add(subnet.Prefix())

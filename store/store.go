@@ -1,47 +1,67 @@
 // Package store keeps the state of the switch: segments, ports and static
 // entries as records of validated values. Records flow in with every change,
-// before it is acknowledged, and flow out once, at the start. It decides nothing.
+// before it is acknowledged, and flow out once, at the start. It refuses what no
+// switch could work with, and what would make the next start fail, and decides
+// nothing else. [DB] is the store on disk; it never repairs or overwrites a file
+// that it finds damaged.
 package store
 
 import (
+	"io"
 	"net/netip"
 	"time"
 )
 
 // Segment is the record of a segment.
 type Segment struct {
-	ID       string
-	Name     string
-	Subnet   netip.Prefix
-	Gateway  netip.Addr
-	Range    netip.Prefix // the whole subnet if it was not narrowed
-	Internal bool
-	MTU      int // bytes
-	Labels   map[string]string
-	Created  time.Time
+	ID       string            `json:"id"`
+	Name     string            `json:"name"`
+	Subnet   netip.Prefix      `json:"subnet"`
+	Gateway  netip.Addr        `json:"gateway"`
+	Range    netip.Prefix      `json:"range"` // the whole subnet if it was not narrowed
+	Internal bool              `json:"internal,omitempty"`
+	MTU      int               `json:"mtu"` // bytes
+	Labels   map[string]string `json:"labels,omitempty"`
+	Created  time.Time         `json:"created,omitzero"`
 }
 
 // Port is the record of a port with its lease.
 type Port struct {
-	ID             string
-	Name           string
-	SegmentID      string
-	MAC            string
-	Addr           netip.Addr
-	NetNS          string // as the user named it: a name or a path; empty with PID
-	PID            int
-	IfName         string
-	NoDefaultRoute bool
-	Down           bool
-	Labels         map[string]string
-	Created        time.Time
+	ID             string            `json:"id"`
+	Name           string            `json:"name"`
+	SegmentID      string            `json:"segment_id"`
+	MAC            string            `json:"mac"` // lower case with colons
+	Addr           netip.Addr        `json:"addr"`
+	NetNS          string            `json:"netns,omitempty"` // as the user named it: a name or a path; empty with PID
+	PID            int               `json:"pid,omitempty"`
+	IfName         string            `json:"ifname,omitempty"`
+	NoDefaultRoute bool              `json:"no_default_route,omitempty"`
+	Down           bool              `json:"down,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"`
+	Created        time.Time         `json:"created,omitzero"`
+
+	// Namespace is the identity of the network namespace that the device is in.
+	Namespace string `json:"namespace,omitempty"`
+
+	// What the port may send, and how much of it.
+	AllowAddresses []netip.Prefix `json:"allow_addresses,omitempty"` // sources beside Addr
+	Security       string         `json:"security,omitempty"`        // the mode's name; empty: the default
+	AllowReserved  bool           `json:"allow_reserved,omitempty"`  // group addresses that bridges keep to themselves
+	Isolated       bool           `json:"isolated,omitempty"`        // reaches no other isolated port
+	MACLimit       int            `json:"mac_limit,omitempty"`       // addresses learned at once; 0: the default
+	FloodLimit     int            `json:"flood_limit,omitempty"`     // frames per second; 0: the default
+	RateIn         uint64         `json:"rate_in,omitempty"`         // bit/s; 0: no limit
+	RateOut        uint64         `json:"rate_out,omitempty"`        // bit/s; 0: no limit
+
+	LostSince  time.Time `json:"lost_since,omitzero"` // when its namespace or link was found gone; zero: it is there
+	LostReason string    `json:"lost_reason,omitempty"`
 }
 
 // Entry is the record of a static entry of the forwarding table.
 type Entry struct {
-	SegmentID string
-	MAC       string
-	PortID    string
+	SegmentID string `json:"segment_id"`
+	MAC       string `json:"mac"` // lower case with colons
+	PortID    string `json:"port_id"`
 }
 
 // State is all that a store holds.
@@ -62,34 +82,7 @@ type Store interface {
 	DeletePort(id string) error
 	PutEntry(Entry) error
 	DeleteEntry(segmentID, mac string) error
+	// Backup writes a copy of the state as it is at one moment.
+	Backup(w io.Writer) error
 	Close() error
 }
-
-// Discard is the store that keeps nothing.
-type Discard struct{}
-
-var _ Store = Discard{}
-
-// Load implements [Store]: there never is a state.
-func (Discard) Load() (State, error) { return State{}, nil }
-
-// PutSegment implements [Store].
-func (Discard) PutSegment(Segment) error { return nil }
-
-// DeleteSegment implements [Store].
-func (Discard) DeleteSegment(string) error { return nil }
-
-// PutPort implements [Store].
-func (Discard) PutPort(Port) error { return nil }
-
-// DeletePort implements [Store].
-func (Discard) DeletePort(string) error { return nil }
-
-// PutEntry implements [Store].
-func (Discard) PutEntry(Entry) error { return nil }
-
-// DeleteEntry implements [Store].
-func (Discard) DeleteEntry(string, string) error { return nil }
-
-// Close implements [Store].
-func (Discard) Close() error { return nil }

@@ -7,6 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// What callers tell apart.
+var (
+	ErrBusy    = errors.New("another descriptor holds it")
+	ErrDeleted = errors.New("the link was deleted")
+)
+
 // clonePath is the device that every TAP descriptor begins as. The namespace of
 // the thread that opens it is the one where names are looked up and made
 // (drivers/net/tun.c, tun_chr_open).
@@ -32,7 +38,7 @@ func setInterface(fd int, name string, flags uint16) error {
 	ifr.SetUint16(flags)
 	switch err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); {
 	case errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("%w: another descriptor holds it; end the process that does", err)
+		return fmt.Errorf("%w: %w; end the process that does", err, ErrBusy)
 	case errors.Is(err, unix.EINVAL):
 		return fmt.Errorf("%w: the link of that name is not a tap device of one queue", err)
 	case err != nil:

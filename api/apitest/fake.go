@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"slices"
 	"strings"
@@ -87,6 +88,28 @@ func (f *Fake) Version(ctx context.Context) (api.Version, error) {
 	}
 	defer f.mu.Unlock()
 	return api.Version{Version: "v0.0.0-fake", GoVersion: "go1.26.0", API: api.APIVersion, Revision: "0123456789abcdef"}, nil
+}
+
+// Upgrade implements [api.Backend]: it succeeds and changes nothing.
+func (f *Fake) Upgrade(ctx context.Context, _ string) error {
+	if err := f.enter(ctx, "Upgrade"); err != nil {
+		return err
+	}
+	f.mu.Unlock()
+	return nil
+}
+
+// FakeState is what Backup writes.
+const FakeState = "the state"
+
+// Backup implements [api.Backend].
+func (f *Fake) Backup(ctx context.Context, w io.Writer) error {
+	if err := f.enter(ctx, "Backup"); err != nil {
+		return err
+	}
+	defer f.mu.Unlock()
+	_, err := io.WriteString(w, FakeState)
+	return err
 }
 
 // AddSegment implements [api.Backend].

@@ -113,7 +113,7 @@ The exit status is 0, 1 for a failure and 2 for wrong usage.`,
 		a.addSegment(), a.delSegment(), a.listSegments(), a.inspect(),
 		a.addPort(), a.delPort(), a.setPort(), a.listPorts(), a.stats(),
 		a.addFDB(), a.delFDB(), a.flushFDB(), a.listFDB(), a.listARP(),
-		a.show(), a.version(),
+		a.show(), a.upgrade(), a.backup(), a.version(),
 	)
 	root.SetHelpCommand(helpCommand(root))
 	return root

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"vswitch/daemon"
+	"vswitch/supervisor"
 )
 
 // usageError is wrong usage: exit status 2.
@@ -29,6 +31,8 @@ type options struct {
 	config    string
 	logLevel  string
 	logFormat string
+	restore   string
+	arguments []string // the process's own, for the one that it starts
 }
 
 func command() *cobra.Command {
@@ -38,7 +42,7 @@ func command() *cobra.Command {
 
 // newCommand is the command with the options that its flags set.
 func newCommand() (*options, *cobra.Command) {
-	o := &options{flags: daemon.DefaultFlags()}
+	o := &options{flags: daemon.DefaultFlags(), arguments: os.Args[1:]}
 	c := &cobra.Command{
 		Use:   "vswitchd",
 		Short: "User-space virtual switch for containers",
@@ -47,7 +51,12 @@ into each container's network namespace and carries frames between them in user
 space. Containers on one segment reach each other; across segments they do not.
 
 It runs in the foreground until SIGTERM or SIGINT, and needs root (CAP_NET_ADMIN
-and CAP_SYS_ADMIN). vsctl steers it over the socket.`,
+and CAP_SYS_ADMIN). vsctl steers it over the socket. Ports stay when it stops, and
+work again when it has started: what is wanted of them is kept in --state-dir.
+
+A second process carries the frames. When it dies it is replaced at once, without
+harm to connections; SIGHUP, or vsctl upgrade, replaces it by the program that is
+on disk then.`,
 		Example: `  vswitchd &
   vswitchd --poll busy --workers 2
   vswitchd --default-address-pool base=10.10.0.0/16,size=24
@@ -73,7 +82,7 @@ and CAP_SYS_ADMIN). vsctl steers it over the socket.`,
 func (o *options) register(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&o.flags.Socket, "socket", o.flags.Socket, "unix socket that vsctl talks to")
-	f.StringVar(&o.flags.StateDir, "state-dir", o.flags.StateDir, "directory for the state that outlives the daemon; nothing is kept there yet")
+	f.StringVar(&o.flags.StateDir, "state-dir", o.flags.StateDir, "directory for the state that outlives the daemon")
 	f.StringVar(&o.config, "config", "", "TOML file with flags as keys, e.g. poll = \"busy\"; flags given on the command line win")
 	f.StringVar(&o.flags.Poll, "poll", o.flags.Poll, "what a worker does when no frame waits: adaptive (spin, then sleep), busy or sleep")
 	f.DurationVar(&o.flags.Spin, "spin", o.flags.Spin, "how long adaptive polling goes on after the last frame")
@@ -82,6 +91,9 @@ func (o *options) register(c *cobra.Command) {
 	f.IntVar(&o.flags.FDBSize, "fdb-size", o.flags.FDBSize, "how many addresses may be learned")
 	f.StringArrayVar(&o.flags.Pools, "default-address-pool", nil, "base=CIDR,size=N: where automatic subnets are cut from; may be repeated (default Docker's pools)")
 	f.StringVar(&o.flags.MetricsListen, "metrics-listen", "", "ADDRESS:PORT that answers GET /metrics for Prometheus")
+	f.DurationVar(&o.flags.LostPortTTL, "lost-port-ttl", o.flags.LostPortTTL, "how long a port whose namespace is gone keeps its name and address")
+	f.BoolVar(&o.flags.StopRemovesPorts, "stop-removes-ports", false, "remove all ports when stopped, instead of leaving them for the next start")
+	f.StringVar(&o.restore, "restore", "", "begin with the state in this `FILE` of vsctl backup; there must be none yet")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 }
@@ -98,7 +110,14 @@ func (o *options) run(c *cobra.Command) error {
 		return usageError{err}
 	}
 	config.Version = version
-	return daemon.Run(c.Context(), config, func() {})
+	inherited, err := supervisor.Inherited()
+	if err != nil {
+		return err
+	}
+	if inherited.Supervised {
+		return carry(c.Context(), config, inherited)
+	}
+	return o.supervise(c, config, inherited)
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {

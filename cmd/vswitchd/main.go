@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -17,8 +18,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	err := command().ExecuteContext(ctx)
 	stop()
-	if err != nil {
+	if err != nil && !errors.Is(err, errReported) {
 		fmt.Fprintf(os.Stderr, "vswitchd: %s\n", err)
+	}
+	if err != nil {
 		os.Exit(exitStatus(err))
 	}
 }

@@ -61,9 +61,11 @@ func (h *host) start(flags ...string) {
 // argv is the command line of a vswitchd on the host's socket.
 func (h *host) argv(flags ...string) []string {
 	return append([]string{
-		filepath.Join(binaries, "vswitchd"), "--socket", h.socket, "--state-dir", filepath.Join(filepath.Dir(h.socket), "state"),
+		filepath.Join(binaries, "vswitchd"), "--socket", h.socket, "--state-dir", h.stateDir(),
 	}, flags...)
 }
+
+func (h *host) stateDir() string { return filepath.Join(filepath.Dir(h.socket), "state") }
 
 // attach makes a container and connects it to the default segment, unless edit
 // says otherwise.

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"net/netip"
-	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -15,7 +14,7 @@ func TestSignalsStopTheDaemonCleanly(t *testing.T) {
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
-			h := newHost(t)
+			h := newHost(t, "--stop-removes-ports")
 			h.addSegment("other")
 			all := []*container{h.attach("c1"), h.attach("c2"), h.attach("c3", on("other"))}
 			begin := time.Now()
@@ -40,21 +39,6 @@ func TestSignalsStopTheDaemonCleanly(t *testing.T) {
 			all[0].reaches("172.17.0.1")
 		})
 	}
-}
-
-func TestADaemonTakesOverFromAKilledOne(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	c := h.attach("c")
-	h.daemon.signal(os.Kill)
-	h.daemon.wait()
-	h.await("the link is gone from the container", func() bool { return len(links(c.Namespace)) == 0 })
-	if !h.socketThere() {
-		t.Fatal("the killed daemon left no socket: nothing to take over")
-	}
-	h.start()
-	h.connect(c, "c")
-	c.reaches("172.17.0.1")
 }
 
 func TestASecondDaemonOnASocketIsRefused(t *testing.T) {

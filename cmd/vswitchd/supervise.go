@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vswitch/api"
+	"vswitch/daemon"
+	"vswitch/supervisor"
+)
+
+// What the supervising process and the one that carries frames call the listener.
+const apiListener = "api"
+
+// watchdog is how long the process that carries frames may not answer before it is
+// replaced. It is long enough for a machine that was suspended or is overloaded.
+const watchdog = 20 * time.Second
+
+// errReported ends the supervising process after the other one has told why.
+var errReported = errors.New("reported")
+
+// supervise is what the process does that a user starts: it holds the descriptors,
+// and has a child carry the frames.
+func (o *options) supervise(c *cobra.Command, config daemon.Config, inherited *supervisor.Child) error {
+	if err := o.restoreState(config); err != nil {
+		return err
+	}
+	// The socket first: whoever has it is the one daemon.
+	listener, err := api.Listen(config.Socket)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	file, err := listener.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		return fmt.Errorf("hand on the socket %s: %w", config.Socket, err)
+	}
+	defer file.Close()
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	upgrade := make(chan struct{})
+	go forward(c.Context(), hangups, upgrade)
+	err = supervisor.Run(c.Context(), supervisor.Options{
+		Args: o.arguments, Files: map[string]*os.File{apiListener: file}, Stored: inherited.Files, Notify: inherited.Notify,
+		Upgrade: upgrade, Log: config.Log, Watchdog: watchdog,
+	})
+	if exit, ok := errors.AsType[*supervisor.ExitError](err); ok && exit.Code > 0 {
+		return errReported
+	}
+	return err
+}
+
+// forward passes signals on until ctx ends.
+func forward(ctx context.Context, from <-chan os.Signal, to chan<- struct{}) {
+	for {
+		select {
+		case <-from:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case to <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// restoreState puts a backup in place, as --restore asks.
+func (o *options) restoreState(config daemon.Config) error {
+	if o.restore == "" {
+		return nil
+	}
+	if err := daemon.RestoreState(o.restore, config.StateDir); err != nil {
+		return fmt.Errorf("--restore %s: %w", o.restore, err)
+	}
+	config.Log.Info("state restored", "from", o.restore)
+	return nil
+}
+
+// carry is what the child does: it is the switch.
+func carry(ctx context.Context, config daemon.Config, child *supervisor.Child) error {
+	defer child.Close()
+	// The one who started us decides when to stop; a terminal's signals are for him.
+	signal.Ignore(syscall.SIGINT, syscall.SIGHUP)
+	if err := child.Control.AwaitTurn(ctx); err != nil {
+		return err
+	}
+	var err error
+	if config.Listener, err = inheritedListener(child.Files); err != nil {
+		return err
+	}
+	config.Keeper, config.Kept, config.Upgrade = child.Notify, child.Files, child.Control.Upgrade
+	return daemon.Run(ctx, config, func(d *daemon.Daemon) {
+		if err := child.Notify.Ready(""); err != nil {
+			config.Log.Error("cannot tell that the switch is ready", "error", err)
+		}
+		go beat(ctx, config, child.Notify, d)
+	})
+}
+
+func inheritedListener(files *supervisor.Files) (net.Listener, error) {
+	fds := files.Take(apiListener)
+	if len(fds) == 0 {
+		return nil, errors.New("the supervising process has handed over no socket: start vswitchd itself")
+	}
+	file := os.NewFile(uintptr(fds[0]), apiListener)
+	defer file.Close()
+	return api.Inherit(file)
+}
+
+// beat tells the supervisor that the workers live, until ctx ends.
+func beat(ctx context.Context, config daemon.Config, notify *supervisor.Notifier, d *daemon.Daemon) {
+	interval := notify.WatchdogInterval()
+	if interval <= 0 {
+		return
+	}
+	ticker := time.NewTicker(interval / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		err := d.Healthy(ctx)
+		if err == nil {
+			err = notify.Watchdog()
+		}
+		if err != nil && ctx.Err() == nil {
+			config.Log.Error("cannot tell that the switch lives", "error", err)
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package daemon
+
+import (
+	"context"
+	"net/netip"
+
+	"vswitch/api"
+	"vswitch/arp"
+	"vswitch/frame"
+	"vswitch/netns"
+	"vswitch/store"
+	vswitch "vswitch/switch"
+	"vswitch/tap"
+)
+
+// txQueueLen is the number of frames that a container may send before the
+// switch has read them: the size of the TAP's ring.
+const txQueueLen = 1000
+
+// attach takes every step of AddPort, or none.
+func (d *Daemon) attach(p *port, spec api.PortSpec) error {
+	var undo undo
+	defer undo.run()
+	if err := netns.CheckName(p.record.IfName); err != nil {
+		return api.Invalidf("%w", err)
+	}
+	ns, err := openNamespace(p.record)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if err := d.assign(p, spec, &undo); err != nil {
+		return err
+	}
+	if err := d.makeDevice(p, ns, &undo); err != nil {
+		return err
+	}
+	p.record.Namespace = ns.Identity()
+	if err := d.store.PutPort(p.record); err != nil {
+		return api.Internalf("store port %q: %w", p.record.Name, err)
+	}
+	undo.add(func() { d.logFailure("take back port", d.store.DeletePort(p.record.ID)) })
+	if err := d.bind(p); err != nil {
+		return api.Invalidf("%w", err)
+	}
+	undo.add(func() { p.segment.bindings.Unbind(p.record.Addr) })
+	if err := d.keep(p); err != nil {
+		return err
+	}
+	undo.keep()
+	d.watch(p, ns)
+	d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, p.mac, p.record.Addr))
+	return nil
+}
+
+// assign gives p its address and MAC.
+func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
+	var want netip.Addr
+	var err error
+	if spec.IP != "" {
+		if want, err = netip.ParseAddr(spec.IP); err != nil {
+			return api.Invalidf("address %q: %w", spec.IP, err)
+		}
+	}
+	if p.record.Addr, err = p.segment.subnet.Allocate(want); err != nil {
+		return ipamError(err)
+	}
+	undo.add(func() { d.logFailure("take back address", p.segment.subnet.Cancel(p.record.Addr)) })
+	p.mac = frame.MACFromIPv4(p.record.Addr)
+	if spec.MAC != "" {
+		if p.mac, err = frame.ParseMAC(spec.MAC); err != nil {
+			return api.Invalidf("%w", err)
+		}
+	}
+	p.record.MAC = p.mac.String()
+	if p.mac == p.segment.mac {
+		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another with --mac", p.mac, p.segment.record.Name)
+	}
+	for _, q := range d.portsOf(p.segment) {
+		if q.mac == p.mac {
+			return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac", p.mac, q.record.Name, p.segment.record.Name)
+		}
+	}
+	return nil
+}
+
+func (d *Daemon) bind(p *port) error {
+	return p.segment.bindings.Bind(arp.Binding{IP: p.record.Addr, MAC: p.mac, Kind: arp.Port, Port: p.record.Name})
+}
+
+// makeDevice makes p's device, puts it into ns as the record says, and connects it.
+func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
+	// Made here and moved: a descriptor opened in the container's namespace would
+	// keep that alive after the container's end.
+	hostName := "vst-" + p.record.ID[:8]
+	device, err := tap.Create(hostName, tap.Options{})
+	if err != nil {
+		return deviceError(err)
+	}
+	undo.add(func() { d.closeDevice(p, device) })
+	adopted, err := ns.AdoptLink(netns.LinkConfig{
+		HostName: hostName, Name: p.record.IfName, MAC: p.mac[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
+		Address: p.prefix(), Gateway: p.segment.record.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
+	})
+	if err != nil {
+		return kernelError(err)
+	}
+	p.link = link{index: adopted.Index, mac: p.mac}
+	// Only now: what the container sends meanwhile waits in the device, and nobody
+	// sends to an interface that is still down.
+	if err := d.connect(p, device); err != nil {
+		return err
+	}
+	undo.add(func() { d.sw.RemovePort(p.sw); p.sw, p.device = nil, nil })
+	return nil
+}
+
+// connect gives p its place in the switch, behind device.
+func (d *Daemon) connect(p *port, device *tap.Device) error {
+	sw, err := d.sw.AddPort(p.segment.sw, device, vswitch.PortConfig{Name: p.record.Name})
+	if err != nil {
+		return switchError(err)
+	}
+	sw.SetDown(p.record.Down)
+	p.sw, p.device = sw, device
+	for _, mac := range p.static {
+		d.logFailure("restore static entry "+mac.String(), d.sw.AddEntry(sw, mac))
+	}
+	return nil
+}
+
+// keep has p's device outlive this process: its link in the kernel, and its
+// descriptor at whoever supervises us.
+func (d *Daemon) keep(p *port) error {
+	if err := p.device.SetPersist(true); err != nil {
+		return api.Internalf("%w", err)
+	}
+	if err := d.config.Keeper.Keep(deviceName(p), p.device.Fd()); err != nil {
+		d.log.Warn("descriptor not kept for the next process, which will open the device anew", "port", p.record.Name, "error", err)
+	}
+	return nil
+}
+
+// devicePrefix begins the names under which devices are kept; the port's id follows.
+const devicePrefix = "port-"
+
+func deviceName(p *port) string { return devicePrefix + p.record.ID }
+
+// disconnect takes p out of the switch and lets go of its device, whose link
+// ends with that.
+func (d *Daemon) disconnect(p *port) {
+	d.unwatch(p)
+	p.before = p.counters()
+	d.sw.RemovePort(p.sw)
+	device := p.device
+	p.sw, p.device = nil, nil
+	// The link ends with its last descriptor, which must be ours.
+	d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
+	d.logFailure("drop a kept descriptor", d.config.Keeper.Sync(context.Background()))
+	d.closeDevice(p, device)
+}
+
+// closeDevice deletes the link, unless that was done by others.
+func (d *Daemon) closeDevice(p *port, device *tap.Device) {
+	_ = device.SetPersist(false) // fails when the link is gone
+	if err := device.Close(); err != nil {
+		d.log.Error("cannot close the port's device", "port", p.record.Name, "error", err)
+	}
+}
+
+// detach takes a port out; its link goes with its device.
+func (d *Daemon) detach(p *port) error {
+	if err := d.store.DeletePort(p.record.ID); err != nil {
+		return api.Internalf("store the end of port %q: %w", p.record.Name, err)
+	}
+	delete(d.ports, p.record.ID)
+	p.segment.bindings.Unbind(p.record.Addr)
+	if p.expiry != nil {
+		p.expiry.Stop()
+	}
+	if !p.lost() {
+		d.disconnect(p)
+	}
+	d.logFailure("release address", p.segment.subnet.Release(p.record.Addr))
+	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
+	return nil
+}
+
+func openNamespace(r store.Port) (*netns.Namespace, error) {
+	ref := netns.PID(r.PID)
+	if r.NetNS != "" {
+		var err error
+		if ref, err = netns.ParseRef(r.NetNS); err != nil {
+			return nil, api.Invalidf("%w", err)
+		}
+	}
+	ns, err := netns.Open(ref)
+	if err != nil {
+		return nil, kernelError(err)
+	}
+	return ns, nil
+}

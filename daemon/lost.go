@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"errors"
+	"time"
+
+	"vswitch/arp"
+	"vswitch/netns"
+	vswitch "vswitch/switch"
+)
+
+// Reasons why a port is lost, as users read them.
+const (
+	lostNamespace = "its network namespace was deleted"
+	lostLink      = "its interface was deleted in the network namespace"
+)
+
+// deviceGone is called by the switch when a port's device has ended under it:
+// its namespace was deleted, or its link.
+func (d *Daemon) deviceGone(sw *vswitch.Port) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.ports {
+		if p.sw != sw {
+			continue
+		}
+		reason := lostLink
+		if !d.stands(p) {
+			reason = lostNamespace
+		}
+		d.lose(p, reason)
+		d.regainPort(p) // another namespace of the name may be there already
+	}
+}
+
+// stands says whether p's namespace is still found where it was.
+func (d *Daemon) stands(p *port) bool {
+	ns, err := openNamespace(p.record)
+	if err != nil {
+		return false
+	}
+	defer ns.Close()
+	return ns.Identity() == p.record.Namespace
+}
+
+// lose takes a port out of the switch whose device is gone. Its name, address and
+// static entries stay for --lost-port-ttl, in case that its namespace comes back.
+func (d *Daemon) lose(p *port, reason string) {
+	d.disconnect(p)
+	d.noteLost(p, reason)
+}
+
+func (d *Daemon) noteLost(p *port, reason string) {
+	p.record.LostReason = reason
+	if p.record.LostSince.IsZero() {
+		p.record.LostSince = time.Now().UTC()
+	}
+	d.logFailure("store the loss of port "+p.record.Name, d.store.PutPort(p.record))
+	d.log.Warn("port lost", "port", p.record.Name, "netns", p.namespace(), "reason", reason)
+	d.expire(p)
+}
+
+// expire releases a lost port when its time is over.
+func (d *Daemon) expire(p *port) {
+	p.expiry = time.AfterFunc(max(0, d.config.LostPortTTL-time.Since(p.record.LostSince)), func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.closed || d.ports[p.record.ID] != p || !p.lost() {
+			return
+		}
+		d.log.Info("lost port released", "port", p.record.Name, "after", d.config.LostPortTTL)
+		d.logFailure("release port "+p.record.Name, d.detach(p))
+	})
+}
+
+// mountsChanged looks at the ports whose namespaces may have come or gone.
+func (d *Daemon) mountsChanged() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.ports {
+		switch {
+		case d.closed || p.record.NetNS == "":
+		case p.lost():
+			d.regainPort(p)
+		case p.link.pinned && !d.stands(p):
+			d.lose(p, lostNamespace)
+			d.regainPort(p)
+		}
+	}
+}
+
+// regainPort attaches a lost port anew if another namespace has its namespace's
+// name. Failing that it stays lost.
+func (d *Daemon) regainPort(p *port) {
+	if p.record.NetNS == "" {
+		return // the id of a process that has ended means nothing
+	}
+	ns, err := openNamespace(p.record)
+	if err != nil {
+		return
+	}
+	defer ns.Close()
+	if ns.Identity() == p.record.Namespace {
+		return // it lost its interface only, and somebody wanted that
+	}
+	if err := d.regain(p, ns); err != nil {
+		d.log.Warn("lost port not attached to the new network namespace of that name", "port", p.record.Name, "netns", p.namespace(), "error", err)
+	}
+}
+
+// regain takes every step to attach a lost port, or none.
+func (d *Daemon) regain(p *port, ns *netns.Namespace) error {
+	var undo undo
+	defer undo.run()
+	if err := d.makeDevice(p, ns, &undo); err != nil {
+		return err
+	}
+	record := p.record
+	record.Namespace, record.LostReason, record.LostSince = ns.Identity(), "", time.Time{}
+	if err := d.store.PutPort(record); err != nil {
+		return err
+	}
+	if err := d.keep(p); err != nil {
+		return errors.Join(err, d.store.PutPort(p.record))
+	}
+	undo.keep()
+	p.record = record
+	if p.expiry != nil {
+		p.expiry.Stop()
+	}
+	d.watch(p, ns)
+	d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, p.mac, p.record.Addr))
+	d.log.Info("lost port attached again", "port", p.record.Name, "netns", p.namespace())
+	return nil
+}

@@ -1,0 +1,246 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"vswitch/api"
+	"vswitch/arp"
+	"vswitch/frame"
+	"vswitch/ipam"
+	"vswitch/netns"
+	"vswitch/store"
+	"vswitch/tap"
+)
+
+// restore builds the switch from the state on disk, the descriptors that were kept
+// for us, and what the kernel still has. A port that cannot come back is lost, not
+// an error.
+func (d *Daemon) restore(state store.State) error {
+	for _, record := range state.Segments {
+		if err := d.restoreSegment(record); err != nil {
+			return fmt.Errorf("restore segment %q: %w", record.Name, err)
+		}
+	}
+	for _, record := range state.Ports {
+		p, err := d.restoreRecord(record, state.Entries)
+		if err != nil {
+			return fmt.Errorf("restore port %q: %w", record.Name, err)
+		}
+		if err := d.restoreDevice(p); err != nil {
+			d.noteLost(p, err.Error())
+		}
+	}
+	d.closeStrays()
+	return nil
+}
+
+func (d *Daemon) restoreSegment(record store.Segment) error {
+	subnet, err := d.ipam.Add(ipam.SubnetConfig{Prefix: record.Subnet, Gateway: record.Gateway, Range: record.Range}, nil)
+	if err != nil {
+		return err
+	}
+	_, err = d.addSegment(record, subnet)
+	return err
+}
+
+// restoreRecord gives p its lease back, and all else that needs no device.
+func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port, error) {
+	s := d.segments[record.SegmentID]
+	if s == nil {
+		return nil, fmt.Errorf("its segment %s does not exist", record.SegmentID)
+	}
+	mac, err := frame.ParseMAC(record.MAC)
+	if err != nil {
+		return nil, err
+	}
+	p := &port{record: record, segment: s, mac: mac}
+	if _, err := s.subnet.Allocate(record.Addr); err != nil {
+		return nil, err
+	}
+	if err := d.bind(p); err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if e.PortID != record.ID {
+			continue
+		}
+		mac, err := frame.ParseMAC(e.MAC)
+		if err != nil {
+			return nil, err
+		}
+		p.static = append(p.static, mac)
+	}
+	d.ports[record.ID] = p
+	return p, nil
+}
+
+// restoreDevice connects p by the descriptor that was kept for it, or else by its
+// namespace. The error is the reason why it is lost.
+func (d *Daemon) restoreDevice(p *port) error {
+	if fds := d.config.Kept.Take(deviceName(p)); len(fds) > 0 {
+		device, err := adopt(fds)
+		if err == nil {
+			if p.record.IfName != device.Name() { // renamed while nobody looked
+				p.record.IfName = device.Name()
+			}
+			return d.restoreConnected(p, device)
+		}
+		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
+		if !errors.Is(err, tap.ErrDeleted) {
+			d.log.Warn("kept descriptor is of no use", "port", p.record.Name, "error", err)
+		}
+	}
+	return d.reattach(p)
+}
+
+// adopt makes a device of what was kept under its name, of which one is enough.
+func adopt(fds []int) (*tap.Device, error) {
+	for _, fd := range fds[1:] {
+		_ = os.NewFile(uintptr(fd), "").Close()
+	}
+	return tap.Adopt(fds[0])
+}
+
+// restoreConnected connects a device that is in its namespace already.
+func (d *Daemon) restoreConnected(p *port, device *tap.Device) error {
+	if err := d.connect(p, device); err != nil {
+		_ = device.Close()
+		return err
+	}
+	p.record.LostReason, p.record.LostSince = "", time.Time{}
+	return d.keep(p)
+}
+
+// reattach opens p's persistent device in its namespace, or makes it again.
+func (d *Daemon) reattach(p *port) error {
+	ns, err := openNamespace(p.record)
+	if err != nil {
+		return errors.New(lostNamespace)
+	}
+	defer ns.Close()
+	same := ns.Identity() == p.record.Namespace
+	if !same && p.record.NetNS == "" {
+		return errors.New(lostNamespace) // the id belongs to another process by now
+	}
+	if p.record.LostReason == lostLink && same {
+		return errors.New(lostLink)
+	}
+	if same {
+		device, err := attachIn(ns, p.record.IfName)
+		if err == nil {
+			p.link.pinned = true
+			return d.restoreConnected(p, device)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	p.record.LostReason = "" // regain stores it
+	if err := d.regain(p, ns); err != nil {
+		return err
+	}
+	d.log.Info("device made again", "port", p.record.Name, "netns", p.namespace())
+	return nil
+}
+
+// attachTimeout is how long a predecessor that was killed may take to let go of
+// its devices.
+const attachTimeout = 2 * time.Second
+
+// attachIn opens a persistent device in ns.
+func attachIn(ns *netns.Namespace, name string) (*tap.Device, error) {
+	return backoff.Retry(context.Background(), func() (device *tap.Device, err error) {
+		err = ns.Do(func() error {
+			device, err = tap.Attach(name, tap.Options{Persist: true})
+			return err
+		})
+		if err != nil && !errors.Is(err, tap.ErrBusy) {
+			err = backoff.Permanent(err)
+		}
+		return device, err
+	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: 2 * time.Millisecond, Multiplier: 2, MaxInterval: 100 * time.Millisecond,
+	}), backoff.WithMaxElapsedTime(attachTimeout))
+}
+
+// closeStrays ends devices that were kept for ports that are not in the state:
+// their removal was acknowledged, or their making never was.
+func (d *Daemon) closeStrays() {
+	for _, name := range d.config.Kept.Names() {
+		if !strings.HasPrefix(name, devicePrefix) {
+			continue
+		}
+		if device, err := adopt(d.config.Kept.Take(name)); err == nil {
+			_ = device.SetPersist(false)
+			_ = device.Close()
+		}
+		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(name))
+	}
+}
+
+// settle does what can wait until frames flow again: it looks what became of the
+// links meanwhile, and tells the neighbours of the ports that were made anew.
+func (d *Daemon) settle() {
+	for _, id := range d.portIDs() {
+		d.mu.Lock()
+		if p := d.ports[id]; p != nil && !d.closed && !p.lost() && !p.link.watched {
+			d.lookAtLink(p)
+			d.logFailure("store port "+p.record.Name, d.store.PutPort(p.record))
+			d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, p.mac, p.record.Addr))
+		}
+		d.mu.Unlock()
+	}
+}
+
+func (d *Daemon) portIDs() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ids := make([]string, 0, len(d.ports))
+	for id := range d.ports {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// Upgrade implements [api.Backend]: it has whoever supervises the daemon replace
+// it. No change is taken meanwhile, so the next process finds all descriptors.
+func (d *Daemon) Upgrade(ctx context.Context, binary string) error {
+	if d.config.Upgrade == nil {
+		return api.Unsupportedf("vswitchd runs without its supervising parent: restart it instead")
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	failed := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { failed <- d.config.Upgrade(ctx, binary) }()
+	select {
+	case <-d.stopping:
+		return nil // we are being replaced
+	case err := <-failed:
+		return api.Invalidf("not upgraded, this vswitchd goes on: %w", err)
+	}
+}
+
+// Backup implements [api.Backend].
+func (d *Daemon) Backup(_ context.Context, w io.Writer) error { return d.store.Backup(w) }
+
+// RestoreState puts the state of a backup into the state directory, where there
+// must be none.
+func RestoreState(from, stateDir string) error {
+	backup, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer backup.Close()
+	return store.Restore(backup, stateDir)
+}

@@ -1,0 +1,177 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"vswitch/frame"
+	"vswitch/netns"
+)
+
+// link is what the kernel says of a port's link in its namespace.
+type link struct {
+	namespace int // its number at the watcher
+	index     int
+	down      bool // set down by whoever is in the namespace
+	mac       frame.MAC
+	watched   bool
+	pinned    bool           // our descriptor keeps the namespace alive: it was opened inside
+	process   *netns.Process // by whose end we let go of a pinned namespace
+	look      *time.Timer    // runs when the link is about to be looked at
+}
+
+// stop ends what runs for the link.
+func (l *link) stop() {
+	if l.process != nil {
+		_ = l.process.Close()
+	}
+	if l.look != nil {
+		l.look.Stop()
+		l.look = nil
+	}
+}
+
+// linkKey finds a port by an event.
+type linkKey struct{ namespace, index int }
+
+// watchers follow what happens in the containers' namespaces until ctx ends.
+func (d *Daemon) watchers(ctx context.Context, tasks *errgroup.Group) {
+	if d.links != nil {
+		tasks.Go(func() error { return d.links.Run(ctx, d.linkChanged) })
+	}
+	tasks.Go(func() error { return netns.WatchMounts(ctx, d.mountsChanged) })
+}
+
+// watch begins to follow p's link, which is in ns.
+func (d *Daemon) watch(p *port, ns *netns.Namespace) {
+	p.link.watched = true
+	if d.links != nil {
+		number, err := d.links.Watch(ns)
+		if err != nil {
+			d.log.Warn("changes of the interface made in the namespace will go unnoticed", "port", p.record.Name, "error", err)
+		} else {
+			p.link.namespace = number
+			d.byLink[linkKey{number, p.link.index}] = p
+		}
+	}
+	if p.link.pinned && p.record.NetNS == "" {
+		d.watchProcess(p)
+	}
+}
+
+func (d *Daemon) unwatch(p *port) {
+	if key := (linkKey{p.link.namespace, p.link.index}); d.byLink[key] == p {
+		delete(d.byLink, key)
+	}
+	p.link.stop()
+	p.link = link{}
+}
+
+// watchProcess loses p when the process ends that its namespace was named by.
+func (d *Daemon) watchProcess(p *port) {
+	process, err := netns.OpenProcess(p.record.PID)
+	if err != nil {
+		d.log.Warn("the end of the port's process will go unnoticed", "port", p.record.Name, "error", err)
+		return
+	}
+	p.link.process = process
+	go func() {
+		if process.Wait() != nil {
+			return // closed
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if !d.closed && p.link.process == process {
+			d.lose(p, lostNamespace)
+		}
+	}()
+}
+
+// lookDelay gathers the changes of a link, so that a container that flaps its
+// interface cannot keep the daemon busy.
+const lookDelay = 20 * time.Millisecond
+
+// linkChanged follows one event.
+func (d *Daemon) linkChanged(e netns.LinkEvent) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e.Missed {
+		for _, p := range d.ports {
+			d.lookSoon(p)
+		}
+	} else if p := d.byLink[linkKey{e.Namespace, e.Index}]; p != nil {
+		d.lookSoon(p)
+	}
+}
+
+// lookSoon looks at p's link when the changes under way have been made.
+func (d *Daemon) lookSoon(p *port) {
+	if d.closed || p.lost() || p.link.look != nil {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(lookDelay, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if p.link.look == timer {
+			p.link.look = nil
+			d.lookAtLink(p)
+		}
+	})
+	p.link.look = timer
+}
+
+// lookAtLink follows what p's link is now, and begins to watch it.
+func (d *Daemon) lookAtLink(p *port) {
+	if p.lost() {
+		return
+	}
+	ns, err := netns.OfDevice(p.device.Fd(), p.record.Name)
+	if err != nil {
+		return // the link is just ending, which its descriptor tells
+	}
+	defer ns.Close()
+	var l netns.Link
+	if p.link.watched {
+		l, err = ns.LinkByIndex(p.link.index)
+	} else {
+		l, err = ns.LinkByName(p.record.IfName)
+	}
+	if err != nil {
+		return
+	}
+	if !p.link.watched {
+		p.link.index, p.link.mac = l.Index, p.mac
+		d.watch(p, ns)
+	}
+	d.follow(p, l)
+}
+
+// follow brings the port's state in line with that of its link.
+func (d *Daemon) follow(p *port, l netns.Link) {
+	if l.Name != p.record.IfName {
+		d.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", p.record.IfName, "to", l.Name)
+		p.record.IfName = l.Name
+		d.logFailure("store the interface's name", d.store.PutPort(p.record))
+	}
+	if down := !l.Up; down != p.link.down {
+		d.log.Info("interface set in its namespace", "port", p.record.Name, "up", l.Up)
+		p.link.down = down
+		if down {
+			d.sw.Flush(p.segment.sw, p.sw)
+		}
+	}
+	mac, ok := macOf(l)
+	if ok && mac != p.link.mac {
+		d.log.Info("MAC address changed in the port's namespace", "port", p.record.Name, "from", p.link.mac, "to", mac)
+		p.link.mac = mac
+		d.sw.Flush(p.segment.sw, p.sw)
+	}
+}
+
+func macOf(l netns.Link) (mac frame.MAC, ok bool) {
+	ok = copy(mac[:], l.MAC) == len(mac)
+	return mac, ok
+}

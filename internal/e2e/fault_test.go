@@ -1,0 +1,273 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"vswitch/api"
+)
+
+// soakVariable has the fault tests run for longer than make test has time for.
+const soakVariable = "VSWITCH_SOAK"
+
+// soak is how long the fault tests shall run, and brief when nobody has said.
+func soak(tb testing.TB, brief time.Duration) time.Duration {
+	tb.Helper()
+	text := os.Getenv(soakVariable)
+	if text == "" {
+		return brief
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		tb.Fatalf("$%s: %v", soakVariable, err)
+	}
+	return d
+}
+
+// TestFaultsInTurn does one bad thing after another under a stream, in an order
+// that is told when it fails, and wants the switch to be as before each time.
+func TestFaultsInTurn(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	h.daemon.harmed = true
+	before := h.picture()
+	s := openStream(t, a, b)
+	seed := uint64(time.Now().UnixNano())
+	random := rand.New(rand.NewPCG(seed, 0))
+	faults := []struct {
+		name string
+		do   func()
+	}{
+		{"kill the carrier", func() { h.killCarrier() }},
+		{"kill the daemon", func() { h.killDaemon() }},
+		{"upgrade", func() { h.upgradeInPlace() }},
+		{"attach and detach", func() { h.churn(3) }},
+		{"stop the carrier for a moment", func() { h.freezeCarrier(200 * time.Millisecond) }},
+		{"stall and babble at the socket", func() { h.babble() }},
+		{"a thousand requests at once", func() { h.storm(1000) }},
+	}
+	var done []string
+	for begin := time.Now(); len(done) < len(faults) || time.Since(begin) < soak(t, 0); {
+		f := faults[len(done)%len(faults)]
+		if len(done) >= len(faults) {
+			f = faults[random.IntN(len(faults))]
+		}
+		done = append(done, f.name)
+		f.do()
+		s.runs(50 * time.Millisecond)
+		if after := h.picture(); after != before {
+			t.Fatalf("after %q (seed %d) the switch was\n%s\nand is\n%s", done, seed, before, after)
+		}
+	}
+	s.finish()
+	t.Logf("%d faults", len(done))
+}
+
+func (h *host) killCarrier() {
+	h.Helper()
+	old := h.carrier()
+	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
+		h.Fatal(err)
+	}
+	h.await("another process carries the frames", func() bool {
+		v, err := h.client.Version(h.Context())
+		return err == nil && v.PID != old
+	})
+}
+
+func (h *host) killDaemon() {
+	h.Helper()
+	h.daemon.signal(os.Kill)
+	h.daemon.wait()
+	h.start()
+	h.daemon.harmed = true
+}
+
+func (h *host) upgradeInPlace() {
+	h.Helper()
+	if err := h.client.Upgrade(h.Context(), ""); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *host) churn(n int) {
+	h.Helper()
+	c := h.container()
+	defer c.Remove()
+	for range n {
+		h.connect(c, "churn")
+		h.delPort("churn")
+	}
+}
+
+func (h *host) freezeCarrier(d time.Duration) {
+	h.Helper()
+	carrier := h.carrier()
+	if err := syscall.Kill(carrier, syscall.SIGSTOP); err != nil {
+		h.Fatal(err)
+	}
+	<-time.After(d)
+	if err := syscall.Kill(carrier, syscall.SIGCONT); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// babble leaves connections half open and sends what is no request.
+func (h *host) babble() {
+	h.Helper()
+	for _, text := range []string{"", "GET /v1/ports HTTP/1.1\r\nHost: x\r\n", "POST /v1/ports HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{", "\x00\xff\x16\x03\x01garbage\r\n\r\n"} {
+		conn, err := net.Dial("unix", h.socket)
+		if err != nil {
+			h.Fatal(err)
+		}
+		h.Cleanup(func() { conn.Close() })
+		if _, err := io.WriteString(conn, text); err != nil {
+			h.Fatal(err)
+		}
+	}
+}
+
+// storm asks n times at once; each gets an answer.
+func (h *host) storm(n int) {
+	h.Helper()
+	var asking sync.WaitGroup
+	failed := make(chan error, n)
+	for range n {
+		asking.Go(func() {
+			client := api.NewClient(h.socket, patience)
+			defer client.Close()
+			if _, err := client.Ports(h.Context(), ""); err != nil {
+				failed <- err
+			}
+		})
+	}
+	asking.Wait()
+	if len(failed) > 0 {
+		h.Errorf("%d of %d requests failed: %v", len(failed), n, <-failed)
+	}
+}
+
+// TestStateDiskFull has the state on a disk without room.
+func TestStateDiskFull(t *testing.T) {
+	t.Parallel()
+	h := newQuietHost(t)
+	if err := os.Mkdir(h.stateDir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// A mount of the daemon's own, to which the containers' names still come.
+	mount := fmt.Sprintf("mount -t tmpfs -o size=512k,mode=700 tmpfs %s && exec \"$@\"", h.stateDir())
+	h.daemon = start(h, h.ns, append([]string{"unshare", "--mount", "--propagation", "slave", "sh", "-c", mount, "sh"}, h.argv()...)...)
+	h.daemon.awaitReady()
+	h.daemon.harmed = true
+	a, b := h.attach("a"), h.attach("b")
+	inMount := func(argv ...string) {
+		t.Helper()
+		h.ns.Run(append([]string{"nsenter", "--mount", "--target", strconv.Itoa(h.daemon.cmd.Process.Pid)}, argv...)...)
+	}
+	fill := filepath.Join(h.stateDir(), "fill")
+	inMount("sh", "-c", "cat /dev/zero >"+fill+" 2>/dev/null || true")
+	full := func() (failed error) {
+		for i := range 200 { // until the file must grow
+			if _, err := h.client.AddSegment(t.Context(), api.SegmentSpec{Name: fmt.Sprintf("s%d", i), Subnet: fmt.Sprintf("10.9.%d.0/24", i)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := full()
+	if err == nil || !strings.Contains(err.Error(), "no space left on device") {
+		t.Fatalf("on a full disk: %v, want that there is no space", err)
+	}
+	a.reaches(b.addr().String())
+	before := h.picture()
+	inMount("rm", fill)
+	if _, err := h.client.AddSegment(t.Context(), api.SegmentSpec{Name: "later", Subnet: "10.10.0.0/24"}); err != nil {
+		t.Errorf("after space was freed: %v", err)
+	}
+	if _, err := h.client.DeleteSegment(t.Context(), "later", false); err != nil {
+		t.Error(err)
+	}
+	h.killCarrier()
+	if after := h.picture(); after != before {
+		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
+	}
+}
+
+// TestAttachCyclesLeaveNothing counts what the daemon's processes hold.
+func TestAttachCyclesLeaveNothing(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	c := h.container()
+	cycle := func(n int) {
+		for range n {
+			h.connect(c, "c")
+			h.delPort("c")
+		}
+	}
+	cycle(5)
+	pids := []int{h.daemon.cmd.Process.Pid, h.carrier()}
+	count := func() string {
+		var all []string
+		for _, pid := range pids {
+			fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var open []string
+			for _, fd := range fds {
+				target, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, fd.Name()))
+				kind, _, _ := strings.Cut(target, ":[")
+				if kind != "socket" || len(open) == 0 { // connections come and go
+					open = append(open, kind)
+				}
+			}
+			slices.Sort(open)
+			all = append(all, strings.Join(open, " "))
+		}
+		return strings.Join(append(all, links(h.ns)...), "\n")
+	}
+	before := count()
+	cycles := 20
+	if os.Getenv(soakVariable) != "" {
+		cycles = 10_000
+	}
+	rss := residentKiB(t, pids[1])
+	cycle(cycles)
+	h.await("descriptors and links are as before", func() bool { return count() == before })
+	t.Logf("%d cycles; resident memory %d KiB before, %d KiB after", cycles, rss, residentKiB(t, pids[1]))
+	if p := h.connect(c, "c"); !p.IPs[0].IsValid() {
+		t.Error("no address for the next port")
+	}
+}
+
+// residentKiB is VmRSS of a process.
+func residentKiB(tb testing.TB, pid int) int {
+	tb.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+			if err != nil {
+				tb.Fatal(err)
+			}
+			return n
+		}
+	}
+	tb.Fatalf("process %d has no VmRSS", pid)
+	return 0
+}

@@ -1,0 +1,457 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vswitch/api"
+)
+
+// stream is a TCP connection that carries numbered lines back and forth until it is
+// closed, and notices each that is lost, doubled or altered, and every pause.
+type stream struct {
+	testing.TB
+	conn  net.Conn
+	done  chan struct{}
+	stop  chan struct{}
+	lines int
+	err   error
+	worst time.Duration // the longest time from a line to its echo since pause was last asked
+	ask   chan chan time.Duration
+}
+
+// openStream connects two containers.
+func openStream(tb testing.TB, from, to *container) *stream {
+	tb.Helper()
+	listener := inside(to, func() (net.Listener, error) { return net.Listen("tcp4", to.addr().String()+":0") })
+	conn := inside(from, func() (net.Conn, error) {
+		return net.DialTimeout("tcp4", listener.Addr().String(), patience)
+	})
+	echo, err := listener.Accept()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	listener.Close()
+	echoed := make(chan struct{})
+	go func() {
+		defer close(echoed)
+		_, _ = io.Copy(echo, echo)
+	}()
+	s := &stream{TB: tb, conn: conn, done: make(chan struct{}), stop: make(chan struct{}), ask: make(chan chan time.Duration)}
+	go s.run()
+	tb.Cleanup(func() {
+		conn.Close()
+		echo.Close() // the other's end may never be heard of: the switch may be gone
+		<-s.done
+		<-echoed
+	})
+	return s
+}
+
+func (s *stream) run() {
+	defer close(s.done)
+	block := bytes.Repeat([]byte("vswitch "), 512)
+	got := make([]byte, len(block))
+	for {
+		select {
+		case <-s.stop:
+			return
+		case answer := <-s.ask:
+			answer <- s.worst
+			s.worst = 0
+		default:
+		}
+		copy(block, fmt.Sprintf("line %d,", s.lines))
+		begin := time.Now()
+		if err := s.conn.SetDeadline(begin.Add(patience)); err != nil {
+			s.err = err
+			return
+		}
+		if _, s.err = s.conn.Write(block); s.err != nil {
+			return
+		}
+		if _, s.err = io.ReadFull(s.conn, got); s.err != nil {
+			return
+		}
+		if !bytes.Equal(got, block) {
+			s.err = fmt.Errorf("line %d came back as %q", s.lines, got[:32])
+			return
+		}
+		s.lines++
+		s.worst = max(s.worst, time.Since(begin))
+	}
+}
+
+// pause is the longest that a line has taken since pause was called before, once
+// another line has gone through.
+func (s *stream) pause() time.Duration {
+	s.Helper()
+	answer := make(chan time.Duration)
+	select {
+	case s.ask <- answer:
+		return <-answer
+	case <-s.done:
+		s.Fatalf("the stream broke after %d lines: %v", s.lines, s.err)
+		return 0
+	}
+}
+
+// runs returns after the stream has gone on for so long.
+func (s *stream) runs(d time.Duration) {
+	s.Helper()
+	for begin := time.Now(); time.Since(begin) < d; {
+		s.pause()
+	}
+}
+
+// finish ends the stream, which must have come through.
+func (s *stream) finish() {
+	s.Helper()
+	s.pause()
+	close(s.stop)
+	<-s.done
+	if s.err != nil {
+		s.Fatalf("the stream broke after %d lines: %v", s.lines, s.err)
+	}
+}
+
+// rounds is how often to do a thing: so often that a fault would show, or for long
+// when there is time.
+func rounds(tb testing.TB, brief, long int) int {
+	if soak(tb, 0) > 0 {
+		return long
+	}
+	return brief
+}
+
+// report tells how long the stream stood still each time.
+func report(tb testing.TB, pauses []time.Duration) {
+	tb.Helper()
+	slices.Sort(pauses)
+	tb.Logf("%d pauses: median %s, longest %s", len(pauses), pauses[len(pauses)/2], pauses[len(pauses)-1])
+}
+
+// carrier is the process that carries frames, which the supervising one has started.
+func (h *host) carrier() int {
+	h.Helper()
+	v, err := h.client.Version(h.Context())
+	if err != nil {
+		h.Fatal(err)
+	}
+	return v.PID
+}
+
+// picture is what a user sees of the switch, without what changes by itself.
+func (h *host) picture() string {
+	h.Helper()
+	var all []string
+	segments, err := h.client.Segments(h.Context())
+	if err != nil {
+		h.Fatal(err)
+	}
+	for _, s := range segments {
+		all = append(all, fmt.Sprintf("segment %s %s %s %s %s %v %d %v %d", s.ID, s.Name, s.Subnet, s.Gateway, s.IPRange, s.Internal, s.MTU, s.Labels, s.Ports))
+	}
+	ports, err := h.client.Ports(h.Context(), "")
+	if err != nil {
+		h.Fatal(err)
+	}
+	for _, p := range ports {
+		all = append(all, fmt.Sprintf("port %s %s %s %s %v %s %s %s %v %s", p.ID, p.Name, p.Segment, p.MAC, p.IPs, p.NetNS, p.IfName, p.State, p.Labels, p.Reason))
+	}
+	fdb, err := h.client.FDB(h.Context(), "")
+	if err != nil {
+		h.Fatal(err)
+	}
+	for _, e := range fdb {
+		if e.Kind == api.Static {
+			all = append(all, fmt.Sprintf("static %s %s %s", e.Segment, e.MAC, e.Port))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
+
+// furnish adds a bit of everything, and returns two containers of one segment.
+func (h *host) furnish() (a, b *container) {
+	h.Helper()
+	h.addSegment("other", func(s *api.SegmentSpec) {
+		s.Subnet, s.Gateway, s.IPRange, s.MTU, s.Labels = "10.7.0.0/24", "10.7.0.254", "10.7.0.64/26", 1400, map[string]string{"k": "v"}
+	})
+	a, b = h.attach("a"), h.attach("b")
+	h.attach("c", on("other"), func(s *api.PortSpec) { s.IfName = "net0"; s.NoDefaultRoute = true })
+	down := false
+	h.attach("d", on("other"))
+	if _, err := h.client.UpdatePort(h.Context(), "d", api.PortUpdate{Up: &down}); err != nil {
+		h.Fatal(err)
+	}
+	if _, err := h.client.AddFDB(h.Context(), "bridge", api.FDBSpec{MAC: "02:00:00:00:00:77", Port: "b"}); err != nil {
+		h.Fatal(err)
+	}
+	return a, b
+}
+
+func TestKilledCarrierIsReplacedUnderAStream(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	h.daemon.harmed = true
+	before := h.picture()
+	s := openStream(t, a, b)
+	var pauses []time.Duration
+	for range rounds(t, 5, 100) {
+		s.runs(600 * time.Millisecond) // longer than the supervisor takes to call a child sound
+		h.killCarrier()
+		pauses = append(pauses, s.pause())
+	}
+	s.finish()
+	report(t, pauses)
+	if after := h.picture(); after != before {
+		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
+	}
+	if p := h.connect(h.container(), "e"); p.IPs[0].String() != "172.17.0.4/16" {
+		t.Errorf("the next port gets %s, want 172.17.0.4/16", p.IPs[0])
+	}
+}
+
+func TestKilledDaemonIsStartedAnewUnderAStream(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	before := h.picture()
+	s := openStream(t, a, b)
+	var pauses []time.Duration
+	for range rounds(t, 3, 20) {
+		s.pause()
+		h.killDaemon()
+		pauses = append(pauses, s.pause())
+	}
+	s.finish()
+	report(t, pauses)
+	if after := h.picture(); after != before {
+		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
+	}
+}
+
+func TestStoppedDaemonLeavesThePorts(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	before := h.picture()
+	h.daemon.signal(syscall.SIGTERM)
+	if code := h.daemon.wait(); code != 0 {
+		t.Errorf("exit status %d, want 0", code)
+	}
+	if got := links(a.Namespace); !slices.Equal(got, []string{"eth0"}) {
+		t.Errorf("links %v in the container of a stopped daemon, want eth0", got)
+	}
+	h.start()
+	h.await("the containers reach each other", func() bool { return a.ping(b.addr().String(), "-W", "0.5").received == 3 })
+	if after := h.picture(); after != before {
+		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
+	}
+}
+
+func TestStopRemovesPortsWhenAsked(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--stop-removes-ports")
+	a, _ := h.furnish()
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	if got := links(a.Namespace); len(got) != 0 {
+		t.Errorf("links %v left, want none", got)
+	}
+	h.start()
+	ports, err := h.client.Ports(t.Context(), "")
+	if err != nil || len(ports) != 0 {
+		t.Errorf("%d ports, %v; want none", len(ports), err)
+	}
+	if segments, err := h.client.Segments(t.Context()); err != nil || len(segments) != 2 {
+		t.Errorf("%d segments, %v; want both", len(segments), err)
+	}
+}
+
+func TestMissingDevicesAreMadeAgain(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	h.daemon.signal(os.Kill)
+	h.daemon.wait()
+	a.Run("ip", "link", "delete", "eth0")
+	h.start()
+	// The kernel takes up to a second to follow the links' carriers.
+	h.await("the containers reach each other", func() bool { return a.ping(b.addr().String(), "-W", "0.5").received == 3 })
+	b.reaches(a.addr().String())
+}
+
+func TestUpgradeUnderAStream(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	h.daemon.harmed = true
+	before := h.picture()
+	s := openStream(t, a, b)
+	old := h.carrier()
+	binary := filepath.Join(shortDir(t), "vswitchd")
+	copyFile(t, binary, filepath.Join(binaries, "vswitchd"))
+	if err := h.client.Upgrade(t.Context(), binary); err != nil {
+		t.Fatal(err)
+	}
+	if h.carrier() == old {
+		t.Error("the old process still serves")
+	}
+	t.Logf("longest pause %s", s.pause())
+	// One that does not come up changes nothing.
+	now := h.carrier()
+	for name, content := range map[string]string{"script": "#!/bin/sh\nexit 1\n", "text": "hello"} {
+		bad := filepath.Join(shortDir(t), name)
+		if err := os.WriteFile(bad, []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.client.Upgrade(t.Context(), bad); err == nil {
+			t.Errorf("upgrade to a %s succeeds", name)
+		}
+		if h.carrier() != now {
+			t.Errorf("an upgrade to a %s has replaced the daemon", name)
+		}
+	}
+	s.finish()
+	if after := h.picture(); after != before {
+		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
+	}
+}
+
+func copyFile(tb testing.TB, to, from string) {
+	tb.Helper()
+	data, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, data, 0o755)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	for _, restarted := range []bool{false, true} {
+		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) {
+			if restarted {
+				h.daemon.signal(os.Kill)
+				h.daemon.wait()
+				h.start()
+			}
+			a.reaches(b.addr().String())
+			h.ns.Run("ip", "netns", "delete", a.Name())
+			h.await("the port is lost", func() bool { return h.port("a").State == api.PortLost })
+			if reason := h.port("a").Reason; reason != "its network namespace was deleted" {
+				t.Errorf("lost because %q", reason)
+			}
+			h.ns.Run("ip", "netns", "add", a.Name())
+			h.await("the port is back", func() bool { return h.port("a").State == api.PortUp })
+			b.reaches(a.addr().String())
+		})
+	}
+}
+
+func TestLostPortIsReleased(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--lost-port-ttl", "300ms")
+	a, b := h.furnish()
+	a.Remove()
+	h.await("the port is released", func() bool {
+		_, err := h.client.Port(t.Context(), "a")
+		return api.KindOf(err) == api.NotFound
+	})
+	b.reaches("172.17.0.1")
+}
+
+func TestChangesInTheNamespaceAreNoticed(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	a.reaches(b.addr().String())
+	a.Run("ip", "link", "set", "eth0", "down")
+	h.await("the port is down", func() bool { return h.port("a").State == api.PortDown })
+	fdb, err := h.client.FDB(t.Context(), "bridge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(fdb, func(e api.FDBEntry) bool { return e.MAC == a.port.MAC && e.Kind == api.Dynamic }) {
+		t.Error("the forwarding table still has the port's address")
+	}
+	a.Run("ip", "link", "set", "eth0", "name", "net7")
+	h.await("the new name shows", func() bool { return h.port("a").IfName == "net7" })
+	a.Run("ip", "link", "set", "net7", "up")
+	h.await("the port is up", func() bool { return h.port("a").State == api.PortUp })
+	a.reaches(b.addr().String())
+	a.Run("ip", "link", "set", "net7", "address", "02:00:00:00:0a:0a")
+	h.await("the new address shows", func() bool { return strings.Contains(h.port("a").Reason, "02:00:00:00:0a:0a") })
+	// The new name is found again after a restart.
+	h.daemon.signal(os.Kill)
+	h.daemon.wait()
+	h.start()
+	if p := h.port("a"); p.State != api.PortUp || p.IfName != "net7" {
+		t.Errorf("after a restart the port is %s at %s, want up at net7: %s", p.State, p.IfName, p.Reason)
+	}
+}
+
+func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.furnish()
+	before := h.picture()
+	file := filepath.Join(shortDir(t), "backup.db")
+	var copied bytes.Buffer
+	if err := h.client.Backup(t.Context(), &copied); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, copied.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.delPort("d")
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	again := start(h, h.ns, h.argv("--restore", file)...)
+	if code := again.wait(); code != 1 || !strings.Contains(again.said(), "state.db") || strings.Count(again.said(), "\n") != 1 {
+		t.Errorf("restoring over a state: exit status %d, %q", code, again.said())
+	}
+	if err := os.Rename(h.stateDir(), h.stateDir()+".old"); err != nil {
+		t.Fatal(err)
+	}
+	h.start("--restore", file)
+	if after := h.picture(); after != before {
+		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
+	}
+}
+
+func TestDamagedStateStopsTheStart(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.furnish()
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	file := filepath.Join(h.stateDir(), "state.db")
+	damaged := bytes.Repeat([]byte("nonsense"), 1<<12)
+	if err := os.WriteFile(file, damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(h, h.ns, h.argv()...)
+	if code := p.wait(); code != 1 || !strings.Contains(p.said(), file) || strings.Count(p.said(), "\n") != 1 {
+		t.Errorf("exit status %d, %q; want 1 and one line that names %s", code, p.said(), file)
+	}
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, damaged) {
+		t.Error("the damaged file was changed")
+	}
+}

@@ -1,0 +1,50 @@
+package netns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// WatchMounts calls f whenever the mounts of this process have changed, until ctx
+// ends, and returns nil then. Named namespaces are mounts (ip-netns(8), and
+// Docker's), so f may look whether one came or went: the kernel tells of no other
+// sign. It is poll(2) on /proc/self/mountinfo (fs/proc_namespace.c).
+func WatchMounts(ctx context.Context, f func()) error {
+	mounts, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("watch mounts: %w", err)
+	}
+	defer mounts.Close()
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("make an eventfd to end watching mounts: %w", err)
+	}
+	defer unix.Close(wake)
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		_, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	})
+	defer func() {
+		if !stop() {
+			<-ended // wake must not be closed before it was written to
+		}
+	}()
+	for {
+		fds := []unix.PollFd{{Fd: int32(mounts.Fd()), Events: unix.POLLPRI}, {Fd: int32(wake), Events: unix.POLLIN}}
+		_, err := unix.Poll(fds, -1)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return fmt.Errorf("watch mounts: %w", err)
+		case fds[0].Revents != 0:
+			f()
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package netns
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Watcher hears of changes to links in any number of namespaces through one
+// socket of the calling thread's own namespace (NETLINK_LISTEN_ALL_NSID,
+// netlink(7)). It keeps none of them alive.
+type Watcher struct {
+	file *os.File
+}
+
+// LinkEvent says that a link has changed, or that changes were missed. What it is
+// like now is to be looked up: the event may be old.
+type LinkEvent struct {
+	Namespace int // as Watch has returned it
+	Index     int
+	Missed    bool // the kernel had to drop events: look at all links again
+}
+
+// Link is the state of a link.
+type Link struct {
+	Index int
+	Name  string
+	MAC   net.HardwareAddr
+	Up    bool // set up by whoever is in the namespace
+}
+
+// watchBuffer is the room in bytes for events not read yet: some thousands.
+const watchBuffer = 4 << 20
+
+// NewWatcher makes a watcher in the namespace of the calling thread. It takes
+// CAP_NET_BROADCAST.
+func NewWatcher() (*Watcher, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open a socket to watch links: %w", err)
+	}
+	if err := prepareWatch(fd); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("watch links: %w", err)
+	}
+	return &Watcher{file: os.NewFile(uintptr(fd), "netlink")}, nil
+}
+
+func prepareWatch(fd int) error {
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer) // else the default must do
+	if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1); err != nil {
+		return err
+	}
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, unix.RTNLGRP_LINK)
+}
+
+// Watch begins to watch the links of ns and returns the number that its events
+// bear. It must be called from the namespace that the watcher was made in.
+func (w *Watcher) Watch(ns *Namespace) (int, error) {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, fmt.Errorf("watch network namespace %s: %w", ns, err)
+	}
+	defer h.Close()
+	if err := h.SetNetNsIdByFd(ns.fd, -1); err != nil && !errors.Is(err, unix.EEXIST) {
+		return 0, fmt.Errorf("give network namespace %s a number: %w", ns, err)
+	}
+	id, err := h.GetNetNsIdByFd(ns.fd)
+	if err != nil {
+		return 0, fmt.Errorf("look up the number of network namespace %s: %w", ns, err)
+	}
+	return id, nil
+}
+
+// Run calls f for each event, one at a time, until ctx ends, and returns nil then.
+func (w *Watcher) Run(ctx context.Context, f func(LinkEvent)) error {
+	conn, err := w.file.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("watch links: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { w.file.Close() })
+	defer stop()
+	buf, control := make([]byte, 1<<16), make([]byte, 256)
+	for {
+		var n, cn int
+		var failed error
+		err := conn.Read(func(fd uintptr) bool {
+			n, cn, _, _, failed = unix.Recvmsg(int(fd), buf, control, 0)
+			return !errors.Is(failed, unix.EAGAIN)
+		})
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("read changes of links: %w", err)
+		case errors.Is(failed, unix.ENOBUFS):
+			f(LinkEvent{Missed: true})
+		case failed != nil && !errors.Is(failed, unix.EINTR):
+			return fmt.Errorf("read changes of links: %w", failed)
+		case failed == nil:
+			linkEvents(buf[:n], namespaceOf(control[:cn]), f)
+		}
+	}
+}
+
+// Close ends the watcher.
+func (w *Watcher) Close() error {
+	if err := w.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// namespaceOf is the namespace's number in a message's control data, or -1 for
+// the watcher's own, which has none.
+func namespaceOf(control []byte) int {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return -1
+	}
+	for _, m := range messages {
+		if m.Header.Level == unix.SOL_NETLINK && m.Header.Type == unix.NETLINK_LISTEN_ALL_NSID && len(m.Data) >= 4 {
+			return int(int32(binary.NativeEndian.Uint32(m.Data)))
+		}
+	}
+	return -1
+}
+
+// linkEvents reads RTM_NEWLINK out of a datagram. That a TAP was deleted is told
+// by its descriptor.
+func linkEvents(b []byte, namespace int, f func(LinkEvent)) {
+	messages, err := syscall.ParseNetlinkMessage(b)
+	if err != nil {
+		return
+	}
+	for _, m := range messages {
+		if m.Header.Type != unix.RTM_NEWLINK || len(m.Data) < unix.SizeofIfInfomsg {
+			continue
+		}
+		index := binary.NativeEndian.Uint32(m.Data[4:]) // ifi_index of struct ifinfomsg, rtnetlink(7)
+		f(LinkEvent{Namespace: namespace, Index: int(int32(index))})
+	}
+}
+
+func linkState(l netlink.Link) Link {
+	a := l.Attrs()
+	return Link{Index: a.Index, Name: a.Name, MAC: a.HardwareAddr, Up: a.Flags&net.FlagUp != 0}
+}
+
+// LinkByName is the state of the link of this name in ns. The error wraps
+// [ErrNoLink] when there is none.
+func (ns *Namespace) LinkByName(name string) (Link, error) {
+	return ns.link(fmt.Sprintf("%q", name), func(h *netlink.Handle) (netlink.Link, error) { return findLink(h, name) })
+}
+
+// LinkByIndex is the state of the link of this index in ns.
+func (ns *Namespace) LinkByIndex(index int) (Link, error) {
+	return ns.link(fmt.Sprintf("%d", index), func(h *netlink.Handle) (netlink.Link, error) { return h.LinkByIndex(index) })
+}
+
+func (ns *Namespace) link(which string, find func(*netlink.Handle) (netlink.Link, error)) (Link, error) {
+	h, err := ns.handle()
+	if err != nil {
+		return Link{}, err
+	}
+	defer h.Close()
+	l, err := find(h)
+	if err != nil {
+		return Link{}, fmt.Errorf("look for interface %s in network namespace %s: %w", which, ns, err)
+	}
+	return linkState(l), nil
+}

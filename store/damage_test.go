@@ -1,0 +1,350 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+// sampleImage is a small state file with the sample, as [DB.Backup] writes it.
+func sampleImage(t testing.TB) []byte {
+	t.Helper()
+	db := open(t, t.TempDir(), small)
+	putAll(t, db, sample())
+	must(t, db.DeletePort(id(1001))) // leaves free pages
+	putAll(t, db, sample())
+	var b bytes.Buffer
+	must(t, db.Backup(&b))
+	return b.Bytes()
+}
+
+// readState reads an image without the help of bbolt.
+func readState(image []byte) (State, error) {
+	c, err := readImage(bytes.NewReader(image), int64(len(image)))
+	if err != nil {
+		return State{}, err
+	}
+	if _, err := c.verify(1); err != nil {
+		return State{}, err
+	}
+	state, _, err := c.state()
+	return state, err
+}
+
+// wantSafe wants that a start with the image finds the sample, or damage that it
+// leaves alone. It says whether the sample was found.
+func wantSafe(t *testing.T, dir string, image []byte, what string, n int) bool {
+	t.Helper()
+	path := filepath.Join(dir, FileName)
+	overwrite(t, path, image)
+	db, err := Open(dir, Options{})
+	if err != nil {
+		if !errors.Is(err, ErrDamaged) {
+			t.Fatalf("%s %d: %v is no ErrDamaged", what, n, err)
+		}
+		wantError(t, err, path, "move it away", "--restore")
+		wantUntouched(t, dir, image)
+		return false
+	}
+	got, err := db.Load()
+	if err != nil || !sameState(got, sample()) {
+		t.Fatalf("%s %d: error %v, state\n%+v, want\n%+v", what, n, err, got, sample())
+	}
+	must(t, db.Close())
+	return true
+}
+
+// overwrite is [os.WriteFile] without the flush that file systems add to it when a
+// file is truncated first.
+func overwrite(t *testing.T, path string, data []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	must(t, err)
+	defer f.Close()
+	_, err = f.WriteAt(data, 0)
+	must(t, err)
+	if info, err := f.Stat(); err != nil || info.Size() != int64(len(data)) {
+		must(t, f.Truncate(int64(len(data))))
+	}
+}
+
+// Every bit of what pages begin with, which says where all else is, and a bit of
+// every byte behind it.
+func TestFlippedBitsAreFoundOrHarmless(t *testing.T) {
+	t.Parallel()
+	const begin = 64
+	image := sampleImage(t)
+	flipped := bytes.Clone(image)
+	found := 0
+	for i := range image {
+		for bit := range 8 {
+			if i%small.pageSize >= begin && bit != i%8 {
+				continue
+			}
+			flipped[i] ^= 1 << bit
+			got, err := readState(flipped)
+			switch {
+			case err != nil && !errors.Is(err, ErrDamaged):
+				t.Fatalf("bit %d of byte %d: %v is no ErrDamaged", bit, i, err)
+			case err != nil:
+				found++
+			case !sameState(got, sample()):
+				t.Fatalf("bit %d of byte %d goes unnoticed and gives\n%+v", bit, i, got)
+			}
+		}
+		flipped[i] = image[i]
+	}
+	if least := len(image) / 4; found < least { // the records alone are more
+		t.Errorf("only %d flipped bits are found, want %d at least", found, least)
+	}
+}
+
+func TestOpenOfAFileWithAFlippedBit(t *testing.T) {
+	t.Parallel()
+	dir, image := t.TempDir(), sampleImage(t)
+	found := 0
+	for i := 0; i < len(image); i += 5 {
+		bit := byte(1) << (i % 8)
+		image[i] ^= bit
+		if !wantSafe(t, dir, image, "flipped byte", i) {
+			found++
+		}
+		image[i] ^= bit
+	}
+	if found == 0 {
+		t.Error("no flipped bit was found")
+	}
+	if !wantSafe(t, dir, image, "restored byte", 0) {
+		t.Error("the file is damaged without a flipped bit")
+	}
+}
+
+func TestOpenOfATruncatedFile(t *testing.T) {
+	t.Parallel()
+	dir, image := t.TempDir(), sampleImage(t)
+	for n := 0; n < len(image); n += 61 {
+		if wantSafe(t, dir, image[:n], "truncated at", n) {
+			t.Errorf("%d of %d bytes pass for a whole file", n, len(image))
+		}
+	}
+	if wantSafe(t, dir, image[:len(image)-1], "truncated at", len(image)-1) {
+		t.Error("a missing last byte goes unnoticed")
+	}
+	// Zeros behind the end are what a grown file has.
+	if !wantSafe(t, dir, append(bytes.Clone(image), make([]byte, 5000)...), "longer by", 5000) {
+		t.Error("a grown file is taken for damaged")
+	}
+}
+
+func TestOpenOfWhatIsNoStateFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for n, image := range [][]byte{
+		[]byte("x"), []byte("this is a text\n"), make([]byte, 1<<15), bytes.Repeat([]byte{0xff}, 1<<15),
+		bytes.Repeat(binary.NativeEndian.AppendUint32(nil, boltMagic), 1<<13),
+	} {
+		if wantSafe(t, dir, image, "file", n) {
+			t.Errorf("file %d passes for a state file", n)
+		}
+	}
+}
+
+func TestOpenOfWhatIsNoFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, FileName)
+	must(t, syscall.Mkfifo(path, 0o600))
+	_, err := Open(dir, Options{})
+	wantError(t, err, path, "damaged", "not a regular file")
+	must(t, os.Remove(path))
+	must(t, os.Mkdir(path, 0o700))
+	_, err = Open(dir, Options{})
+	wantError(t, err, path, "is a directory")
+}
+
+// A page that the disk has lost shows what was in it at an earlier time, which is
+// whole by itself.
+func TestAnOldPageIsFound(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, FileName)
+	db := open(t, dir, small)
+	putAll(t, db, sample())
+	var images [][]byte
+	for i := range 12 {
+		p := sample().Ports[1]
+		p.Down = i%2 == 0
+		must(t, db.PutPort(p))
+		images = append(images, readFile(t, path))
+	}
+	must(t, db.Close())
+	want := load(t, open(t, dir, Options{}))
+	stale, found := 0, 0
+	for _, old := range images {
+		for at := 2 * small.pageSize; at < len(old); at += small.pageSize {
+			image := bytes.Clone(images[len(images)-1])
+			if bytes.Equal(image[at:at+small.pageSize], old[at:]) {
+				continue
+			}
+			copy(image[at:at+small.pageSize], old[at:])
+			stale++
+			got, err := readState(image)
+			if err != nil {
+				found++
+			} else if !sameState(got, want) {
+				t.Errorf("the old page at %d goes unnoticed and gives\n%+v", at, got)
+			}
+		}
+	}
+	if found == 0 { // most are free by now
+		t.Errorf("of %d old pages none is found", stale)
+	}
+}
+
+// tamper changes a closed store as no DB would.
+func tamper(t *testing.T, dir string, change func(*writer) error) {
+	t.Helper()
+	bolt, err := bbolt.Open(filepath.Join(dir, FileName), 0o600, nil)
+	must(t, err)
+	must(t, bolt.Update(func(tx *bbolt.Tx) error {
+		w, err := newWriter(tx)
+		if err != nil {
+			return err
+		}
+		if err := change(w); err != nil {
+			return err
+		}
+		return w.finish()
+	}))
+	must(t, bolt.Close())
+}
+
+func TestOpenOfAFileWithWrongRecords(t *testing.T) {
+	t.Parallel()
+	putPort := func(change func(*Port)) func(*writer) error {
+		p := aPort(3, 1)
+		change(&p)
+		return func(w *writer) error { return w.put(portsBucket, p.ID, p) }
+	}
+	raw := func(bucket, key, text string) func(*writer) error {
+		return func(w *writer) error {
+			value := binary.BigEndian.AppendUint32(nil, checksum(bucket, key, []byte(text)))
+			return w.count(bucket, key, append(value, text...))
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*writer) error
+		want   string
+	}{
+		{"same address", putPort(func(p *Port) { p.Addr = aPort(1, 1).Addr }), `port "port-3"`},
+		{"same name", putPort(func(p *Port) { p.Name = "port-1" }), `port "port-1", id ` + aPort(3, 1).ID},
+		{"hostile name", putPort(func(p *Port) { p.Name = "\x1b[2J\n" }), `port "`},
+		{"outside", putPort(func(p *Port) { p.Addr = aPort(3, 2).Addr }), "outside subnet"},
+		{"no segment", putPort(func(p *Port) { p.SegmentID = id(9) }), "does not exist"},
+		{"other key", func(w *writer) error { return w.put(portsBucket, id(77), aPort(3, 1)) }, "has id"},
+		{"port without its segment", func(w *writer) error { return w.delete(segmentsBucket, id(1)) }, `port "port-1"`},
+		{"entry without its port", func(w *writer) error { return w.delete(portsBucket, id(1001)) }, "entry for mac " + mac(500)},
+		{"entry under another key", func(w *writer) error { return w.put(entriesBucket, "x", anEntry(1, 1, 1)) }, "is for segment"},
+		{"segment", func(w *writer) error { return w.put(segmentsBucket, id(9), Segment{ID: id(9)}) }, `segment ""`},
+		{"segment under another key", func(w *writer) error { return w.put(segmentsBucket, id(9), aSegment(8)) }, "has id"},
+		{"no JSON", raw(portsBucket, id(9), "{"), "record"},
+		{"two values", raw(portsBucket, id(9), "{}{}"), "record"},
+		{"null", raw(portsBucket, id(9), "null"), "has id"},
+		{"number", raw(entriesBucket, "x", "7"), "record"},
+		{"entry with a list", raw(entriesBucket, "x", `{"mac":[]}`), "record"},
+		{"address", raw(portsBucket, id(9), `{"addr":"1.2.3"}`), "record"},
+		{"huge number", raw(portsBucket, id(9), `{"pid":1e99}`), "record"},
+		{"empty value", func(w *writer) error { _, err := w.set(portsBucket, "x", []byte{}); return err }, "0 bytes"},
+		{"wrong sum", func(w *writer) error {
+			_, err := w.set(portsBucket, aPort(3, 1).ID, []byte("sum:{}"))
+			return err
+		}, "checksum"},
+		{"record of another key", func(w *writer) error {
+			value, err := seal(portsBucket, id(9), aPort(3, 1))
+			_, setErr := w.set(portsBucket, aPort(3, 1).ID, value)
+			return errors.Join(err, setErr)
+		}, "checksum"},
+		{"not counted", func(w *writer) error {
+			value, err := seal(portsBucket, aPort(3, 1).ID, aPort(3, 1))
+			_, setErr := w.set(portsBucket, aPort(3, 1).ID, value)
+			return errors.Join(err, setErr)
+		}, "it should have 7 records and has 8"},
+		{"missing", func(w *writer) error { _, err := w.set(entriesBucket, entryKey(id(1), mac(500)), nil); return err }, "it should have 7 records"},
+		{"no bucket", func(w *writer) error { return w.tx.DeleteBucket([]byte(entriesBucket)) }, "records"},
+		{"another bucket", func(w *writer) error { _, err := w.tx.CreateBucket([]byte("x")); return err }, "unexpected"},
+		{"bucket in bucket", func(w *writer) error {
+			_, err := w.tx.Bucket([]byte(portsBucket)).CreateBucket([]byte("x"))
+			return err
+		}, "unexpected"},
+		{"more about it", func(w *writer) error { return w.put(metaBucket, "x", 1) }, "unexpected"},
+		{"schema 0", func(w *writer) error { w.about.Schema = 0; return nil }, "no schema 0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := sampleDir(t, Options{})
+			tamper(t, dir, test.change)
+			before := readFile(t, filepath.Join(dir, FileName))
+			_, err := Open(dir, Options{})
+			wantError(t, err, filepath.Join(dir, FileName), test.want, "move it away")
+			if !errors.Is(err, ErrDamaged) {
+				t.Errorf("%v is no ErrDamaged", err)
+			}
+			wantUntouched(t, dir, before)
+		})
+	}
+}
+
+func TestUnknownFieldsAreNoError(t *testing.T) {
+	t.Parallel()
+	dir := sampleDir(t, Options{})
+	p := aPort(3, 1)
+	tamper(t, dir, func(w *writer) error {
+		return w.put(portsBucket, p.ID, struct {
+			Port
+			Colour string `json:"colour"`
+		}{p, "blue"})
+	})
+	want := sample()
+	want.Ports = append(want.Ports, p)
+	wantDisk(t, dir, want)
+}
+
+// What is cut off a mapped file faults when it is touched.
+func TestFileCutUnderTheRunningStore(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(*DB) error{
+		"load":   func(db *DB) error { _, err := db.Load(); return err },
+		"put":    func(db *DB) error { return db.PutPort(aPort(3, 1)) },
+		"delete": func(db *DB) error { return db.DeletePort(id(1001)) },
+		"backup": func(db *DB) error { return db.Backup(new(bytes.Buffer)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := sampleDir(t, Options{})
+			path := filepath.Join(dir, FileName)
+			db := open(t, dir, Options{})
+			must(t, os.Truncate(path, 0))
+			for range 2 {
+				err := use(db)
+				wantError(t, err, path)
+				if !errors.Is(err, ErrDamaged) {
+					t.Errorf("%v is no ErrDamaged", err)
+				}
+			}
+			must(t, db.Close())
+			// The lock is gone with it.
+			_, err := Open(dir, Options{LockTimeout: noWait})
+			if !errors.Is(err, ErrDamaged) {
+				t.Errorf("opened again: got error %v, want an ErrDamaged", err)
+			}
+			wantUntouched(t, dir, nil)
+		})
+	}
+}

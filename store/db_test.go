@@ -1,0 +1,301 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestOpenMakesDirectoryAndFileForTheOwnerOnly(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "lib", "vswitch")
+	db := open(t, dir, Options{})
+	wantState(t, db, State{})
+	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, FileName): 0o600} {
+		info, err := os.Stat(path)
+		must(t, err)
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s has mode %o, want %o", path, got, want)
+		}
+	}
+	wantFiles(t, dir, FileName)
+}
+
+func TestOpenRefusesWhatIsNoDirectory(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	must(t, os.WriteFile(file, nil, 0o600))
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		_, err := Open(dir, Options{})
+		wantError(t, err, dir, "not a directory")
+	}
+}
+
+func TestOpenGivesUpOnALinkToNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	must(t, os.Symlink("nowhere", filepath.Join(dir, FileName)))
+	_, err := Open(dir, Options{})
+	wantError(t, err, dir, "link to nothing")
+}
+
+func TestStateComesBackAsItWasPut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := open(t, dir, Options{})
+	putAll(t, db, sample())
+	wantState(t, db, sample())
+	must(t, db.Close())
+	wantDisk(t, dir, sample())
+}
+
+// A field that the sample lacks would not be seen to come back.
+func TestTheSampleHasEveryField(t *testing.T) {
+	t.Parallel()
+	filled := make(map[string]bool)
+	var all []string
+	note := func(record any) {
+		v := reflect.ValueOf(record)
+		for i := range v.NumField() {
+			name := v.Type().Name() + "." + v.Type().Field(i).Name
+			all = append(all, name)
+			filled[name] = filled[name] || !v.Field(i).IsZero()
+		}
+	}
+	for _, s := range sample().Segments {
+		note(s)
+	}
+	for _, p := range sample().Ports {
+		note(p)
+	}
+	for _, e := range sample().Entries {
+		note(e)
+	}
+	for _, name := range all {
+		if !filled[name] {
+			t.Errorf("no record of the sample has a %s", name)
+		}
+	}
+}
+
+func TestTimesComeBackInUTC(t *testing.T) {
+	t.Parallel()
+	db := open(t, t.TempDir(), Options{})
+	local := aSegment(1)
+	local.Created = someTime.In(time.FixedZone("east", 3600))
+	must(t, db.PutSegment(local))
+	wantState(t, db, State{Segments: []Segment{aSegment(1)}})
+}
+
+func TestPutReplaces(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := open(t, dir, Options{})
+	putAll(t, db, sample())
+	want := sample()
+	want.Segments[0].Name, want.Segments[0].MTU = "renamed", 1400
+	want.Segments[1].Subnet = netip.MustParsePrefix("10.2.0.0/15")
+	want.Segments[1].Range = want.Segments[1].Subnet
+	want.Ports[0].Name, want.Ports[0].MAC, want.Ports[0].Addr = "renamed", mac(77), netip.MustParseAddr("10.1.9.9")
+	want.Entries[0].PortID = want.Ports[0].ID
+	putAll(t, db, want)
+	wantState(t, db, want)
+
+	// What the replaced records had is free again.
+	s, p := aSegment(3), aPort(3, 1)
+	s.Name, p.Name, p.MAC, p.Addr = sample().Segments[0].Name, sample().Ports[0].Name, sample().Ports[0].MAC, sample().Ports[0].Addr
+	must(t, db.PutSegment(s))
+	must(t, db.PutPort(p))
+	want.Segments = append(want.Segments, s)
+	want.Ports = append(want.Ports, p)
+	must(t, db.Close())
+	wantDisk(t, dir, want)
+}
+
+func TestDelete(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := open(t, dir, Options{})
+	want := sample()
+	putAll(t, db, want)
+
+	must(t, db.DeleteEntry(want.Entries[1].SegmentID, want.Entries[1].MAC))
+	want.Entries = slices.Delete(want.Entries, 1, 2)
+	wantState(t, db, want)
+
+	// Its entry goes with the port.
+	must(t, db.DeletePort(want.Ports[1].ID))
+	want.Ports, want.Entries = want.Ports[:1], want.Entries[:1]
+	wantState(t, db, want)
+
+	must(t, db.DeleteSegment(want.Segments[1].ID))
+	want.Segments = want.Segments[:1]
+	wantState(t, db, want)
+
+	// Deleted names, addresses and MACs are free again.
+	putAll(t, db, sample())
+	must(t, db.Close())
+	wantDisk(t, dir, sample())
+}
+
+func TestDeletingWhatIsNotThereIsNoError(t *testing.T) {
+	t.Parallel()
+	dir := sampleDir(t, Options{})
+	before := readFile(t, filepath.Join(dir, FileName))
+	db := open(t, dir, Options{})
+	must(t, db.DeleteSegment(id(9)))
+	must(t, db.DeletePort(id(9)))
+	must(t, db.DeleteEntry(id(1), mac(9)))
+	must(t, db.DeleteEntry("", "\x00"))
+	must(t, db.Close())
+	wantUntouched(t, dir, before)
+}
+
+func TestConcurrentChangesAreAllKept(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := open(t, dir, Options{})
+	must(t, db.PutSegment(aSegment(1)))
+	var group sync.WaitGroup
+	for worker := range 4 {
+		group.Go(func() {
+			for i := range 8 {
+				n := worker*8 + i
+				if err := db.PutPort(aPort(n, 1)); err != nil {
+					t.Error(err)
+				}
+				if _, err := db.Load(); err != nil {
+					t.Error(err)
+				}
+				if n%4 == 0 {
+					if err := db.DeletePort(aPort(n, 1).ID); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	want := State{Segments: []Segment{aSegment(1)}}
+	for n := range 32 {
+		if n%4 != 0 {
+			want.Ports = append(want.Ports, aPort(n, 1))
+		}
+	}
+	must(t, db.Close())
+	wantDisk(t, dir, want)
+}
+
+func TestSecondOpenIsRefusedWhileTheFirstLasts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := open(t, dir, Options{})
+	must(t, db.PutSegment(aSegment(1)))
+	_, err := Open(dir, Options{LockTimeout: noWait})
+	wantError(t, err, filepath.Join(dir, FileName), "another process", "--state-dir")
+	if !errors.Is(err, ErrLocked) {
+		t.Errorf("%v is no ErrLocked", err)
+	}
+	must(t, db.PutPort(aPort(1, 1)))
+	must(t, db.Close())
+	wantDisk(t, dir, State{Segments: []Segment{aSegment(1)}, Ports: []Port{aPort(1, 1)}})
+}
+
+func TestOpenWaitsForAPredecessor(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := open(t, dir, Options{})
+	opened := make(chan error)
+	go func() {
+		db, err := Open(dir, Options{LockTimeout: time.Hour})
+		if err == nil {
+			err = db.Close()
+		}
+		opened <- err
+	}()
+	must(t, first.PutSegment(aSegment(1)))
+	must(t, first.Close())
+	must(t, <-opened)
+	wantDisk(t, dir, State{Segments: []Segment{aSegment(1)}})
+}
+
+func TestOpenAtOnceMakesOneFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var group sync.WaitGroup
+	for n := range 4 {
+		group.Go(func() {
+			db, err := Open(dir, Options{LockTimeout: time.Hour})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer db.Close()
+			if err := db.PutSegment(aSegment(n)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	wantFiles(t, dir, FileName)
+	wantDisk(t, dir, State{Segments: []Segment{aSegment(0), aSegment(1), aSegment(2), aSegment(3)}})
+}
+
+func TestOpenWaitsForTheFileThatIsThereNow(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, FileName)
+	first := open(t, dir, Options{})
+	must(t, first.PutSegment(aSegment(1)))
+	must(t, os.Rename(path, path+".away"))
+	second := open(t, dir, Options{LockTimeout: noWait})
+	wantState(t, second, State{})
+	must(t, second.PutSegment(aSegment(2)))
+	wantState(t, first, State{Segments: []Segment{aSegment(1)}})
+	var backup bytes.Buffer
+	must(t, first.Backup(&backup))
+	if got, err := readState(backup.Bytes()); err != nil || !sameState(got, load(t, first)) {
+		t.Errorf("backup of a file that was moved away: error %v, state\n%+v", err, got)
+	}
+}
+
+func TestClosedStoreSaysSo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := open(t, dir, Options{})
+	must(t, db.Close())
+	must(t, db.Close())
+	_, loadErr := db.Load()
+	for name, err := range map[string]error{
+		"load": loadErr, "put": db.PutSegment(aSegment(1)), "delete": db.DeletePort(id(1)), "backup": db.Backup(new(bytes.Buffer)),
+	} {
+		if !errors.Is(err, fs.ErrClosed) {
+			t.Errorf("%s of a closed store: got error %v, want one that says so", name, err)
+		}
+	}
+}
+
+func TestRandomChangesAgainstAModel(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := open(t, dir, small)
+	var script script
+	for range 150 {
+		must(t, script.next().apply(db))
+	}
+	wantState(t, db, script.state)
+	checkBolt(t, db)
+	must(t, db.Close())
+	wantDisk(t, dir, script.state)
+	if n := len(script.state.Ports); n < 10 {
+		t.Errorf("the script has left %d ports, too few to have filled more than a page", n)
+	}
+}

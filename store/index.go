@@ -1,0 +1,171 @@
+package store
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// index is what the records say about each other, so that one more can be held
+// against all at once. The same checks meet records on their way in and when a
+// file is read.
+type index struct {
+	segments     map[string]segmentFacts // by id
+	ports        map[string]portFacts    // by id
+	entries      map[station]string      // ids of ports
+	segmentNames map[string]string       // ids
+	portNames    map[string]string       // ids
+	addresses    map[address]string      // ids of ports
+	stations     map[station]string      // ids of ports, by their own MAC
+}
+
+type segmentFacts struct {
+	name    string
+	subnet  netip.Prefix
+	gateway netip.Addr
+}
+
+type portFacts struct {
+	name, segment, mac string
+	addr               netip.Addr
+}
+
+// address and station are what only one port of a segment can have.
+type (
+	address struct {
+		segment string
+		addr    netip.Addr
+	}
+	station struct{ segment, mac string }
+)
+
+func newIndex() *index {
+	return &index{
+		segments: make(map[string]segmentFacts), ports: make(map[string]portFacts), entries: make(map[station]string),
+		segmentNames: make(map[string]string), portNames: make(map[string]string),
+		addresses: make(map[address]string), stations: make(map[station]string),
+	}
+}
+
+// checkSegment says why s cannot be put beside what is there, or instead of the
+// segment with its id.
+func (x *index) checkSegment(s Segment) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	if id, taken := x.segmentNames[s.Name]; taken && id != s.ID {
+		return fmt.Errorf("name %q is that of segment %s as well", s.Name, id)
+	}
+	old, exists := x.segments[s.ID]
+	if !exists || old.subnet == s.Subnet && old.gateway == s.Gateway {
+		return nil
+	}
+	for _, p := range x.ports {
+		if p.segment == s.ID && !inSubnet(p.addr, s.Subnet, s.Gateway) {
+			return fmt.Errorf("subnet %s with gateway %s has no room for port %q at %s", s.Subnet, s.Gateway, p.name, p.addr)
+		}
+	}
+	return nil
+}
+
+func (x *index) putSegment(s Segment) {
+	if old, exists := x.segments[s.ID]; exists {
+		delete(x.segmentNames, old.name)
+	}
+	x.segments[s.ID] = segmentFacts{name: s.Name, subnet: s.Subnet, gateway: s.Gateway}
+	x.segmentNames[s.Name] = s.ID
+}
+
+// checkSegmentEnd says why the segment cannot be deleted: its ports would be
+// left without one.
+func (x *index) checkSegmentEnd(id string) error {
+	for _, p := range x.ports {
+		if p.segment == id {
+			return fmt.Errorf("segment %q still has port %q: delete its ports first", x.segments[id].name, p.name)
+		}
+	}
+	return nil
+}
+
+func (x *index) deleteSegment(id string) {
+	delete(x.segmentNames, x.segments[id].name)
+	delete(x.segments, id)
+}
+
+// checkPort says why p cannot be put beside what is there, or instead of the
+// port with its id.
+func (x *index) checkPort(p Port) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	s, exists := x.segments[p.SegmentID]
+	if !exists {
+		return fmt.Errorf("segment %s does not exist", p.SegmentID)
+	}
+	if !inSubnet(p.Addr, s.subnet, s.gateway) {
+		return fmt.Errorf("address %s is the gateway's or outside subnet %s of segment %q", p.Addr, s.subnet, s.name)
+	}
+	if id, taken := x.portNames[p.Name]; taken && id != p.ID {
+		return fmt.Errorf("name %q is that of port %s as well", p.Name, id)
+	}
+	if id, taken := x.addresses[address{p.SegmentID, p.Addr}]; taken && id != p.ID {
+		return fmt.Errorf("address %s is that of port %q as well", p.Addr, x.ports[id].name)
+	}
+	if id, taken := x.stations[station{p.SegmentID, p.MAC}]; taken && id != p.ID {
+		return fmt.Errorf("mac %s is that of port %q as well", p.MAC, x.ports[id].name)
+	}
+	if old, exists := x.ports[p.ID]; exists && old.segment != p.SegmentID && len(x.entriesOfPort(p.ID)) > 0 {
+		return fmt.Errorf("segment %q is another than that of the port's static entries", s.name)
+	}
+	return nil
+}
+
+func (x *index) putPort(p Port) {
+	x.deletePort(p.ID)
+	x.ports[p.ID] = portFacts{name: p.Name, segment: p.SegmentID, mac: p.MAC, addr: p.Addr}
+	x.portNames[p.Name] = p.ID
+	x.addresses[address{p.SegmentID, p.Addr}] = p.ID
+	x.stations[station{p.SegmentID, p.MAC}] = p.ID
+}
+
+func (x *index) deletePort(id string) {
+	p, exists := x.ports[id]
+	if !exists {
+		return
+	}
+	delete(x.portNames, p.name)
+	delete(x.addresses, address{p.segment, p.addr})
+	delete(x.stations, station{p.segment, p.mac})
+	delete(x.ports, id)
+}
+
+// checkEntry says why e cannot be put beside what is there, or instead of the
+// entry of its segment and MAC.
+func (x *index) checkEntry(e Entry) error {
+	if err := e.check(); err != nil {
+		return err
+	}
+	s, exists := x.segments[e.SegmentID]
+	if !exists {
+		return fmt.Errorf("segment %s does not exist", e.SegmentID)
+	}
+	p, exists := x.ports[e.PortID]
+	if !exists {
+		return fmt.Errorf("port %s does not exist", e.PortID)
+	}
+	if p.segment != e.SegmentID {
+		return fmt.Errorf("port %q is not on segment %q", p.name, s.name)
+	}
+	return nil
+}
+
+// entriesOfPort are the static entries that lead to a port. Since an entry's port
+// is on its segment, a segment without ports has none.
+func (x *index) entriesOfPort(id string) []station {
+	var list []station
+	for e, port := range x.entries {
+		if port == id {
+			list = append(list, e)
+		}
+	}
+	return list
+}

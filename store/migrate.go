@@ -1,0 +1,53 @@
+package store
+
+import (
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// migration takes the records of a file from one schema to the next. It sees
+// them as the old schema has them, and changes them through the writer only. What
+// it leaves is checked before it is kept. A new field of a record needs none: it
+// is zero in the records that lack it.
+type migration func(*writer) error
+
+// migrations are the steps in order: the first goes from schema 1 to 2. A new
+// schema is one more function at the end.
+func migrations() []migration { return nil }
+
+// initialise makes an empty file one without records.
+func initialise(tx *bbolt.Tx, schema int) error {
+	for _, name := range []string{metaBucket, segmentsBucket, portsBucket, entriesBucket} {
+		if _, err := tx.CreateBucket([]byte(name)); err != nil {
+			return err
+		}
+	}
+	w := &writer{tx: tx, about: about{Schema: schema, Created: time.Now().UTC()}}
+	return w.finish()
+}
+
+// migrate brings a file from an older schema to the present one, in a single
+// transaction: it is done wholly or not at all.
+func (db *DB) migrate(steps []migration) error {
+	return db.transact(func(w *writer) error {
+		for _, step := range steps[w.about.Schema-1:] {
+			if err := step(w); err != nil {
+				return err
+			}
+			w.about.Schema++
+		}
+		return nil
+	}, func(tx *bbolt.Tx) error {
+		c := newContents()
+		if err := c.readTx(tx); err != nil {
+			return err
+		}
+		if _, err := c.verify(db.schema); err != nil {
+			return err
+		}
+		var err error
+		_, db.index, err = c.state()
+		return err
+	})
+}

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"time"
+)
+
+// Buckets of the state file. Keys are ids; an entry's is its segment's id and
+// its MAC.
+const (
+	metaBucket     = "meta"
+	segmentsBucket = "segments"
+	portsBucket    = "ports"
+	entriesBucket  = "entries"
+)
+
+// aboutKey is the only key of the bucket meta.
+const aboutKey = "about"
+
+// A record's value is its checksum, most significant byte first, and its JSON.
+const (
+	checksumSize = 4
+	maxRecord    = 1 << 20 // bytes; many times what the longest labels make
+)
+
+// about is the record of the file itself. Versions to come may store all else in
+// another way, but not this, so that every version can tell that a file is newer.
+type about struct {
+	Schema  int       `json:"schema"`
+	Created time.Time `json:"created"`
+	tally
+}
+
+// tally stands for all other records together. It shows a record that is missing
+// or older than the rest, where each by itself looks right.
+type tally struct {
+	Records int    `json:"records"`
+	Sum     uint64 `json:"sum"` // of the records' checksums
+}
+
+// add takes in a record's value; none is nil.
+func (t *tally) add(value []byte) {
+	if value != nil {
+		t.Records++
+		t.Sum += uint64(binary.BigEndian.Uint32(value))
+	}
+}
+
+// remove takes out a record's value; none is nil.
+func (t *tally) remove(value []byte) {
+	if value != nil {
+		t.Records--
+		t.Sum -= uint64(binary.BigEndian.Uint32(value))
+	}
+}
+
+// checksum covers where a record belongs as well as what it says.
+func checksum(bucket, key string, text []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	where := crc32.Checksum([]byte(bucket+"\x00"+key+"\x00"), table)
+	return crc32.Update(where, table, text)
+}
+
+// seal makes the value under which record is stored.
+func seal(bucket, key string, record any) ([]byte, error) {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return nil, fmt.Errorf("encode record %q of %s: %w", clip(key), bucket, err)
+	}
+	if len(text) > maxRecord-checksumSize {
+		return nil, fmt.Errorf("record %q of %s has %d bytes: want at most %d", clip(key), bucket, len(text), maxRecord-checksumSize)
+	}
+	value := binary.BigEndian.AppendUint32(make([]byte, 0, checksumSize+len(text)), checksum(bucket, key, text))
+	return append(value, text...), nil
+}
+
+// unseal returns a value's JSON, a part of value, when its checksum is right.
+func unseal(bucket, key string, value []byte) ([]byte, error) {
+	if len(value) < checksumSize || len(value) > maxRecord {
+		return nil, damagef("record %q of %s has %d bytes", clip(key), bucket, len(value))
+	}
+	text := value[checksumSize:]
+	if want := binary.BigEndian.Uint32(value); want != checksum(bucket, key, text) {
+		return nil, damagef("record %q of %s does not match its checksum", clip(key), bucket)
+	}
+	return text, nil
+}
+
+// decode reads a record's JSON. Fields that it does not know are left to those
+// who do.
+func decode[T any](bucket, key string, text []byte) (record T, err error) {
+	if err := json.Unmarshal(text, &record); err != nil {
+		return record, damagef("record %q of %s: %s", clip(key), bucket, clip(err.Error()))
+	}
+	return record, nil
+}
+
+// entryKey is the key of the entry of a segment for a MAC.
+func entryKey(segmentID, mac string) string { return segmentID + mac }
+
+func decodeSegment(key string, text []byte) (Segment, error) {
+	s, err := decode[Segment](segmentsBucket, key, text)
+	if err == nil && s.ID != key {
+		err = damagef("record %q of %s has id %q", clip(key), segmentsBucket, clip(s.ID))
+	}
+	return s, err
+}
+
+func decodePort(key string, text []byte) (Port, error) {
+	p, err := decode[Port](portsBucket, key, text)
+	if err == nil && p.ID != key {
+		err = damagef("record %q of %s has id %q", clip(key), portsBucket, clip(p.ID))
+	}
+	return p, err
+}
+
+func decodeEntry(key string, text []byte) (Entry, error) {
+	e, err := decode[Entry](entriesBucket, key, text)
+	if err == nil && entryKey(e.SegmentID, e.MAC) != key {
+		err = damagef("record %q of %s is for segment %q and mac %q", clip(key), entriesBucket, clip(e.SegmentID), clip(e.MAC))
+	}
+	return e, err
+}
+
+// decodeAbout reads the record of the file itself.
+func decodeAbout(value []byte) (about, error) {
+	if value == nil {
+		return about{}, damagef("record %q of %s is missing", aboutKey, metaBucket)
+	}
+	text, err := unseal(metaBucket, aboutKey, value)
+	if err != nil {
+		return about{}, err
+	}
+	a, err := decode[about](metaBucket, aboutKey, text)
+	if err == nil && a.Schema < 1 {
+		err = damagef("there is no schema %d", a.Schema)
+	}
+	return a, err
+}

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of what a record may hold. Whether values make sense together with the
+// kernel is for others to say; these keep a hostile file from reaching them.
+const (
+	maxName   = 63
+	minMTU    = 68 // RFC 791 §3.2
+	maxMTU    = 65535
+	maxIfName = 15   // IFNAMSIZ less the NUL (include/uapi/linux/if.h)
+	maxPath   = 4095 // PATH_MAX less the NUL
+)
+
+// check says what is wrong with the record alone.
+func (s Segment) check() error {
+	switch {
+	case !validID(s.ID):
+		return fmt.Errorf("id %q is not 64 hex digits", clip(s.ID))
+	case !validName(s.Name):
+		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(s.Name), maxName)
+	case !s.Subnet.IsValid() || s.Subnet != s.Subnet.Masked():
+		return fmt.Errorf("subnet %q is not a prefix without host bits", s.Subnet)
+	case !s.Subnet.Contains(s.Gateway):
+		return fmt.Errorf("gateway %q is outside subnet %s", s.Gateway, s.Subnet)
+	case s.Range != s.Range.Masked() || !s.Subnet.Contains(s.Range.Addr()) || s.Range.Bits() < s.Subnet.Bits():
+		return fmt.Errorf("range %q is not a prefix in subnet %s", s.Range, s.Subnet)
+	case s.MTU < minMTU || s.MTU > maxMTU:
+		return fmt.Errorf("mtu %d is not %d to %d bytes", s.MTU, minMTU, maxMTU)
+	}
+	return checkLabels(s.Labels)
+}
+
+// check says what is wrong with the record alone.
+func (p Port) check() error {
+	switch {
+	case !validID(p.ID):
+		return fmt.Errorf("id %q is not 64 hex digits", clip(p.ID))
+	case !validName(p.Name):
+		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(p.Name), maxName)
+	case !validID(p.SegmentID):
+		return fmt.Errorf("segment id %q is not 64 hex digits", clip(p.SegmentID))
+	case !validMAC(p.MAC):
+		return fmt.Errorf("mac %q is not a unicast address such as 02:42:ac:11:00:02", clip(p.MAC))
+	case !p.Addr.IsValid() || p.Addr.Zone() != "":
+		return fmt.Errorf("address %q is not one such as 172.17.0.2", clip(p.Addr.String()))
+	case len(p.NetNS) > maxPath || !printable(p.NetNS):
+		return fmt.Errorf("netns %q is not the name or path of a namespace", clip(p.NetNS))
+	case len(p.Namespace) > maxPath || !printable(p.Namespace):
+		return fmt.Errorf("namespace %q is not a namespace's identity", clip(p.Namespace))
+	case p.PID < 0 || p.PID > 0 && p.NetNS != "":
+		return fmt.Errorf("pid %d is negative, or given beside netns %q", p.PID, clip(p.NetNS))
+	case !validIfName(p.IfName):
+		return fmt.Errorf("ifname %q is not an interface's, such as eth0", clip(p.IfName))
+	case len(p.Security) > maxName || !printable(p.Security):
+		return fmt.Errorf("security %q is not the name of a mode", clip(p.Security))
+	}
+	for _, a := range p.AllowAddresses {
+		if !a.IsValid() {
+			return fmt.Errorf("allowed address %q is not a prefix such as 10.1.0.0/24", a)
+		}
+	}
+	return checkLabels(p.Labels)
+}
+
+// check says what is wrong with the record alone.
+func (e Entry) check() error {
+	switch {
+	case !validID(e.SegmentID):
+		return fmt.Errorf("segment id %q is not 64 hex digits", clip(e.SegmentID))
+	case !validMAC(e.MAC):
+		return fmt.Errorf("mac %q is not a unicast address such as 02:42:ac:11:00:02", clip(e.MAC))
+	case !validID(e.PortID):
+		return fmt.Errorf("port id %q is not 64 hex digits", clip(e.PortID))
+	}
+	return nil
+}
+
+func checkLabels(labels map[string]string) error {
+	for k, v := range labels {
+		if k == "" || !printable(k) || !printable(v) {
+			return fmt.Errorf("label %q is empty or has control characters", clip(k))
+		}
+	}
+	return nil
+}
+
+func validID(s string) bool { return len(s) == 64 && isLowerHex(s) }
+
+func isLowerHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// validName says whether s matches [A-Za-z0-9][A-Za-z0-9_.-]{0,62}.
+func validName(s string) bool {
+	if s == "" || len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		if !alphanumeric && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// validMAC wants the canonical form, since a record's key is made of it, and an
+// address that one station can have: not zero, and the group bit clear
+// (IEEE 802-2014 §8.2).
+func validMAC(s string) bool {
+	if len(s) != 17 {
+		return false
+	}
+	var mac [6]byte
+	for i := range mac {
+		digits := s[i*3 : i*3+2]
+		if i > 0 && s[i*3-1] != ':' || !isLowerHex(digits) {
+			return false
+		}
+		if _, err := hex.Decode(mac[i:i+1], []byte(digits)); err != nil {
+			return false
+		}
+	}
+	return mac[0]&1 == 0 && mac != [6]byte{}
+}
+
+// validIfName follows dev_valid_name (net/core/dev.c). Empty is no error: not
+// every kind of port has an interface.
+func validIfName(s string) bool {
+	return len(s) <= maxIfName && s != "." && s != ".." && !strings.ContainsAny(s, "/: ") && printable(s)
+}
+
+// printable says whether s is UTF-8 that leaves a terminal alone. JSON would
+// change what is not UTF-8.
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 })
+}
+
+// inSubnet says whether a port of a segment can have address a.
+func inSubnet(a netip.Addr, subnet netip.Prefix, gateway netip.Addr) bool {
+	return subnet.Contains(a) && a != gateway
+}

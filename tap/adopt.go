@@ -1,0 +1,50 @@
+package tap
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"vswitch/frame"
+)
+
+// Adopt takes over a descriptor that another process, or this one before an exec,
+// has got from [Create] or [Attach], and that may have been handed on since. fd
+// becomes the Device's own, also when Adopt fails and closes it. The error wraps
+// [ErrDeleted] when the link is no more.
+func Adopt(fd int) (*Device, error) {
+	d, err := adopt(fd)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("take over tap descriptor %d: %w", fd, err)
+	}
+	return d, nil
+}
+
+func adopt(fd int) (*Device, error) {
+	unix.CloseOnExec(fd)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, err
+	}
+	ifr, err := unix.NewIfreq("")
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.IoctlIfreq(fd, unix.TUNGETIFF, ifr); errors.Is(err, unix.EBADFD) {
+		return nil, ErrDeleted
+	} else if err != nil {
+		return nil, fmt.Errorf("read its flags: %w", err)
+	}
+	if got := ifr.Uint16() & (unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR); got != attachFlags {
+		return nil, fmt.Errorf("flags %#x: want a tap device with virtio-net header and without packet information", ifr.Uint16())
+	}
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, frame.VNetHeaderLen); err != nil {
+		return nil, fmt.Errorf("set the virtio-net header to %d bytes: %w", frame.VNetHeaderLen, err)
+	}
+	offloads, err := setOffloads(fd)
+	if err != nil {
+		return nil, err
+	}
+	return &Device{fd: fd, name: ifr.Name(), offloads: offloads}, nil
+}
