@@ -1,0 +1,7 @@
+//go:build race
+
+package daemontest
+
+// RaceDetector says whether the test has the race detector, and so the vswitchd
+// that [Build] builds.
+const RaceDetector = true
