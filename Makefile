@@ -7,6 +7,11 @@ FUZZTIME ?= 10s
 # The race detector needs a C compiler; `make test RACE=` does without.
 RACE     ?= -race
 
+BIN      ?= bin
+CONFDIR  ?= /etc/vswitch
+# The version of systemd that will read the unit; empty is a new one.
+SYSTEMD  ?= $(shell systemctl --version 2>/dev/null | awk 'NR == 1 { print $$2 }')
+
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -X main.version=$(VERSION)
 
@@ -16,15 +21,21 @@ export GOFLAGS += -buildvcs=false
 
 TOOLS := bin/tools
 
+# The date of the manual and of packages: that of the commit.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date -r Makefile +%s)
+# A program built with the tag "man" writes its manual into a directory.
+WRITE_MAN = TZ=UTC SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(GO) run -tags man -ldflags '$(LDFLAGS)'
+LAYOUT = BIN='$(BIN)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' CONFDIR='$(CONFDIR)' SYSTEMD='$(SYSTEMD)'
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the binaries into bin/
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o '$(BIN)/' ./cmd/...
 
 .PHONY: deps
 deps: ## install the system packages that the demo and the tests need
@@ -50,6 +61,16 @@ test: ## run all tests with the race detector; end-to-end tests only as root
 cover: ## run the tests with coverage and print it per function
 	$(GO) test -timeout 5m -coverpkg ./... -coverprofile cover.out ./...
 	$(GO) tool cover -func cover.out
+
+# FORMAT is table or json; REPORT is a file, or empty for the terminal.
+FORMAT ?= table
+REPORT ?=
+
+# From inside the folder, for go test shows only there what a test prints that passes.
+.PHONY: conformance
+conformance: ## hold vswitch against the rules of bridging, beside the kernel's bridge (needs root)
+	@if [ "$$(id -u)" -ne 0 ]; then echo "NOT RUN: needs root; run: sudo make conformance"; exit 1; fi
+	@cd conformance && $(GO) test -count 1 -timeout 5m -run Conformance -args -format '$(FORMAT)' -output '$(abspath $(REPORT))'
 
 # BENCHFLAGS go to vsbench run, as in make bench BENCHFLAGS='--scenario ping,tcp'.
 BENCHDIR   ?= bench-out
@@ -90,17 +111,34 @@ $(TOOLS)/.built: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../$(TOOLS)/ tool
 	@touch $@
 
+.PHONY: man
+man: ## write the manual pages into bin/man/
+	@rm -rf '$(BIN)/man' && mkdir -p '$(BIN)/man/man1' '$(BIN)/man/man8'
+	$(WRITE_MAN) ./cmd/vswitchd '$(BIN)/man/man8'
+	$(WRITE_MAN) ./cmd/vsctl '$(BIN)/man/man1'
+	$(WRITE_MAN) ./cmd/vsbench '$(BIN)/man/man1'
+
 .PHONY: install
-install: build ## install into $(DESTDIR)$(PREFIX), with shell completions
-	install -D -m 755 bin/vswitchd '$(DESTDIR)$(PREFIX)/sbin/vswitchd'
-	install -D -m 755 bin/vsctl '$(DESTDIR)$(PREFIX)/bin/vsctl'
-	@mkdir -p bin/completion
-	bin/vsctl completion bash >bin/completion/vsctl
-	bin/vsctl completion zsh >bin/completion/_vsctl
-	bin/vsctl completion fish >bin/completion/vsctl.fish
-	install -D -m 644 bin/completion/vsctl '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/vsctl'
-	install -D -m 644 bin/completion/_vsctl '$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_vsctl'
-	install -D -m 644 bin/completion/vsctl.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/vsctl.fish'
+install: build man ## install into $(DESTDIR)$(PREFIX), with manual and systemd unit
+	@$(LAYOUT) sh packaging/install.sh install
+
+.PHONY: uninstall
+uninstall: ## take away what install has put there
+	@$(LAYOUT) sh packaging/install.sh uninstall
+
+.PHONY: deb
+deb: $(TOOLS)/nfpm ## build a Debian package into bin/
+	@rm -rf '$(BIN)/deb'
+	@CGO_ENABLED=0 $(MAKE) --no-print-directory install DESTDIR='$(abspath $(BIN))/deb' \
+		PREFIX=/usr CONFDIR=/etc/vswitch LDFLAGS='$(LDFLAGS) -s -w'
+	@$(LAYOUT) VERSION='$(VERSION)' SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) ARCH="$$($(GO) env GOARCH)" \
+		NFPM=$(TOOLS)/nfpm sh packaging/deb.sh
+
+# Apart from the linters, which are built for every change and have other
+# dependencies.
+$(TOOLS)/nfpm: packaging/nfpm/go.mod packaging/nfpm/go.sum
+	cd packaging/nfpm && $(GO) build -o ../../$(TOOLS)/ tool
+	@touch $@
 
 .PHONY: clean
 clean: ## remove all that was built
