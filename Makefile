@@ -48,7 +48,7 @@ demo: ## show two segments and three containers at work (needs root)
 	scripts/demo.sh
 
 # The race detector allocates, so tests that count allocations run without it.
-.PHONY: test
+.PHONY: test soak
 test: ## run all tests with the race detector; end-to-end tests only as root
 	@if [ "$$(id -u)" -eq 0 ]; then sh scripts/deps.sh test; fi
 	$(GO) vet ./...
@@ -56,6 +56,12 @@ test: ## run all tests with the race detector; end-to-end tests only as root
 	$(GO) test -timeout 5m $(RACE) ./...
 	@if [ "$$(id -u)" -ne 0 ]; then \
 		echo; echo "NOT RUN: end-to-end tests need root; run: sudo make test"; fi
+
+.PHONY: soak
+DURATION ?= 10m
+soak: ## do one bad thing after another to a running switch for DURATION=10m, 10 000 attachments among them
+	@sh scripts/deps.sh test
+	VSWITCH_SOAK=$(DURATION) $(GO) test -v -count 1 -timeout 0 -run 'Fault|Killed|AttachCycles|StateDisk|Upgrade|Recreated' ./internal/e2e
 
 .PHONY: cover
 cover: ## run the tests with coverage and print it per function

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/testenv"
 )
 
 // soakVariable has the fault tests run for longer than make test has time for.
@@ -216,7 +217,11 @@ func TestAttachCyclesLeaveNothing(t *testing.T) {
 			h.delPort("c")
 		}
 	}
-	cycle(5)
+	cycles, warm := 20, 5
+	if os.Getenv(soakVariable) != "" {
+		cycles, warm = 10_000, 1000 // the runtime's heap has its size by then
+	}
+	cycle(warm)
 	pids := []int{h.daemon.cmd.Process.Pid, h.carrier()}
 	count := func() string {
 		var all []string
@@ -239,10 +244,6 @@ func TestAttachCyclesLeaveNothing(t *testing.T) {
 		return strings.Join(append(all, links(h.ns)...), "\n")
 	}
 	before := count()
-	cycles := 20
-	if os.Getenv(soakVariable) != "" {
-		cycles = 10_000
-	}
 	rss := residentKiB(t, pids[1])
 	cycle(cycles)
 	h.await("descriptors and links are as before", func() bool { return count() == before })
@@ -270,4 +271,66 @@ func residentKiB(tb testing.TB, pid int) int {
 	}
 	tb.Fatalf("process %d has no VmRSS", pid)
 	return 0
+}
+
+// TestDeletedNamespaceIsReallyGone ends a namespace under traffic. Half of a veth
+// pair tells when the kernel has taken it down, which it does only once nothing
+// keeps it.
+func TestDeletedNamespaceIsReallyGone(t *testing.T) {
+	t.Parallel()
+	for name, restart := range map[string]bool{"as attached": false, "opened anew": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			a, b := h.furnish()
+			doomed := h.attach("doomed")
+			if restart {
+				h.killDaemon()
+			}
+			s := openStream(t, a, b)
+			flood := openStream(t, doomed, a)
+			h.ns.Run("ip", "link", "add", "witness", "type", "veth", "peer", "name", "inside", "netns", doomed.Name())
+			h.ns.Run("ip", "netns", "delete", doomed.Name())
+			// A socket keeps its namespace as well, so it must end at once.
+			if err := flood.conn.(*net.TCPConn).SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+			flood.conn.Close()
+			begin := time.Now()
+			h.await("the port is lost", func() bool { return h.port("doomed").State == api.PortLost })
+			t.Logf("lost %s after the deletion", time.Since(begin).Round(time.Millisecond))
+			h.await("the kernel has taken the namespace down", func() bool { return !slices.Contains(links(h.ns), "witness") })
+			s.finish()
+			h.ns.Run("ip", "netns", "add", doomed.Name()) // for the test's own end
+		})
+	}
+}
+
+// TestDescriptorsRunOut adds ports until the daemon may open no more files.
+func TestDescriptorsRunOut(t *testing.T) {
+	t.Parallel()
+	testenv.RequireCommand(t, "prlimit")
+	h := newQuietHost(t)
+	h.daemon = start(h, h.ns, append([]string{"prlimit", "--nofile=48"}, h.argv()...)...)
+	h.daemon.awaitReady()
+	h.daemon.harmed = true
+	a, b := h.attach("a"), h.attach("b")
+	var failed error
+	var last *container
+	n := 0
+	for ; failed == nil && n < 64; n++ {
+		last = h.container()
+		_, failed = h.client.AddPort(t.Context(), api.PortSpec{Name: fmt.Sprintf("p%d", n), NetNS: last.Name()})
+	}
+	if failed == nil || !strings.Contains(failed.Error(), "too many open files") || strings.Contains(failed.Error(), "\n") {
+		t.Fatalf("after %d ports: %v, want one line that there are too many open files", n, failed)
+	}
+	if left := append(links(last.Namespace), links(h.ns)...); len(left) != 0 {
+		t.Errorf("links %v are left of a port that was refused", left)
+	}
+	a.reaches(b.addr().String())
+	h.delPort("p0")
+	h.delPort("p1")
+	h.connect(last, "again")
+	last.reaches(a.addr().String())
 }

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,83 +18,118 @@ import (
 	"vswitch/api"
 )
 
-// stream is a TCP connection that carries numbered lines back and forth until it is
-// closed, and notices each that is lost, doubled or altered, and every pause.
+// stream is a TCP connection that carries numbered blocks until it is finished. Its
+// receiver notices each byte that is lost, doubled or altered, and every pause.
 type stream struct {
 	testing.TB
-	conn  net.Conn
-	done  chan struct{}
-	stop  chan struct{}
-	lines int
-	err   error
-	worst time.Duration // the longest time from a line to its echo since pause was last asked
-	ask   chan chan time.Duration
+	conn   net.Conn
+	stop   chan struct{} // closed when the sender is to end
+	done   chan struct{} // closed when the receiver has ended
+	blocks int
+	err    error
+	worst  time.Duration // the longest time from a block to the next since pause was last asked
+	ask    chan chan time.Duration
 }
+
+// Of a stream: the size of a block, and how many bytes a second it sends.
+const (
+	blockSize  = 16 << 10
+	streamRate = 32 << 20
+)
 
 // openStream connects two containers.
 func openStream(tb testing.TB, from, to *container) *stream {
 	tb.Helper()
 	listener := inside(to, func() (net.Listener, error) { return net.Listen("tcp4", to.addr().String()+":0") })
+	defer listener.Close()
 	conn := inside(from, func() (net.Conn, error) {
 		return net.DialTimeout("tcp4", listener.Addr().String(), patience)
 	})
-	echo, err := listener.Accept()
+	pace(tb, conn.(*net.TCPConn))
+	in, err := listener.Accept()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	listener.Close()
-	echoed := make(chan struct{})
+	s := &stream{TB: tb, conn: conn, stop: make(chan struct{}), done: make(chan struct{}), ask: make(chan chan time.Duration)}
+	sent := make(chan struct{})
 	go func() {
-		defer close(echoed)
-		_, _ = io.Copy(echo, echo)
+		defer close(sent)
+		s.send()
 	}()
-	s := &stream{TB: tb, conn: conn, done: make(chan struct{}), stop: make(chan struct{}), ask: make(chan chan time.Duration)}
-	go s.run()
+	go s.receive(in)
 	tb.Cleanup(func() {
 		conn.Close()
-		echo.Close() // the other's end may never be heard of: the switch may be gone
+		in.Close() // the other's end may never be heard of: the switch may be gone
 		<-s.done
-		<-echoed
+		<-sent
 	})
 	return s
 }
 
-func (s *stream) run() {
-	defer close(s.done)
-	block := bytes.Repeat([]byte("vswitch "), 512)
-	got := make([]byte, len(block))
-	for {
+// pace leaves processor time to others, whose test this is not.
+func pace(tb testing.TB, conn *net.TCPConn) {
+	tb.Helper()
+	const maxPacingRate = 47 // SO_MAX_PACING_RATE, socket(7)
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		cerr := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, maxPacingRate, streamRate) })
+		err = errors.Join(err, cerr)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// fill makes the n-th block of a stream.
+func fill(block []byte, n int) {
+	for i := 0; i < len(block); i += 8 {
+		binary.NativeEndian.PutUint64(block[i:], uint64(n)<<16|uint64(i))
+	}
+}
+
+func (s *stream) send() {
+	defer s.conn.Close()
+	block := make([]byte, blockSize)
+	for n := 0; ; n++ {
 		select {
 		case <-s.stop:
 			return
+		default:
+		}
+		fill(block, n)
+		if _, err := s.conn.Write(block); err != nil {
+			return // the receiver tells
+		}
+	}
+}
+
+func (s *stream) receive(in net.Conn) {
+	defer close(s.done)
+	want, got := make([]byte, blockSize), make([]byte, blockSize)
+	for ; ; s.blocks++ {
+		begin := time.Now()
+		if s.err = in.SetReadDeadline(begin.Add(patience)); s.err != nil {
+			return
+		}
+		if _, s.err = io.ReadFull(in, got); s.err != nil {
+			return
+		}
+		s.worst = max(s.worst, time.Since(begin))
+		if fill(want, s.blocks); !bytes.Equal(got, want) {
+			s.err = fmt.Errorf("block %d is altered", s.blocks)
+			return
+		}
+		select {
 		case answer := <-s.ask:
 			answer <- s.worst
 			s.worst = 0
 		default:
 		}
-		copy(block, fmt.Sprintf("line %d,", s.lines))
-		begin := time.Now()
-		if err := s.conn.SetDeadline(begin.Add(patience)); err != nil {
-			s.err = err
-			return
-		}
-		if _, s.err = s.conn.Write(block); s.err != nil {
-			return
-		}
-		if _, s.err = io.ReadFull(s.conn, got); s.err != nil {
-			return
-		}
-		if !bytes.Equal(got, block) {
-			s.err = fmt.Errorf("line %d came back as %q", s.lines, got[:32])
-			return
-		}
-		s.lines++
-		s.worst = max(s.worst, time.Since(begin))
 	}
 }
 
-// pause is the longest that a line has taken since pause was called before, once
-// another line has gone through.
+// pause is the longest that a block has taken since pause was called before, the
+// one under way included.
 func (s *stream) pause() time.Duration {
 	s.Helper()
 	answer := make(chan time.Duration)
@@ -100,8 +137,19 @@ func (s *stream) pause() time.Duration {
 	case s.ask <- answer:
 		return <-answer
 	case <-s.done:
-		s.Fatalf("the stream broke after %d lines: %v", s.lines, s.err)
+		s.Fatalf("the stream broke after %d blocks: %v", s.blocks, s.err)
 		return 0
+	}
+}
+
+// finish ends the stream, of which all that was sent must have come.
+func (s *stream) finish() {
+	s.Helper()
+	s.pause()
+	close(s.stop)
+	<-s.done
+	if !errors.Is(s.err, io.EOF) {
+		s.Fatalf("the stream broke after %d blocks: %v", s.blocks, s.err)
 	}
 }
 
@@ -110,17 +158,6 @@ func (s *stream) runs(d time.Duration) {
 	s.Helper()
 	for begin := time.Now(); time.Since(begin) < d; {
 		s.pause()
-	}
-}
-
-// finish ends the stream, which must have come through.
-func (s *stream) finish() {
-	s.Helper()
-	s.pause()
-	close(s.stop)
-	<-s.done
-	if s.err != nil {
-		s.Fatalf("the stream broke after %d lines: %v", s.lines, s.err)
 	}
 }
 
@@ -137,7 +174,7 @@ func rounds(tb testing.TB, brief, long int) int {
 func report(tb testing.TB, pauses []time.Duration) {
 	tb.Helper()
 	slices.Sort(pauses)
-	tb.Logf("%d pauses: median %s, longest %s", len(pauses), pauses[len(pauses)/2], pauses[len(pauses)-1])
+	tb.Logf("%d pauses: median %s, longest %s", len(pauses), pauses[len(pauses)/2], pauses[max(0, len(pauses)-8):])
 }
 
 // carrier is the process that carries frames, which the supervising one has started.
