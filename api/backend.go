@@ -57,6 +57,15 @@ type Backend interface {
 	// FlushFDB forgets the learned entries of a segment.
 	FlushFDB(ctx context.Context, segment string, flush FDBFlush) (FDBFlushed, error)
 
+	// Rules lists the rules of a segment, of all when segment is empty, in the order
+	// in which they are looked at.
+	Rules(ctx context.Context, segment string) ([]Rule, error)
+	// AddRule adds a rule, which is in force when AddRule returns; NotFound for a
+	// port that it names, Exhausted when the segment has [MaxRules].
+	AddRule(ctx context.Context, segment string, spec RuleSpec) (Rule, error)
+	// DeleteRule removes a rule, found by id or unique id prefix.
+	DeleteRule(ctx context.Context, segment, ref string) (Rule, error)
+
 	// ARP lists the bindings of a segment, of all when segment is empty.
 	ARP(ctx context.Context, segment string) ([]Binding, error)
 }

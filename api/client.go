@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -47,17 +46,9 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 // NewClient returns a client of the daemon on socket that waits at most timeout for
 // each answer; 0 waits as long as the context allows. It does not connect yet.
 func NewClient(socket string, timeout time.Duration) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		c, err := d.DialContext(ctx, "unix", socket)
-		if err != nil {
-			return nil, &UnreachableError{Socket: socket, Err: bareError(err)}
-		}
-		return c, nil
-	}
 	return &Client{socket: socket, timeout: timeout, http: &http.Client{
 		Transport: &http.Transport{
-			DialContext:            dial,
+			DialContext:            dialer(socket),
 			MaxIdleConns:           1,
 			IdleConnTimeout:        idleTimeout / 2, // before the server closes it
 			MaxResponseHeaderBytes: maxHeader,
@@ -147,6 +138,24 @@ func (c *Client) DeleteFDB(ctx context.Context, segment, mac string) (FDBEntry, 
 // FlushFDB implements [Backend].
 func (c *Client) FlushFDB(ctx context.Context, segment string, flush FDBFlush) (FDBFlushed, error) {
 	return callRef[FDBFlushed](ctx, c, http.MethodPost, "segment", segment, "/fdb/flush", flush)
+}
+
+// Rules implements [Backend].
+func (c *Client) Rules(ctx context.Context, segment string) ([]Rule, error) {
+	return call[[]Rule](ctx, c, http.MethodGet, "/v1/rules"+bySegment(segment), nil)
+}
+
+// AddRule implements [Backend].
+func (c *Client) AddRule(ctx context.Context, segment string, spec RuleSpec) (Rule, error) {
+	return callRef[Rule](ctx, c, http.MethodPost, "segment", segment, "/rules", spec)
+}
+
+// DeleteRule implements [Backend].
+func (c *Client) DeleteRule(ctx context.Context, segment, ref string) (Rule, error) {
+	if err := validateRef("rule", ref); err != nil {
+		return Rule{}, err
+	}
+	return callRef[Rule](ctx, c, http.MethodDelete, "segment", segment, "/rules/"+ref, nil)
 }
 
 // ARP implements [Backend].

@@ -66,6 +66,7 @@ func TestDocumentNamesEveryField(t *testing.T) {
 		"Counters": api.Counters{}, "PortUpdate": api.PortUpdate{}, "FDBSpec": api.FDBSpec{}, "FDBEntry": api.FDBEntry{},
 		"FDBFlush": api.FDBFlush{}, "FDBFlushed": api.FDBFlushed{}, "Binding": api.Binding{}, "Version": api.Version{},
 		"Inspect": api.Inspect{}, "UpgradeSpec": api.UpgradeSpec{},
+		"RuleEnd": api.RuleEnd{}, "RuleSpec": api.RuleSpec{}, "Rule": api.Rule{},
 	} {
 		var want, got []string
 		for field := range reflect.TypeOf(v).Fields() {
@@ -112,6 +113,13 @@ var operationTests = []operationTest{
 	{"GET /v1/fdb", "/v1/fdb?segment=bridge", "", 200, nil},
 	{"POST /v1/segments/{segment}/fdb/flush", "/v1/segments/bridge/fdb/flush", `{"port":"one"}`, 200, map[string]string{"segment": "bridge"}},
 	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/02:00:00:00:00:aa", "", 200, map[string]string{"segment": "bridge", "mac": "02:00:00:00:00:aa"}},
+	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"security":"mac","allow_addresses":["10.9.0.0/16","fd00::1"],"allow_reserved":true,"isolated":true,"mac_limit":-1,"flood_limit":5,"rate_in":"none","rate_out":"100mbit:64kb"}`, 200, map[string]string{"port": "one"}},
+	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"deny","from":{"port":"one"},"to":{"label":"tier=front"},"protocol":"tcp","ports":"80-90","position":1}`, 201, map[string]string{"segment": "bridge"}},
+	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"allow"}`, 201, map[string]string{"segment": "bridge"}},
+	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"deny","from":{"port":"none"}}`, 404, map[string]string{"segment": "bridge"}},
+	{"GET /v1/rules", "/v1/rules?segment=bridge", "", 200, nil},
+	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/none", "", 404, map[string]string{"segment": "bridge", "rule": "none"}},
+	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/e7f6c011776e", "", 200, map[string]string{"segment": "bridge", "rule": "e7f6c011776e"}},
 	{"GET /v1/arp", "/v1/arp", "", 200, nil},
 	{"DELETE /v1/ports/{port}", "/v1/ports/one", "", 200, map[string]string{"port": "one"}},
 	{"DELETE /v1/segments/{segment}", "/v1/segments/my_bridge?force=true", "", 200, map[string]string{"segment": "my_bridge"}},
@@ -179,6 +187,7 @@ func TestSpecsMarshalToDocument(t *testing.T) {
 		"PortSpec":    api.PortSpec{Name: "p", PID: 1},
 		"PortUpdate":  api.PortUpdate{Up: &up, Labels: map[string]*string{"a": nil, "b": &value}},
 		"FDBFlush":    api.FDBFlush{},
+		"RuleSpec":    api.RuleSpec{Action: api.RuleAllow},
 	} {
 		data, err := json.Marshal(v)
 		if err != nil {

@@ -18,7 +18,7 @@ const (
 // States of a port.
 const (
 	PortUp   = "up"
-	PortDown = "down" // taken down by set-port, or in its container
+	PortDown = "down" // taken down by set-port, in its container, or by the loop guard
 	PortLost = "lost" // its container or device is gone
 )
 
@@ -34,6 +34,16 @@ type PortSpec struct {
 	MAC            string            `json:"mac,omitempty"`     // empty is 02:42 and the IPv4 address
 	NoDefaultRoute bool              `json:"no_default_route,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+
+	// What the container may do.
+	Security       string   `json:"security,omitempty"`        // empty is [SecurityStrict]
+	AllowAddresses []string `json:"allow_addresses,omitempty"` // its own besides IP, or as CIDR networks that it routes
+	AllowReserved  bool     `json:"allow_reserved,omitempty"`  // frames to 01:80:C2:00:00:00-0F pass
+	Isolated       bool     `json:"isolated,omitempty"`        // no frames from and to other isolated ports
+	MACLimit       int      `json:"mac_limit,omitempty"`       // learned addresses; 0 is [DefaultMACLimit]; [NoLimit]
+	FloodLimit     int      `json:"flood_limit,omitempty"`     // frames per second to all; 0 is [DefaultFloodLimit]; [NoLimit]
+	RateIn         string   `json:"rate_in,omitempty"`         // what it sends, as [ParseRate] reads it; empty is no bound
+	RateOut        string   `json:"rate_out,omitempty"`        // what it is sent
 }
 
 // Port is one attachment to a segment.
@@ -54,6 +64,15 @@ type Port struct {
 	Labels    map[string]string `json:"labels,omitempty"`
 	Created   time.Time         `json:"created"`
 	Counters  Counters          `json:"counters"`
+
+	Security       string   `json:"security"`
+	AllowAddresses []string `json:"allow_addresses,omitempty"`
+	AllowReserved  bool     `json:"allow_reserved,omitempty"`
+	Isolated       bool     `json:"isolated,omitempty"`
+	MACLimit       int      `json:"mac_limit"`          // [NoLimit] is none
+	FloodLimit     int      `json:"flood_limit"`        // frames per second; [NoLimit] is none
+	RateIn         string   `json:"rate_in,omitempty"`  // such as 100mbit; empty is no bound
+	RateOut        string   `json:"rate_out,omitempty"` // such as 100mbit:64kb
 }
 
 // Counters counts a port's frames since it was attached, as the switch sees them:
@@ -84,4 +103,13 @@ type PortUpdate struct {
 	Name   *string            `json:"name,omitempty"`
 	Up     *bool              `json:"up,omitempty"`
 	Labels map[string]*string `json:"labels,omitempty"` // a nil value removes the label
+
+	Security       *string   `json:"security,omitempty"`
+	AllowAddresses *[]string `json:"allow_addresses,omitempty"` // all there are from now on
+	AllowReserved  *bool     `json:"allow_reserved,omitempty"`
+	Isolated       *bool     `json:"isolated,omitempty"`
+	MACLimit       *int      `json:"mac_limit,omitempty"`   // 0 is the default again
+	FloodLimit     *int      `json:"flood_limit,omitempty"` // 0 is the default again
+	RateIn         *string   `json:"rate_in,omitempty"`     // "none" is no bound
+	RateOut        *string   `json:"rate_out,omitempty"`    // "none" is no bound
 }

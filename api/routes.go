@@ -37,6 +37,9 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/segments/{segment}/fdb", s.addFDB},
 		{"DELETE", "/v1/segments/{segment}/fdb/{mac}", s.deleteFDB},
 		{"POST", "/v1/segments/{segment}/fdb/flush", s.flushFDB},
+		{"GET", "/v1/rules", s.listRules},
+		{"POST", "/v1/segments/{segment}/rules", s.addRule},
+		{"DELETE", "/v1/segments/{segment}/rules/{rule}", s.deleteRule},
 		{"GET", "/v1/arp", s.listARP},
 	}
 }
@@ -223,6 +226,42 @@ func (s *Server) flushFDB(r *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	return ok(s.backend.FlushFDB(r.Context(), segment, flush))
+}
+
+func (s *Server) listRules(r *http.Request) (reply, error) {
+	segment, err := filter(r)
+	if err != nil {
+		return reply{}, err
+	}
+	list, err := s.backend.Rules(r.Context(), segment)
+	return ok(sorted(list,
+		func(a, b Rule) int { return cmp.Compare(a.Segment, b.Segment) },
+		func(a, b Rule) int { return cmp.Compare(a.Position, b.Position) }), err)
+}
+
+func (s *Server) addRule(r *http.Request) (reply, error) {
+	segment, _, err := target(r, "segment")
+	if err != nil {
+		return reply{}, err
+	}
+	spec, err := decode(r, RuleSpec.validate)
+	if err != nil {
+		return reply{}, err
+	}
+	rule, err := s.backend.AddRule(r.Context(), segment, spec)
+	return created("", rule, err)
+}
+
+func (s *Server) deleteRule(r *http.Request) (reply, error) {
+	segment, _, err := target(r, "segment")
+	if err != nil {
+		return reply{}, err
+	}
+	ref := r.PathValue("rule")
+	if err := validateRef("rule", ref); err != nil {
+		return reply{}, err
+	}
+	return ok(s.backend.DeleteRule(r.Context(), segment, ref))
 }
 
 func (s *Server) listARP(r *http.Request) (reply, error) {

@@ -96,12 +96,15 @@ func (s PortSpec) validate() (PortSpec, error) {
 		}
 		s.MAC = mac
 	}
-	return s, validateLabels(s.Labels)
+	if err := validateLabels(s.Labels); err != nil {
+		return s, err
+	}
+	return s.withPolicy()
 }
 
 func (u PortUpdate) validate() (PortUpdate, error) {
-	if u.Name == nil && u.Up == nil && len(u.Labels) == 0 {
-		return u, Invalidf("nothing to change: give a name, up or labels")
+	if u.Name == nil && u.Up == nil && len(u.Labels) == 0 && !u.policy() {
+		return u, Invalidf("nothing to change: give a name, up, labels, or what the port may do")
 	}
 	if u.Name != nil {
 		if err := validateName("port name", *u.Name); err != nil {
@@ -115,7 +118,10 @@ func (u PortUpdate) validate() (PortUpdate, error) {
 			labels[k] = *v
 		}
 	}
-	return u, validateLabels(labels)
+	if err := validateLabels(labels); err != nil {
+		return u, err
+	}
+	return u.withPolicy()
 }
 
 func (s FDBSpec) validate() (FDBSpec, error) {

@@ -117,12 +117,17 @@ func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 
 // connect gives p its place in the switch, behind device.
 func (d *Daemon) connect(p *port, device *tap.Device) error {
-	sw, err := d.sw.AddPort(p.segment.sw, device, vswitch.PortConfig{Name: p.record.Name})
+	sw, err := d.sw.AddPort(p.segment.sw, device, vswitch.PortConfig{Name: p.record.Name, Policy: p.policy(p.record)})
 	if err != nil {
 		return switchError(err)
 	}
 	sw.SetDown(p.record.Down)
 	p.sw, p.device = sw, device
+	if err := d.joinRules(p); err != nil {
+		d.sw.RemovePort(sw)
+		p.sw, p.device = nil, nil
+		return err
+	}
 	for _, mac := range p.static {
 		d.logFailure("restore static entry "+mac.String(), d.sw.AddEntry(sw, mac))
 	}
@@ -181,6 +186,7 @@ func (d *Daemon) detach(p *port) error {
 	if !p.lost() {
 		d.disconnect(p)
 	}
+	d.leaveRules(p)
 	d.logFailure("release address", p.segment.subnet.Release(p.record.Addr))
 	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
 	return nil

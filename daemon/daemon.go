@@ -66,6 +66,7 @@ func (d *Daemon) start() (err error) {
 	d.sw, err = vswitch.New(vswitch.Options{
 		NewPoller: func() (vswitch.Poller, error) { return newPoller(c.Log) }, Workers: c.Workers, Poll: c.Poll, Spin: c.Spin,
 		Ageing: c.Ageing, Capacity: c.FDBSize, OnGone: d.deviceGone,
+		OnLoop: d.portHeld, OnViolation: d.violated,
 	})
 	if err != nil {
 		return err

@@ -52,6 +52,9 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 		IfName: cmp.Or(spec.IfName, netns.DefaultName), NoDefaultRoute: spec.NoDefaultRoute,
 		Labels: spec.Labels, Created: time.Now().UTC(),
 	}}
+	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
+		return api.Port{}, err
+	}
 	if err := d.attach(p, spec); err != nil {
 		return api.Port{}, err
 	}
@@ -119,15 +122,47 @@ func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	if len(update.Labels) > 0 {
 		record.Labels = withLabels(record.Labels, update.Labels)
 	}
-	if err := d.store.PutPort(record); err != nil {
-		return api.Port{}, api.Internalf("store port %q: %w", record.Name, err)
+	if err := setPolicy(&record, p.segment, update); err != nil {
+		return api.Port{}, err
 	}
-	p.record = record
-	if !p.lost() {
-		p.sw.SetDown(record.Down)
+	if err := d.change(p, record); err != nil {
+		return api.Port{}, err
 	}
 	d.logFailure("bind address", p.segment.bindings.Bind(arp.Binding{IP: record.Addr, MAC: p.mac, Kind: arp.Port, Port: record.Name}))
 	return p.view(), nil
+}
+
+// change takes every step to make record the port's, or none.
+func (d *Daemon) change(p *port, record store.Port) error {
+	var undo undo
+	defer undo.run()
+	old := p.record
+	if err := d.enforcePolicy(p, record, &undo); err != nil {
+		return err
+	}
+	s := p.segment
+	relabelled := !p.lost() && !maps.Equal(old.Labels, record.Labels) &&
+		(s.named(old.ID, old.Labels) || s.named(record.ID, record.Labels))
+	if relabelled {
+		undo.add(func() {
+			d.logFailure("take back the rules of segment "+s.record.Name, d.enforceRules(s, s.record.Rules))
+		})
+	}
+	p.record = record
+	undo.add(func() { p.record = old })
+	if relabelled {
+		if err := d.enforceRules(s, s.record.Rules); err != nil {
+			return err
+		}
+	}
+	if err := d.store.PutPort(record); err != nil {
+		return api.Internalf("store port %q: %w", record.Name, err)
+	}
+	undo.keep()
+	if !p.lost() {
+		p.sw.SetDown(record.Down)
+	}
+	return nil
 }
 
 func withLabels(labels map[string]string, change map[string]*string) map[string]string {
@@ -177,7 +212,7 @@ func (p *port) state() string {
 	switch {
 	case p.lost():
 		return api.PortLost
-	case p.record.Down, p.link.down:
+	case p.record.Down, p.link.down, p.sw.Held():
 		return api.PortDown
 	}
 	return api.PortUp
@@ -192,6 +227,8 @@ func (p *port) reason() string {
 		return "set down with vsctl set-port"
 	case p.link.down:
 		return "set down in its network namespace"
+	case p.sw.Held():
+		return "held down by the loop guard, because frames come back through it"
 	case p.link.mac != p.mac && p.link.mac != (frame.MAC{}):
 		return "its MAC address was changed to " + p.link.mac.String() + " in its network namespace"
 	}
@@ -208,10 +245,12 @@ func (p *port) counters() vswitch.Counters {
 
 func (p *port) view() api.Port {
 	r := p.record
-	return api.Port{
+	v := api.Port{
 		ID: r.ID, Name: r.Name, Segment: p.segment.record.Name, SegmentID: r.SegmentID, MAC: r.MAC,
 		IPs: []netip.Prefix{p.prefix()}, Gateway: p.segment.record.Gateway.String(), NetNS: p.namespace(),
 		IfName: r.IfName, MTU: p.segment.record.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.counters()),
 	}
+	viewPolicy(&v, r)
+	return v
 }

@@ -23,7 +23,9 @@ type segment struct {
 	subnet   *ipam.Subnet
 	sw       *vswitch.Segment
 	bindings *arp.Table
-	mac      frame.MAC // the gateway's
+	mac      frame.MAC         // the gateway's
+	enforced []string          // ids of the rules that the switch has, in their order
+	hits     map[string]uint64 // of rules, by id, before the switch's were last set
 }
 
 func (s *segment) title() string { return s.record.Name }
@@ -84,7 +86,7 @@ func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment
 	defer undo.run()
 	s := &segment{record: record, subnet: subnet, bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway())}
 	var err error
-	if s.sw, err = d.sw.AddSegment(vswitch.SegmentConfig{MTU: s.record.MTU}); err != nil {
+	if s.sw, err = d.sw.AddSegment(vswitch.SegmentConfig{MTU: s.record.MTU, Gateway: subnet.Gateway()}); err != nil {
 		return nil, switchError(err)
 	}
 	undo.add(func() { d.logFailure("remove segment", d.sw.RemoveSegment(s.sw)) })
@@ -94,6 +96,9 @@ func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment
 	gw := gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
 	if _, err := d.sw.AddResponder(s.sw, s.mac, gw); err != nil {
 		return nil, switchError(err)
+	}
+	if err := d.enforceRules(s, record.Rules); err != nil {
+		return nil, err
 	}
 	undo.keep()
 	d.pools.Add(subnet.Prefix())

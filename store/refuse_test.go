@@ -65,6 +65,21 @@ func refused() map[string]struct {
 	segment("moved under its port", "no room for port \"port-1\"", func(s *Segment) { *s = aSegment(3); s.ID = id(1) })
 	segment("gateway at its port", "no room for port \"port-1\"", func(s *Segment) { *s = aSegment(1); s.Gateway = aPort(1, 1).Addr })
 
+	rule := func(name, want string, change func(*Rule)) {
+		r := Rule{ID: id(70)}
+		change(&r)
+		segment("rule "+name, want, func(s *Segment) { s.Rules = []Rule{{ID: id(71)}, r} })
+	}
+	rule("no id", "rule 2: id", func(r *Rule) { r.ID = "" })
+	rule("same id", "another rule", func(r *Rule) { r.ID = id(71) })
+	rule("protocol", "protocol", func(r *Rule) { r.Protocol = "\x00" })
+	rule("ports", "higher one first", func(r *Rule) { r.FirstPort = 1 })
+	rule("port id", "port id", func(r *Rule) { r.From.PortID = "web" })
+	rule("port and label", "both given", func(r *Rule) { r.To = RuleEnd{PortID: id(1), LabelKey: "a"} })
+	rule("label without key", "label", func(r *Rule) { r.To.LabelValue = "a" })
+	rule("label", "label", func(r *Rule) { r.From.LabelKey = "a\n" })
+	segment("rules", "more than 1024", func(s *Segment) { s.Rules = make([]Rule, 1025) })
+
 	port("no id", "64 hex digits", func(p *Port) { p.ID = id(1)[1:] })
 	port("no name", "letters, digits", func(p *Port) { p.Name = "" })
 	port("same name", "that of port "+id(1001), func(p *Port) { p.Name = "port-1" })

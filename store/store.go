@@ -23,6 +23,28 @@ type Segment struct {
 	MTU      int               `json:"mtu"` // bytes
 	Labels   map[string]string `json:"labels,omitempty"`
 	Created  time.Time         `json:"created,omitzero"`
+	Rules    []Rule            `json:"rules,omitempty"` // the first that matches decides
+}
+
+// Rule is the part of a segment's record that allows or denies frames between
+// its ports.
+type Rule struct {
+	ID       string  `json:"id"`
+	Deny     bool    `json:"deny,omitempty"` // false: allow
+	From     RuleEnd `json:"from,omitzero"`
+	To       RuleEnd `json:"to,omitzero"`
+	Protocol string  `json:"protocol,omitempty"` // its name; empty: all
+	// Destination ports, both ends included; both 0: all.
+	FirstPort uint16 `json:"first_port,omitempty"`
+	LastPort  uint16 `json:"last_port,omitempty"`
+}
+
+// RuleEnd says which ports a rule is about; the zero one, all. The port need not
+// exist any more.
+type RuleEnd struct {
+	PortID     string `json:"port_id,omitempty"`
+	LabelKey   string `json:"label_key,omitempty"`
+	LabelValue string `json:"label_value,omitempty"`
 }
 
 // Port is the record of a port with its lease.
@@ -48,10 +70,12 @@ type Port struct {
 	Security       string         `json:"security,omitempty"`        // the mode's name; empty: the default
 	AllowReserved  bool           `json:"allow_reserved,omitempty"`  // group addresses that bridges keep to themselves
 	Isolated       bool           `json:"isolated,omitempty"`        // reaches no other isolated port
-	MACLimit       int            `json:"mac_limit,omitempty"`       // addresses learned at once; 0: the default
-	FloodLimit     int            `json:"flood_limit,omitempty"`     // frames per second; 0: the default
+	MACLimit       int            `json:"mac_limit,omitempty"`       // addresses learned at once; 0: the default; below 0: no limit
+	FloodLimit     int            `json:"flood_limit,omitempty"`     // frames per second; 0: the default; below 0: no limit
 	RateIn         uint64         `json:"rate_in,omitempty"`         // bit/s; 0: no limit
+	RateInBurst    uint64         `json:"rate_in_burst,omitempty"`   // bytes; 0: the default
 	RateOut        uint64         `json:"rate_out,omitempty"`        // bit/s; 0: no limit
+	RateOutBurst   uint64         `json:"rate_out_burst,omitempty"`  // bytes; 0: the default
 
 	LostSince  time.Time `json:"lost_since,omitzero"` // when its namespace or link was found gone; zero: it is there
 	LostReason string    `json:"lost_reason,omitempty"`

@@ -69,6 +69,11 @@ func sample() State {
 	full.AllowAddresses = []netip.Prefix{netip.MustParsePrefix("10.2.7.0/24"), netip.MustParsePrefix("2001:db8::/64")}
 	full.Security, full.AllowReserved, full.Isolated = "strict", true, true
 	full.MACLimit, full.FloodLimit, full.RateIn, full.RateOut = 8, 1000, 1_000_000_000, 18_000_000_000_000_000_000
+	full.RateInBurst, full.RateOutBurst = 64<<10, 1
+	internal.Rules = []Rule{
+		{ID: id(7), From: RuleEnd{PortID: full.ID}, To: RuleEnd{LabelKey: "a", LabelValue: "b"}, Protocol: "tcp", FirstPort: 80, LastPort: 90},
+		{ID: id(8), Deny: true, To: RuleEnd{LabelKey: "a"}},
+	}
 	full.LostSince, full.LostReason = someTime.Add(time.Hour), "namespace \"c2\" is gone"
 	return State{
 		Segments: []Segment{bridge, internal},

@@ -16,6 +16,7 @@ const (
 	maxMTU    = 65535
 	maxIfName = 15   // IFNAMSIZ less the NUL (include/uapi/linux/if.h)
 	maxPath   = 4095 // PATH_MAX less the NUL
+	maxRules  = 1024 // of a segment
 )
 
 // check says what is wrong with the record alone.
@@ -33,8 +34,43 @@ func (s Segment) check() error {
 		return fmt.Errorf("range %q is not a prefix in subnet %s", s.Range, s.Subnet)
 	case s.MTU < minMTU || s.MTU > maxMTU:
 		return fmt.Errorf("mtu %d is not %d to %d bytes", s.MTU, minMTU, maxMTU)
+	case len(s.Rules) > maxRules:
+		return fmt.Errorf("%d rules are more than %d", len(s.Rules), maxRules)
+	}
+	seen := make(map[string]bool, len(s.Rules))
+	for i, r := range s.Rules {
+		if err := r.check(); err != nil {
+			return fmt.Errorf("rule %d: %w", i+1, err)
+		}
+		if seen[r.ID] {
+			return fmt.Errorf("rule %d: id %s is that of another rule as well", i+1, r.ID)
+		}
+		seen[r.ID] = true
 	}
 	return checkLabels(s.Labels)
+}
+
+// check says what is wrong with the rule alone.
+func (r Rule) check() error {
+	switch {
+	case !validID(r.ID):
+		return fmt.Errorf("id %q is not 64 hex digits", clip(r.ID))
+	case len(r.Protocol) > maxName || !printable(r.Protocol):
+		return fmt.Errorf("protocol %q is not the name of one", clip(r.Protocol))
+	case r.FirstPort > r.LastPort:
+		return fmt.Errorf("ports %d to %d have the higher one first", r.FirstPort, r.LastPort)
+	}
+	for _, e := range []RuleEnd{r.From, r.To} {
+		switch {
+		case e.PortID != "" && !validID(e.PortID):
+			return fmt.Errorf("port id %q is not 64 hex digits", clip(e.PortID))
+		case e.PortID != "" && e.LabelKey != "":
+			return fmt.Errorf("port %s and label %q are both given", e.PortID, clip(e.LabelKey))
+		case e.LabelKey == "" && e.LabelValue != "" || !printable(e.LabelKey) || !printable(e.LabelValue):
+			return fmt.Errorf("label %q has no key or has control characters", clip(e.LabelKey))
+		}
+	}
+	return nil
 }
 
 // check says what is wrong with the record alone.

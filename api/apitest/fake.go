@@ -3,6 +3,7 @@
 package apitest
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -34,7 +35,8 @@ type Fake struct {
 
 type segment struct {
 	api.Segment
-	next netip.Addr
+	next  netip.Addr
+	rules []api.Rule
 }
 
 var _ api.Backend = (*Fake)(nil)
@@ -211,6 +213,9 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		ID: f.id(), Name: spec.Name, Segment: s.Name, SegmentID: s.ID, MAC: spec.MAC,
 		IPs: []netip.Prefix{netip.PrefixFrom(ip, s.Subnet.Bits())}, Gateway: s.Gateway, NetNS: spec.NetNS,
 		IfName: spec.IfName, MTU: s.MTU, Kind: api.PortTAP, State: api.PortUp, Labels: spec.Labels, Created: f.now(),
+		Security: cmp.Or(spec.Security, api.SecurityStrict), AllowAddresses: spec.AllowAddresses,
+		AllowReserved: spec.AllowReserved, Isolated: spec.Isolated, RateIn: limited(spec.RateIn), RateOut: limited(spec.RateOut),
+		MACLimit: cmp.Or(spec.MACLimit, api.DefaultMACLimit), FloodLimit: cmp.Or(spec.FloodLimit, api.DefaultFloodLimit),
 	}
 	if p.MAC == "" {
 		b := ip.As4()
@@ -285,7 +290,32 @@ func (f *Fake) UpdatePort(ctx context.Context, ref string, u api.PortUpdate) (ap
 		}
 	}
 	p.Labels = labels
+	update(&p.Security, u.Security)
+	update(&p.AllowAddresses, u.AllowAddresses)
+	update(&p.AllowReserved, u.AllowReserved)
+	update(&p.Isolated, u.Isolated)
+	update(&p.MACLimit, u.MACLimit)
+	update(&p.FloodLimit, u.FloodLimit)
+	update(&p.RateIn, u.RateIn)
+	update(&p.RateOut, u.RateOut)
+	p.MACLimit, p.FloodLimit = cmp.Or(p.MACLimit, api.DefaultMACLimit), cmp.Or(p.FloodLimit, api.DefaultFloodLimit)
+	p.RateIn, p.RateOut = limited(p.RateIn), limited(p.RateOut)
 	return *p, nil
+}
+
+// update sets a field to what a request has for it, if anything.
+func update[T any](field, to *T) {
+	if to != nil {
+		*field = *to
+	}
+}
+
+// limited is a rate as a port shows it: empty where there is no bound.
+func limited(rate string) string {
+	if rate == (api.Rate{}).String() {
+		return ""
+	}
+	return rate
 }
 
 // DeletePort implements [api.Backend].

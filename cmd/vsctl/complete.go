@@ -39,6 +39,17 @@ func (a *app) portNames(cmd *cobra.Command) []string {
 	return names
 }
 
+func (a *app) ruleIDs(cmd *cobra.Command, segment string) []string {
+	c := api.NewClient(a.socket, min(a.timeout, completionTimeout))
+	defer c.Close()
+	list, _ := c.Rules(cmd.Context(), segment)
+	ids := make([]string, len(list))
+	for i, r := range list {
+		ids[i] = clean(shortID(r.ID))
+	}
+	return ids
+}
+
 // complete offers the i-th argument by the i-th completer.
 func complete(by ...completer) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

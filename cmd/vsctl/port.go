@@ -13,6 +13,7 @@ func (a *app) addPort() *cobra.Command {
 	var (
 		spec   api.PortSpec
 		labels labelFlag
+		policy policyFlags
 	)
 	cmd := &cobra.Command{
 		Use:     "add-port NAME (--netns NAME-or-PATH | --pid PID)",
@@ -21,10 +22,12 @@ func (a *app) addPort() *cobra.Command {
 		Long: `Attach a container to a segment and print the port's id.
 
 The container's network namespace gets an interface with an address of the segment,
-a MAC made from the address, and a default route to the segment's gateway.`,
+a MAC made from the address, and a default route to the segment's gateway.
+` + policyHelp,
 		Example: `  vsctl add-port container1 --netns c1
   vsctl add-port container3 --netns c3 --segment my_bridge
-  vsctl add-port web --pid 4711 --ip 172.17.0.80 --ifname eth1 --no-default-route`,
+  vsctl add-port web --pid 4711 --ip 172.17.0.80 --ifname eth1 --no-default-route
+  vsctl add-port router --netns c4 --allow-address 10.8.0.0/24 --rate-in 100mbit`,
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(nothing),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,6 +39,7 @@ a MAC made from the address, and a default route to the segment's gateway.`,
 				return usagef("no namespace to attach: give --netns or --pid")
 			}
 			spec.Name, spec.Labels = args[0], labels.values()
+			policy.into(&spec)
 			port, err := a.client().AddPort(cmd.Context(), spec)
 			if err != nil {
 				return err
@@ -52,6 +56,7 @@ a MAC made from the address, and a default route to the segment's gateway.`,
 	macFlag(flags, &spec.MAC, "mac", "the container's MAC (default 02:42 and the address)")
 	flags.BoolVar(&spec.NoDefaultRoute, "no-default-route", false, "leave the container's routes alone")
 	flags.Var(&labels, "label", "a label to set; may be repeated")
+	policy.register(cmd)
 	completeFlag(cmd, "segment", a.segmentNames)
 	return cmd
 }
@@ -83,14 +88,20 @@ func (a *app) setPort() *cobra.Command {
 		rename   string
 		up, down bool
 		labels   = labelFlag{removable: true}
+		policy   policyFlags
 	)
 	cmd := &cobra.Command{
 		Use:     "set-port NAME",
 		GroupID: groupPorts,
 		Short:   "Change a port",
-		Long:    "Change a port: its name, its labels, and whether it carries frames.",
+		Long: `Change a port: its name, its labels, whether it carries frames, and what it may do.
+` + policyHelp + `
+
+The addresses of --allow-address take the place of all those before; "none" is none.
+A limit of 0 is the default again, and a rate of "none" is no bound.`,
 		Example: `  vsctl set-port container1 --down
-  vsctl set-port container1 --rename web --label tier=front --label old-`,
+  vsctl set-port container1 --rename web --label tier=front --label old-
+  vsctl set-port container1 --isolated=false --rate-out none`,
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(a.portNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -106,8 +117,9 @@ func (a *app) setPort() *cobra.Command {
 			case down:
 				update.Up = new(false)
 			}
-			if update.Name == nil && update.Up == nil && len(update.Labels) == 0 {
-				return usagef("nothing to change: give --rename, --up, --down or --label")
+			changed := policy.change(cmd.Flags(), &update)
+			if !changed && update.Name == nil && update.Up == nil && len(update.Labels) == 0 {
+				return usagef("nothing to change: give --rename, --up, --down, --label or what the port may do")
 			}
 			_, err := a.client().UpdatePort(cmd.Context(), args[0], update)
 			return err
@@ -118,6 +130,7 @@ func (a *app) setPort() *cobra.Command {
 	flags.BoolVar(&up, "up", false, "let the port carry frames")
 	flags.BoolVar(&down, "down", false, "stop the port's frames")
 	flags.Var(&labels, "label", "a label to set, or with a trailing '-' to remove; may be repeated")
+	policy.register(cmd)
 	return cmd
 }
 

@@ -32,6 +32,7 @@ const (
 const (
 	groupSegments = "segments"
 	groupPorts    = "ports"
+	groupRules    = "rules"
 	groupTables   = "tables"
 	groupSwitch   = "switch"
 )
@@ -106,12 +107,14 @@ The exit status is 0, 1 for a failure and 2 for wrong usage.`,
 	root.AddGroup(
 		&cobra.Group{ID: groupSegments, Title: "Segments:"},
 		&cobra.Group{ID: groupPorts, Title: "Ports:"},
+		&cobra.Group{ID: groupRules, Title: "Rules:"},
 		&cobra.Group{ID: groupTables, Title: "Tables:"},
 		&cobra.Group{ID: groupSwitch, Title: "The switch:"},
 	)
 	root.AddCommand(
 		a.addSegment(), a.delSegment(), a.listSegments(), a.inspect(),
 		a.addPort(), a.delPort(), a.setPort(), a.listPorts(), a.stats(),
+		a.allow(), a.deny(), a.delRule(), a.listRules(),
 		a.addFDB(), a.delFDB(), a.flushFDB(), a.listFDB(), a.listARP(),
 		a.show(), a.upgrade(), a.backup(), a.version(),
 	)

@@ -14,7 +14,8 @@ import (
 
 // Each script talks to a switch of its own through "vsctl ARGS", which must exit
 // with 0; "! vsctl ARGS", which must exit with 1; and "misuse ARGS", with 2. "learn
-// PORT AGE" and "count PORT NAME=N..." make the switch see traffic.
+// PORT AGE", "count PORT NAME=N..." and "hit SEGMENT POSITION N" make the switch see
+// traffic.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -38,6 +39,7 @@ func TestScripts(t *testing.T) {
 			"misuse": func(ts *testscript.TestScript, _ bool, args []string) { script(ts, args, exitUsage) },
 			"learn":  learn,
 			"count":  count,
+			"hit":    hit,
 		},
 	})
 }
@@ -69,4 +71,12 @@ func count(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Value("fake").(*apitest.Fake).SetCounters(args[0], c)
+}
+
+func hit(ts *testscript.TestScript, _ bool, args []string) {
+	position, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	frames, err := strconv.ParseUint(args[2], 10, 64)
+	ts.Check(err)
+	ts.Value("fake").(*apitest.Fake).Hit(args[0], position, frames)
 }

@@ -65,6 +65,13 @@ func tree(v api.Version, segments []api.Segment, ports []api.Port) []byte {
 			line(3, "netns: ", p.NetNS)
 			line(3, "ifname: ", p.IfName)
 			line(3, "state: ", p.State)
+			line(3, "reason: ", p.Reason)
+			if p.Security != api.SecurityStrict {
+				line(3, "security: ", p.Security)
+			}
+			if p.Isolated {
+				line(3, "isolated: ", "true")
+			}
 		}
 	}
 	return out.Bytes()

@@ -57,7 +57,7 @@ func TestFaultsInTurn(t *testing.T) {
 		{"attach and detach", func() { h.churn(3) }},
 		{"stop the carrier for a moment", func() { h.freezeCarrier(200 * time.Millisecond) }},
 		{"stall and babble at the socket", func() { h.babble() }},
-		{"a thousand requests at once", func() { h.storm(1000) }},
+		{"many requests at once", func() { h.storm(rounds(t, 1000, 10_000)) }},
 	}
 	var done []string
 	for begin := time.Now(); len(done) < len(faults) || time.Since(begin) < soak(t, 0); {

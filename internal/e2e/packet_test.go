@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"vswitch/api"
 )
 
 // experimental is the EtherType for local experiments (IEEE 802 §9.2.4): no
@@ -20,9 +22,11 @@ type packetSocket struct {
 	ifindex int
 }
 
-// openPacket opens one inside the container that hears etherType on eth0.
+// openPacket opens one inside the container that hears etherType on eth0. The
+// switch lets pass whatever it sends.
 func openPacket(c *container, etherType uint16) *packetSocket {
 	c.Helper()
+	c.trust()
 	s := &packetSocket{TB: c.TB}
 	protocol := htons(etherType)
 	s.fd = inside(c, func() (int, error) {
@@ -42,6 +46,19 @@ func openPacket(c *container, etherType uint16) *packetSocket {
 		c.Fatal(err)
 	}
 	return s
+}
+
+// trust has the switch let pass whatever the container sends: frames of any
+// protocol and from any station.
+func (c *container) trust() {
+	c.Helper()
+	h, ok := c.TB.(*host)
+	if !ok {
+		c.Fatalf("container %s has no host whose switch it could ask", c.Name())
+	}
+	if _, err := h.client.UpdatePort(c.Context(), c.port.ID, api.PortUpdate{Security: new(api.SecurityOff)}); err != nil {
+		c.Fatal(err)
+	}
 }
 
 // htons is for AF_PACKET, which wants the protocol in network order.

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"vswitch/api"
+)
+
+// policyFlags are the flags that say what a container may do. The daemon checks
+// their values.
+type policyFlags struct {
+	security       string
+	allowAddresses []string
+	allowReserved  bool
+	isolated       bool
+	macLimit       int
+	floodLimit     int
+	rateIn         string
+	rateOut        string
+}
+
+// policyNames are the names of the flags.
+var policyNames = []string{
+	"security", "allow-address", "allow-reserved", "isolated", "mac-limit", "flood-limit", "rate-in", "rate-out",
+}
+
+const policyHelp = `
+What the container may send is up to --security: "strict" lets pass what has the
+port's own MAC and addresses, in ARP as well, "mac" what has its own MAC, and "off"
+all that does not claim to be the gateway. --allow-address adds an address of its own
+or a network that it routes. Rates are as in tc(8), with an optional burst, such as
+100mbit:64kb.`
+
+func (p *policyFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Var(address{&p.security, "strict|mac|off"}, "security", "how far to trust the container (default strict)")
+	flags.Var((*wordsFlag)(&p.allowAddresses), "allow-address", "an address or network besides the port's own; may be repeated")
+	flags.BoolVar(&p.allowReserved, "allow-reserved", false, "let frames to 01:80:c2:00:00:00 to -0f pass")
+	flags.BoolVar(&p.isolated, "isolated", false, "exchange no frames with other isolated ports")
+	flags.IntVar(&p.macLimit, "mac-limit", 0, fmt.Sprintf("learn at most `N` addresses at the port; -1 for no limit (default %d)", api.DefaultMACLimit))
+	flags.IntVar(&p.floodLimit, "flood-limit", 0, fmt.Sprintf("let at most `N` frames per second go to all; -1 for no limit (default %d)", api.DefaultFloodLimit))
+	flags.Var(address{&p.rateIn, "RATE"}, "rate-in", "bound what the container sends (default none)")
+	flags.Var(address{&p.rateOut, "RATE"}, "rate-out", "bound what the container is sent (default none)")
+	completeFlag(cmd, "security", func(*cobra.Command) []string {
+		return []string{api.SecurityStrict, api.SecurityMAC, api.SecurityOff}
+	})
+}
+
+func (p *policyFlags) into(spec *api.PortSpec) {
+	spec.Security, spec.AllowAddresses, spec.AllowReserved, spec.Isolated = p.security, p.allowAddresses, p.allowReserved, p.isolated
+	spec.MACLimit, spec.FloodLimit, spec.RateIn, spec.RateOut = p.macLimit, p.floodLimit, p.rateIn, p.rateOut
+}
+
+// change puts what was given into update, and says whether anything was.
+func (p *policyFlags) change(flags *pflag.FlagSet, update *api.PortUpdate) bool {
+	given(flags, "security", &update.Security, &p.security)
+	given(flags, "allow-reserved", &update.AllowReserved, &p.allowReserved)
+	given(flags, "isolated", &update.Isolated, &p.isolated)
+	given(flags, "mac-limit", &update.MACLimit, &p.macLimit)
+	given(flags, "flood-limit", &update.FloodLimit, &p.floodLimit)
+	given(flags, "rate-in", &update.RateIn, &p.rateIn)
+	given(flags, "rate-out", &update.RateOut, &p.rateOut)
+	given(flags, "allow-address", &update.AllowAddresses, &p.allowAddresses)
+	if list := p.allowAddresses; len(list) == 1 && list[0] == "none" {
+		update.AllowAddresses = &[]string{}
+	}
+	for _, name := range policyNames {
+		if flags.Changed(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// given points field to value if the flag was given.
+func given[T any](flags *pflag.FlagSet, name string, field **T, value *T) {
+	if flags.Changed(name) {
+		*field = value
+	}
+}
+
+// wordsFlag is a repeatable flag of texts that the daemon checks.
+type wordsFlag []string
+
+// String, Set and Type implement [pflag.Value].
+func (w *wordsFlag) String() string { return strings.Join(*w, ",") }
+
+// Type names the value in the help.
+func (w *wordsFlag) Type() string { return "CIDR" }
+
+// Set adds one text.
+func (w *wordsFlag) Set(s string) error {
+	var text string
+	if err := (address{text: &text}).Set(s); err != nil {
+		return err
+	}
+	*w = append(*w, text)
+	return nil
+}

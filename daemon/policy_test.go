@@ -1,0 +1,84 @@
+package daemon
+
+import (
+	"net/netip"
+	"reflect"
+	"testing"
+
+	"vswitch/api"
+	"vswitch/frame"
+	"vswitch/store"
+	vswitch "vswitch/switch"
+)
+
+func TestPolicyOfARecord(t *testing.T) {
+	t.Parallel()
+	p := &port{mac: frame.MAC{0x02, 0x42, 172, 17, 0, 2}}
+	addr := netip.MustParseAddr("172.17.0.2")
+	plain := vswitch.Policy{Security: vswitch.SecurityStrict, MAC: p.mac, Addrs: []netip.Addr{addr}, IPv6: true}
+	full := vswitch.Policy{
+		Security: vswitch.SecurityMACOnly, MAC: p.mac, IPv6: true,
+		Addrs:    []netip.Addr{addr, netip.MustParseAddr("172.17.0.99")},
+		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24")},
+		Isolated: true, AllowReserved: true, MACLimit: -1, FloodLimit: 5,
+		RateIn: vswitch.Rate{BitsPerSecond: 1e8, BurstBytes: 65536}, RateOut: vswitch.Rate{BitsPerSecond: vswitch.MaxRate},
+	}
+	for name, test := range map[string]struct {
+		record store.Port
+		want   vswitch.Policy
+	}{
+		"of a version without levels": {store.Port{Addr: addr}, plain},
+		"of a later version's level":  {store.Port{Addr: addr, Security: "paranoid"}, plain},
+		"with everything": {store.Port{
+			Addr: addr, Security: api.SecurityMAC, Isolated: true, AllowReserved: true, MACLimit: -1, FloodLimit: 5,
+			RateIn: 1e8, RateInBurst: 65536, RateOut: 18e18,
+			AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("172.17.0.99/32")},
+		}, full},
+	} {
+		if got := p.policy(test.record); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("a record %s: got %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
+func TestSetPolicy(t *testing.T) {
+	t.Parallel()
+	s := &segment{record: store.Segment{Name: "bridge", Gateway: netip.MustParseAddr("172.17.0.1")}}
+	record := store.Port{Name: "a"}
+	spec := api.PortSpec{AllowAddresses: []string{"10.8.0.0/24", "10.8.0.0/24", "fd00::1"}, MACLimit: 3, RateIn: "1gbit:64kb"}
+	if err := setPolicy(&record, s, policyOf(spec)); err != nil {
+		t.Fatal(err)
+	}
+	want := store.Port{
+		Name: "a", Security: api.SecurityStrict, MACLimit: 3, RateIn: 1e9, RateInBurst: 65536,
+		AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("fd00::1/128")},
+	}
+	if !reflect.DeepEqual(record, want) {
+		t.Errorf("got %+v, want %+v", record, want)
+	}
+	// What is not named stays; "none" lifts a bound.
+	if err := setPolicy(&record, s, api.PortUpdate{RateIn: new("none"), Isolated: new(true)}); err != nil {
+		t.Fatal(err)
+	}
+	want.RateIn, want.RateInBurst, want.Isolated = 0, 0, true
+	if !reflect.DeepEqual(record, want) {
+		t.Errorf("got %+v, want %+v", record, want)
+	}
+	gateway := []string{"172.17.0.1"}
+	if err := setPolicy(&record, s, api.PortUpdate{AllowAddresses: &gateway}); api.KindOf(err) != api.Invalid {
+		t.Errorf("the gateway's address: got %v, want it refused", err)
+	}
+}
+
+func TestViewOfAPolicy(t *testing.T) {
+	t.Parallel()
+	var v api.Port
+	viewPolicy(&v, store.Port{MACLimit: -7, RateOut: 1e9, RateOutBurst: 1024})
+	want := api.Port{Security: api.SecurityStrict, MACLimit: api.NoLimit, FloodLimit: api.DefaultFloodLimit, RateOut: "1gbit:1kb"}
+	if !reflect.DeepEqual(v, want) {
+		t.Errorf("got %+v, want %+v", v, want)
+	}
+	if api.DefaultMACLimit != vswitch.DefaultMACLimit || api.DefaultFloodLimit != vswitch.DefaultFloodLimit || api.MaxRules != vswitch.MaxRules {
+		t.Error("the limits that the api tells are not those of the switch")
+	}
+}
