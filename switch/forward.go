@@ -81,18 +81,18 @@ func (w *worker) carry(p *Port, frames [][]byte) (size int) {
 // ingress decides on one frame from p: b is virtio-net header and frame.
 func (w *worker) ingress(p *Port, b []byte) {
 	if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
-		w.drop(p, Runt)
+		w.discard(p, Runt)
 		return
 	}
 	// The first eight bytes zero: nothing is asked of the receiver.
 	if binary.NativeEndian.Uint64(b) != 0 || len(b) > p.maxFrame+frame.VNetHeaderLen {
 		if reason := checkOffload(b, p.maxFrame); reason != none {
-			w.drop(p, reason)
+			w.discard(p, reason)
 			return
 		}
 	}
 	if state := p.state.Load(); state&(stateDown|stateHeld) != 0 {
-		w.drop(p, stopped(state))
+		w.discard(p, stopped(state))
 		return
 	}
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
@@ -119,7 +119,7 @@ func (w *worker) ingress(p *Port, b []byte) {
 func (w *worker) first(p *Port, b []byte, r route) {
 	eth, g := frame.Ethernet(b[frame.VNetHeaderLen:]), p.guard.Load()
 	if eth.SrcUint64() == 0 || eth[6]&1 != 0 {
-		w.drop(p, BadSource)
+		w.discard(p, BadSource)
 		return
 	}
 	if reason := g.admit(p.segment, eth); reason != none {
@@ -127,7 +127,7 @@ func (w *worker) first(p *Port, b []byte, r route) {
 		return
 	}
 	if g.rateIn != nil && !g.rateIn.take(w.clock(), len(eth)) {
-		w.drop(p, RateLimitIn)
+		w.discard(p, RateLimitIn)
 		return
 	}
 	if reason := w.learn(p, g, eth); reason != none {
@@ -193,7 +193,7 @@ func (w *worker) respond(p, gw *Port, b []byte) bool {
 		if !r.Reason.Ingress() { // would be missing from the sum of what p sent
 			r.Reason = GatewayUnhandled
 		}
-		w.drop(p, r.Reason)
+		w.discard(p, r.Reason)
 	case Answered:
 		w.stripe(p).local.Add(1)
 		w.answer(gw, b[:max(0, min(r.Len, cap(b)))])
@@ -238,26 +238,26 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 		return
 	}
 	if out == p {
-		w.drop(p, Hairpin)
+		w.discard(p, Hairpin)
 		return
 	}
 	if out.responder != nil {
 		// ARP that comes here was shown to the responder before.
 		arp := eth.EtherType() == frame.EtherTypeARP
 		if arp || !w.respond(p, out, b) {
-			w.drop(p, GatewayUnhandled)
+			w.discard(p, GatewayUnhandled)
 		}
 		return
 	}
 	if g.policy.Isolated && out.isolated() {
-		w.drop(p, Isolated)
+		w.discard(p, Isolated)
 		return
 	}
 	r.out, r.checks = out, g.checks
 	if p.segment.rules.Load() != nil {
 		r.checks |= checkRules
 		if w.denied(p, out, eth) {
-			w.drop(p, DeniedByRule)
+			w.discard(p, DeniedByRule)
 			return
 		}
 	}
