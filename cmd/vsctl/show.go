@@ -58,6 +58,12 @@ func tree(v api.Version, segments []api.Segment, ports []api.Port) []byte {
 		if s.Internal {
 			line(2, "internal: ", "true")
 		}
+		line(2, "uplink: ", s.Uplink)
+		if s.HostLink.Name != "" {
+			line(2, "Host link ", s.HostLink.Name)
+			line(3, "state: ", s.HostLink.State)
+			line(3, "reason: ", s.HostLink.Reason)
+		}
 		for _, p := range bySegment[s.ID] {
 			line(2, "Port ", p.Name)
 			line(3, "address: ", addresses(p))
