@@ -86,7 +86,12 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 	}
 	undo.add(func() { d.removeSegment(s) })
 	if s.host != nil {
-		if err := d.makeHostLink(s.host); err != nil {
+		err := d.makeHostLink(s.host)
+		switch {
+		case err == nil:
+		case spec.Name == api.DefaultSegment: // which is made so that there is one, whatever the machine lacks
+			d.failHostLink(s.host, err)
+		default:
 			return nil, err
 		}
 	}

@@ -141,7 +141,7 @@ func (f *Fake) AddSegment(ctx context.Context, spec api.SegmentSpec) (api.Segmen
 		s.MTU = 1500
 	}
 	if uplink == api.UplinkHost {
-		s.HostLink = api.HostLink{Name: "vs-" + id[:11], State: api.PortUp}
+		s.HostLink = api.HostLink{Name: "vs-" + id[:11], State: api.PortUp, Counters: api.Counters{Drops: map[string]uint64{}}}
 	}
 	s.next = subnet.Addr().Next().Next()
 	f.segments = append(f.segments, s)

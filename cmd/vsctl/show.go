@@ -57,8 +57,9 @@ func tree(v api.Version, segments []api.Segment, ports []api.Port) []byte {
 		line(2, "gateway: ", s.Gateway)
 		if s.Internal {
 			line(2, "internal: ", "true")
+		} else if s.Uplink == api.UplinkNone {
+			line(2, "uplink: ", s.Uplink)
 		}
-		line(2, "uplink: ", s.Uplink)
 		if s.HostLink.Name != "" {
 			line(2, "Host link ", s.HostLink.Name)
 			line(3, "state: ", s.HostLink.State)
