@@ -53,14 +53,15 @@ func (t *Table) enableForwarding() error {
 }
 
 // setLocalnet sets route_localnet of a link, which is ours alone. A link that is not
-// there has it off.
+// there has it off; the next Apply after it was made sets it.
 func (t *Table) setLocalnet(link string, on bool) error {
 	path, value := fmt.Sprintf(localnetPath, link), "0"
 	if on {
 		value = "1"
 	}
 	now, err := read(path)
-	if errors.Is(err, fs.ErrNotExist) && !on {
+	if errors.Is(err, fs.ErrNotExist) {
+		delete(t.localnet, link)
 		return nil
 	}
 	if err == nil && now != value {

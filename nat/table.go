@@ -120,7 +120,8 @@ func (t *Table) Close() error {
 const attempts = 5
 
 // Apply makes the kernel forward as c says, or leaves everything as it was.
-// Connections that are not affected by a difference do not notice.
+// Connections that are not affected by a difference do not notice. Links need not
+// be there, but one that is made anew has lost its settings: apply c again then.
 func (t *Table) Apply(c Config) error {
 	if err := c.validate(); err != nil {
 		return err
