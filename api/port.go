@@ -13,6 +13,7 @@ const DefaultIfName = "eth0"
 const (
 	PortTAP     = "tap"     // a TAP device in a container
 	PortGateway = "gateway" // what answers at the segment's gateway address
+	PortHost    = "host"    // a segment's [HostLink], where it is shown as a port
 )
 
 // States of a port.

@@ -29,6 +29,7 @@ type Daemon struct {
 	pools    *gateway.Prefixes // subnets of all segments
 	store    store.Store
 	links    *netns.Watcher
+	hosts    *netns.Watcher  // of the daemon's own namespace
 	stopping <-chan struct{} // closed when the daemon is to end
 
 	mu       sync.Mutex // one change at a time; guards all below
@@ -60,6 +61,9 @@ func (d *Daemon) start() (err error) {
 	}
 	if d.links, err = netns.NewWatcher(); err != nil {
 		c.Log.Warn("changes to interfaces made in the containers will go unnoticed", "error", err)
+	}
+	if d.hosts, err = netns.NewHostWatcher(); err != nil {
+		c.Log.Warn("changes to host links will go unnoticed", "error", err)
 	}
 	// A worker that spins holds its processor: the control side needs one too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.Workers+1))
@@ -188,8 +192,16 @@ func (d *Daemon) Close() {
 		}
 	}
 	clear(d.ports)
+	for _, s := range d.segments {
+		if s.host != nil {
+			s.host.close()
+		}
+	}
 	if d.links != nil {
 		_ = d.links.Close()
+	}
+	if d.hosts != nil {
+		_ = d.hosts.Close()
 	}
 	if err := d.store.Close(); err != nil {
 		d.log.Error("close the store", "error", err)
@@ -203,8 +215,18 @@ func (d *Daemon) removeLinks() {
 		d.logFailure("store the end of port "+p.record.Name, d.store.DeletePort(p.record.ID))
 		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
 	}
+	for _, s := range d.segments {
+		if s.host != nil {
+			d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(s.host.keptName()))
+		}
+	}
 	d.logFailure("drop kept descriptors", d.config.Keeper.Sync(context.Background()))
 	var closing sync.WaitGroup
+	for _, s := range d.segments {
+		if s.host != nil && s.host.device != nil {
+			_ = s.host.device.SetPersist(false) // fails when the link is gone; Close ends it
+		}
+	}
 	for _, p := range d.ports {
 		if !p.lost() {
 			closing.Go(func() { d.closeDevice(p, p.device) })

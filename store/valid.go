@@ -34,6 +34,8 @@ func (s Segment) check() error {
 		return fmt.Errorf("range %q is not a prefix in subnet %s", s.Range, s.Subnet)
 	case s.MTU < minMTU || s.MTU > maxMTU:
 		return fmt.Errorf("mtu %d is not %d to %d bytes", s.MTU, minMTU, maxMTU)
+	case len(s.Uplink) > maxName || !printable(s.Uplink):
+		return fmt.Errorf("uplink %q is not the name of a kind", clip(s.Uplink))
 	case len(s.Rules) > maxRules:
 		return fmt.Errorf("%d rules are more than %d", len(s.Rules), maxRules)
 	}

@@ -31,7 +31,7 @@ func (w *worker) rests(p *Port) bool {
 	now := w.clock()
 	p.restUntil = p.restraint.charge(now, w.refused)
 	w.refused, w.fresh = 0, false
-	if p.restUntil <= now {
+	if p.restUntil <= now || p.filter != nil { // the host is trusted, and has others' traffic too
 		return false
 	}
 	p.ready = true
