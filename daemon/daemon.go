@@ -15,6 +15,7 @@ import (
 	"vswitch/api"
 	"vswitch/gateway"
 	"vswitch/ipam"
+	"vswitch/nat"
 	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
@@ -37,6 +38,9 @@ type Daemon struct {
 	ports    map[string]*port
 	byLink   map[linkKey]*port // ports whose links are watched
 	closed   bool
+
+	table        *nat.Table
+	republishing *time.Timer // runs while published ports are to be tried again
 }
 
 // New starts the switch with what the store holds, or else with the default
@@ -186,10 +190,16 @@ func (d *Daemon) Close() {
 		if p.expiry != nil {
 			p.expiry.Stop()
 		}
+		for _, q := range p.published {
+			q.close()
+		}
 		p.link.stop()
 		if !p.lost() {
 			_ = p.device.Close()
 		}
+	}
+	if d.republishing != nil {
+		d.republishing.Stop()
 	}
 	clear(d.ports)
 	for _, s := range d.segments {

@@ -147,9 +147,9 @@ func TestRefusedConfigChangesNothing(t *testing.T) {
 func TestForwardingIsPutBack(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)
-	const forwarding = "net.ipv4.ip_forward"
-	value := func(name string) string { return strings.TrimSpace(r.host.Run("sysctl", "-n", name)) }
-	r.host.Run("sysctl", "-qw", forwarding+"=0")
+	const forwarding = "ip_forward"
+	value := func(path string) string { return setting(r.host, path) }
+	set(r.host, forwarding, "0")
 	var remembered []string
 	remember := func(s string) error {
 		if now := value(forwarding); now != s {
@@ -167,7 +167,7 @@ func TestForwardingIsPutBack(t *testing.T) {
 	if value(forwarding) != "1" || len(remembered) != 1 {
 		t.Errorf("with segments %s is %s, remembered %q", forwarding, value(forwarding), remembered)
 	}
-	const localnetA, localnetB = "net.ipv4.conf.vs-a.route_localnet", "net.ipv4.conf.vs-b.route_localnet"
+	const localnetA, localnetB = "conf/vs-a/route_localnet", "conf/vs-b/route_localnet"
 	if a, b := value(localnetA), value(localnetB); a != "1" || b != "0" {
 		t.Errorf("route_localnet is %s where loopback is published and %s elsewhere", a, b)
 	}
