@@ -31,19 +31,14 @@ where you can put rules of your own.`,
 		Args:              want(2, -1, "PORT and at least one [HOSTIP:]HOSTPORT:PORT[/tcp|udp]"),
 		ValidArgsFunction: complete(a.portNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c := a.client()
-			for _, text := range args[1:] { // all must be right before the first is published
-				if _, err := api.ParsePublish(text); err != nil {
-					return usageError{err}
-				}
+			specs, err := parseAll(args[1:], api.ParsePublish)
+			if err != nil {
+				return err
 			}
+			c := a.client()
 			return a.eachDone(cmd, args[1:], func(text string) (string, error) {
-				spec, err := api.ParsePublish(text)
-				if err != nil {
-					return "", err
-				}
-				published, err := c.Publish(cmd.Context(), args[0], spec)
-				return published.String(), err
+				published, err := c.Publish(cmd.Context(), args[0], specs[text])
+				return clean(published.String()), err
 			})
 		},
 	}
@@ -61,17 +56,30 @@ Connections that are there go on. After a failure the others are ended all the s
 		Args:              want(2, -1, "PORT and at least one [HOSTIP:]HOSTPORT[:PORT][/tcp|udp]"),
 		ValidArgsFunction: a.completePublished,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			keys, err := parseAll(args[1:], api.ParsePublished)
+			if err != nil {
+				return err
+			}
 			c := a.client()
 			return a.each(cmd, args[1:], func(text string) error {
-				key, err := api.ParsePublished(text)
-				if err != nil {
-					return err
-				}
-				_, err = c.Unpublish(cmd.Context(), args[0], key)
+				_, err := c.Unpublish(cmd.Context(), args[0], keys[text])
 				return err
 			})
 		},
 	}
+}
+
+// parseAll reads all texts before anything is done with the first.
+func parseAll[T any](texts []string, parse func(string) (T, error)) (map[string]T, error) {
+	parsed := make(map[string]T, len(texts))
+	for _, text := range texts {
+		v, err := parse(text)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		parsed[text] = v
+	}
+	return parsed, nil
 }
 
 // completePublished offers a port and then what it publishes.
