@@ -62,8 +62,8 @@ func (d *Daemon) Publish(_ context.Context, ref string, spec api.PublishSpec) (a
 	if err != nil {
 		return api.Published{}, err
 	}
-	if s := p.segment.record; p.segment.host == nil {
-		return api.Published{}, api.Invalidf("segment %q of port %q has no link to the host: publish ports of a segment with uplink host", s.Name, p.record.Name)
+	if err := d.checkPublishable(p); err != nil {
+		return api.Published{}, err
 	}
 	record, err := publicationOf(spec)
 	if err != nil {
@@ -76,9 +76,22 @@ func (d *Daemon) Publish(_ context.Context, ref string, spec api.PublishSpec) (a
 	if err != nil {
 		return api.Published{}, err
 	}
-	view := publishedView(p, q)
+	view := d.publishedView(p, q)
 	d.log.Info("port published", "port", p.record.Name, "published", view)
 	return view, nil
+}
+
+// checkPublishable refuses a port that the host has no way to.
+func (d *Daemon) checkPublishable(p *port) error {
+	switch {
+	case p.segment.host == nil:
+		return api.Invalidf("segment %q of port %q has no link to the host: publish ports of a segment with uplink host", p.segment.record.Name, p.record.Name)
+	case !d.config.NAT:
+		return api.Unsupportedf("ports are not published: vswitchd runs without NAT, so the host's rules are yours")
+	case d.natProblem != "":
+		return api.Unsupportedf("ports are not published: %s", d.natProblem)
+	}
+	return nil
 }
 
 // publicationOf is what a spec that the server has checked asks for.
@@ -112,7 +125,7 @@ func (d *Daemon) checkPublication(r store.Publication) error {
 			n += max(q.record.Count, 1)
 			if r.HostPort != 0 && forward(r, nil).Overlaps(forward(q.record, nil)) {
 				return api.Conflictf("port %s of the host is published by port %q already, as %s: choose another, or unpublish that",
-					api.FormatPorts(hostPorts(r)), p.record.Name, publishedView(p, q))
+					api.FormatPorts(hostPorts(r)), p.record.Name, d.publishedView(p, q))
 			}
 		}
 	}
@@ -138,7 +151,7 @@ func (d *Daemon) publish(p *port, r store.Publication) (*publication, error) {
 		d.logFailure("take back the rules of published ports", d.applyNAT())
 	})
 	if err := d.applyNAT(); err != nil {
-		return nil, api.Internalf("publish on the host: %w", err)
+		return nil, err
 	}
 	return q, d.storePublished(p, &undo)
 }
@@ -185,7 +198,7 @@ func (d *Daemon) Published(_ context.Context, ref string) ([]api.Published, erro
 	for _, s := range segments {
 		for _, p := range d.portsOf(s) {
 			for _, q := range p.published {
-				list = append(list, publishedView(p, q))
+				list = append(list, d.publishedView(p, q))
 			}
 		}
 	}
@@ -200,7 +213,7 @@ func (d *Daemon) Unpublish(_ context.Context, ref string, key api.PublishedKey) 
 	if err != nil {
 		return api.Published{}, err
 	}
-	i := slices.IndexFunc(p.published, func(q *publication) bool { return names(key, publishedView(p, q)) })
+	i := slices.IndexFunc(p.published, func(q *publication) bool { return names(key, d.publishedView(p, q)) })
 	if i < 0 {
 		return api.Published{}, api.NotFoundf("port %q does not publish %s/%s: see list-published", p.record.Name, key.HostPorts, key.Protocol)
 	}
@@ -213,13 +226,13 @@ func (d *Daemon) Unpublish(_ context.Context, ref string, key api.PublishedKey) 
 		d.logFailure("take back the rules of published ports", d.applyNAT())
 	})
 	if err := d.applyNAT(); err != nil {
-		return api.Published{}, api.Internalf("take a published port from the host: %w", err)
+		return api.Published{}, err
 	}
 	if err := d.storePublished(p, &undo); err != nil {
 		return api.Published{}, err
 	}
 	q.close()
-	view := publishedView(p, q)
+	view := d.publishedView(p, q)
 	d.log.Info("port not published any more", "port", p.record.Name, "published", view)
 	return view, nil
 }
@@ -253,7 +266,7 @@ func (d *Daemon) restorePublished(p *port) {
 		q, err := reserve(r)
 		if err != nil {
 			q = &publication{record: r, problem: err.Error()}
-			d.log.Warn("port not published", "port", p.record.Name, "published", publishedView(p, q), "error", err)
+			d.log.Warn("port not published", "port", p.record.Name, "published", d.publishedView(p, q), "error", err)
 			d.republishSoon()
 		}
 		p.published = append(p.published, q)
@@ -292,7 +305,7 @@ func (d *Daemon) republish() {
 				continue
 			}
 			*q, changed = *again, true
-			d.log.Info("port published", "port", p.record.Name, "published", publishedView(p, q))
+			d.log.Info("port published", "port", p.record.Name, "published", d.publishedView(p, q))
 		}
 	}
 	if changed {
@@ -304,7 +317,7 @@ func hostPorts(r store.Publication) (first, last uint16) {
 	return r.HostPort, r.HostPort + uint16(max(r.Count, 1)-1)
 }
 
-func publishedView(p *port, q *publication) api.Published {
+func (d *Daemon) publishedView(p *port, q *publication) api.Published {
 	r := q.record
 	v := api.Published{
 		Port: p.record.Name, PortID: p.record.ID, Segment: p.segment.record.Name,
@@ -321,6 +334,8 @@ func publishedView(p *port, q *publication) api.Published {
 		v.Reason = "the segment has no link to the host"
 	case p.segment.host.problem != "":
 		v.Reason = "the segment's link to the host: " + p.segment.host.problem
+	case d.natProblem != "":
+		v.Reason = d.natProblem
 	case p.lost():
 		v.Reason = "the port is lost: " + p.record.LostReason
 	}
