@@ -302,7 +302,8 @@ func TestForeignDrops(t *testing.T) {
 	}{
 		"none":            {"add table ip filter", ""},
 		"accepting":       {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy accept; }", ""},
-		"as Docker":       {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I FORWARD (with Docker: DOCKER-USER) -i vs-+"},
+		"as iptables":     {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I FORWARD -i vs-+"},
+		"as Docker":       {"add table ip filter; add chain ip filter DOCKER-USER; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT; iptables -I DOCKER-USER -o vs-+"},
 		"input only":      {"add table ip filter; add chain ip filter INPUT { type filter hook input priority 0; policy drop; }", ""},
 		"IPv6 only":       {"add table ip6 filter; add chain ip6 filter FORWARD { type filter hook forward priority 0; policy drop; }", ""},
 		"as firewalld":    {"add table inet firewalld; add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }; add rule inet firewalld filter_FORWARD ct state established accept; add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited", "firewall-cmd"},

@@ -106,15 +106,22 @@ func (p Port) check() error {
 			return fmt.Errorf("allowed address %q is not a prefix such as 10.1.0.0/24", a)
 		}
 	}
-	if len(p.Published) > maxPublications {
-		return fmt.Errorf("%d publications are more than %d", len(p.Published), maxPublications)
-	}
-	for _, q := range p.Published {
-		if err := q.check(); err != nil {
-			return fmt.Errorf("publication of port %d: %w", q.HostPort, err)
-		}
+	if err := checkPublished(p.Published); err != nil {
+		return err
 	}
 	return checkLabels(p.Labels)
+}
+
+func checkPublished(list []Publication) error {
+	if len(list) > maxPublications {
+		return fmt.Errorf("%d publications are more than %d", len(list), maxPublications)
+	}
+	for _, p := range list {
+		if err := p.check(); err != nil {
+			return fmt.Errorf("publication of port %d: %w", p.HostPort, err)
+		}
+	}
+	return nil
 }
 
 // check says what is wrong with the publication alone.
