@@ -159,8 +159,10 @@ func TestHostWatcherHearsOfAllThatMatters(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { stopped <- w.Run(ctx, func(e LinkEvent) { events <- e }) }()
 	for _, argv := range [][]string{
-		{"addr", "add", "10.0.0.1/24", "dev", "vs-0"}, {"addr", "del", "10.0.0.1/24", "dev", "vs-0"},
-		{"link", "set", "vs-0", "mtu", "1400"}, {"link", "delete", "vs-0"},
+		{"addr", "add", "10.0.0.1/24", "dev", "vs-0"},
+		{"addr", "del", "10.0.0.1/24", "dev", "vs-0"},
+		{"link", "set", "vs-0", "mtu", "1400"},
+		{"link", "delete", "vs-0"},
 	} {
 		for len(events) > 0 {
 			<-events
