@@ -187,6 +187,7 @@ func (d *Daemon) detach(p *port) error {
 		d.disconnect(p)
 	}
 	d.leaveRules(p)
+	d.withdraw(p)
 	d.logFailure("release address", p.segment.subnet.Release(p.record.Addr))
 	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
 	return nil

@@ -24,6 +24,7 @@ type Flags struct {
 	MetricsListen string
 	Pools         []string // base=CIDR,size=N
 	LostPortTTL   time.Duration
+	NAT           bool // have the host's kernel forward and masquerade
 	// StopRemovesPorts has the devices removed at the end, not left for the next start.
 	StopRemovesPorts bool
 }
@@ -39,6 +40,7 @@ func DefaultFlags() Flags {
 		FDBSize:  vswitch.DefaultCapacity,
 
 		LostPortTTL: 10 * time.Minute,
+		NAT:         true,
 	}
 }
 
@@ -57,6 +59,7 @@ type Config struct {
 	Log           *slog.Logger
 
 	LostPortTTL      time.Duration
+	NAT              bool
 	StopRemovesPorts bool
 
 	// What a supervising process gives. Each may be zero.
@@ -125,7 +128,7 @@ func (f Flags) Check() (Config, error) {
 	c := Config{
 		Socket: f.Socket, StateDir: f.StateDir, Poll: mode, Spin: f.Spin, Workers: f.Workers,
 		Ageing: f.Ageing, FDBSize: f.FDBSize, MetricsListen: f.MetricsListen, Pools: ipam.DefaultPools(),
-		LostPortTTL: f.LostPortTTL, StopRemovesPorts: f.StopRemovesPorts, Keeper: noKeeper{}, Kept: noKeeper{},
+		LostPortTTL: f.LostPortTTL, StopRemovesPorts: f.StopRemovesPorts, NAT: f.NAT, Keeper: noKeeper{}, Kept: noKeeper{},
 	}
 	if c.Workers == 0 {
 		c.Workers = defaultWorkers(runtime.NumCPU())

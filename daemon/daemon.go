@@ -15,6 +15,7 @@ import (
 	"vswitch/api"
 	"vswitch/gateway"
 	"vswitch/ipam"
+	"vswitch/nat"
 	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
@@ -30,6 +31,7 @@ type Daemon struct {
 	store    store.Store
 	links    *netns.Watcher
 	hosts    *netns.Watcher  // of the daemon's own namespace
+	table    *nat.Table      // nil: the kernel has nothing of the kind
 	stopping <-chan struct{} // closed when the daemon is to end
 
 	mu       sync.Mutex // one change at a time; guards all below
@@ -37,6 +39,11 @@ type Daemon struct {
 	ports    map[string]*port
 	byLink   map[linkKey]*port // ports whose links are watched
 	closed   bool
+
+	natProblem string      // why containers reach the host and no farther
+	natRetry   *time.Timer // runs while what the kernel is to do is not done
+
+	republishing *time.Timer // runs while published ports are to be tried again
 }
 
 // New starts the switch with what the store holds, or else with the default
@@ -81,6 +88,10 @@ func (d *Daemon) start() (err error) {
 	}
 	d.mu.Lock()
 	err = d.restore(records)
+	if err == nil {
+		d.openNAT()
+		_ = d.applyNAT() // which tells what is wrong
+	}
 	d.mu.Unlock()
 	if err != nil {
 		return err
@@ -154,6 +165,7 @@ func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.L
 		d.serveMetrics(ctx, tasks, metrics)
 	}
 	d.watchers(ctx, tasks)
+	tasks.Go(func() error { return d.watchNAT(ctx) })
 }
 
 // Healthy returns once every worker has answered, unless ctx ends before.
@@ -186,10 +198,16 @@ func (d *Daemon) Close() {
 		if p.expiry != nil {
 			p.expiry.Stop()
 		}
+		for _, q := range p.published {
+			q.close()
+		}
 		p.link.stop()
 		if !p.lost() {
 			_ = p.device.Close()
 		}
+	}
+	if d.republishing != nil {
+		d.republishing.Stop()
 	}
 	clear(d.ports)
 	for _, s := range d.segments {
@@ -197,6 +215,7 @@ func (d *Daemon) Close() {
 			s.host.close()
 		}
 	}
+	d.closeNAT()
 	if d.links != nil {
 		_ = d.links.Close()
 	}

@@ -24,6 +24,8 @@ type port struct {
 	mac     frame.MAC
 	static  []frame.MAC // its static entries of the forwarding table
 
+	published []*publication // in the order of the record's
+
 	device *tap.Device   // nil when lost
 	sw     *vswitch.Port // nil when lost
 	link   link

@@ -86,6 +86,7 @@ func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port,
 		p.static = append(p.static, mac)
 	}
 	d.ports[record.ID] = p
+	d.restorePublished(p)
 	return p, nil
 }
 

@@ -52,8 +52,17 @@ func attempts(near, far *container, gateway net.HardwareAddr) []across {
 // from one segment into another, nor to the host's address on another one.
 func TestTheHostIsNoWayBetweenSegments(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	for name, flags := range map[string][]string{"two walls": nil, "the switch's alone": {"--nat=false"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testNoWayBetweenSegments(t, newHost(t, flags...))
+		})
+	}
+}
+
+func testNoWayBetweenSegments(t *testing.T, h *host) {
 	h.addSegment("other")
+	h.routes()
 	near, far, witness := h.attach("near"), h.attach("far", on("other")), h.attach("witness", on("other"))
 	h.outside(1500)
 	h.ns.Run("sh", "-c", `ip link set lo up; cd /proc/sys/net/ipv4/conf

@@ -164,7 +164,8 @@ func TestDeletedSegmentTakesItsHostLink(t *testing.T) {
 func TestHopsAndSizesThroughTheHost(t *testing.T) {
 	t.Parallel()
 	testenv.RequireCommand(t, "ping")
-	h := newHost(t)
+	h := newHost(t, "--nat=false")
+	h.routes()
 	c, out := h.attach("c"), h.outside(1400)
 	c.reaches(farOutside)
 	out.reaches(c.addr().String())
