@@ -162,10 +162,11 @@ func (t *Table) replace(c Config) (err error) {
 	}
 	// Someone may have taken it away again before we look at it: what is seen then is
 	// not to be taken for what should be there. Run has heard of that as well.
-	var objects int
-	if t.seen, objects, err = t.look(); err != nil || objects != r.objects() {
-		t.seen = ""
+	seen, objects, err := t.look()
+	if err != nil || objects != r.objects() {
+		seen = ""
 	}
+	t.seen = seen
 	return nil
 }
 
