@@ -9,6 +9,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/nat"
+	"vswitch/netns"
 	"vswitch/store"
 )
 
@@ -76,6 +77,7 @@ func (d *Daemon) Publish(_ context.Context, ref string, spec api.PublishSpec) (a
 	if err != nil {
 		return api.Published{}, err
 	}
+	d.forgetFlows(q)
 	view := d.publishedView(p, q)
 	d.log.Info("port published", "port", p.record.Name, "published", view)
 	return view, nil
@@ -231,6 +233,7 @@ func (d *Daemon) Unpublish(_ context.Context, ref string, key api.PublishedKey) 
 	if err := d.storePublished(p, &undo); err != nil {
 		return api.Published{}, err
 	}
+	d.forgetFlows(q)
 	q.close()
 	view := d.publishedView(p, q)
 	d.log.Info("port not published any more", "port", p.record.Name, "published", view)
@@ -255,7 +258,19 @@ func (d *Daemon) withdraw(p *port) {
 	p.published = nil
 	d.logFailure("take the ports that "+p.record.Name+" has published from the host", d.applyNAT())
 	for _, q := range published {
+		d.forgetFlows(q)
 		q.close()
+	}
+}
+
+// forgetFlows has datagrams go the way that they should from now on. Connections of
+// TCP end by themselves.
+func (d *Daemon) forgetFlows(q *publication) {
+	if q.record.Protocol == api.ProtocolUDP {
+		first, last := hostPorts(q.record)
+		if err := netns.ForgetUDP(q.record.HostIP, first, last); err != nil {
+			d.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
+		}
 	}
 }
 
@@ -292,7 +307,7 @@ func (d *Daemon) republishSoon() {
 
 // republish tries again what could not be published.
 func (d *Daemon) republish() {
-	changed := false
+	var back []*publication
 	for _, p := range d.ports {
 		for _, q := range p.published {
 			if q.reserved != nil {
@@ -304,12 +319,17 @@ func (d *Daemon) republish() {
 				d.republishSoon()
 				continue
 			}
-			*q, changed = *again, true
+			*q = *again
+			back = append(back, q)
 			d.log.Info("port published", "port", p.record.Name, "published", d.publishedView(p, q))
 		}
 	}
-	if changed {
-		d.logFailure("publish on the host", d.applyNAT())
+	if len(back) == 0 {
+		return
+	}
+	d.logFailure("publish on the host", d.applyNAT())
+	for _, q := range back {
+		d.forgetFlows(q)
 	}
 }
 

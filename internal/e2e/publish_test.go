@@ -14,7 +14,8 @@ import (
 	"vswitch/api"
 )
 
-// serveAs answers HTTP at address in c with "NAME sees CLIENT", and UDP with the same.
+// serveAs answers HTTP at address in c with "NAME sees CLIENT", and UDP with the same and the
+// question behind it.
 func serveAs(c *container, name, address string) {
 	c.Helper()
 	listener := inside(c, func() (net.Listener, error) { return net.Listen("tcp4", address) })
@@ -32,12 +33,12 @@ func serveAs(c *container, name, address string) {
 		defer func() { done <- struct{}{} }()
 		buf := make([]byte, 1500)
 		for {
-			_, from, err := packets.ReadFrom(buf)
+			n, from, err := packets.ReadFrom(buf)
 			if err != nil {
 				return
 			}
 			client, _, _ := net.SplitHostPort(from.String())
-			_, _ = packets.WriteTo(fmt.Appendf(nil, "%s sees %s", name, client), from) // who does not hear it fails the test
+			_, _ = packets.WriteTo(fmt.Appendf(nil, "%s sees %s%s", name, client, buf[:n]), from) // who does not hear it fails the test
 		}
 	}()
 	c.Cleanup(func() {
@@ -71,16 +72,27 @@ func get(c *container, address string, within time.Duration) (string, error) {
 func ask(c *container, address string, within time.Duration) (string, error) {
 	conn := inside(c, func() (net.Conn, error) { return net.Dial("udp4", address) })
 	defer conn.Close()
+	return askOn(conn, within)
+}
+
+// askOn is ask over a socket that stays. Late answers to what was asked before have
+// another number.
+func askOn(conn net.Conn, within time.Duration) (string, error) {
+	question := fmt.Sprintf("#%d", time.Now().UnixNano())
 	buf := make([]byte, 1500)
 	var err error
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
-		if _, err = conn.Write([]byte("?")); err != nil {
+		if _, err = conn.Write([]byte(question)); err != nil {
 			continue // refused, by what came back for the one before
 		}
 		_ = conn.SetReadDeadline(time.Now().Add(silence / 4)) // fails on closed connections only
-		var n int
-		if n, err = conn.Read(buf); err == nil {
-			return string(buf[:n]), nil
+		for err == nil {
+			var n int
+			if n, err = conn.Read(buf); err == nil {
+				if text, mine := strings.CutSuffix(string(buf[:n]), question); mine {
+					return text, nil
+				}
+			}
 		}
 	}
 	return "", err
@@ -285,6 +297,41 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	thief.Close()
 	h.await("the port is published again", func() bool { return states()["8080"] == "" })
 	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+}
+
+// The kernel decides about a flow of datagrams once, and a flow goes on for as long
+// as its client sends.
+func TestDatagramsFollowWhatIsPublished(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	first, second, outside := h.attach("first"), h.attach("second"), h.outside(1500)
+	serveAs(first, "first", ":80")
+	serveAs(second, "second", ":80")
+	conn := inside(outside, func() (net.Conn, error) { return net.Dial("udp4", hostOutside+":8080") })
+	defer conn.Close()
+	answer := func(within time.Duration) string {
+		got, _ := askOn(conn, within)
+		return got
+	}
+	if got := answer(silence); got != "" {
+		t.Errorf("a datagram to a port that is not published is answered %q", got)
+	}
+	h.publish("first", "8080:80/udp")
+	if got, want := answer(patience), "first sees "+farOutside; got != want {
+		t.Errorf("published, a flow that was there before is answered %q, want %q", got, want)
+	}
+	h.unpublish("first", "8080/udp")
+	if got := answer(silence); got != "" {
+		t.Errorf("not published any more, the flow is answered %q", got)
+	}
+	h.publish("second", "8080:80/udp")
+	if got, want := answer(patience), "second sees "+farOutside; got != want {
+		t.Errorf("published by another, the flow is answered %q, want %q", got, want)
+	}
+	h.delPort("second")
+	if got := answer(silence); got != "" {
+		t.Errorf("with its port gone, the flow is answered %q", got)
+	}
 }
 
 // TestPublishedPortObeysTheUser holds what the documentation says of the chain.
