@@ -172,6 +172,9 @@ func (d *Daemon) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
+	for _, s := range d.segments {
+		s.services.close()
+	}
 	if d.sw != nil {
 		d.sw.Close()
 	}

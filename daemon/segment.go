@@ -24,6 +24,7 @@ type segment struct {
 	sw       *vswitch.Segment
 	bindings *arp.Table
 	mac      frame.MAC         // the gateway's
+	services *services         // at the gateway's address
 	enforced []string          // ids of the rules that the switch has, in their order
 	hits     map[string]uint64 // of rules, by id, before the switch's were last set
 }
@@ -94,9 +95,13 @@ func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment
 		return nil, api.Invalidf("%w", err)
 	}
 	gw := gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
-	if _, err := d.sw.AddResponder(s.sw, s.mac, gw); err != nil {
+	s.services = d.newServices(s, gw)
+	undo.add(s.services.close)
+	port, err := d.sw.AddResponder(s.sw, s.mac, gw)
+	if err != nil {
 		return nil, switchError(err)
 	}
+	s.services.run(port)
 	if err := d.enforceRules(s, record.Rules); err != nil {
 		return nil, err
 	}
@@ -175,6 +180,7 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 	if err := d.store.DeleteSegment(s.record.ID); err != nil {
 		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
 	}
+	s.services.close()
 	d.pools.Remove(s.subnet.Prefix())
 	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
 	d.logFailure("release subnet", d.ipam.Remove(s.subnet))

@@ -17,6 +17,7 @@ type Gateway struct {
 	own   netip.Prefix
 	arp   *arp.Responder
 	pools *Prefixes
+	inbox *Inbox // nil: no services
 }
 
 // New makes the gateway with address addr and mac of the segment whose subnet is
@@ -39,6 +40,12 @@ func (g *Gateway) Respond(buf []byte) vswitch.Response {
 	switch etherType := eth.EtherType(); {
 	case etherType == frame.EtherTypeARP:
 		return g.respondARP(h, eth)
+	case etherType == frame.EtherTypeIPv4:
+		if r, taken := g.serve(h, eth); taken {
+			return r
+		}
+	}
+	switch etherType := eth.EtherType(); {
 	case eth.Dst() != g.mac:
 		return vswitch.Response{Action: vswitch.Pass}
 	case etherType == frame.EtherTypeIPv4:

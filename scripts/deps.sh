@@ -26,6 +26,8 @@ need socat socat
 if [ "${1:-}" = test ]; then
 	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
 	need systemd-analyze systemd    # it checks the unit, also where it does not run
+	need busybox busybox-static     # its nslookup and udhcpc are what small images have
+	need dig bind9-dnsutils
 fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch

@@ -104,6 +104,8 @@ func refused() map[string]struct {
 	port("ifname", "ifname", func(p *Port) { p.IfName = "../eth0" })
 	port("long ifname", "ifname", func(p *Port) { p.IfName = "abcdefghijklmnop" })
 	port("security", "security", func(p *Port) { p.Security = "\x1b[31m" })
+	port("alias", "alias", func(p *Port) { p.Aliases = []string{"ok", "-"} })
+	port("aliases", "aliases", func(p *Port) { p.Aliases = make([]string, maxAliases+1) })
 	port("allowed address", "allowed address", func(p *Port) { p.AllowAddresses = make([]netip.Prefix, 1) })
 	port("moved away from its entry", "static entries", func(p *Port) {
 		*p = aPort(1, 2)

@@ -70,6 +70,7 @@ func sample() State {
 	full.Security, full.AllowReserved, full.Isolated = "strict", true, true
 	full.MACLimit, full.FloodLimit, full.RateIn, full.RateOut = 8, 1000, 1_000_000_000, 18_000_000_000_000_000_000
 	full.RateInBurst, full.RateOutBurst = 64<<10, 1
+	full.Aliases, full.DHCP, full.ResolvConf = []string{"db", "db.example"}, true, true
 	internal.Rules = []Rule{
 		{ID: id(7), From: RuleEnd{PortID: full.ID}, To: RuleEnd{LabelKey: "a", LabelValue: "b"}, Protocol: "tcp", FirstPort: 80, LastPort: 90},
 		{ID: id(8), Deny: true, To: RuleEnd{LabelKey: "a"}},

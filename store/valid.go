@@ -17,6 +17,8 @@ const (
 	maxIfName = 15   // IFNAMSIZ less the NUL (include/uapi/linux/if.h)
 	maxPath   = 4095 // PATH_MAX less the NUL
 	maxRules  = 1024 // of a segment
+
+	maxAliases = 64 // of a port
 )
 
 // check says what is wrong with the record alone.
@@ -96,6 +98,14 @@ func (p Port) check() error {
 		return fmt.Errorf("ifname %q is not an interface's, such as eth0", clip(p.IfName))
 	case len(p.Security) > maxName || !printable(p.Security):
 		return fmt.Errorf("security %q is not the name of a mode", clip(p.Security))
+	}
+	if len(p.Aliases) > maxAliases {
+		return fmt.Errorf("%d aliases are more than %d", len(p.Aliases), maxAliases)
+	}
+	for _, a := range p.Aliases {
+		if !validName(a) {
+			return fmt.Errorf("alias %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(a), maxName)
+		}
 	}
 	for _, a := range p.AllowAddresses {
 		if !a.IsValid() {
