@@ -101,13 +101,10 @@ func (i *Inbox) admit(mac frame.MAC) bool {
 // before the gateway is used.
 func (g *Gateway) Serve(inbox *Inbox) { g.inbox = inbox }
 
-// broadcastMAC is the destination of all stations.
-var broadcastMAC = frame.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-
 // serve takes an IPv4 frame for one of the services, and says false when it is
 // none.
 func (g *Gateway) serve(h frame.VNet, eth frame.Ethernet) (vswitch.Response, bool) {
-	if g.inbox == nil || eth.Dst() != g.mac && eth.Dst() != broadcastMAC {
+	if g.inbox == nil || eth.Dst() != g.mac && eth.Dst() != frame.Broadcast {
 		return vswitch.Response{}, false
 	}
 	switch udpPort(eth) {
