@@ -17,6 +17,7 @@ const IPDHCP = "dhcp"
 const (
 	PortTAP     = "tap"     // a TAP device in a container
 	PortGateway = "gateway" // what answers at the segment's gateway address
+	PortHost    = "host"    // a segment's [HostLink], where it is shown as a port
 )
 
 // States of a port.

@@ -39,6 +39,9 @@ func (s SegmentSpec) validate() (SegmentSpec, error) {
 	if s.MTU != 0 && (s.MTU < MinMTU || s.MTU > MaxMTU) {
 		return s, Invalidf("mtu %d: want %d to %d bytes", s.MTU, MinMTU, MaxMTU)
 	}
+	if err := validateUplink(s.Uplink, s.Internal); err != nil {
+		return s, err
+	}
 	if s.Subnet == "" {
 		if s.Gateway != "" || s.IPRange != "" {
 			return s, Invalidf("a gateway or an ip range needs a subnet: give the subnet as well")

@@ -24,6 +24,7 @@ type Flags struct {
 	MetricsListen string
 	Pools         []string // base=CIDR,size=N
 	LostPortTTL   time.Duration
+	ResolvConf    string // the file that names the host's resolvers
 	// StopRemovesPorts has the devices removed at the end, not left for the next start.
 	StopRemovesPorts bool
 }
@@ -39,6 +40,7 @@ func DefaultFlags() Flags {
 		FDBSize:  vswitch.DefaultCapacity,
 
 		LostPortTTL: 10 * time.Minute,
+		ResolvConf:  "/etc/resolv.conf",
 	}
 }
 
@@ -57,6 +59,7 @@ type Config struct {
 	Log           *slog.Logger
 
 	LostPortTTL      time.Duration
+	ResolvConf       string
 	StopRemovesPorts bool
 
 	// What a supervising process gives. Each may be zero.
@@ -125,7 +128,7 @@ func (f Flags) Check() (Config, error) {
 	c := Config{
 		Socket: f.Socket, StateDir: f.StateDir, Poll: mode, Spin: f.Spin, Workers: f.Workers,
 		Ageing: f.Ageing, FDBSize: f.FDBSize, MetricsListen: f.MetricsListen, Pools: ipam.DefaultPools(),
-		LostPortTTL: f.LostPortTTL, StopRemovesPorts: f.StopRemovesPorts, Keeper: noKeeper{}, Kept: noKeeper{},
+		LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf, StopRemovesPorts: f.StopRemovesPorts, Keeper: noKeeper{}, Kept: noKeeper{},
 	}
 	if c.Workers == 0 {
 		c.Workers = defaultWorkers(runtime.NumCPU())

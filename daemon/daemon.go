@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
+	"vswitch/dns"
 	"vswitch/gateway"
 	"vswitch/ipam"
 	"vswitch/netns"
@@ -22,14 +23,16 @@ import (
 
 // Daemon is a running switch with its control side. It implements [api.Backend].
 type Daemon struct {
-	config   Config
-	log      *slog.Logger
-	sw       *vswitch.Switch
-	ipam     *ipam.Allocator
-	pools    *gateway.Prefixes // subnets of all segments
-	store    store.Store
-	links    *netns.Watcher
-	stopping <-chan struct{} // closed when the daemon is to end
+	config    Config
+	log       *slog.Logger
+	sw        *vswitch.Switch
+	ipam      *ipam.Allocator
+	pools     *gateway.Prefixes // subnets of all segments
+	store     store.Store
+	links     *netns.Watcher
+	hosts     *netns.Watcher  // of the daemon's own namespace
+	forwarder *dns.Forwarder  // to the host's resolvers
+	stopping  <-chan struct{} // closed when the daemon is to end
 
 	mu       sync.Mutex // one change at a time; guards all below
 	segments map[string]*segment
@@ -44,7 +47,8 @@ type Daemon struct {
 func New(c Config, state store.Store) (*Daemon, error) {
 	d := &Daemon{
 		config: c, log: c.Log, pools: new(gateway.Prefixes), store: state,
-		segments: make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
+		forwarder: dns.NewForwarder(dns.NewHostServers(c.ResolvConf).List),
+		segments:  make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
 	}
 	if err := d.start(); err != nil {
 		d.Close()
@@ -60,6 +64,9 @@ func (d *Daemon) start() (err error) {
 	}
 	if d.links, err = netns.NewWatcher(); err != nil {
 		c.Log.Warn("changes to interfaces made in the containers will go unnoticed", "error", err)
+	}
+	if d.hosts, err = netns.NewHostWatcher(); err != nil {
+		c.Log.Warn("changes to host links will go unnoticed", "error", err)
 	}
 	// A worker that spins holds its processor: the control side needs one too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.Workers+1))
@@ -191,8 +198,16 @@ func (d *Daemon) Close() {
 		}
 	}
 	clear(d.ports)
+	for _, s := range d.segments {
+		if s.host != nil {
+			s.host.close()
+		}
+	}
 	if d.links != nil {
 		_ = d.links.Close()
+	}
+	if d.hosts != nil {
+		_ = d.hosts.Close()
 	}
 	if err := d.store.Close(); err != nil {
 		d.log.Error("close the store", "error", err)
@@ -206,8 +221,18 @@ func (d *Daemon) removeLinks() {
 		d.logFailure("store the end of port "+p.record.Name, d.store.DeletePort(p.record.ID))
 		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
 	}
+	for _, s := range d.segments {
+		if s.host != nil {
+			d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(s.host.keptName()))
+		}
+	}
 	d.logFailure("drop kept descriptors", d.config.Keeper.Sync(context.Background()))
 	var closing sync.WaitGroup
+	for _, s := range d.segments {
+		if s.host != nil && s.host.device != nil {
+			_ = s.host.device.SetPersist(false) // fails when the link is gone; Close ends it
+		}
+	}
 	for _, p := range d.ports {
 		if !p.lost() {
 			closing.Go(func() { d.closeDevice(p, p.device) })

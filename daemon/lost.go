@@ -31,6 +31,11 @@ func (d *Daemon) deviceGone(sw *vswitch.Port) {
 		d.lose(p, reason)
 		d.regainPort(p) // another namespace of the name may be there already
 	}
+	for _, s := range d.segments {
+		if s.host != nil && s.host.sw == sw {
+			d.loseHostLink(s.host, hostLinkDeleted)
+		}
+	}
 }
 
 // stands says whether p's namespace is still found where it was.

@@ -51,8 +51,14 @@ func (d *Daemon) restoreSegment(record store.Segment) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.addSegment(record, subnet)
-	return err
+	s, err := d.addSegment(record, subnet)
+	if err != nil {
+		return err
+	}
+	if s.host != nil {
+		d.restoreHostLink(s.host)
+	}
+	return nil
 }
 
 // restoreRecord gives p its lease back, and all else that needs no device.
@@ -175,11 +181,11 @@ func attachIn(ns *netns.Namespace, name string) (*tap.Device, error) {
 	}), backoff.WithMaxElapsedTime(attachTimeout))
 }
 
-// closeStrays ends devices that were kept for ports that are not in the state:
+// closeStrays ends devices that were kept for ports or segments not in the state:
 // their removal was acknowledged, or their making never was.
 func (d *Daemon) closeStrays() {
 	for _, name := range d.config.Kept.Names() {
-		if !strings.HasPrefix(name, devicePrefix) {
+		if !strings.HasPrefix(name, devicePrefix) && !strings.HasPrefix(name, hostLinkPrefix) {
 			continue
 		}
 		if device, err := adopt(d.config.Kept.Take(name)); err == nil {
@@ -193,6 +199,7 @@ func (d *Daemon) closeStrays() {
 // settle does what can wait until frames flow again: it looks what became of the
 // links meanwhile, and tells the neighbours of the ports that were made anew.
 func (d *Daemon) settle() {
+	d.lookAtHostLinks()
 	for _, id := range d.portIDs() {
 		d.mu.Lock()
 		if p := d.ports[id]; p != nil && !d.closed && !p.lost() && !p.link.watched {

@@ -23,8 +23,10 @@ type segment struct {
 	subnet   *ipam.Subnet
 	sw       *vswitch.Segment
 	bindings *arp.Table
-	mac      frame.MAC         // the gateway's
+	mac      frame.MAC // the gateway's
+	gateway  *gateway.Gateway
 	services *services         // at the gateway's address
+	host     *hostLink         // nil without that uplink
 	enforced []string          // ids of the rules that the switch has, in their order
 	hits     map[string]uint64 // of rules, by id, before the switch's were last set
 }
@@ -65,9 +67,15 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 		return nil, ipamError(err)
 	}
 	undo.add(func() { d.logFailure("release subnet", d.ipam.Remove(subnet)) })
+	uplink := api.UplinkOf(spec.Uplink, spec.Internal)
+	if uplink == api.UplinkHost {
+		if err := checkHostFree(subnet.Prefix()); err != nil {
+			return nil, err
+		}
+	}
 	record := store.Segment{
 		ID: newID(), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
-		Internal: spec.Internal, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
+		Internal: spec.Internal, Uplink: uplink, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
 	}
 	if err := d.store.PutSegment(record); err != nil {
 		return nil, api.Internalf("store segment %q: %w", spec.Name, err)
@@ -76,6 +84,17 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 	s, err := d.addSegment(record, subnet)
 	if err != nil {
 		return nil, err
+	}
+	undo.add(func() { d.removeSegment(s) })
+	if s.host != nil {
+		err := d.makeHostLink(s.host)
+		switch {
+		case err == nil:
+		case spec.Name == api.DefaultSegment: // which is made so that there is one, whatever the machine lacks
+			d.failHostLink(s.host, err)
+		default:
+			return nil, err
+		}
 	}
 	undo.keep()
 	return s, nil
@@ -94,10 +113,10 @@ func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment
 	if err := s.bindings.Bind(arp.Binding{IP: subnet.Gateway(), MAC: s.mac, Kind: arp.Gateway, Port: gatewayName}); err != nil {
 		return nil, api.Invalidf("%w", err)
 	}
-	gw := gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
-	s.services = d.newServices(s, gw)
+	s.gateway = gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
+	s.services = d.newServices(s)
 	undo.add(s.services.close)
-	port, err := d.sw.AddResponder(s.sw, s.mac, gw)
+	port, err := d.sw.AddResponder(s.sw, s.mac, s.gateway)
 	if err != nil {
 		return nil, switchError(err)
 	}
@@ -106,9 +125,23 @@ func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment
 		return nil, err
 	}
 	undo.keep()
+	if uplinkOf(record) == api.UplinkHost {
+		s.host = newHostLink(s)
+	}
 	d.pools.Add(subnet.Prefix())
 	d.segments[s.record.ID] = s
 	return s, nil
+}
+
+// removeSegment takes a segment without ports out of the switch.
+func (d *Daemon) removeSegment(s *segment) {
+	if s.host != nil {
+		d.removeHostLink(s.host)
+	}
+	s.services.close()
+	d.pools.Remove(s.subnet.Prefix())
+	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
+	delete(d.segments, s.record.ID)
 }
 
 // gatewayName is what listings call the port that a segment's gateway is.
@@ -180,11 +213,8 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 	if err := d.store.DeleteSegment(s.record.ID); err != nil {
 		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
 	}
-	s.services.close()
-	d.pools.Remove(s.subnet.Prefix())
-	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
+	d.removeSegment(s)
 	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
-	delete(d.segments, s.record.ID)
 	d.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
 	return view, nil
 }
@@ -220,7 +250,10 @@ func (d *Daemon) segmentView(s *segment) api.Segment {
 	r := s.record
 	v := api.Segment{
 		ID: r.ID, Name: r.Name, Driver: "vswitch", Scope: "local", Subnet: r.Subnet, Gateway: r.Gateway.String(),
-		Internal: r.Internal, MTU: r.MTU, Labels: r.Labels, Created: r.Created, Ports: len(d.portsOf(s)),
+		Internal: r.Internal, Uplink: uplinkOf(r), MTU: r.MTU, Labels: r.Labels, Created: r.Created, Ports: len(d.portsOf(s)),
+	}
+	if s.host != nil {
+		v.HostLink = s.host.view()
 	}
 	if r.Range != r.Subnet {
 		v.IPRange = r.Range.String()

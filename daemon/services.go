@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"vswitch/api"
 	"vswitch/dhcp"
 	"vswitch/dns"
 	"vswitch/frame"
@@ -17,33 +18,39 @@ import (
 // and leases. What the ports are is published to them whenever it changes, so that
 // no answer waits for a change under way.
 type services struct {
-	sw      *vswitch.Switch
-	gateway *gateway.Gateway
-	port    *vswitch.Port // the gateway's
-	room    int           // bytes that a datagram may hold
-	inbox   *gateway.Inbox
-	names   dns.Names
-	local   *dns.Resolver // answers what comes to the inbox, and forwards nothing
-	leases  atomic.Pointer[map[frame.MAC]dhcp.Lease]
-	notice  func(event dhcp.Event, lease dhcp.Lease)
+	sw       *vswitch.Switch
+	gateway  *gateway.Gateway
+	port     *vswitch.Port // the gateway's
+	room     int           // bytes that a datagram may hold
+	inbox    *gateway.Inbox
+	names    dns.Names
+	resolver *dns.Resolver
+	leases   atomic.Pointer[map[frame.MAC]dhcp.Lease]
+	notice   func(dhcp.Event, dhcp.Lease)
+	sockets  *sockets // where the host has the gateway's address; else nil
 
 	stop    chan struct{}
 	running sync.WaitGroup
 }
 
-// Sizes of the headers before a datagram, in bytes.
+// udpHeaders is the size of the headers before a datagram's payload, in bytes.
 const udpHeaders = frame.IPv4HeaderLen + 8
 
-// newServices makes the services of s, whose gateway is gw, and has gw hand them
-// what is theirs. They begin to answer with run.
-func (d *Daemon) newServices(s *segment, gw *gateway.Gateway) *services {
+// newServices makes the services of s, and has its gateway hand them what is
+// theirs. They begin to answer with run. Outside names are for those who have a
+// way out.
+func (d *Daemon) newServices(s *segment) *services {
 	v := &services{
-		sw: d.sw, gateway: gw, inbox: gateway.NewInbox(), room: s.record.MTU - udpHeaders,
+		sw: d.sw, gateway: s.gateway, inbox: gateway.NewInbox(), room: s.record.MTU - udpHeaders,
 		notice: d.leaseNotice(s.record.Name), stop: make(chan struct{}),
 	}
-	v.local = dns.NewResolver(dns.Config{Subnet: s.record.Subnet, Names: &v.names})
+	config := dns.Config{Subnet: s.record.Subnet, Names: &v.names}
+	if uplinkOf(s.record) == api.UplinkHost {
+		config.Forwarder = d.forwarder
+	}
+	v.resolver = dns.NewResolver(config)
 	v.leases.Store(new(map[frame.MAC]dhcp.Lease))
-	gw.Serve(v.inbox)
+	s.gateway.Serve(v.inbox)
 	return v
 }
 
@@ -63,16 +70,17 @@ func (v *services) run(port *vswitch.Port) {
 }
 
 func (v *services) close() {
+	v.unlisten()
 	close(v.stop)
 	v.running.Wait()
-	v.local.Close()
+	v.resolver.Close()
 }
 
-// handle answers one datagram. Neither service waits for anything.
+// handle answers one datagram, and waits for nobody with it.
 func (v *services) handle(d gateway.Datagram) {
 	switch d.Dst.Port() {
 	case gateway.DNSPort:
-		v.local.Handle(d.Payload, d.Src.Addr(), v.room, func(answer []byte) {
+		v.resolver.Handle(d.Payload, d.Src.Addr(), v.room, func(answer []byte) {
 			v.sw.Answer(v.port, v.gateway.Frame(d, d.Src, answer))
 		})
 	case gateway.DHCPPort:

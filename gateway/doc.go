@@ -8,4 +8,9 @@
 // go on: to another segment, to nowhere for want of an uplink, or to a service
 // that the gateway does not have. No ICMP error is sent, as behind Docker's
 // isolated bridges.
+//
+// Where the host has the gateway's address ([Gateway.SetHost]), the host answers
+// and routes what is sent there, but for ARP. The gateway then is the wall between
+// the two: nothing of one segment's addresses reaches another one by way of the
+// host, whatever the host would route.
 package gateway

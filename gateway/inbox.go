@@ -113,7 +113,7 @@ func (g *Gateway) serve(h frame.VNet, eth frame.Ethernet) (vswitch.Response, boo
 			return vswitch.Response{}, false
 		}
 	case DNSPort:
-		if eth.Dst() != g.mac || frame.IPv4(eth.Payload()).Dst() != g.addr {
+		if g.host.Load() || eth.Dst() != g.mac || frame.IPv4(eth.Payload()).Dst() != g.addr {
 			return vswitch.Response{}, false
 		}
 	default:

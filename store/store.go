@@ -20,7 +20,8 @@ type Segment struct {
 	Gateway  netip.Addr        `json:"gateway"`
 	Range    netip.Prefix      `json:"range"` // the whole subnet if it was not narrowed
 	Internal bool              `json:"internal,omitempty"`
-	MTU      int               `json:"mtu"` // bytes
+	Uplink   string            `json:"uplink,omitempty"` // its kind; empty: the default
+	MTU      int               `json:"mtu"`              // bytes
 	Labels   map[string]string `json:"labels,omitempty"`
 	Created  time.Time         `json:"created,omitzero"`
 	Rules    []Rule            `json:"rules,omitempty"` // the first that matches decides

@@ -59,7 +59,7 @@ func anEntry(n, p, s int) Entry { return Entry{SegmentID: id(s), MAC: mac(n), Po
 // sample has something of everything.
 func sample() State {
 	bridge, internal := aSegment(1), aSegment(2)
-	internal.Internal, internal.MTU = true, 9000
+	internal.Internal, internal.Uplink, internal.MTU = true, "none", 9000
 	internal.Range = netip.MustParsePrefix("10.2.128.0/17")
 	internal.Labels = map[string]string{"team": "größer", "empty": ""}
 	plain, full := aPort(1, 1), aPort(2, 2)

@@ -36,6 +36,8 @@ func (s Segment) check() error {
 		return fmt.Errorf("range %q is not a prefix in subnet %s", s.Range, s.Subnet)
 	case s.MTU < minMTU || s.MTU > maxMTU:
 		return fmt.Errorf("mtu %d is not %d to %d bytes", s.MTU, minMTU, maxMTU)
+	case len(s.Uplink) > maxName || !printable(s.Uplink):
+		return fmt.Errorf("uplink %q is not the name of a kind", clip(s.Uplink))
 	case len(s.Rules) > maxRules:
 		return fmt.Errorf("%d rules are more than %d", len(s.Rules), maxRules)
 	}
@@ -99,13 +101,8 @@ func (p Port) check() error {
 	case len(p.Security) > maxName || !printable(p.Security):
 		return fmt.Errorf("security %q is not the name of a mode", clip(p.Security))
 	}
-	if len(p.Aliases) > maxAliases {
-		return fmt.Errorf("%d aliases are more than %d", len(p.Aliases), maxAliases)
-	}
-	for _, a := range p.Aliases {
-		if !validName(a) {
-			return fmt.Errorf("alias %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(a), maxName)
-		}
+	if err := checkAliases(p.Aliases); err != nil {
+		return err
 	}
 	for _, a := range p.AllowAddresses {
 		if !a.IsValid() {
@@ -124,6 +121,18 @@ func (e Entry) check() error {
 		return fmt.Errorf("mac %q is not a unicast address such as 02:42:ac:11:00:02", clip(e.MAC))
 	case !validID(e.PortID):
 		return fmt.Errorf("port id %q is not 64 hex digits", clip(e.PortID))
+	}
+	return nil
+}
+
+func checkAliases(aliases []string) error {
+	if len(aliases) > maxAliases {
+		return fmt.Errorf("%d aliases are more than %d", len(aliases), maxAliases)
+	}
+	for _, a := range aliases {
+		if !validName(a) {
+			return fmt.Errorf("alias %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(a), maxName)
+		}
 	}
 	return nil
 }

@@ -14,7 +14,8 @@ import (
 //	          the port's policy wants of each frame
 //	admit     by the port's policy (policy.go, guard*.go, bucket.go)
 //	learn     source address → port (table.go), unless it comes and goes (loop.go)
-//	intercept ARP, DHCP, and whatever is sent to the gateway's address, to the responder
+//	intercept ARP, DHCP, and whatever is sent to the gateway's address, to the
+//	          responder, which may pass it on to the host (host.go)
 //	look up   destination address → port, or flood (flood.go)
 //	allow     by isolation and the segment's rules (rule.go)
 //	transmit  to the device, completed and segmented in software where it must be
@@ -107,6 +108,10 @@ func (w *worker) ingress(p *Port, b []byte) {
 				w.refuse(p, reason, eth)
 				return
 			}
+			if l.checks&checkGateway != 0 {
+				w.toGateway(p, l.out, b)
+				return
+			}
 		}
 		w.tally.forwarded++
 		w.transmit(l.out, b)
@@ -120,6 +125,10 @@ func (w *worker) first(p *Port, b []byte, r route) {
 	eth, g := frame.Ethernet(b[frame.VNetHeaderLen:]), p.guard.Load()
 	if eth.SrcUint64() == 0 || eth[6]&1 != 0 {
 		w.drop(p, BadSource)
+		return
+	}
+	if p.filter != nil {
+		w.firstOfHost(p, g, b, r)
 		return
 	}
 	if reason := g.admit(p.segment, eth); reason != none {
@@ -196,7 +205,9 @@ func (w *worker) respond(p, gw *Port, b []byte) bool {
 		if !r.Reason.Ingress() { // would be missing from the sum of what p sent
 			r.Reason = GatewayUnhandled
 		}
-		w.drop(p, r.Reason)
+		w.refuse(p, r.Reason, b[frame.VNetHeaderLen:])
+	case ToHost:
+		w.toHost(p, b, NoUplink)
 	case Answered:
 		w.stripe(p).local.Add(1)
 		w.answer(gw, b[:max(0, min(r.Len, cap(b)))])
@@ -222,7 +233,13 @@ func (w *worker) answer(gw *Port, b []byte) {
 	case eth[0]&1 != 0 || out == nil || out.segment != gw.segment:
 		w.floodAll(gw, b)
 	case out == gw:
-		w.drop(gw, Hairpin)
+		host := gw.segment.host.Load() // which has the gateway's address
+		if host == nil {
+			w.drop(gw, Hairpin)
+			return
+		}
+		s.forwarded.Add(1)
+		w.transmit(host, b)
 	default:
 		s.forwarded.Add(1)
 		w.transmit(out, b)
@@ -245,11 +262,13 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 		return
 	}
 	if out.responder != nil {
-		// ARP that comes here was shown to the responder before.
-		arp := eth.EtherType() == frame.EtherTypeARP
-		if arp || !w.respond(p, out, b) {
-			w.drop(p, GatewayUnhandled)
+		if eth.EtherType() == frame.EtherTypeARP {
+			w.toHost(p, b, GatewayUnhandled) // the responder has seen it, and does not answer
+			return
 		}
+		r.out, r.checks = out, g.checks|checkGateway
+		p.last = r
+		w.toGateway(p, out, b)
 		return
 	}
 	if g.policy.Isolated && out.isolated() {
@@ -257,7 +276,7 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 		return
 	}
 	r.out, r.checks = out, g.checks
-	if p.segment.rules.Load() != nil {
+	if p.filter == nil && p.segment.rules.Load() != nil {
 		r.checks |= checkRules
 		if w.denied(p, out, eth) {
 			w.drop(p, DeniedByRule)
@@ -269,6 +288,13 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 	}
 	w.tally.forwarded++
 	w.transmit(out, b)
+}
+
+// toGateway carries a frame to the gateway's address.
+func (w *worker) toGateway(p, gw *Port, b []byte) {
+	if !w.respond(p, gw, b) {
+		w.drop(p, GatewayUnhandled)
+	}
 }
 
 // sending is a frame queued at the poller.

@@ -30,9 +30,11 @@ type guard struct {
 type checks uint8
 
 const (
-	checkSource checks = 1 << iota // the guard's inspect
-	checkRate                      // the guard's rateIn
-	checkRules                     // the segment's rules
+	checkSource  checks = 1 << iota // the guard's inspect
+	checkRate                       // the guard's rateIn
+	checkRules                      // the segment's rules
+	checkFilter                     // the host port's filter
+	checkGateway                    // the segment's responder, whose port the route leads to
 )
 
 // noLimit is the macLimit of who may learn as many as the table holds.
@@ -153,6 +155,11 @@ func (w *worker) recheck(p *Port, l *route, b []byte) Reason {
 	g := p.guard.Load()
 	if l.checks&checkSource != 0 {
 		if r := g.inspect(eth); r != none {
+			return r
+		}
+	}
+	if l.checks&checkFilter != 0 {
+		if r := p.fromHost(b); r != none {
 			return r
 		}
 	}

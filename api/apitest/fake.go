@@ -129,8 +129,9 @@ func (f *Fake) AddSegment(ctx context.Context, spec api.SegmentSpec) (api.Segmen
 	if err != nil {
 		return api.Segment{}, err
 	}
+	id, uplink := f.id(), api.UplinkOf(spec.Uplink, spec.Internal)
 	s := &segment{Segment: api.Segment{
-		ID: f.id(), Name: spec.Name, Driver: "vswitch", Scope: "local", Subnet: subnet,
+		ID: id, Uplink: uplink, Name: spec.Name, Driver: "vswitch", Scope: "local", Subnet: subnet,
 		Gateway: spec.Gateway, IPRange: spec.IPRange, Internal: spec.Internal, MTU: spec.MTU, Labels: spec.Labels, Created: f.now(),
 	}}
 	if s.Gateway == "" {
@@ -138,6 +139,9 @@ func (f *Fake) AddSegment(ctx context.Context, spec api.SegmentSpec) (api.Segmen
 	}
 	if s.MTU == 0 {
 		s.MTU = 1500
+	}
+	if uplink == api.UplinkHost {
+		s.HostLink = api.HostLink{Name: "vs-" + id[:11], State: api.PortUp, Counters: api.Counters{Drops: map[string]uint64{}}}
 	}
 	s.next = subnet.Addr().Next().Next()
 	f.segments = append(f.segments, s)
