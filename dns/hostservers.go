@@ -24,8 +24,7 @@ type HostServers struct {
 
 	mu      sync.Mutex // guards all below
 	looked  time.Time
-	size    int64
-	changed time.Time
+	file    os.FileInfo // what was read; nil: nothing yet
 	servers []netip.AddrPort
 }
 
@@ -54,7 +53,7 @@ func (h *HostServers) look() {
 		h.servers = parseServers(nil)
 	}
 	info, err := os.Stat(h.path)
-	if err != nil || info.Size() == h.size && info.ModTime().Equal(h.changed) {
+	if err != nil || h.file != nil && os.SameFile(info, h.file) && info.Size() == h.file.Size() && info.ModTime().Equal(h.file.ModTime()) {
 		return
 	}
 	file, err := os.Open(h.path)
@@ -63,7 +62,7 @@ func (h *HostServers) look() {
 	}
 	defer file.Close()
 	h.servers = parseServers(io.LimitReader(file, maxResolvConf))
-	h.size, h.changed = info.Size(), info.ModTime()
+	h.file = info
 }
 
 // parseServers reads a resolv.conf(5); what it does not understand it leaves out.

@@ -54,7 +54,7 @@ func pack(tb testing.TB, m *mdns.Msg) []byte {
 	return b
 }
 
-// ask has r answer at once; nil is no answer.
+// askLocally has r answer at once; nil is no answer.
 func askLocally(tb testing.TB, r *Resolver, query []byte, from netip.Addr) *mdns.Msg {
 	tb.Helper()
 	var answer *mdns.Msg
