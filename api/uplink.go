@@ -10,7 +10,7 @@ const (
 type HostLink struct {
 	Name     string   `json:"name"`
 	State    string   `json:"state"`            // [PortUp] or [PortDown]
-	Reason   string   `json:"reason,omitempty"` // why it is not up
+	Reason   string   `json:"reason,omitempty"` // why it is not up, or what else is wrong
 	Counters Counters `json:"counters"`         // received from the host, and sent to it
 }
 

@@ -16,6 +16,7 @@ import (
 	"vswitch/dns"
 	"vswitch/gateway"
 	"vswitch/ipam"
+	"vswitch/nat"
 	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
@@ -31,6 +32,7 @@ type Daemon struct {
 	store     store.Store
 	links     *netns.Watcher
 	hosts     *netns.Watcher  // of the daemon's own namespace
+	table     *nat.Table      // nil: the kernel has nothing of the kind
 	forwarder *dns.Forwarder  // to the host's resolvers
 	stopping  <-chan struct{} // closed when the daemon is to end
 
@@ -39,6 +41,9 @@ type Daemon struct {
 	ports    map[string]*port
 	byLink   map[linkKey]*port // ports whose links are watched
 	closed   bool
+
+	natProblem string      // why containers reach the host and no farther
+	natRetry   *time.Timer // runs while what the kernel is to do is not done
 }
 
 // New starts the switch with what the store holds, or else with the default
@@ -84,6 +89,10 @@ func (d *Daemon) start() (err error) {
 	}
 	d.mu.Lock()
 	err = d.restore(records)
+	if err == nil {
+		d.openNAT()
+		_ = d.applyNAT() // which tells what is wrong
+	}
 	d.mu.Unlock()
 	if err != nil {
 		return err
@@ -157,6 +166,7 @@ func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.L
 		d.serveMetrics(ctx, tasks, metrics)
 	}
 	d.watchers(ctx, tasks)
+	tasks.Go(func() error { return d.watchNAT(ctx) })
 }
 
 // Healthy returns once every worker has answered, unless ctx ends before.
@@ -203,6 +213,7 @@ func (d *Daemon) Close() {
 			s.host.close()
 		}
 	}
+	d.closeNAT()
 	if d.links != nil {
 		_ = d.links.Close()
 	}

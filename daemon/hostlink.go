@@ -61,6 +61,23 @@ func checkHostFree(subnet netip.Prefix) error {
 	return nil
 }
 
+// addUplink makes a new segment's way out, if it is to have one. That of the default
+// segment may be missing, for that is made whatever the machine lacks.
+func (d *Daemon) addUplink(s *segment) error {
+	if s.host == nil {
+		return nil
+	}
+	err := d.makeHostLink(s.host)
+	if err != nil && s.record.Name == api.DefaultSegment {
+		d.failHostLink(s.host, err)
+		return nil
+	}
+	if err == nil {
+		_ = d.applyNAT() // without it the segment has its host, and says what it has not
+	}
+	return err
+}
+
 // makeHostLink takes every step to make a host link, or none.
 func (d *Daemon) makeHostLink(h *hostLink) error {
 	var undo undo
@@ -180,10 +197,11 @@ func (h *hostLink) counters() vswitch.Counters {
 	return sum(h.before, h.sw.Counters())
 }
 
-func (h *hostLink) view() api.HostLink {
-	v := api.HostLink{Name: h.name, State: api.PortUp, Reason: h.problem, Counters: countersView(h.counters())}
+// view shows the link; beyond is what is wrong with the way from there on.
+func (h *hostLink) view(beyond string) api.HostLink {
+	v := api.HostLink{Name: h.name, State: api.PortUp, Reason: beyond, Counters: countersView(h.counters())}
 	if h.problem != "" {
-		v.State = api.PortDown
+		v.State, v.Reason = api.PortDown, h.problem
 	}
 	return v
 }
@@ -204,6 +222,7 @@ func (d *Daemon) restoreHostLink(h *hostLink) {
 		if err = checkHostFree(h.segment.record.Subnet); err == nil {
 			if err = d.makeHostLink(h); err == nil {
 				d.log.Info("host link made again", "segment", h.segment.record.Name, "interface", h.name)
+				_ = d.applyNAT()
 				return
 			}
 		}

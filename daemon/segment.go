@@ -86,15 +86,8 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 		return nil, err
 	}
 	undo.add(func() { d.removeSegment(s) })
-	if s.host != nil {
-		err := d.makeHostLink(s.host)
-		switch {
-		case err == nil:
-		case spec.Name == api.DefaultSegment: // which is made so that there is one, whatever the machine lacks
-			d.failHostLink(s.host, err)
-		default:
-			return nil, err
-		}
+	if err := d.addUplink(s); err != nil {
+		return nil, err
 	}
 	undo.keep()
 	return s, nil
@@ -215,6 +208,9 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 	}
 	d.removeSegment(s)
 	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
+	if s.host != nil {
+		_ = d.applyNAT()
+	}
 	d.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
 	return view, nil
 }
@@ -253,7 +249,7 @@ func (d *Daemon) segmentView(s *segment) api.Segment {
 		Internal: r.Internal, Uplink: uplinkOf(r), MTU: r.MTU, Labels: r.Labels, Created: r.Created, Ports: len(d.portsOf(s)),
 	}
 	if s.host != nil {
-		v.HostLink = s.host.view()
+		v.HostLink = s.host.view(d.natProblem)
 	}
 	if r.Range != r.Subnet {
 		v.IPRange = r.Range.String()

@@ -24,6 +24,7 @@ need nsenter util-linux
 need ethtool ethtool
 need socat socat
 if [ "${1:-}" = test ]; then
+	need nft nftables               # the tests look at the rules with it; vswitchd does without
 	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
 	need systemd-analyze systemd    # it checks the unit, also where it does not run
 	need busybox busybox-static     # its nslookup and udhcpc are what small images have

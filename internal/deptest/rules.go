@@ -29,13 +29,14 @@ var rooms = []Room{
 	{"dhcp", nil, "dhcp is bytes in, bytes out: it does no I/O and knows no switch"},
 	{"netns", nil, "netns is the edge to the kernel's links and namespaces: a leaf that works on names and addresses"},
 	{"ipam", nil, "ipam is arithmetic over addresses: a leaf without a kernel"},
+	{"nat", nil, "nat is the edge to the kernel's nftables: a leaf that works on links' names and addresses"},
 	{"store", nil, "store keeps bytes safe on disk: it does not know what they mean"},
 	{"supervisor", nil, "supervisor holds descriptors for whoever asks: it knows no switch, so that it has little to go wrong"},
 	{"api", nil, "api is the wire: clients build against it without the switch behind it"},
 	{"api/apitest", []string{"api"}, "apitest is a backend in memory: it needs the api's types only"},
 	{
 		"daemon",
-		[]string{"frame", "switch", "tap", "arp", "icmp", "gateway", "dns", "dhcp", "netns", "ipam", "store", "api", "supervisor"},
+		[]string{"frame", "switch", "tap", "arp", "icmp", "gateway", "dns", "dhcp", "netns", "ipam", "nat", "store", "api", "supervisor"},
 		"daemon is the composition root: it puts the rooms together; plugins, benchmarks and commands stand on it or beside it",
 	},
 	{"docker", []string{"api"}, "docker speaks to the switch through api.Backend only, as any client could"},
@@ -75,9 +76,14 @@ var rules = []Rule{
 		Why:     "netns is where links, addresses and namespaces are changed, so that one reader can check it all",
 	},
 	{
+		Imports: []string{"github.com/google/nftables/...", "github.com/mdlayher/netlink/..."},
+		OnlyIn:  []string{"nat"},
+		Why:     "nat is where the host's packet filter is changed, so that one reader can check that it touches our table only",
+	},
+	{
 		Imports: []string{"golang.org/x/sys/..."},
-		OnlyIn:  []string{"tap", "netns", "icmp", "api", "supervisor", "bench", "conformance", "internal/testenv"},
-		Why:     "system calls live at the kernel's edge: in tap and netns, icmp's pinger, api's socket and supervisor's descriptors",
+		OnlyIn:  []string{"tap", "netns", "nat", "icmp", "api", "supervisor", "bench", "conformance", "internal/testenv"},
+		Why:     "system calls live at the kernel's edge: in tap, netns and nat, icmp's pinger, api's socket and supervisor's descriptors",
 	},
 	{
 		Imports: []string{"github.com/google/gopacket/..."},

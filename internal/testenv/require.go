@@ -16,6 +16,7 @@ var packages = map[string]string{
 	"ethtool": "ethtool",
 	"ip":      "iproute2",
 	"iperf3":  "iperf3",
+	"nft":     "nftables",
 	"nsenter": "util-linux",
 	"ping":    "iputils-ping",
 	"socat":   "socat",
