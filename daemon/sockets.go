@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -18,19 +19,33 @@ import (
 // has the gateway's address: UDP and TCP, on the host link alone. While somebody
 // else has the port, it is tried again.
 type sockets struct {
-	cancel context.CancelFunc
-	done   chan struct{} // closed when they are closed
+	log      *slog.Logger
+	resolver *dns.Resolver
+	link     string // the host link's name
+	at       netip.AddrPort
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when nothing is served any more
 }
 
-// listen begins to answer at the address on the host link of this name.
+// listen begins to answer at the gateway's address on the host link of this name;
+// it has begun when listen returns, if the port was free.
 func (v *services) listen(log *slog.Logger, link string, address netip.Addr) {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &sockets{cancel: cancel, done: make(chan struct{})}
+	s := &sockets{
+		log: log, resolver: v.resolver, link: link, at: netip.AddrPortFrom(address, gateway.DNSPort),
+		cancel: cancel, done: make(chan struct{}),
+	}
 	v.sockets = s
+	socket, err := netns.ListenOnLink(s.link, s.at)
 	go func() {
 		defer close(s.done)
 		for ctx.Err() == nil {
-			serveNames(ctx, log, v.resolver, link, netip.AddrPortFrom(address, gateway.DNSPort))
+			if err != nil {
+				socket, err = s.retry(ctx)
+			}
+			if err == nil {
+				err = s.serve(ctx, socket)
+			}
 		}
 	}()
 }
@@ -53,42 +68,51 @@ const (
 	listenGrace = 2 * time.Second
 )
 
-// serveNames opens the sockets and serves them until ctx ends or one fails.
-func serveNames(ctx context.Context, log *slog.Logger, r *dns.Resolver, link string, at netip.AddrPort) {
+// retry opens the sockets as soon as that is possible, unless ctx ends before.
+func (s *sockets) retry(ctx context.Context) (netns.LinkSocket, error) {
 	started, told := time.Now(), false
-	socket, err := backoff.Retry(ctx, func() (netns.LinkSocket, error) {
-		return netns.ListenOnLink(link, at)
-	}, backoff.WithMaxElapsedTime(0), backoff.WithBackOff(&backoff.ExponentialBackOff{
-		InitialInterval: listenFirst, Multiplier: 2, MaxInterval: listenMost,
-	}), backoff.WithNotify(func(err error, _ time.Duration) {
+	tell := func(err error, _ time.Duration) {
 		if !told && time.Since(started) >= listenGrace {
 			told = true
-			log.Warn("names are not served until this is put right: another resolver on the host may have the port, and should leave out this interface",
-				"interface", link, "address", at, "error", err)
+			s.log.Warn("names are not served for now: another resolver on the host may have the port, and should leave out this interface",
+				"interface", s.link, "address", s.at, "error", err)
 		}
+	}
+	socket, err := backoff.Retry(ctx, func() (netns.LinkSocket, error) {
+		return netns.ListenOnLink(s.link, s.at)
+	}, backoff.WithMaxElapsedTime(0), backoff.WithNotify(tell), backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: listenFirst, Multiplier: 2, MaxInterval: listenMost,
 	}))
-	if err != nil {
-		return // ctx has ended
+	if err == nil && told {
+		s.log.Info("names are served", "interface", s.link, "address", s.at)
 	}
-	if told {
-		log.Info("names are served again", "interface", link, "address", at)
-	}
+	return socket, err
+}
+
+// serve answers until ctx ends or a socket fails, and returns why.
+func (s *sockets) serve(ctx context.Context, socket netns.LinkSocket) error {
 	defer context.AfterFunc(ctx, socket.Close)()
 	var tasks errgroup.Group
 	for _, serve := range []func() error{
-		func() error { return r.ServeUDP(socket.UDP) },
-		func() error { return r.ServeTCP(socket.TCP) },
+		func() error { return s.resolver.ServeUDP(socket.UDP) },
+		func() error { return s.resolver.ServeTCP(socket.TCP) },
 	} {
 		tasks.Go(func() error {
 			defer socket.Close() // neither goes on without the other
 			return serve()
 		})
 	}
-	if err := tasks.Wait(); err != nil && ctx.Err() == nil {
-		log.Warn("names are served anew", "interface", link, "address", at, "error", err)
-		select { // not as fast as it can fail
-		case <-ctx.Done():
-		case <-time.After(listenFirst):
-		}
+	err := tasks.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
+	s.log.Warn("names are served anew: a socket has failed", "interface", s.link, "address", s.at, "error", err)
+	select { // not as fast as it can fail
+	case <-ctx.Done():
+	case <-time.After(listenMost):
+	}
+	return errors.Join(errSocket, err)
 }
+
+// errSocket says that a socket has failed, whatever it said itself.
+var errSocket = errors.New("a socket has failed")
