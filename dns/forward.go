@@ -76,6 +76,10 @@ func attempt(ctx context.Context, query *mdns.Msg, server netip.AddrPort, left i
 	return reply, err
 }
 
+// maxReply is the size in bytes of a datagram that is read: more than any server
+// is told that it may send.
+const maxReply = 4096
+
 // ask sends a question to one server and waits for its answer until ctx ends.
 func ask(ctx context.Context, network string, query *mdns.Msg, server netip.AddrPort) (*mdns.Msg, error) {
 	var dialer net.Dialer
@@ -85,7 +89,7 @@ func ask(ctx context.Context, network string, query *mdns.Msg, server netip.Addr
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	c := &mdns.Conn{Conn: conn, UDPSize: mdns.MaxMsgSize}
+	c := &mdns.Conn{Conn: conn, UDPSize: maxReply}
 	if err := c.WriteMsg(query); err != nil {
 		return nil, err
 	}

@@ -106,7 +106,7 @@ func resolve(tb testing.TB, r *Resolver, query *mdns.Msg) *mdns.Msg {
 	r.Handle(pack(tb, query), client, maxUDP, func(b []byte) { answers <- b })
 	m := new(mdns.Msg)
 	if err := m.Unpack(<-answers); err != nil {
-		tb.Fatal(err)
+		tb.Error(err)
 	}
 	return m
 }
@@ -175,7 +175,7 @@ func TestServersThatFail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			bad, good := newUpstream(t, first), newUpstream(t, address("192.0.2.80"))
-			r := newResolver(t, forwardTo(bad, good), within(time.Second))
+			r := newResolver(t, forwardTo(bad, good))
 			for range 3 {
 				if m := resolve(t, r, question("example.com", mdns.TypeA)); records(m) != "192.0.2.80" {
 					t.Fatalf("want the second server's answer: %s", m)
@@ -190,8 +190,13 @@ func TestServersThatFail(t *testing.T) {
 
 func TestNoServerAnswers(t *testing.T) {
 	t.Parallel()
-	bad := newUpstream(t, silent)
+	asked := make(chan struct{}, 16)
+	bad := newUpstream(t, func(*mdns.Msg, string) *mdns.Msg {
+		asked <- struct{}{}
+		return nil
+	})
 	refusing := newUpstream(t, failing(mdns.RcodeRefused))
+	var answers sync.WaitGroup
 	for name, test := range map[string]struct {
 		edit func(*Config)
 		want int
@@ -203,13 +208,16 @@ func TestNoServerAnswers(t *testing.T) {
 		"none is named": {forwardTo(), mdns.RcodeServerFailure},
 		"nobody there":  {forwardTo(&upstream{addr: closedPort(t)}), mdns.RcodeServerFailure},
 	} {
-		r := newResolver(t, test.edit, within(200*time.Millisecond))
-		if m := resolve(t, r, question("example.com", mdns.TypeA)); m.Rcode != test.want {
-			t.Errorf("%s: %s, want %s", name, mdns.RcodeToString[m.Rcode], mdns.RcodeToString[test.want])
-		}
+		answers.Go(func() {
+			r := newResolver(t, test.edit)
+			if m := resolve(t, r, question("example.com", mdns.TypeA)); m.Rcode != test.want {
+				t.Errorf("%s: %s, want %s", name, mdns.RcodeToString[m.Rcode], mdns.RcodeToString[test.want])
+			}
+		})
 	}
-	if n := len(bad.questions()); n != 3 {
-		t.Errorf("the silent server was asked %d times, want twice and once: datagrams get lost", n)
+	answers.Wait()
+	for range 2 + 1 { // datagrams get lost: it is asked twice, and once beside the other
+		<-asked
 	}
 }
 
