@@ -68,7 +68,10 @@ func (d *Daemon) noteLost(p *port, reason string) {
 
 // expire releases a lost port when its time is over.
 func (d *Daemon) expire(p *port) {
-	p.expiry = time.AfterFunc(max(0, d.config.LostPortTTL-time.Since(p.record.LostSince)), func() {
+	// Wall time, for it outlasts a restart: a clock that went back since then must not
+	// add to the time.
+	since := max(0, time.Since(p.record.LostSince))
+	p.expiry = time.AfterFunc(max(0, d.config.LostPortTTL-since), func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if d.closed || d.ports[p.record.ID] != p || !p.lost() {

@@ -82,18 +82,18 @@ func (w *worker) carry(p *Port, frames [][]byte) (size int) {
 // ingress decides on one frame from p: b is virtio-net header and frame.
 func (w *worker) ingress(p *Port, b []byte) {
 	if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
-		w.drop(p, Runt)
+		w.discard(p, Runt)
 		return
 	}
 	// The first eight bytes zero: nothing is asked of the receiver.
 	if binary.NativeEndian.Uint64(b) != 0 || len(b) > p.maxFrame+frame.VNetHeaderLen {
 		if reason := checkOffload(b, p.maxFrame); reason != none {
-			w.drop(p, reason)
+			w.discard(p, reason)
 			return
 		}
 	}
 	if state := p.state.Load(); state&(stateDown|stateHeld) != 0 {
-		w.drop(p, stopped(state))
+		w.discard(p, stopped(state))
 		return
 	}
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
@@ -124,7 +124,7 @@ func (w *worker) ingress(p *Port, b []byte) {
 func (w *worker) first(p *Port, b []byte, r route) {
 	eth, g := frame.Ethernet(b[frame.VNetHeaderLen:]), p.guard.Load()
 	if eth.SrcUint64() == 0 || eth[6]&1 != 0 {
-		w.drop(p, BadSource)
+		w.discard(p, BadSource)
 		return
 	}
 	if p.filter != nil {
@@ -136,7 +136,7 @@ func (w *worker) first(p *Port, b []byte, r route) {
 		return
 	}
 	if g.rateIn != nil && !g.rateIn.take(w.clock(), len(eth)) {
-		w.drop(p, RateLimitIn)
+		w.discard(p, RateLimitIn)
 		return
 	}
 	if reason := w.learn(p, g, eth); reason != none {
@@ -258,7 +258,7 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 		return
 	}
 	if out == p {
-		w.drop(p, Hairpin)
+		w.discard(p, Hairpin)
 		return
 	}
 	if out.responder != nil {
@@ -272,14 +272,14 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 		return
 	}
 	if g.policy.Isolated && out.isolated() {
-		w.drop(p, Isolated)
+		w.discard(p, Isolated)
 		return
 	}
 	r.out, r.checks = out, g.checks
 	if p.filter == nil && p.segment.rules.Load() != nil {
 		r.checks |= checkRules
 		if w.denied(p, out, eth) {
-			w.drop(p, DeniedByRule)
+			w.discard(p, DeniedByRule)
 			return
 		}
 	}
@@ -293,7 +293,7 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 // toGateway carries a frame to the gateway's address.
 func (w *worker) toGateway(p, gw *Port, b []byte) {
 	if !w.respond(p, gw, b) {
-		w.drop(p, GatewayUnhandled)
+		w.discard(p, GatewayUnhandled)
 	}
 }
 
