@@ -128,12 +128,14 @@ func TestDHCPClientGetsItsLease(t *testing.T) {
 	}
 }
 
-// Only a port that was added for it is answered, with its own address alone.
+// Only a port that was added for it is answered, with its own address alone. The
+// host has no part in it.
 func TestDHCPAnswersItsPortsOnly(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.attach("vm1", withDHCP)
-	plain := h.attach("plain")
+	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	vm := h.attach("vm1", withDHCP, on("internal"))
+	plain := h.attach("plain", on("internal"))
 	testenv.RequireCommand(t, "busybox")
 	plain.Run("ip", "address", "flush", "dev", "eth0")
 	if out, ok := plain.try("busybox", "udhcpc", "-f", "-n", "-q", "-t", "1", "-T", "1", "-i", "eth0", "-s", "/bin/true"); ok {
@@ -144,8 +146,8 @@ func TestDHCPAnswersItsPortsOnly(t *testing.T) {
 		t.Error("the request was not passed on")
 	}
 	// Who asks for another's address is refused, and gets its own.
-	greedy := h.attach("greedy", withDHCP)
-	client := startDHCP(greedy, "-r", "172.17.0.2", "-T", "1")
+	greedy := h.attach("greedy", withDHCP, on("internal"))
+	client := startDHCP(greedy, "-r", vm.addr().String(), "-T", "1")
 	if told := client.await("bound", 1); !strings.HasPrefix(told, greedy.addr().String()+"/16 ") {
 		t.Errorf("asked for another's address and was told %q, want %s", told, greedy.addr())
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func withAliases(names ...string) func(*api.PortSpec) {
 	return func(s *api.PortSpec) { s.Aliases = names }
 }
 
-// inside a segment its containers have names, and only there.
+// In a segment its containers have names, and only there.
 func TestNamesResolveInTheirSegment(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -76,6 +77,40 @@ func TestNamesResolveInTheirSegment(t *testing.T) {
 	h.delPort("web")
 	if out, ok := c1.lookup("www"); ok {
 		t.Errorf("a port that was deleted still has a name:\n%s", out)
+	}
+}
+
+// A container that asks all it can is not heard any more, and others are.
+func TestResolverIsNotCrowdedOut(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	greedy, modest := h.attach("greedy", on("internal")), h.attach("modest", on("internal"))
+	conn := inside(greedy, func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort(greedy.port.Gateway, "53")) })
+	defer conn.Close()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		query := []byte("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x06modest\x00\x00\x01\x00\x01")
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = conn.Write(query) // the queue may be full
+			}
+		}
+	}()
+	defer func() {
+		close(stop)
+		<-stopped
+	}()
+	h.awaitDrops("greedy", "gateway-busy", 1000)
+	for range 5 {
+		modest.resolves("greedy", greedy.addr().String())
+	}
+	if dropped := h.counters("modest").Drops["gateway-busy"]; dropped != 0 {
+		t.Errorf("%d questions of the other container were dropped", dropped)
 	}
 }
 
