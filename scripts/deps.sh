@@ -28,6 +28,8 @@ if [ "${1:-}" = test ]; then
 	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
 	need strace strace              # it makes system calls fail
 	need systemd-analyze systemd    # it checks the unit, also where it does not run
+	need busybox busybox-static     # its nslookup and udhcpc are what small images have
+	need dig bind9-dnsutils
 fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch

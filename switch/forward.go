@@ -14,8 +14,8 @@ import (
 //	          the port's policy wants of each frame
 //	admit     by the port's policy (policy.go, guard*.go, bucket.go)
 //	learn     source address → port (table.go), unless it comes and goes (loop.go)
-//	intercept ARP, and whatever is sent to the gateway's address, to the responder,
-//	          which may pass it on to the host (host.go)
+//	intercept ARP, DHCP, and whatever is sent to the gateway's address, to the
+//	          responder, which may pass it on to the host (host.go)
 //	look up   destination address → port, or flood (flood.go)
 //	allow     by isolation and the segment's rules (rule.go)
 //	transmit  to the device, completed and segmented in software where it must be
@@ -147,7 +147,9 @@ func (w *worker) first(p *Port, b []byte, r route) {
 		return
 	}
 	if eth[0]&1 != 0 {
-		w.group(p, g, b)
+		if !dhcpRequest(eth) || !w.intercept(p, b) {
+			w.group(p, g, b)
+		}
 		return
 	}
 	w.unicast(p, g, b, r)
@@ -182,7 +184,8 @@ func checkOffload(b []byte, maxFrame int) Reason {
 	return none
 }
 
-// intercept asks the responder about an ARP frame and says whether it took it.
+// intercept asks the responder about a frame that is not sent to its own address
+// and says whether it took it.
 func (w *worker) intercept(p *Port, b []byte) bool {
 	gw := p.segment.gateway.Load()
 	if gw == nil {

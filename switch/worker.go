@@ -149,20 +149,37 @@ func (w *worker) detach(p *Port) {
 // worker.
 func (w *worker) do(f func()) {
 	ran := make(chan struct{})
-	w.boxMu.Lock()
-	w.box = append(w.box, func() {
+	w.post(func() {
 		defer close(ran)
 		f()
 	})
-	w.mail.Store(true)
-	w.boxMu.Unlock()
+	select {
+	case <-ran:
+	case <-w.done: // it may have ended without a look into its box
+	}
+}
+
+// post puts f into the worker's box and wakes it, unless it has ended: its poller
+// may not be used any more then.
+func (w *worker) post(f func()) {
+	w.boxMu.Lock()
+	defer w.boxMu.Unlock()
 	select {
 	case <-w.done:
-		return // nor may the poller be used any more
+		return
 	default:
 	}
+	w.box = append(w.box, f)
+	w.mail.Store(true)
 	w.poller.Wake()
-	<-ran
+}
+
+// close frees the poller of a worker that has ended.
+func (w *worker) close() {
+	<-w.done
+	w.boxMu.Lock()
+	defer w.boxMu.Unlock()
+	_ = w.poller.Close() // nothing is lost: no port is read any more
 }
 
 func (w *worker) readMail() {

@@ -11,6 +11,8 @@ import (
 
 // packages maps a command to the Debian package that has it.
 var packages = map[string]string{
+	"busybox": "busybox-static",
+	"dig":     "bind9-dnsutils",
 	"ethtool": "ethtool",
 	"ip":      "iproute2",
 	"iperf3":  "iperf3",
