@@ -341,6 +341,29 @@ func TestDatagramsFollowWhatIsPublished(t *testing.T) {
 	}
 }
 
+// Without NAT the ports of the host are left alone, and what was published waits.
+func TestPublishedPortsWithoutNAT(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.ns.Run("nft", "flush ruleset")
+	h.start("--nat=false")
+	h.refuses("web", "8081:80", api.Unsupported, "--nat=false")
+	list, err := h.client.Published(h.Context(), "")
+	if err != nil || len(list) != 1 || !strings.Contains(list[0].Reason, "--nat=false") {
+		t.Errorf("published are %+v, %v; want one that says why it is not", list, err)
+	}
+	inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", ":8080") }).Close()
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.start()
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+}
+
 // TestPublishedPortObeysTheUser holds what the documentation says of the chain.
 func TestPublishedPortObeysTheUser(t *testing.T) {
 	t.Parallel()
