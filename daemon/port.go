@@ -254,5 +254,8 @@ func (p *port) view() api.Port {
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.counters()),
 	}
 	viewPolicy(&v, r)
+	for _, q := range r.Published {
+		v.Published = append(v.Published, published(p, q).String())
+	}
 	return v
 }

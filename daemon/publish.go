@@ -9,12 +9,16 @@ import (
 
 	"vswitch/api"
 	"vswitch/nat"
+	"vswitch/netns"
 	"vswitch/store"
 )
 
 // maxPublished bounds the ports of the host that are published: each takes a
 // descriptor.
 const maxPublished = 4096
+
+// withoutNAT is why nothing is published when the configuration says so.
+const withoutNAT = "vswitchd runs with --nat=false, so the host's rules are yours"
 
 // publication is what has ports of the host lead to a port of the switch.
 type publication struct {
@@ -76,6 +80,7 @@ func (d *Daemon) Publish(_ context.Context, ref string, spec api.PublishSpec) (a
 	if err != nil {
 		return api.Published{}, err
 	}
+	d.forgetFlows(q)
 	view := d.publishedView(p, q)
 	d.log.Info("port published", "port", p.record.Name, "published", view)
 	return view, nil
@@ -87,7 +92,7 @@ func (d *Daemon) checkPublishable(p *port) error {
 	case p.segment.host == nil:
 		return api.Invalidf("segment %q of port %q has no link to the host: publish ports of a segment with uplink host", p.segment.record.Name, p.record.Name)
 	case !d.config.NAT:
-		return api.Unsupportedf("ports are not published: vswitchd runs without NAT, so the host's rules are yours")
+		return api.Unsupportedf("ports are not published: %s", withoutNAT)
 	case d.natProblem != "":
 		return api.Unsupportedf("ports are not published: %s", d.natProblem)
 	}
@@ -231,6 +236,7 @@ func (d *Daemon) Unpublish(_ context.Context, ref string, key api.PublishedKey) 
 	if err := d.storePublished(p, &undo); err != nil {
 		return api.Published{}, err
 	}
+	d.forgetFlows(q)
 	q.close()
 	view := d.publishedView(p, q)
 	d.log.Info("port not published any more", "port", p.record.Name, "published", view)
@@ -255,7 +261,19 @@ func (d *Daemon) withdraw(p *port) {
 	p.published = nil
 	d.logFailure("take the ports that "+p.record.Name+" has published from the host", d.applyNAT())
 	for _, q := range published {
+		d.forgetFlows(q)
 		q.close()
+	}
+}
+
+// forgetFlows has datagrams go the way that they should from now on. Connections of
+// TCP end by themselves.
+func (d *Daemon) forgetFlows(q *publication) {
+	if q.record.Protocol == api.ProtocolUDP {
+		first, last := hostPorts(q.record)
+		if err := netns.ForgetUDP(q.record.HostIP, first, last); err != nil {
+			d.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
+		}
 	}
 }
 
@@ -263,6 +281,10 @@ func (d *Daemon) withdraw(p *port) {
 // be reserved stays in the record, out of reach, and is tried again.
 func (d *Daemon) restorePublished(p *port) {
 	for _, r := range p.record.Published {
+		if !d.config.NAT {
+			p.published = append(p.published, &publication{record: r, problem: withoutNAT})
+			continue
+		}
 		q, err := reserve(r)
 		if err != nil {
 			q = &publication{record: r, problem: err.Error()}
@@ -292,7 +314,7 @@ func (d *Daemon) republishSoon() {
 
 // republish tries again what could not be published.
 func (d *Daemon) republish() {
-	changed := false
+	var back []*publication
 	for _, p := range d.ports {
 		for _, q := range p.published {
 			if q.reserved != nil {
@@ -304,12 +326,17 @@ func (d *Daemon) republish() {
 				d.republishSoon()
 				continue
 			}
-			*q, changed = *again, true
+			*q = *again
+			back = append(back, q)
 			d.log.Info("port published", "port", p.record.Name, "published", d.publishedView(p, q))
 		}
 	}
-	if changed {
-		d.logFailure("publish on the host", d.applyNAT())
+	if len(back) == 0 {
+		return
+	}
+	d.logFailure("publish on the host", d.applyNAT())
+	for _, q := range back {
+		d.forgetFlows(q)
 	}
 }
 
@@ -317,8 +344,25 @@ func hostPorts(r store.Publication) (first, last uint16) {
 	return r.HostPort, r.HostPort + uint16(max(r.Count, 1)-1)
 }
 
+// publishedView shows what p publishes, and why it is not reachable if it is not.
 func (d *Daemon) publishedView(p *port, q *publication) api.Published {
-	r := q.record
+	v := published(p, q.record)
+	switch h := p.segment.host; {
+	case q.problem != "":
+		v.Reason = q.problem
+	case h == nil:
+		v.Reason = "the segment has no link to the host"
+	case h.problem != "":
+		v.Reason = "the segment's link to the host: " + h.problem
+	case d.natProblem != "":
+		v.Reason = d.natProblem
+	case p.lost():
+		v.Reason = "the port is lost: " + p.record.LostReason
+	}
+	return v
+}
+
+func published(p *port, r store.Publication) api.Published {
 	v := api.Published{
 		Port: p.record.Name, PortID: p.record.ID, Segment: p.segment.record.Name,
 		HostIP: netip.IPv4Unspecified(), HostPorts: api.FormatPorts(hostPorts(r)),
@@ -326,18 +370,6 @@ func (d *Daemon) publishedView(p *port, q *publication) api.Published {
 	}
 	if r.HostIP.IsValid() {
 		v.HostIP = r.HostIP
-	}
-	switch {
-	case q.problem != "":
-		v.Reason = q.problem
-	case p.segment.host == nil:
-		v.Reason = "the segment has no link to the host"
-	case p.segment.host.problem != "":
-		v.Reason = "the segment's link to the host: " + p.segment.host.problem
-	case d.natProblem != "":
-		v.Reason = d.natProblem
-	case p.lost():
-		v.Reason = "the port is lost: " + p.record.LostReason
 	}
 	return v
 }

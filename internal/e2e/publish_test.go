@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/testenv"
 )
 
-// serveAs answers HTTP at address in c with "NAME sees CLIENT", and UDP with the same.
+// serveAs answers HTTP at address in c with "NAME sees CLIENT", and UDP with the same and the
+// question behind it.
 func serveAs(c *container, name, address string) {
 	c.Helper()
 	listener := inside(c, func() (net.Listener, error) { return net.Listen("tcp4", address) })
@@ -32,12 +34,12 @@ func serveAs(c *container, name, address string) {
 		defer func() { done <- struct{}{} }()
 		buf := make([]byte, 1500)
 		for {
-			_, from, err := packets.ReadFrom(buf)
+			n, from, err := packets.ReadFrom(buf)
 			if err != nil {
 				return
 			}
 			client, _, _ := net.SplitHostPort(from.String())
-			_, _ = packets.WriteTo(fmt.Appendf(nil, "%s sees %s", name, client), from) // who does not hear it fails the test
+			_, _ = packets.WriteTo(fmt.Appendf(nil, "%s sees %s%s", name, client, buf[:n]), from) // who does not hear it fails the test
 		}
 	}()
 	c.Cleanup(func() {
@@ -46,6 +48,15 @@ func serveAs(c *container, name, address string) {
 		<-done
 		<-done
 	})
+}
+
+// newPublishingHost makes a host whose loopback is up, as on any machine.
+func newPublishingHost(t *testing.T) *host {
+	t.Helper()
+	testenv.RequireCommand(t, "nft")
+	h := newHost(t)
+	h.ns.Run("ip", "link", "set", "lo", "up")
+	return h
 }
 
 // silence is how long to wait where no answer is wanted.
@@ -71,16 +82,27 @@ func get(c *container, address string, within time.Duration) (string, error) {
 func ask(c *container, address string, within time.Duration) (string, error) {
 	conn := inside(c, func() (net.Conn, error) { return net.Dial("udp4", address) })
 	defer conn.Close()
+	return askOn(conn, within)
+}
+
+// askOn is ask over a socket that stays. Late answers to what was asked before have
+// another number.
+func askOn(conn net.Conn, within time.Duration) (string, error) {
+	question := fmt.Sprintf("#%d", time.Now().UnixNano())
 	buf := make([]byte, 1500)
 	var err error
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
-		if _, err = conn.Write([]byte("?")); err != nil {
+		if _, err = conn.Write([]byte(question)); err != nil {
 			continue // refused, by what came back for the one before
 		}
 		_ = conn.SetReadDeadline(time.Now().Add(silence / 4)) // fails on closed connections only
-		var n int
-		if n, err = conn.Read(buf); err == nil {
-			return string(buf[:n]), nil
+		for err == nil {
+			var n int
+			if n, err = conn.Read(buf); err == nil {
+				if text, mine := strings.CutSuffix(string(buf[:n]), question); mine {
+					return text, nil
+				}
+			}
 		}
 	}
 	return "", err
@@ -145,8 +167,7 @@ func (h *host) refuses(port, text string, kind api.Kind, why string) {
 
 func TestPublishedPorts(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.ns.Run("ip", "link", "set", "lo", "up")
+	h := newPublishingHost(t)
 	h.addSegment("other")
 	web, near, far := h.attach("web"), h.attach("near"), h.attach("far", on("other"))
 	outside, self := h.outside(1500), h.onHost("bridge")
@@ -203,8 +224,7 @@ func TestPublishedPorts(t *testing.T) {
 
 func TestPublishRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.ns.Run("ip", "link", "set", "lo", "up")
+	h := newPublishingHost(t)
 	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
 	h.attach("web")
 	h.attach("db")
@@ -244,8 +264,7 @@ func TestPublishRefusals(t *testing.T) {
 
 func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.ns.Run("ip", "link", "set", "lo", "up")
+	h := newPublishingHost(t)
 	web, outside, self := h.attach("web"), h.outside(1500), h.onHost("bridge")
 	serveAs(web, "web", ":80")
 	h.publish("web", "8080:80")
@@ -287,10 +306,68 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	outside.gets(hostOutside+":8080", "web sees "+farOutside)
 }
 
+// The kernel decides about a flow of datagrams once, and a flow goes on for as long
+// as its client sends.
+func TestDatagramsFollowWhatIsPublished(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	first, second, outside := h.attach("first"), h.attach("second"), h.outside(1500)
+	serveAs(first, "first", ":80")
+	serveAs(second, "second", ":80")
+	conn := inside(outside, func() (net.Conn, error) { return net.Dial("udp4", hostOutside+":8080") })
+	defer conn.Close()
+	answer := func(within time.Duration) string {
+		got, _ := askOn(conn, within)
+		return got
+	}
+	if got := answer(silence); got != "" {
+		t.Errorf("a datagram to a port that is not published is answered %q", got)
+	}
+	h.publish("first", "8080:80/udp")
+	if got, want := answer(patience), "first sees "+farOutside; got != want {
+		t.Errorf("published, a flow that was there before is answered %q, want %q", got, want)
+	}
+	h.unpublish("first", "8080/udp")
+	if got := answer(silence); got != "" {
+		t.Errorf("not published any more, the flow is answered %q", got)
+	}
+	h.publish("second", "8080:80/udp")
+	if got, want := answer(patience), "second sees "+farOutside; got != want {
+		t.Errorf("published by another, the flow is answered %q, want %q", got, want)
+	}
+	h.delPort("second")
+	if got := answer(silence); got != "" {
+		t.Errorf("with its port gone, the flow is answered %q", got)
+	}
+}
+
+// Without NAT the ports of the host are left alone, and what was published waits.
+func TestPublishedPortsWithoutNAT(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.ns.Run("nft", "flush ruleset")
+	h.start("--nat=false")
+	h.refuses("web", "8081:80", api.Unsupported, "--nat=false")
+	list, err := h.client.Published(h.Context(), "")
+	if err != nil || len(list) != 1 || !strings.Contains(list[0].Reason, "--nat=false") {
+		t.Errorf("published are %+v, %v; want one that says why it is not", list, err)
+	}
+	inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", ":8080") }).Close()
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.start()
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+}
+
 // TestPublishedPortObeysTheUser holds what the documentation says of the chain.
 func TestPublishedPortObeysTheUser(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	h := newPublishingHost(t)
 	web, outside := h.attach("web"), h.outside(1500)
 	serveAs(web, "web", ":80")
 	h.publish("web", "8080:80")
@@ -304,4 +381,86 @@ func TestPublishedPortObeysTheUser(t *testing.T) {
 	// All is back at once, but for what the user had put there.
 	h.ns.Run("nft", "flush ruleset")
 	outside.gets(hostOutside+":8081", "web sees "+farOutside)
+}
+
+// A connection from outside to a published port survives all ends that the daemon
+// may come to, and the port is open for others after each.
+func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	h.publish("web", "8081:81")
+	listener := inside(web, func() (net.Listener, error) { return net.Listen("tcp4", ":81") })
+	defer listener.Close()
+	out := inside(outside, func() (net.Conn, error) { return net.DialTimeout("tcp4", hostOutside+":8081", patience) })
+	defer out.Close()
+	in, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	h.daemon.harmed = true
+	for _, event := range []struct {
+		name string
+		harm func()
+	}{
+		{"nothing", func() {}},
+		{"the carrier's death", h.killCarrier},
+		{"an upgrade", h.upgradeInPlace},
+		{"the daemon's death", h.killDaemon},
+		{"a flush", func() { h.ns.Run("nft", "flush ruleset") }},
+		{"the end of its publication", func() { h.unpublish("web", "8081") }},
+	} {
+		event.harm()
+		name, word := event.name, make([]byte, len(event.name))
+		err := out.SetDeadline(time.Now().Add(patience))
+		if err == nil {
+			_, err = out.Write([]byte(name))
+		}
+		if err == nil {
+			err = in.SetDeadline(time.Now().Add(patience))
+		}
+		if err == nil {
+			_, err = io.ReadFull(in, word)
+		}
+		if err != nil || string(word) != name {
+			t.Fatalf("after %s the connection brings %q, %v", name, word, err)
+		}
+		outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	}
+}
+
+// TestBesideAnotherFirewall holds what the documentation says of Docker's rules, with
+// those that Docker makes (libnetwork's setupIPTables and setupIPForwarding).
+func TestBesideAnotherFirewall(t *testing.T) {
+	t.Parallel()
+	testenv.RequireCommand(t, "iptables")
+	h := newQuietHost(t)
+	iptables := func(rules ...string) {
+		for _, r := range rules {
+			h.ns.Run(append([]string{"iptables", "-w"}, strings.Fields(r)...)...)
+		}
+	}
+	iptables("-N DOCKER-USER", "-A DOCKER-USER -j RETURN", "-A FORWARD -j DOCKER-USER", "-P FORWARD DROP")
+	before := h.ns.Run("iptables", "-S")
+	h.start()
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	serveAs(outside, "outside", ":80")
+	h.publish("web", "8080:80")
+	web.getsNothing(farOutside + ":80")
+	outside.getsNothing(hostOutside + ":8080")
+	const warning = "another firewall drops"
+	if said := h.daemon.said(); strings.Count(said, warning) != 1 || !strings.Contains(said, "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT") {
+		t.Errorf("the log warns %d times of the other firewall, want once with what helps:\n%s", strings.Count(said, warning), said)
+	}
+	if after := h.ns.Run("iptables", "-S"); after != before {
+		t.Errorf("the other firewall's rules became\n%s\nfrom\n%s", after, before)
+	}
+	iptables("-I DOCKER-USER -i vs-+ -o outer -j ACCEPT", "-I DOCKER-USER -o vs-+ -j ACCEPT")
+	web.gets(farOutside+":80", "outside sees "+hostOutside)
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	outside.getsNothing(web.addr().String() + ":80") // our wall is not moved by that
 }

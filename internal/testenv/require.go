@@ -11,14 +11,15 @@ import (
 
 // packages maps a command to the Debian package that has it.
 var packages = map[string]string{
-	"ethtool": "ethtool",
-	"ip":      "iproute2",
-	"iperf3":  "iperf3",
-	"nft":     "nftables",
-	"nsenter": "util-linux",
-	"ping":    "iputils-ping",
-	"socat":   "socat",
-	"tc":      "iproute2",
+	"ethtool":  "ethtool",
+	"ip":       "iproute2",
+	"iptables": "iptables",
+	"iperf3":   "iperf3",
+	"nft":      "nftables",
+	"nsenter":  "util-linux",
+	"ping":     "iputils-ping",
+	"socat":    "socat",
+	"tc":       "iproute2",
 }
 
 // RequireRoot skips the test when it does not run as root, and fails it when it
