@@ -186,7 +186,7 @@ func (d *Daemon) detach(p *port) error {
 		return api.Internalf("store the end of port %q: %w", p.record.Name, err)
 	}
 	delete(d.ports, p.record.ID)
-	d.publish(p.segment)
+	d.brief(p.segment)
 	d.removeResolvConf(p)
 	p.segment.bindings.Unbind(p.record.Addr)
 	if p.expiry != nil {
@@ -196,6 +196,7 @@ func (d *Daemon) detach(p *port) error {
 		d.disconnect(p)
 	}
 	d.leaveRules(p)
+	d.withdraw(p)
 	d.logFailure("release address", p.segment.subnet.Release(p.record.Addr))
 	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
 	return nil

@@ -44,6 +44,8 @@ type Daemon struct {
 
 	natProblem string      // why containers reach the host and no farther
 	natRetry   *time.Timer // runs while what the kernel is to do is not done
+
+	republishing *time.Timer // runs while published ports are to be tried again
 }
 
 // New starts the switch with what the store holds, or else with the default
@@ -202,10 +204,16 @@ func (d *Daemon) Close() {
 		if p.expiry != nil {
 			p.expiry.Stop()
 		}
+		for _, q := range p.published {
+			q.close()
+		}
 		p.link.stop()
 		if !p.lost() {
 			_ = p.device.Close()
 		}
+	}
+	if d.republishing != nil {
+		d.republishing.Stop()
 	}
 	clear(d.ports)
 	for _, s := range d.segments {

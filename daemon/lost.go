@@ -52,7 +52,7 @@ func (d *Daemon) stands(p *port) bool {
 // static entries stay for --lost-port-ttl, in case that its namespace comes back.
 func (d *Daemon) lose(p *port, reason string) {
 	d.disconnect(p)
-	d.publish(p.segment)
+	d.brief(p.segment)
 	d.noteLost(p, reason)
 }
 
@@ -137,7 +137,7 @@ func (d *Daemon) regain(p *port, ns *netns.Namespace) error {
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}
-	d.publish(p.segment)
+	d.brief(p.segment)
 	d.watch(p, ns)
 	d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, p.mac, p.record.Addr))
 	d.log.Info("lost port attached again", "port", p.record.Name, "netns", p.namespace())

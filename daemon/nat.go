@@ -47,7 +47,7 @@ func (d *Daemon) noWayOut(err error) {
 
 // natConfig is what the host's kernel is to do.
 func (d *Daemon) natConfig() nat.Config {
-	var c nat.Config
+	c := nat.Config{Forwards: d.forwards()}
 	for _, s := range d.segments {
 		if s.host == nil {
 			continue

@@ -24,6 +24,8 @@ type port struct {
 	mac     frame.MAC
 	static  []frame.MAC // its static entries of the forwarding table
 
+	published []*publication // in the order of the record's
+
 	device *tap.Device   // nil when lost
 	sw     *vswitch.Port // nil when lost
 	link   link
@@ -60,7 +62,7 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 		return api.Port{}, err
 	}
 	d.ports[p.record.ID] = p
-	d.publish(s)
+	d.brief(s)
 	d.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", s.record.Name,
 		"address", p.record.Addr, "mac", p.mac, "netns", p.namespace())
 	return p.view(), nil
@@ -131,7 +133,7 @@ func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	if err := d.change(p, record); err != nil {
 		return api.Port{}, err
 	}
-	d.publish(p.segment)
+	d.brief(p.segment)
 	d.logFailure("bind address", p.segment.bindings.Bind(arp.Binding{IP: record.Addr, MAC: p.mac, Kind: arp.Port, Port: record.Name}))
 	return p.view(), nil
 }

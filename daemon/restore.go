@@ -40,7 +40,7 @@ func (d *Daemon) restore(state store.State) error {
 		}
 	}
 	for _, s := range d.segments {
-		d.publish(s)
+		d.brief(s)
 	}
 	d.closeStrays()
 	return nil
@@ -89,6 +89,7 @@ func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port,
 		p.static = append(p.static, mac)
 	}
 	d.ports[record.ID] = p
+	d.restorePublished(p)
 	return p, nil
 }
 

@@ -121,8 +121,8 @@ func (d *Daemon) leaseNotice(segment string) func(dhcp.Event, dhcp.Lease) {
 // again. The address is its port's for as long as that exists.
 const leaseDuration = time.Hour
 
-// publish tells the services of s what its ports are now.
-func (d *Daemon) publish(s *segment) {
+// brief tells the services of s what its ports are now.
+func (d *Daemon) brief(s *segment) {
 	var stations []dns.Station
 	leases, clients := make(map[frame.MAC]dhcp.Lease), make(map[frame.MAC]struct{})
 	for _, p := range d.portsOf(s) {

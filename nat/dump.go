@@ -64,17 +64,25 @@ func handle(rule netlink.Message) uint64 {
 // rule is known by its handle: the kernel does not change rules, and what replaces
 // one has another handle.
 func (t *Table) fingerprint() (string, error) {
+	text, _, err := t.look()
+	return text, err
+}
+
+// look is the fingerprint, and how many chains and rules it is of.
+func (t *Table) look() (text string, objects int, err error) {
 	conn := t.conn()
 	chains, sets, err := t.own(conn)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	var lines []string
+	objects = len(chains)
 	for _, c := range chains {
 		rules, err := t.rules(t.table, c.Name)
 		if err != nil {
-			return "", err
+			return "", 0, err
 		}
+		objects += len(rules)
 		line := "chain " + c.Name
 		if c.Policy != nil {
 			line = fmt.Sprintf("%s policy %d", line, *c.Policy)
@@ -87,12 +95,12 @@ func (t *Table) fingerprint() (string, error) {
 	for _, s := range sets {
 		elements, err := conn.GetSetElements(s)
 		if err != nil {
-			return "", err
+			return "", 0, err
 		}
 		for _, e := range elements {
 			lines = append(lines, fmt.Sprintf("element of %s: %x %x %t", s.Name, e.Key, e.Val, e.IntervalEnd))
 		}
 	}
 	slices.Sort(lines)
-	return strings.Join(lines, "\n"), nil
+	return strings.Join(lines, "\n"), objects, nil
 }

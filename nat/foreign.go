@@ -3,6 +3,7 @@ package nat
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/google/nftables"
 )
@@ -17,7 +18,11 @@ type foreign struct {
 	family nftables.TableFamily
 	table  string
 	chain  string
+	docker bool // the table has Docker's chain for the user's rules
 }
+
+// dockerUser is that chain (docs.docker.com/engine/network/firewall-iptables).
+const dockerUser = "DOCKER-USER"
 
 // familyNames are nft's.
 var familyNames = map[nftables.TableFamily]string{nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip"}
@@ -26,19 +31,18 @@ func (f foreign) String() string {
 	return fmt.Sprintf("%s %s %s", familyNames[f.family], f.table, f.chain)
 }
 
-// remedy says what lets our packets through f.
+// remedy says what lets our packets through f. In front of Docker's rules it names the
+// way out, so that Docker's containers stay behind them.
 func (f foreign) remedy() string {
 	switch {
+	case f.docker:
+		return fmt.Sprintf("iptables -I %s -i %s+ -o OUT -j ACCEPT; iptables -I %[1]s -o %s+ -j ACCEPT, where OUT is the host's outer interface", dockerUser, LinkPrefix, LinkPrefix)
 	case f.family == nftables.TableFamilyIPv4 && f.table == "filter":
-		chain := f.chain
-		if chain == "FORWARD" {
-			chain = "FORWARD (with Docker: DOCKER-USER)"
-		}
-		return fmt.Sprintf("iptables -I %s -i %s+ -j ACCEPT, and the same with -o", chain, LinkPrefix)
+		return fmt.Sprintf("iptables -I %s -i %s+ -j ACCEPT; iptables -I %[1]s -o %[2]s+ -j ACCEPT", f.chain, LinkPrefix)
 	case f.table == "firewalld":
 		return fmt.Sprintf("firewall-cmd --permanent --zone=trusted --add-interface=%s+ && firewall-cmd --reload", LinkPrefix)
 	default:
-		return fmt.Sprintf(`nft insert rule %s iifname "%s*" accept, and the same with oifname`, f, LinkPrefix)
+		return fmt.Sprintf(`nft insert rule %s iifname "%s*" accept; nft insert rule %[1]s oifname "%[2]s*" accept`, f, LinkPrefix)
 	}
 }
 
@@ -85,7 +89,10 @@ func (t *Table) foreign() (found []foreign, err error) {
 			return nil, err
 		}
 		if !known {
-			found = append(found, foreign{family: c.Table.Family, table: c.Table.Name, chain: c.Name})
+			docker := slices.ContainsFunc(chains, func(o *nftables.Chain) bool {
+				return o.Name == dockerUser && o.Table != nil && o.Table.Family == c.Table.Family && o.Table.Name == c.Table.Name
+			})
+			found = append(found, foreign{c.Table.Family, c.Table.Name, c.Name, docker})
 		}
 	}
 	return found, nil

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func newRig(t *testing.T) *rig {
 		(*ns).Run("ip", "link", "set", "lo", "up")
 	}
 	// The switch is not the kernel's bridge: nobody filters inside of a segment.
-	r.host.Run("sysctl", "-qew", "net.bridge.bridge-nf-call-iptables=0")
+	r.host.Run("sh", "-c", "cd /proc/sys/net/bridge && echo 0 >bridge-nf-call-iptables || :")
 	r.join(r.outside, "wan", outsideIP+"/24")
 	r.host.Run("ip", "address", "add", hostOuter+"/24", "dev", "wan")
 	r.bridge(segmentA, r.c1, r.c2)
@@ -78,6 +79,15 @@ func (r *rig) bridge(s nat.Segment, members ...*testenv.Namespace) {
 		r.host.Run("ip", "link", "set", name, "master", s.Link)
 		r.host.Run("ip", "link", "set", name, "type", "bridge_slave", "hairpin", "on") // as a TAP of the host sends back
 	}
+}
+
+// setting is the value of a setting of the kernel, by its path below net/ipv4.
+func setting(ns *testenv.Namespace, path string) string {
+	return strings.TrimSpace(ns.Run("cat", "/proc/sys/net/ipv4/"+path))
+}
+
+func set(ns *testenv.Namespace, path, value string) {
+	ns.Run("sh", "-c", `echo "$0" >"/proc/sys/net/ipv4/$1"`, value, path)
 }
 
 // open opens a table in the host, to be removed when the test ends.

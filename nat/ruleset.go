@@ -148,6 +148,11 @@ func (r *ruleset) rule(c *nftables.Chain, comment string, parts ...match) {
 	r.rules = append(r.rules, rule)
 }
 
+// objects is how many chains and rules there are, without the user's.
+func (r *ruleset) objects() int {
+	return len(r.chains) - 1 + len(r.rules)
+}
+
 func linkElements(segments []Segment) (elements []nftables.SetElement) {
 	for _, s := range segments {
 		name := make([]byte, linkSize)

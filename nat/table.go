@@ -150,17 +150,23 @@ func (t *Table) Apply(c Config) error {
 
 // replace puts the table of c in place of what is there, in one transaction.
 func (t *Table) replace(c Config) (err error) {
+	var r *ruleset
 	for range attempts {
-		if err = t.transact(newRuleset(t.table, c)); !changedMeanwhile(err) {
+		r = newRuleset(t.table, c)
+		if err = t.transact(r); !changedMeanwhile(err) {
 			break
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("replace the nftables table %q: %w", t.table.Name, err)
 	}
-	if t.seen, err = t.fingerprint(); err != nil {
-		t.seen = "" // changed at once: Run hears of it
+	// Someone may have taken it away again before we look at it: what is seen then is
+	// not to be taken for what should be there. Run has heard of that as well.
+	seen, objects, err := t.look()
+	if err != nil || objects != r.objects() {
+		seen = ""
 	}
+	t.seen = seen
 	return nil
 }
 

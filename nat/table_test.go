@@ -147,9 +147,9 @@ func TestRefusedConfigChangesNothing(t *testing.T) {
 func TestForwardingIsPutBack(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)
-	const forwarding = "net.ipv4.ip_forward"
-	value := func(name string) string { return strings.TrimSpace(r.host.Run("sysctl", "-n", name)) }
-	r.host.Run("sysctl", "-qw", forwarding+"=0")
+	const forwarding = "ip_forward"
+	value := func(path string) string { return setting(r.host, path) }
+	set(r.host, forwarding, "0")
 	var remembered []string
 	remember := func(s string) error {
 		if now := value(forwarding); now != s {
@@ -167,7 +167,7 @@ func TestForwardingIsPutBack(t *testing.T) {
 	if value(forwarding) != "1" || len(remembered) != 1 {
 		t.Errorf("with segments %s is %s, remembered %q", forwarding, value(forwarding), remembered)
 	}
-	const localnetA, localnetB = "net.ipv4.conf.vs-a.route_localnet", "net.ipv4.conf.vs-b.route_localnet"
+	const localnetA, localnetB = "conf/vs-a/route_localnet", "conf/vs-b/route_localnet"
 	if a, b := value(localnetA), value(localnetB); a != "1" || b != "0" {
 		t.Errorf("route_localnet is %s where loopback is published and %s elsewhere", a, b)
 	}
@@ -302,7 +302,8 @@ func TestForeignDrops(t *testing.T) {
 	}{
 		"none":            {"add table ip filter", ""},
 		"accepting":       {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy accept; }", ""},
-		"as Docker":       {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I FORWARD (with Docker: DOCKER-USER) -i vs-+"},
+		"as iptables":     {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I FORWARD -i vs-+"},
+		"as Docker":       {"add table ip filter; add chain ip filter DOCKER-USER; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT; iptables -I DOCKER-USER -o vs-+"},
 		"input only":      {"add table ip filter; add chain ip filter INPUT { type filter hook input priority 0; policy drop; }", ""},
 		"IPv6 only":       {"add table ip6 filter; add chain ip6 filter FORWARD { type filter hook forward priority 0; policy drop; }", ""},
 		"as firewalld":    {"add table inet firewalld; add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }; add rule inet firewalld filter_FORWARD ct state established accept; add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited", "firewall-cmd"},

@@ -118,7 +118,7 @@ func TestPublished(t *testing.T) {
 
 	// The host's loopback is its own, whatever route a container makes to it.
 	wantGet(t, r.host, "127.0.0.1:7000", "host sees 127.0.0.1")
-	r.c1.Run("sysctl", "-qw", "net.ipv4.conf.all.route_localnet=1")
+	set(r.c1, "conf/all/route_localnet", "1")
 	r.c1.Run("ip", "route", "add", "127.0.0.1", "via", "172.17.0.1", "table", "7")
 	r.c1.Run("ip", "rule", "add", "pref", "0", "to", "127.0.0.1", "lookup", "7")
 	r.c1.Run("ip", "rule", "del", "pref", "0", "lookup", "local")

@@ -34,6 +34,7 @@ fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch
 	need vde_switch vde2
+	need iptables-restore iptables # scripts/outside.sh makes Docker's rules with it
 fi
 
 [ -n "$missing" ] || exit 0

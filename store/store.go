@@ -78,6 +78,7 @@ type Port struct {
 	RateOut        uint64         `json:"rate_out,omitempty"`        // bit/s; 0: no limit
 	RateOutBurst   uint64         `json:"rate_out_burst,omitempty"`  // bytes; 0: the default
 
+	Published []Publication `json:"published,omitempty"`
 	// What the container is called and told.
 	Aliases    []string `json:"aliases,omitempty"`     // names beside Name
 	DHCP       bool     `json:"dhcp,omitempty"`        // it has a client that gets Addr
@@ -85,6 +86,15 @@ type Port struct {
 
 	LostSince  time.Time `json:"lost_since,omitzero"` // when its namespace or link was found gone; zero: it is there
 	LostReason string    `json:"lost_reason,omitempty"`
+}
+
+// Publication is the part of a port's record that has ports of the host lead to it.
+type Publication struct {
+	Protocol string     `json:"protocol"`         // its name
+	HostIP   netip.Addr `json:"host_ip,omitzero"` // an address of the host; zero: all
+	HostPort uint16     `json:"host_port"`        // the first
+	Port     uint16     `json:"port"`             // the first, of the container
+	Count    int        `json:"count,omitempty"`  // how many in a row; 0: one
 }
 
 // Entry is the record of a static entry of the forwarding table.

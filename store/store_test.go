@@ -70,6 +70,10 @@ func sample() State {
 	full.Security, full.AllowReserved, full.Isolated = "strict", true, true
 	full.MACLimit, full.FloodLimit, full.RateIn, full.RateOut = 8, 1000, 1_000_000_000, 18_000_000_000_000_000_000
 	full.RateInBurst, full.RateOutBurst = 64<<10, 1
+	full.Published = []Publication{
+		{Protocol: "tcp", HostPort: 8080, Port: 80},
+		{Protocol: "udp", HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 65000, Port: 1, Count: 536},
+	}
 	full.Aliases, full.DHCP, full.ResolvConf = []string{"db", "db.example"}, true, true
 	internal.Rules = []Rule{
 		{ID: id(7), From: RuleEnd{PortID: full.ID}, To: RuleEnd{LabelKey: "a", LabelValue: "b"}, Protocol: "tcp", FirstPort: 80, LastPort: 90},

@@ -18,7 +18,8 @@ const (
 	maxPath   = 4095 // PATH_MAX less the NUL
 	maxRules  = 1024 // of a segment
 
-	maxAliases = 64 // of a port
+	maxPublications = 4096 // of a port
+	maxAliases      = 64   // of a port
 )
 
 // check says what is wrong with the record alone.
@@ -109,7 +110,35 @@ func (p Port) check() error {
 			return fmt.Errorf("allowed address %q is not a prefix such as 10.1.0.0/24", a)
 		}
 	}
+	if err := checkPublished(p.Published); err != nil {
+		return err
+	}
 	return checkLabels(p.Labels)
+}
+
+func checkPublished(list []Publication) error {
+	if len(list) > maxPublications {
+		return fmt.Errorf("%d publications are more than %d", len(list), maxPublications)
+	}
+	for _, p := range list {
+		if err := p.check(); err != nil {
+			return fmt.Errorf("publication of port %d: %w", p.HostPort, err)
+		}
+	}
+	return nil
+}
+
+// check says what is wrong with the publication alone.
+func (p Publication) check() error {
+	switch n := max(p.Count, 1); {
+	case p.Protocol == "" || len(p.Protocol) > maxName || !printable(p.Protocol):
+		return fmt.Errorf("protocol %q is not the name of one", clip(p.Protocol))
+	case p.HostIP.Zone() != "":
+		return fmt.Errorf("host address %q is not one such as 127.0.0.1", clip(p.HostIP.String()))
+	case p.HostPort == 0 || p.Port == 0 || p.Count < 0 || p.Count > 65535 || int(max(p.HostPort, p.Port))+n-1 > 65535:
+		return fmt.Errorf("%d ports from %d to %d on are not within 1 to 65535", n, p.HostPort, p.Port)
+	}
+	return nil
 }
 
 // check says what is wrong with the record alone.

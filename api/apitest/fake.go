@@ -26,11 +26,12 @@ type Fake struct {
 	// An error it returns is the method's; it may block or panic.
 	Hook func(ctx context.Context, method string) error
 
-	mu       sync.Mutex
-	made     int // objects ever made
-	segments []*segment
-	ports    []*api.Port
-	fdb      []api.FDBEntry
+	mu        sync.Mutex
+	made      int // objects ever made
+	segments  []*segment
+	ports     []*api.Port
+	fdb       []api.FDBEntry
+	published []api.Published
 }
 
 type segment struct {

@@ -47,6 +47,7 @@ containers, they reach it, and it is their way out. With --uplink none, or
 	flags.StringVar(&spec.Uplink, "uplink", "", "the way out, host or none (default host; none with --internal)")
 	flags.IntVar(&spec.MTU, "mtu", 0, "largest packet in bytes, `N` of 68 to 65521 (default the daemon's)")
 	flags.Var(&labels, "label", "a label to set; may be repeated")
+	completeFlag(cmd, "uplink", func(*cobra.Command) []string { return []string{api.UplinkHost, api.UplinkNone} })
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -45,7 +46,7 @@ func (c *container) fetch(url string, within time.Duration) (string, error) {
 	}
 	client := http.Client{Timeout: within, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(string, string) (net.Conn, error) { return conn, nil },
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 	}}
 	answer, err := client.Get(url)
 	if err != nil {
