@@ -238,6 +238,7 @@ func (d *Daemon) Close() {
 func (d *Daemon) removeLinks() {
 	for _, p := range d.ports {
 		d.logFailure("store the end of port "+p.record.Name, d.store.DeletePort(p.record.ID))
+		d.removeResolvConf(p)
 		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
 	}
 	for _, s := range d.segments {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"vswitch/api"
@@ -156,5 +157,22 @@ func TestResolvConfOfTheNamespace(t *testing.T) {
 	}
 	if names := links(c.Namespace); len(names) != 0 {
 		t.Errorf("the refused port has left %s", names)
+	}
+
+	// It outlives the daemon, as its port does, and goes with the ports.
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	h.connect(c, "again", func(s *api.PortSpec) { s.ResolvConf = true })
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	if _, err := os.Lstat(file); err != nil {
+		t.Error(err)
+	}
+	h.start("--stop-removes-ports")
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	if _, err := os.Lstat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is there after all ports have gone: %v", dir, err)
 	}
 }
