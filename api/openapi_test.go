@@ -65,7 +65,7 @@ func TestDocumentNamesEveryField(t *testing.T) {
 		"SegmentSpec": api.SegmentSpec{}, "Segment": api.Segment{}, "PortSpec": api.PortSpec{}, "Port": api.Port{},
 		"Counters": api.Counters{}, "PortUpdate": api.PortUpdate{}, "FDBSpec": api.FDBSpec{}, "FDBEntry": api.FDBEntry{},
 		"FDBFlush": api.FDBFlush{}, "FDBFlushed": api.FDBFlushed{}, "Binding": api.Binding{}, "Version": api.Version{},
-		"Inspect": api.Inspect{}, "UpgradeSpec": api.UpgradeSpec{},
+		"SegmentUpdate": api.SegmentUpdate{}, "Inspect": api.Inspect{}, "UpgradeSpec": api.UpgradeSpec{},
 		"RuleEnd": api.RuleEnd{}, "RuleSpec": api.RuleSpec{}, "Rule": api.Rule{},
 	} {
 		var want, got []string
@@ -103,6 +103,10 @@ var operationTests = []operationTest{
 	{"POST /v1/segments", "/v1/segments", `{"name":"my_bridge","subnet":"10.1.0.0/24","gateway":"10.1.0.9","ip_range":"10.1.0.128/25","internal":true,"mtu":9000,"labels":{"a":"b"}}`, 201, nil},
 	{"GET /v1/segments", "/v1/segments", "", 200, nil},
 	{"GET /v1/segments/{segment}", "/v1/segments/my_bridge", "", 200, map[string]string{"segment": "my_bridge"}},
+	{"PATCH /v1/segments/{segment}", "/v1/segments/my_bridge", `{"name":"lab","subnet":"10.2.0.0/24","labels":{"x":"y","a":null}}`, 200, map[string]string{"segment": "my_bridge"}},
+	{"PATCH /v1/segments/{segment}", "/v1/segments/lab", `{"name":"my_bridge"}`, 200, map[string]string{"segment": "lab"}},
+	{"POST /v1/ports", "/v1/ports", `{"id":"` + strings.Repeat("0a", 32) + `","name":"handed","handover":true}`, 201, nil},
+	{"PATCH /v1/ports/{port}", "/v1/ports/handed", `{"netns":"/run/docker/netns/1"}`, 200, map[string]string{"port": "handed"}},
 	{"POST /v1/ports", "/v1/ports", `{"name":"c1","netns":"c1","labels":{"k":"v"}}`, 201, nil},
 	{"POST /v1/ports", "/v1/ports", `{"name":"c2","pid":1,"segment":"my_bridge","ifname":"net0","ip":"10.1.0.7","mac":"02-00-00-00-00-07","no_default_route":true}`, 201, nil},
 	{"GET /v1/ports", "/v1/ports?segment=my_bridge", "", 200, nil},

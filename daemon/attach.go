@@ -32,7 +32,11 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	if err := d.assign(p, spec, &undo); err != nil {
 		return err
 	}
-	if err := d.makeDevice(p, ns, &undo); err != nil {
+	makeLink := d.makeDevice
+	if p.record.Handover {
+		makeLink = d.makeHandover
+	}
+	if err := makeLink(p, ns, &undo); err != nil {
 		return err
 	}
 	p.record.Namespace = ns.Identity()
@@ -92,16 +96,12 @@ func (d *Daemon) bind(p *port) error {
 func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
-	hostName := "vst-" + p.record.ID[:8]
-	device, err := tap.Create(hostName, tap.Options{})
+	device, err := tap.Create(p.hostName(), tap.Options{})
 	if err != nil {
 		return deviceError(err)
 	}
 	undo.add(func() { d.closeDevice(p, device) })
-	adopted, err := ns.AdoptLink(netns.LinkConfig{
-		HostName: hostName, Name: p.record.IfName, MAC: p.mac[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
-		Address: p.prefix(), Gateway: p.segment.record.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
-	})
+	adopted, err := ns.AdoptLink(p.linkConfig())
 	if err != nil {
 		return kernelError(err)
 	}
@@ -113,6 +113,16 @@ func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 	}
 	undo.add(func() { d.sw.RemovePort(p.sw); p.sw, p.device = nil, nil })
 	return nil
+}
+
+// hostName is what p's link is called where vswitchd runs.
+func (p *port) hostName() string { return "vst-" + p.record.ID[:8] }
+
+func (p *port) linkConfig() netns.LinkConfig {
+	return netns.LinkConfig{
+		HostName: p.hostName(), Name: p.record.IfName, MAC: p.mac[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
+		Address: p.prefix(), Gateway: p.segment.record.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
+	}
 }
 
 // connect gives p its place in the switch, behind device.
@@ -192,7 +202,12 @@ func (d *Daemon) detach(p *port) error {
 	return nil
 }
 
+// openNamespace opens the namespace that the record names, or ours for a device
+// that waits to be moved.
 func openNamespace(r store.Port) (*netns.Namespace, error) {
+	if r.Handover && r.NetNS == "" {
+		return netns.Current()
+	}
 	ref := netns.PID(r.PID)
 	if r.NetNS != "" {
 		var err error

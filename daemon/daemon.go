@@ -149,6 +149,9 @@ func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.L
 	if metrics != nil {
 		d.serveMetrics(ctx, tasks, metrics)
 	}
+	for _, task := range d.config.Beside {
+		tasks.Go(func() error { return task(ctx, d) })
+	}
 	d.watchers(ctx, tasks)
 }
 

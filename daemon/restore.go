@@ -122,6 +122,9 @@ func (d *Daemon) restoreConnected(p *port, device *tap.Device) error {
 
 // reattach opens p's persistent device in its namespace, or makes it again.
 func (d *Daemon) reattach(p *port) error {
+	if p.record.Handover {
+		return d.reattachHandover(p)
+	}
 	ns, err := openNamespace(p.record)
 	if err != nil {
 		return errors.New(lostNamespace)

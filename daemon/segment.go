@@ -34,10 +34,11 @@ func (s *segment) title() string { return s.record.Name }
 func (d *Daemon) AddSegment(_ context.Context, spec api.SegmentSpec) (api.Segment, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range d.segments {
-		if s.record.Name == spec.Name {
-			return api.Segment{}, api.Conflictf("segment %q already exists: choose another name", spec.Name)
-		}
+	if err := d.checkSegmentName(spec.Name); err != nil {
+		return api.Segment{}, err
+	}
+	if _, taken := d.segments[spec.ID]; taken {
+		return api.Segment{}, api.Conflictf("segment %s already exists: choose another id, or none for a new one", spec.ID)
 	}
 	config, err := subnetConfig(spec)
 	if err != nil {
@@ -49,6 +50,15 @@ func (d *Daemon) AddSegment(_ context.Context, spec api.SegmentSpec) (api.Segmen
 	}
 	d.log.Info("segment added", "segment", s.record.Name, "id", s.record.ID, "subnet", s.record.Subnet)
 	return d.segmentView(s), nil
+}
+
+func (d *Daemon) checkSegmentName(name string) error {
+	for _, s := range d.segments {
+		if s.record.Name == name {
+			return api.Conflictf("segment %q already exists: choose another name", name)
+		}
+	}
+	return nil
 }
 
 // makeSegment takes every step of AddSegment, or none.
@@ -65,7 +75,7 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 	}
 	undo.add(func() { d.logFailure("release subnet", d.ipam.Remove(subnet)) })
 	record := store.Segment{
-		ID: newID(), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
+		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
 		Internal: spec.Internal, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
 	}
 	if err := d.store.PutSegment(record); err != nil {
@@ -175,12 +185,17 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 	if err := d.store.DeleteSegment(s.record.ID); err != nil {
 		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
 	}
+	d.removeSegment(s)
+	d.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
+	return view, nil
+}
+
+// removeSegment is the reverse of addSegment, and gives the subnet back.
+func (d *Daemon) removeSegment(s *segment) {
 	d.pools.Remove(s.subnet.Prefix())
 	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
 	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
 	delete(d.segments, s.record.ID)
-	d.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
-	return view, nil
 }
 
 func (d *Daemon) findSegment(ref string) (*segment, error) {

@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -18,7 +19,11 @@ import (
 // netlink(7)). It keeps none of them alive.
 type Watcher struct {
 	file *os.File
+	own  string // the id of the namespace that it was made in
 }
+
+// ownNumber is what events of the watcher's own namespace bear.
+const ownNumber = -1
 
 // LinkEvent says that a link has changed, or that changes were missed. What it is
 // like now is to be looked up: the event may be old.
@@ -50,7 +55,13 @@ func NewWatcher() (*Watcher, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("watch links: %w", err)
 	}
-	return &Watcher{file: os.NewFile(uintptr(fd), "netlink")}, nil
+	own, err := Current()
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("watch links: %w", err)
+	}
+	defer own.Close()
+	return &Watcher{file: os.NewFile(uintptr(fd), "netlink"), own: own.ID()}, nil
 }
 
 func prepareWatch(fd int) error {
@@ -67,6 +78,9 @@ func prepareWatch(fd int) error {
 // Watch begins to watch the links of ns and returns the number that its events
 // bear. It must be called from the namespace that the watcher was made in.
 func (w *Watcher) Watch(ns *Namespace) (int, error) {
+	if ns.ID() == w.own {
+		return ownNumber, nil
+	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return 0, fmt.Errorf("watch network namespace %s: %w", ns, err)
@@ -121,30 +135,30 @@ func (w *Watcher) Close() error {
 	return nil
 }
 
-// namespaceOf is the namespace's number in a message's control data, or -1 for
-// the watcher's own, which has none.
+// namespaceOf is the namespace's number in a message's control data; the
+// watcher's own has none there.
 func namespaceOf(control []byte) int {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
-		return -1
+		return ownNumber
 	}
 	for _, m := range messages {
 		if m.Header.Level == unix.SOL_NETLINK && m.Header.Type == unix.NETLINK_LISTEN_ALL_NSID && len(m.Data) >= 4 {
 			return int(int32(binary.NativeEndian.Uint32(m.Data)))
 		}
 	}
-	return -1
+	return ownNumber
 }
 
-// linkEvents reads RTM_NEWLINK out of a datagram. That a TAP was deleted is told
-// by its descriptor.
+// linkEvents reads RTM_NEWLINK and RTM_DELLINK out of a datagram. A link that was
+// moved into another namespace is deleted from where it was.
 func linkEvents(b []byte, namespace int, f func(LinkEvent)) {
 	messages, err := syscall.ParseNetlinkMessage(b)
 	if err != nil {
 		return
 	}
 	for _, m := range messages {
-		if m.Header.Type != unix.RTM_NEWLINK || len(m.Data) < unix.SizeofIfInfomsg {
+		if t := m.Header.Type; t != unix.RTM_NEWLINK && t != unix.RTM_DELLINK || len(m.Data) < unix.SizeofIfInfomsg {
 			continue
 		}
 		index := binary.NativeEndian.Uint32(m.Data[4:]) // ifi_index of struct ifinfomsg, rtnetlink(7)
@@ -166,6 +180,23 @@ func (ns *Namespace) LinkByName(name string) (Link, error) {
 // LinkByIndex is the state of the link of this index in ns.
 func (ns *Namespace) LinkByIndex(index int) (Link, error) {
 	return ns.link(fmt.Sprintf("%d", index), func(h *netlink.Handle) (netlink.Link, error) { return h.LinkByIndex(index) })
+}
+
+// LinkByMAC is the state of the first link with this MAC in ns, whatever it is
+// called there. The error wraps [ErrNoLink] when there is none.
+func (ns *Namespace) LinkByMAC(mac net.HardwareAddr) (Link, error) {
+	return ns.link("with MAC "+mac.String(), func(h *netlink.Handle) (netlink.Link, error) {
+		links, err := dump(h.LinkList)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range links {
+			if bytes.Equal(l.Attrs().HardwareAddr, mac) {
+				return l, nil
+			}
+		}
+		return nil, ErrNoLink
+	})
 }
 
 func (ns *Namespace) link(which string, find func(*netlink.Handle) (netlink.Link, error)) (Link, error) {

@@ -57,6 +57,7 @@ type Port struct {
 	NetNS          string            `json:"netns,omitempty"` // as the user named it: a name or a path; empty with PID
 	PID            int               `json:"pid,omitempty"`
 	IfName         string            `json:"ifname,omitempty"`
+	Handover       bool              `json:"handover,omitempty"` // the device is moved and configured by others
 	NoDefaultRoute bool              `json:"no_default_route,omitempty"`
 	Down           bool              `json:"down,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`

@@ -64,7 +64,7 @@ func sample() State {
 	internal.Labels = map[string]string{"team": "größer", "empty": ""}
 	plain, full := aPort(1, 1), aPort(2, 2)
 	full.NetNS, full.PID, full.NoDefaultRoute, full.Down = "", 4711, true, true
-	full.Namespace = "4:4026532000"
+	full.Namespace, full.Handover = "4:4026532000", true
 	full.Labels = map[string]string{"a": "b"}
 	full.AllowAddresses = []netip.Prefix{netip.MustParsePrefix("10.2.7.0/24"), netip.MustParsePrefix("2001:db8::/64")}
 	full.Security, full.AllowReserved, full.Isolated = "strict", true, true
