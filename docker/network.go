@@ -102,12 +102,34 @@ func (p *Plugin) deleteNetwork(ctx context.Context, r networkRequest) (any, erro
 		return done{}, nil
 	}
 	if err == nil {
+		err = p.deleteEndpoints(ctx, s)
+	}
+	if err == nil {
 		_, err = p.backend.DeleteSegment(ctx, s.ID, false)
 	}
 	if api.KindOf(err) == api.NotFound { // by somebody else meanwhile
 		err = nil
 	}
 	return done{}, err
+}
+
+// deleteEndpoints removes the ports of a network that dockerd has forgotten: it
+// keeps a network as long as it knows of an endpoint. Ports that were not made for
+// Docker stay, and keep the segment.
+func (p *Plugin) deleteEndpoints(ctx context.Context, s api.Segment) error {
+	ports, err := p.backend.Ports(ctx, s.ID)
+	if err != nil {
+		return err
+	}
+	for _, port := range ports {
+		if port.Device == "" {
+			continue
+		}
+		if _, err := p.backend.DeletePort(ctx, port.ID); err != nil && api.KindOf(err) != api.NotFound {
+			return err
+		}
+	}
+	return nil
 }
 
 // segment finds a segment by its whole id only: names and beginnings of ids are

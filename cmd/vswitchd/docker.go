@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"vswitch/daemon"
 	"vswitch/docker"
@@ -37,6 +38,11 @@ func (d *dockerFlags) check() error {
 // serve is what runs beside the daemon.
 func (d *dockerFlags) serve(l net.Listener, log *slog.Logger) func(context.Context, *daemon.Daemon) error {
 	return func(ctx context.Context, backend *daemon.Daemon) error {
-		return docker.New(docker.Options{Backend: backend, Log: log}).Serve(ctx, l)
+		tasks, ctx := errgroup.WithContext(ctx)
+		tasks.Go(func() error { return docker.New(docker.Options{Backend: backend, Log: log}).Serve(ctx, l) })
+		if path := strings.TrimPrefix(d.host, "unix://"); path != "" {
+			tasks.Go(func() error { return docker.NewNames(path, backend, log).Run(ctx) })
+		}
+		return tasks.Wait()
 	}
 }
