@@ -23,7 +23,8 @@ type Segment struct {
 	MTU      int               `json:"mtu"` // bytes
 	Labels   map[string]string `json:"labels,omitempty"`
 	Created  time.Time         `json:"created,omitzero"`
-	Rules    []Rule            `json:"rules,omitempty"` // the first that matches decides
+	PoolID   string            `json:"pool_id,omitempty"` // of the pool that its subnet is
+	Rules    []Rule            `json:"rules,omitempty"`   // the first that matches decides
 }
 
 // Rule is the part of a segment's record that allows or denies frames between
@@ -94,6 +95,7 @@ type State struct {
 	Segments []Segment
 	Ports    []Port
 	Entries  []Entry
+	Pools    []Pool
 }
 
 // Store keeps records. A Put or Delete that returned nil survives the end of the
@@ -107,6 +109,8 @@ type Store interface {
 	DeletePort(id string) error
 	PutEntry(Entry) error
 	DeleteEntry(segmentID, mac string) error
+	PutPool(Pool) error
+	DeletePool(id string) error
 	// Backup writes a copy of the state as it is at one moment.
 	Backup(w io.Writer) error
 	Close() error
