@@ -66,10 +66,10 @@ func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
 			return api.Invalidf("address %q: %w", spec.IP, err)
 		}
 	}
-	if p.record.Addr, err = p.segment.subnet.Allocate(want); err != nil {
+	if p.record.Addr, err = d.allocate(p.segment, want); err != nil {
 		return ipamError(err)
 	}
-	undo.add(func() { d.logFailure("take back address", p.segment.subnet.Cancel(p.record.Addr)) })
+	undo.add(func() { d.logFailure("take back address", p.segment.cancel(p.record.Addr)) })
 	p.mac = frame.MACFromIPv4(p.record.Addr)
 	if spec.MAC != "" {
 		if p.mac, err = frame.ParseMAC(spec.MAC); err != nil {
@@ -197,7 +197,7 @@ func (d *Daemon) detach(p *port) error {
 		d.disconnect(p)
 	}
 	d.leaveRules(p)
-	d.logFailure("release address", p.segment.subnet.Release(p.record.Addr))
+	d.logFailure("release address", p.segment.release(p.record.Addr))
 	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
 	return nil
 }

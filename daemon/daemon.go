@@ -36,6 +36,8 @@ type Daemon struct {
 	ports    map[string]*port
 	byLink   map[linkKey]*port // ports whose links are watched
 	closed   bool
+
+	leasePools map[string]*pool // also guarded by mu
 }
 
 // New starts the switch with what the store holds, or else with the default
@@ -45,6 +47,7 @@ func New(c Config, state store.Store) (*Daemon, error) {
 	d := &Daemon{
 		config: c, log: c.Log, pools: new(gateway.Prefixes), store: state,
 		segments: make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
+		leasePools: make(map[string]*pool),
 	}
 	if err := d.start(); err != nil {
 		d.Close()

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"vswitch/api"
-	"vswitch/netns"
 	"vswitch/store"
 )
 
@@ -45,21 +44,19 @@ func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.
 	if ports := d.portsOf(s); len(ports) > 0 {
 		return api.Segment{}, api.Conflictf("segment %q has %d ports with addresses of %s: remove them with vsctl del-port first", s.record.Name, len(ports), s.record.Subnet)
 	}
+	if s.pool != nil {
+		return api.Segment{}, api.Conflictf("segment %q has the subnet of a pool, %s: add a segment anew instead", s.record.Name, s.record.Subnet)
+	}
 	config, err := subnetConfig(api.SegmentSpec{Subnet: wanted})
 	if err != nil {
 		return api.Segment{}, err
 	}
-	avoid, err := netns.HostPrefixes()
-	if err != nil {
-		return api.Segment{}, api.Internalf("list the host's routes: %w", err)
-	}
-	subnet, err := d.ipam.Add(config, avoid)
-	if err != nil {
-		return api.Segment{}, ipamError(err)
-	}
 	var undo undo
 	defer undo.run()
-	undo.add(func() { d.logFailure("release subnet", d.ipam.Remove(subnet)) })
+	subnet, err := d.takeSubnet(config, nil, &undo)
+	if err != nil {
+		return api.Segment{}, err
+	}
 	old := s.record
 	record.Subnet, record.Gateway, record.Range = subnet.Prefix(), subnet.Gateway(), subnet.Range()
 	if err := d.store.PutSegment(record); err != nil {

@@ -25,6 +25,11 @@ import (
 // for us, and what the kernel still has. A port that cannot come back is lost, not
 // an error.
 func (d *Daemon) restore(state store.State) error {
+	for _, record := range state.Pools {
+		if err := d.restorePool(record); err != nil {
+			return fmt.Errorf("restore pool %s: %w", record.Subnet, err)
+		}
+	}
 	for _, record := range state.Segments {
 		if err := d.restoreSegment(record); err != nil {
 			return fmt.Errorf("restore segment %q: %w", record.Name, err)
@@ -44,6 +49,10 @@ func (d *Daemon) restore(state store.State) error {
 }
 
 func (d *Daemon) restoreSegment(record store.Segment) error {
+	if p := d.leasePools[record.PoolID]; p != nil {
+		_, err := d.addSegment(record, p.subnet)
+		return err
+	}
 	subnet, err := d.ipam.Add(ipam.SubnetConfig{Prefix: record.Subnet, Gateway: record.Gateway, Range: record.Range}, nil)
 	if err != nil {
 		return err
@@ -63,7 +72,7 @@ func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port,
 		return nil, err
 	}
 	p := &port{record: record, segment: s, mac: mac}
-	if _, err := s.subnet.Allocate(record.Addr); err != nil {
+	if _, err := d.allocate(s, record.Addr); err != nil {
 		return nil, err
 	}
 	if err := d.bind(p); err != nil {

@@ -21,6 +21,7 @@ import (
 type segment struct {
 	record   store.Segment
 	subnet   *ipam.Subnet
+	pool     *pool // whose subnet it is; nil: it has its own
 	sw       *vswitch.Segment
 	bindings *arp.Table
 	mac      frame.MAC         // the gateway's
@@ -34,6 +35,11 @@ func (s *segment) title() string { return s.record.Name }
 func (d *Daemon) AddSegment(_ context.Context, spec api.SegmentSpec) (api.Segment, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.newSegment(spec, nil)
+}
+
+// newSegment is AddSegment, over a pool if there is one.
+func (d *Daemon) newSegment(spec api.SegmentSpec, over *pool) (api.Segment, error) {
 	if err := d.checkSegmentName(spec.Name); err != nil {
 		return api.Segment{}, err
 	}
@@ -44,7 +50,7 @@ func (d *Daemon) AddSegment(_ context.Context, spec api.SegmentSpec) (api.Segmen
 	if err != nil {
 		return api.Segment{}, err
 	}
-	s, err := d.makeSegment(spec, config)
+	s, err := d.makeSegment(spec, config, over)
 	if err != nil {
 		return api.Segment{}, err
 	}
@@ -62,21 +68,19 @@ func (d *Daemon) checkSegmentName(name string) error {
 }
 
 // makeSegment takes every step of AddSegment, or none.
-func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*segment, error) {
+func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, over *pool) (*segment, error) {
 	var undo undo
 	defer undo.run()
-	avoid, err := netns.HostPrefixes()
+	subnet, err := d.takeSubnet(config, over, &undo)
 	if err != nil {
-		return nil, api.Internalf("list the host's routes: %w", err)
+		return nil, err
 	}
-	subnet, err := d.ipam.Add(config, avoid)
-	if err != nil {
-		return nil, ipamError(err)
-	}
-	undo.add(func() { d.logFailure("release subnet", d.ipam.Remove(subnet)) })
 	record := store.Segment{
 		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
 		Internal: spec.Internal, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
+	}
+	if over != nil {
+		record.PoolID = over.record.ID
 	}
 	if err := d.store.PutSegment(record); err != nil {
 		return nil, api.Internalf("store segment %q: %w", spec.Name, err)
@@ -90,11 +94,28 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 	return s, nil
 }
 
+// takeSubnet is the pool's subnet, or one of the segment's own.
+func (d *Daemon) takeSubnet(config ipam.SubnetConfig, over *pool, undo *undo) (*ipam.Subnet, error) {
+	if over != nil {
+		return over.subnet, nil
+	}
+	avoid, err := netns.HostPrefixes()
+	if err != nil {
+		return nil, api.Internalf("list the host's routes: %w", err)
+	}
+	subnet, err := d.ipam.Add(config, avoid)
+	if err != nil {
+		return nil, ipamError(err)
+	}
+	undo.add(func() { d.logFailure("release subnet", d.ipam.Remove(subnet)) })
+	return subnet, nil
+}
+
 // addSegment puts a segment with its gateway into the switch.
 func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment, error) {
 	var undo undo
 	defer undo.run()
-	s := &segment{record: record, subnet: subnet, bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway())}
+	s := &segment{record: record, subnet: subnet, pool: d.leasePools[record.PoolID], bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway())}
 	var err error
 	if s.sw, err = d.sw.AddSegment(vswitch.SegmentConfig{MTU: s.record.MTU, Gateway: subnet.Gateway()}); err != nil {
 		return nil, switchError(err)
@@ -194,7 +215,9 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 func (d *Daemon) removeSegment(s *segment) {
 	d.pools.Remove(s.subnet.Prefix())
 	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
-	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
+	if s.pool == nil {
+		d.logFailure("release subnet", d.ipam.Remove(s.subnet))
+	}
 	delete(d.segments, s.record.ID)
 }
 

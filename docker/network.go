@@ -14,9 +14,14 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (any
 	if err != nil {
 		return nil, err
 	}
-	_, err = p.backend.AddSegment(ctx, spec)
-	if api.KindOf(err) == api.Conflict && p.makeRoom(ctx, spec.Subnet) {
-		_, err = p.backend.AddSegment(ctx, spec)
+	pool, err := p.poolOf(ctx, r.IPv4Data[0])
+	if err != nil {
+		return nil, err
+	}
+	if pool != "" {
+		_, err = p.pools.AddSegmentOver(ctx, pool, spec)
+	} else {
+		err = p.addSegment(ctx, spec)
 	}
 	switch {
 	case err == nil && ctx.Err() != nil: // dockerd believes that it failed
@@ -25,9 +30,18 @@ func (p *Plugin) createNetwork(ctx context.Context, r createNetworkRequest) (any
 	case api.KindOf(err) == api.Conflict && p.sameSegment(ctx, spec):
 		return done{}, nil // dockerd asks again after a broken connection
 	case api.KindOf(err) == api.Conflict:
-		return nil, fmt.Errorf("%w; docker network create takes --subnet", err)
+		return nil, fmt.Errorf("%w; with --ipam-driver vswitch Docker takes a free one", err)
 	}
 	return done{}, err
+}
+
+// addSegment adds a segment with a subnet that Docker has chosen.
+func (p *Plugin) addSegment(ctx context.Context, spec api.SegmentSpec) error {
+	_, err := p.backend.AddSegment(ctx, spec)
+	if api.KindOf(err) == api.Conflict && p.makeRoom(ctx, spec.Subnet) {
+		_, err = p.backend.AddSegment(ctx, spec)
+	}
+	return err
 }
 
 // makeRoom moves the default segment out of the way of a subnet that Docker has

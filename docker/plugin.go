@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -35,7 +36,8 @@ const contentType = "application/vnd.docker.plugins.v1.2+json"
 
 // Options say what a [Plugin] works on.
 type Options struct {
-	Backend api.Backend // its specs need not be checked before
+	Backend api.Backend
+	Pools   api.Pools // of the same switch
 	Log     *slog.Logger
 }
 
@@ -43,6 +45,7 @@ type Options struct {
 // listener.
 type Plugin struct {
 	backend api.Backend
+	pools   api.Pools
 	log     *slog.Logger
 	timeout time.Duration
 	methods map[string]method
@@ -54,11 +57,18 @@ type method func(ctx context.Context, body []byte) (any, error)
 
 // New makes a plugin.
 func New(o Options) *Plugin {
-	p := &Plugin{backend: api.Checked(o.Backend), log: o.Log, timeout: answerTimeout}
-	p.methods = map[string]method{
-		"/Plugin.Activate": on(func(context.Context, done) (any, error) {
-			return implements{[]string{"NetworkDriver"}}, nil
-		}),
+	p := &Plugin{backend: api.Checked(o.Backend), pools: api.CheckedPools(o.Pools), log: o.Log, timeout: answerTimeout}
+	p.methods = p.networkMethods()
+	maps.Copy(p.methods, p.ipamMethods())
+	p.methods["/Plugin.Activate"] = on(func(context.Context, done) (any, error) {
+		return implements{[]string{"NetworkDriver", "IpamDriver"}}, nil
+	})
+	return p
+}
+
+// networkMethods are those of the network driver.
+func (p *Plugin) networkMethods() map[string]method {
+	return map[string]method{
 		"/NetworkDriver.GetCapabilities": on(func(context.Context, done) (any, error) {
 			return capabilities{Scope: "local", ConnectivityScope: "local"}, nil
 		}),
@@ -74,7 +84,6 @@ func New(o Options) *Plugin {
 		"/NetworkDriver.DiscoverNew":                 nothing,
 		"/NetworkDriver.DiscoverDelete":              nothing,
 	}
-	return p
 }
 
 // nothing is the method for what needs none.
