@@ -16,8 +16,8 @@ type Pools interface {
 	AddPool(ctx context.Context, spec PoolSpec) (Pool, error)
 	// Pools lists all pools.
 	Pools(ctx context.Context) ([]Pool, error)
-	// DeletePool gives a subnet back with all its leases; Conflict when a segment is
-	// over it.
+	// DeletePool gives a subnet back with all its leases. A segment over it keeps the
+	// subnet, and its ports their addresses.
 	DeletePool(ctx context.Context, id string) (Pool, error)
 	// Lease takes an address, the next free one when want is the zero Addr; Conflict
 	// when it is taken, Exhausted when none is free.

@@ -75,19 +75,23 @@ func (d *Daemon) DeletePool(_ context.Context, id string) (api.Pool, error) {
 	if err != nil {
 		return api.Pool{}, err
 	}
-	if s := d.segmentOver(p); s != nil {
-		return api.Pool{}, api.Conflictf("pool %s is in use by segment %q: delete that first", p.record.Subnet, s.record.Name)
-	}
+	view := d.poolView(p)
 	if err := d.store.DeletePool(id); err != nil {
 		return api.Pool{}, api.Internalf("store the end of pool %s: %w", p.record.Subnet, err)
 	}
 	for _, a := range p.record.Leases {
-		d.logFailure("release address", p.subnet.Release(a))
+		if !d.portHas(p, a) {
+			d.logFailure("release address", p.subnet.Release(a))
+		}
 	}
-	d.logFailure("release subnet", d.ipam.Remove(p.subnet))
+	if s := d.segmentOver(p); s != nil {
+		s.pool, s.record.PoolID = nil, ""
+	} else {
+		d.logFailure("release subnet", d.ipam.Remove(p.subnet))
+	}
 	delete(d.leasePools, id)
 	d.log.Info("pool removed", "subnet", p.record.Subnet, "id", id)
-	return d.poolView(p), nil
+	return view, nil
 }
 
 // Lease implements [api.Pools].

@@ -70,16 +70,6 @@ func (x *index) checkPool(p Pool) error {
 	return nil
 }
 
-// checkPoolEnd says why the pool cannot be deleted: a segment stands on it.
-func (x *index) checkPoolEnd(id string) error {
-	for _, s := range x.segments {
-		if s.pool == id {
-			return fmt.Errorf("pool %s still has segment %q: delete that first", x.pools[id], s.name)
-		}
-	}
-	return nil
-}
-
 // checkPoolOf says why a segment cannot stand on its pool.
 func (x *index) checkPoolOf(s Segment) error {
 	if subnet, exists := x.pools[s.PoolID]; s.PoolID != "" && (!exists || subnet != s.Subnet) {
@@ -101,16 +91,49 @@ func (db *DB) PutPool(p Pool) error {
 	return db.change(check, write, func(x *index) { x.pools[p.ID] = p.Subnet })
 }
 
-// DeletePool implements [Store]. It refuses to delete a pool with a segment over it.
+// DeletePool implements [Store]. A segment over it keeps the subnet as its own.
 func (db *DB) DeletePool(id string) error {
+	over := ""
 	check := func(x *index) error {
 		if _, exists := x.pools[id]; !exists {
 			return errNothing
 		}
-		return x.checkPoolEnd(id)
+		for segmentID, s := range x.segments {
+			if s.pool == id {
+				over = segmentID
+			}
+		}
+		return nil
 	}
-	write := func(w *writer) error { return w.delete(poolsBucket, id) }
-	return db.change(check, write, func(x *index) { delete(x.pools, id) })
+	write := func(w *writer) error {
+		if over != "" {
+			if err := w.leavePool(over); err != nil {
+				return err
+			}
+		}
+		return w.delete(poolsBucket, id)
+	}
+	return db.change(check, write, func(x *index) {
+		delete(x.pools, id)
+		if s, exists := x.segments[over]; exists {
+			s.pool = ""
+			x.segments[over] = s
+		}
+	})
+}
+
+// leavePool takes a segment's pool out of its record.
+func (w *writer) leavePool(segmentID string) error {
+	text, err := unseal(segmentsBucket, segmentID, w.tx.Bucket([]byte(segmentsBucket)).Get([]byte(segmentID)))
+	if err != nil {
+		return err
+	}
+	s, err := decodeSegment(segmentID, text)
+	if err != nil {
+		return err
+	}
+	s.PoolID = ""
+	return w.put(segmentsBucket, segmentID, s)
 }
 
 // readPools decodes the pools, before the segments that stand on them.

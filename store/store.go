@@ -100,7 +100,8 @@ type State struct {
 
 // Store keeps records. A Put or Delete that returned nil survives the end of the
 // process and of the machine. Deleting what is not there is no error; deleting a
-// segment or a port deletes its static entries too.
+// segment or a port deletes its static entries too, and deleting a pool leaves its
+// subnet to the segment over it.
 type Store interface {
 	Load() (State, error)
 	PutSegment(Segment) error
