@@ -30,6 +30,7 @@ type Fake struct {
 	made     int // objects ever made
 	segments []*segment
 	ports    []*api.Port
+	pools    []*pool
 	fdb      []api.FDBEntry
 }
 
@@ -406,7 +407,8 @@ func (f *Fake) pool(subnet string) (netip.Prefix, error) {
 	}
 	for second := byte(17); second < 32; second++ {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, second}), 16)
-		if !slices.ContainsFunc(f.segments, func(s *segment) bool { return s.Subnet.Overlaps(p) }) {
+		if !slices.ContainsFunc(f.segments, func(s *segment) bool { return s.Subnet.Overlaps(p) }) &&
+			!slices.ContainsFunc(f.pools, func(o *pool) bool { return o.Subnet.Overlaps(p) }) {
 			return p, nil
 		}
 	}
