@@ -315,9 +315,12 @@ func (f *Fake) UpdatePort(ctx context.Context, ref string, u api.PortUpdate) (ap
 	if err != nil {
 		return api.Port{}, err
 	}
-	if u.Name != nil {
-		p.Name = *u.Name
+	for _, other := range f.ports {
+		if u.Name != nil && other != p && other.Name == *u.Name {
+			return api.Port{}, api.Conflictf("port %s exists already: choose another name", other.Name)
+		}
 	}
+	update(&p.Name, u.Name)
 	if u.Up != nil {
 		p.State = api.PortDown
 		if *u.Up {
