@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,6 +155,7 @@ func (h *host) endDocker(log *os.File) {
 	defer log.Close()
 	select {
 	case <-h.ended:
+		h.endContainers()
 		return
 	default:
 	}
@@ -177,6 +179,28 @@ func (h *host) stopDocker(signal os.Signal) {
 	case <-time.After(patience):
 		_ = h.dockerd.Process.Kill()
 		h.Errorf("dockerd has not ended %s after %s", patience, signal)
+	}
+	// The next dockerd would take a containerd that is about to die for its own.
+	if pid, err := os.ReadFile(h.path("exec/containerd/containerd.pid")); err == nil && signal == syscall.SIGKILL {
+		h.await("containerd has ended with dockerd", func() bool {
+			_, err := os.Stat("/proc/" + string(pid))
+			return err != nil
+		})
+	}
+}
+
+// endContainers ends what an engine has left that died.
+func (h *host) endContainers() {
+	pids, _ := filepath.Glob(h.path("exec/containerd/daemon/io.containerd.runtime.v2.task/moby/*/init.pid"))
+	for _, path := range pids {
+		text, _ := os.ReadFile(path)
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			continue
+		}
+		if process, err := os.FindProcess(pid); err == nil {
+			_ = process.Kill()
+		}
 	}
 }
 
