@@ -39,7 +39,9 @@ func (d *dockerFlags) check() error {
 func (d *dockerFlags) serve(l net.Listener, log *slog.Logger) func(context.Context, *daemon.Daemon) error {
 	return func(ctx context.Context, backend *daemon.Daemon) error {
 		tasks, ctx := errgroup.WithContext(ctx)
-		tasks.Go(func() error { return docker.New(docker.Options{Backend: backend, Pools: backend, Log: log}).Serve(ctx, l) })
+		tasks.Go(func() error {
+			return docker.New(docker.Options{Backend: backend, Pools: backend, Log: log}).Serve(ctx, l)
+		})
 		if path := strings.TrimPrefix(d.host, "unix://"); path != "" {
 			tasks.Go(func() error { return docker.NewNames(path, backend, log).Run(ctx) })
 		}
