@@ -31,7 +31,7 @@ LAYOUT = BIN='$(BIN)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' CONFDIR='$(CONFDIR
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the binaries into bin/
@@ -139,6 +139,11 @@ deb: $(TOOLS)/nfpm ## build a Debian package into bin/
 		PREFIX=/usr CONFDIR=/etc/vswitch LDFLAGS='$(LDFLAGS) -s -w'
 	@$(LAYOUT) VERSION='$(VERSION)' SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) ARCH="$$($(GO) env GOARCH)" \
 		NFPM=$(TOOLS)/nfpm sh packaging/deb.sh
+
+.PHONY: docker-plugin
+docker-plugin: ## build Docker's managed plugin into bin/docker-plugin/
+	@CGO_ENABLED=0 $(MAKE) --no-print-directory build BIN='$(BIN)/docker-plugin/rootfs' LDFLAGS='$(LDFLAGS) -s -w'
+	@BIN='$(BIN)' sh packaging/docker-plugin.sh
 
 # Apart from the linters, which are built for every change and have other
 # dependencies.

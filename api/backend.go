@@ -31,6 +31,8 @@ type Backend interface {
 	Segments(ctx context.Context) ([]Segment, error)
 	// Segment finds one segment; NotFound, or Conflict when an id prefix is ambiguous.
 	Segment(ctx context.Context, ref string) (Segment, error)
+	// UpdateSegment changes what update sets.
+	UpdateSegment(ctx context.Context, ref string, update SegmentUpdate) (Segment, error)
 	// DeleteSegment removes a segment; Conflict when ports are on it, which force
 	// removes first.
 	DeleteSegment(ctx context.Context, ref string, force bool) (Segment, error)

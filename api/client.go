@@ -86,6 +86,11 @@ func (c *Client) Inspect(ctx context.Context, ref string) (Inspect, error) {
 	return callRef[Inspect](ctx, c, http.MethodGet, "segment", ref, "/inspect", nil)
 }
 
+// UpdateSegment implements [Backend].
+func (c *Client) UpdateSegment(ctx context.Context, ref string, update SegmentUpdate) (Segment, error) {
+	return callRef[Segment](ctx, c, http.MethodPatch, "segment", ref, "", update)
+}
+
 // DeleteSegment implements [Backend].
 func (c *Client) DeleteSegment(ctx context.Context, ref string, force bool) (Segment, error) {
 	return callRef[Segment](ctx, c, http.MethodDelete, "segment", ref, "?force="+strconv.FormatBool(force), nil)

@@ -27,16 +27,22 @@ const (
 	PortLost = "lost" // its container or device is gone
 )
 
-// PortSpec asks for a container to be attached. Exactly one of NetNS and PID says
-// which.
+// PortSpec asks for a container to be attached. Exactly one of NetNS, PID and
+// Handover says which.
 type PortSpec struct {
-	Name           string            `json:"name"`
-	Segment        string            `json:"segment,omitempty"` // name, id or id prefix; empty is [DefaultSegment]
-	NetNS          string            `json:"netns,omitempty"`   // name as in "ip netns", or absolute path
-	PID            int               `json:"pid,omitempty"`     // process whose namespace it is
-	IfName         string            `json:"ifname,omitempty"`  // empty is [DefaultIfName]
-	IP             string            `json:"ip,omitempty"`      // without prefix length; empty is the next free one; [IPDHCP]
-	MAC            string            `json:"mac,omitempty"`     // empty is 02:42 and the IPv4 address
+	ID      string `json:"id,omitempty"` // 64 hex digits; empty is a new one
+	Name    string `json:"name"`
+	Segment string `json:"segment,omitempty"` // name, id or id prefix; empty is [DefaultSegment]
+	NetNS   string `json:"netns,omitempty"`   // name as in "ip netns", or absolute path
+	PID     int    `json:"pid,omitempty"`     // process whose namespace it is
+	IfName  string `json:"ifname,omitempty"`  // empty is [DefaultIfName]
+	// Handover leaves the interface, as [Port].Device, where vswitchd runs, with MAC
+	// and MTU but down and without address. Another program, such as Docker, moves it
+	// into the container and configures it there.
+	Handover bool `json:"handover,omitempty"`
+
+	IP             string            `json:"ip,omitempty"`  // without prefix length; empty is the next free one; [IPDHCP]
+	MAC            string            `json:"mac,omitempty"` // empty is 02:42 and the IPv4 address
 	NoDefaultRoute bool              `json:"no_default_route,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
 	Aliases        []string          `json:"aliases,omitempty"`     // names beside Name in the segment's DNS
@@ -64,6 +70,7 @@ type Port struct {
 	Gateway   string            `json:"gateway,omitempty"`
 	NetNS     string            `json:"netns,omitempty"`
 	IfName    string            `json:"ifname,omitempty"`
+	Device    string            `json:"device,omitempty"` // name of an interface to hand over, where vswitchd runs
 	MTU       int               `json:"mtu"`              // bytes
 	Kind      string            `json:"kind"`             // [PortTAP] or [PortGateway]
 	State     string            `json:"state"`            // [PortUp], [PortDown] or [PortLost]
@@ -115,6 +122,7 @@ func (c Counters) Dropped() uint64 {
 type PortUpdate struct {
 	Name   *string            `json:"name,omitempty"`
 	Up     *bool              `json:"up,omitempty"`
+	NetNS  *string            `json:"netns,omitempty"`  // path that a handed over interface is moved to; "" is back
 	Labels map[string]*string `json:"labels,omitempty"` // a nil value removes the label
 
 	Aliases *[]string `json:"aliases,omitempty"` // all there are from now on

@@ -26,6 +26,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/segments", s.listSegments},
 		{"POST", "/v1/segments", s.addSegment},
 		{"GET", "/v1/segments/{segment}", s.segment},
+		{"PATCH", "/v1/segments/{segment}", s.updateSegment},
 		{"DELETE", "/v1/segments/{segment}", s.deleteSegment},
 		{"GET", "/v1/segments/{segment}/inspect", s.inspectSegment},
 		{"GET", "/v1/ports", s.listPorts},
@@ -103,6 +104,18 @@ func (s *Server) segment(r *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	return ok(s.backend.Segment(r.Context(), ref))
+}
+
+func (s *Server) updateSegment(r *http.Request) (reply, error) {
+	ref, _, err := target(r, "segment")
+	if err != nil {
+		return reply{}, err
+	}
+	update, err := decode(r, SegmentUpdate.validate)
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(s.backend.UpdateSegment(r.Context(), ref, update))
 }
 
 func (s *Server) deleteSegment(r *http.Request) (reply, error) {

@@ -18,6 +18,7 @@ const (
 // SegmentSpec asks for a new segment. Subnet, Gateway and IPRange may be empty:
 // the backend then chooses a free pool and its first address.
 type SegmentSpec struct {
+	ID       string            `json:"id,omitempty"` // 64 hex digits; empty is a new one
 	Name     string            `json:"name"`
 	Subnet   string            `json:"subnet,omitempty"`   // CIDR without host bits
 	Gateway  string            `json:"gateway,omitempty"`  // inside Subnet
@@ -44,4 +45,11 @@ type Segment struct {
 	Labels   map[string]string `json:"labels,omitempty"`
 	Created  time.Time         `json:"created"`
 	Ports    int               `json:"ports"` // containers attached; the gateway does not count
+}
+
+// SegmentUpdate changes a segment; what is nil stays as it is.
+type SegmentUpdate struct {
+	Name   *string            `json:"name,omitempty"`
+	Subnet *string            `json:"subnet,omitempty"` // only of a segment without ports; "" is a free pool
+	Labels map[string]*string `json:"labels,omitempty"` // a nil value removes the label
 }

@@ -30,6 +30,9 @@ const (
 
 // validate returns the spec in canonical form, or an Invalid or Unsupported error.
 func (s SegmentSpec) validate() (SegmentSpec, error) {
+	if err := validateID("segment id", s.ID); err != nil {
+		return s, err
+	}
 	if err := validateName("segment name", s.Name); err != nil {
 		return s, err
 	}
@@ -67,6 +70,9 @@ func (s SegmentSpec) validate() (SegmentSpec, error) {
 // validate returns the spec in canonical form with its defaults filled in, or an
 // Invalid or Unsupported error.
 func (s PortSpec) validate() (PortSpec, error) {
+	if err := validateID("port id", s.ID); err != nil {
+		return s, err
+	}
 	if err := validateName("port name", s.Name); err != nil {
 		return s, err
 	}
@@ -76,14 +82,11 @@ func (s PortSpec) validate() (PortSpec, error) {
 	if err := validateRef("segment", s.Segment); err != nil {
 		return s, err
 	}
-	if err := validateNamespace(s.NetNS, s.PID); err != nil {
+	if err := s.validateContainer(); err != nil {
 		return s, err
 	}
-	if s.IfName == "" {
+	if s.IfName == "" && !s.Handover {
 		s.IfName = DefaultIfName
-	}
-	if err := validateIfName(s.IfName); err != nil {
-		return s, err
 	}
 	if s.IP != "" && s.IP != IPDHCP {
 		ip, err := parseHost("ip", s.IP)
@@ -110,7 +113,7 @@ func (s PortSpec) validate() (PortSpec, error) {
 }
 
 func (u PortUpdate) validate() (PortUpdate, error) {
-	if u.Name == nil && u.Up == nil && len(u.Labels) == 0 && u.Aliases == nil && !u.policy() {
+	if u.Name == nil && u.Up == nil && u.NetNS == nil && len(u.Labels) == 0 && u.Aliases == nil && !u.policy() {
 		return u, Invalidf("nothing to change: give a name, aliases, up, labels, or what the port may do")
 	}
 	if u.Name != nil {
@@ -118,14 +121,12 @@ func (u PortUpdate) validate() (PortUpdate, error) {
 			return u, err
 		}
 	}
-	labels := make(map[string]string, len(u.Labels))
-	for k, v := range u.Labels {
-		labels[k] = ""
-		if v != nil {
-			labels[k] = *v
+	if u.NetNS != nil && *u.NetNS != "" {
+		if err := validateNetNS(*u.NetNS); err != nil {
+			return u, err
 		}
 	}
-	if err := validateLabels(labels); err != nil {
+	if err := validateLabelChange(u.Labels); err != nil {
 		return u, err
 	}
 	u, err := u.withNames()
@@ -201,6 +202,10 @@ func validateNamespace(netns string, pid int) error {
 		}
 		return nil
 	}
+	return validateNetNS(netns)
+}
+
+func validateNetNS(netns string) error {
 	isPath := filepath.IsAbs(netns) && len(netns) <= maxNetNSPath
 	isName := !strings.Contains(netns, "/") && netns != "." && netns != ".." && len(netns) <= maxNetNSName
 	if !printable(netns) || !isPath && !isName {

@@ -32,7 +32,11 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	if err := d.assign(p, spec, &undo); err != nil {
 		return err
 	}
-	if err := d.makeDevice(p, ns, &undo); err != nil {
+	makeLink := d.makeDevice
+	if p.record.Handover {
+		makeLink = d.makeHandover
+	}
+	if err := makeLink(p, ns, &undo); err != nil {
 		return err
 	}
 	p.record.Namespace = ns.Identity()
@@ -65,10 +69,10 @@ func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
 			return api.Invalidf("address %q: %w", spec.IP, err)
 		}
 	}
-	if p.record.Addr, err = p.segment.subnet.Allocate(want); err != nil {
+	if p.record.Addr, err = d.allocate(p.segment, want); err != nil {
 		return ipamError(err)
 	}
-	undo.add(func() { d.logFailure("take back address", p.segment.subnet.Cancel(p.record.Addr)) })
+	undo.add(func() { d.logFailure("take back address", p.segment.cancel(p.record.Addr)) })
 	p.mac = frame.MACFromIPv4(p.record.Addr)
 	if spec.MAC != "" {
 		if p.mac, err = frame.ParseMAC(spec.MAC); err != nil {
@@ -95,20 +99,12 @@ func (d *Daemon) bind(p *port) error {
 func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
-	hostName := "vst-" + p.record.ID[:8]
-	device, err := tap.Create(hostName, tap.Options{})
+	device, err := tap.Create(p.hostName(), tap.Options{})
 	if err != nil {
 		return deviceError(err)
 	}
 	undo.add(func() { d.closeDevice(p, device) })
-	config := netns.LinkConfig{
-		HostName: hostName, Name: p.record.IfName, MAC: p.mac[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
-		Address: p.prefix(), Gateway: p.segment.record.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
-	}
-	if p.record.DHCP { // the container's client sets these
-		config.Address, config.DefaultRoute = netip.Prefix{}, false
-	}
-	adopted, err := ns.AdoptLink(config)
+	adopted, err := ns.AdoptLink(p.linkConfig())
 	if err != nil {
 		return kernelError(err)
 	}
@@ -120,6 +116,20 @@ func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 	}
 	undo.add(func() { d.sw.RemovePort(p.sw); p.sw, p.device = nil, nil })
 	return nil
+}
+
+// hostName is what p's link is called where vswitchd runs.
+func (p *port) hostName() string { return "vst-" + p.record.ID[:8] }
+
+func (p *port) linkConfig() netns.LinkConfig {
+	config := netns.LinkConfig{
+		HostName: p.hostName(), Name: p.record.IfName, MAC: p.mac[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
+		Address: p.prefix(), Gateway: p.segment.record.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
+	}
+	if p.record.DHCP { // the container's client sets these
+		config.Address, config.DefaultRoute = netip.Prefix{}, false
+	}
+	return config
 }
 
 // connect gives p its place in the switch, behind device.
@@ -197,12 +207,17 @@ func (d *Daemon) detach(p *port) error {
 	}
 	d.leaveRules(p)
 	d.withdraw(p)
-	d.logFailure("release address", p.segment.subnet.Release(p.record.Addr))
+	d.logFailure("release address", p.segment.release(p.record.Addr))
 	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
 	return nil
 }
 
+// openNamespace opens the namespace that the record names, or ours for a device
+// that waits to be moved.
 func openNamespace(r store.Port) (*netns.Namespace, error) {
+	if r.Handover && r.NetNS == "" {
+		return netns.Current()
+	}
 	ref := netns.PID(r.PID)
 	if r.NetNS != "" {
 		var err error

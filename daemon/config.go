@@ -65,6 +65,10 @@ type Config struct {
 	NAT              bool
 	StopRemovesPorts bool
 
+	// Beside run beside the daemon until ctx ends, as its part of it: on an error the
+	// daemon ends.
+	Beside []func(ctx context.Context, d *Daemon) error
+
 	// What a supervising process gives. Each may be zero.
 	Listener net.Listener                                   // for requests, instead of Socket
 	Kept     Kept                                           // descriptors kept for us

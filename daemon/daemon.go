@@ -46,6 +46,8 @@ type Daemon struct {
 	natRetry   *time.Timer // runs while what the kernel is to do is not done
 
 	republishing *time.Timer // runs while published ports are to be tried again
+
+	leasePools map[string]*pool // also guarded by mu
 }
 
 // New starts the switch with what the store holds, or else with the default
@@ -56,6 +58,7 @@ func New(c Config, state store.Store) (*Daemon, error) {
 		config: c, log: c.Log, pools: new(gateway.Prefixes), store: state,
 		forwarder: dns.NewForwarder(dns.NewHostServers(c.ResolvConf).List),
 		segments:  make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
+		leasePools: make(map[string]*pool),
 	}
 	if err := d.start(); err != nil {
 		d.Close()
@@ -166,6 +169,9 @@ func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.L
 	})
 	if metrics != nil {
 		d.serveMetrics(ctx, tasks, metrics)
+	}
+	for _, task := range d.config.Beside {
+		tasks.Go(func() error { return task(ctx, d) })
 	}
 	d.watchers(ctx, tasks)
 	tasks.Go(func() error { return d.watchNAT(ctx) })

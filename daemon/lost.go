@@ -101,8 +101,8 @@ func (d *Daemon) mountsChanged() {
 // regainPort attaches a lost port anew if another namespace has its namespace's
 // name. Failing that it stays lost.
 func (d *Daemon) regainPort(p *port) {
-	if p.record.NetNS == "" {
-		return // the id of a process that has ended means nothing
+	if p.record.NetNS == "" || p.record.Handover {
+		return // the id of a process that has ended means nothing, and others hand over anew
 	}
 	ns, err := openNamespace(p.record)
 	if err != nil {

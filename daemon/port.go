@@ -49,12 +49,19 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 	if err != nil {
 		return api.Port{}, err
 	}
+	if _, taken := d.ports[spec.ID]; taken {
+		return api.Port{}, api.Conflictf("port %s already exists: choose another id, or none for a new one", spec.ID)
+	}
 	p := &port{segment: s, record: store.Port{
-		ID: newID(), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS, PID: spec.PID,
+		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS, PID: spec.PID,
 		IfName: cmp.Or(spec.IfName, netns.DefaultName), NoDefaultRoute: spec.NoDefaultRoute,
 		Labels: spec.Labels, Created: time.Now().UTC(),
 		Aliases: spec.Aliases, DHCP: spec.IP == api.IPDHCP, ResolvConf: spec.ResolvConf,
+		Handover: spec.Handover,
 	}}
+	if spec.Handover {
+		p.record.IfName = p.hostName()
+	}
 	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
 		return api.Port{}, err
 	}
@@ -122,6 +129,12 @@ func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	}
 	if update.Up != nil {
 		record.Down = !*update.Up
+	}
+	if update.NetNS != nil {
+		if !record.Handover {
+			return api.Port{}, api.Invalidf("port %q is not handed over: remove it, and add it anew with another namespace", record.Name)
+		}
+		record.NetNS = *update.NetNS
 	}
 	if len(update.Labels) > 0 {
 		record.Labels = withLabels(record.Labels, update.Labels)
@@ -206,9 +219,10 @@ func (p *port) prefix() netip.Prefix {
 	return netip.PrefixFrom(p.record.Addr, p.segment.record.Subnet.Bits())
 }
 
-// namespace is how to name the port's namespace to people.
+// namespace is how to name the port's namespace to people; empty as long as its
+// device waits to be moved into one.
 func (p *port) namespace() string {
-	if p.record.NetNS != "" {
+	if p.record.NetNS != "" || p.record.Handover {
 		return p.record.NetNS
 	}
 	return netns.PID(p.record.PID).String()
@@ -231,6 +245,8 @@ func (p *port) reason() string {
 		return p.record.LostReason
 	case p.record.Down:
 		return "set down with vsctl set-port"
+	case p.link.down && p.waits():
+		return "waits to be moved into its container"
 	case p.link.down:
 		return "set down in its network namespace"
 	case p.sw.Held():
@@ -257,6 +273,9 @@ func (p *port) view() api.Port {
 		IfName: r.IfName, MTU: p.segment.record.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.counters()),
 		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,
+	}
+	if r.Handover {
+		v.Device = p.hostName()
 	}
 	viewPolicy(&v, r)
 	for _, q := range r.Published {

@@ -25,6 +25,11 @@ import (
 // for us, and what the kernel still has. A port that cannot come back is lost, not
 // an error.
 func (d *Daemon) restore(state store.State) error {
+	for _, record := range state.Pools {
+		if err := d.restorePool(record); err != nil {
+			return fmt.Errorf("restore pool %s: %w", record.Subnet, err)
+		}
+	}
 	for _, record := range state.Segments {
 		if err := d.restoreSegment(record); err != nil {
 			return fmt.Errorf("restore segment %q: %w", record.Name, err)
@@ -47,7 +52,7 @@ func (d *Daemon) restore(state store.State) error {
 }
 
 func (d *Daemon) restoreSegment(record store.Segment) error {
-	subnet, err := d.ipam.Add(ipam.SubnetConfig{Prefix: record.Subnet, Gateway: record.Gateway, Range: record.Range}, nil)
+	subnet, err := d.restoreSubnet(record)
 	if err != nil {
 		return err
 	}
@@ -61,6 +66,14 @@ func (d *Daemon) restoreSegment(record store.Segment) error {
 	return nil
 }
 
+// restoreSubnet is the subnet of the segment's pool, or its own.
+func (d *Daemon) restoreSubnet(record store.Segment) (*ipam.Subnet, error) {
+	if p := d.leasePools[record.PoolID]; p != nil {
+		return p.subnet, nil
+	}
+	return d.ipam.Add(ipam.SubnetConfig{Prefix: record.Subnet, Gateway: record.Gateway, Range: record.Range}, nil)
+}
+
 // restoreRecord gives p its lease back, and all else that needs no device.
 func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port, error) {
 	s := d.segments[record.SegmentID]
@@ -72,7 +85,7 @@ func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port,
 		return nil, err
 	}
 	p := &port{record: record, segment: s, mac: mac}
-	if _, err := s.subnet.Allocate(record.Addr); err != nil {
+	if _, err := d.allocate(s, record.Addr); err != nil {
 		return nil, err
 	}
 	if err := d.bind(p); err != nil {
@@ -132,6 +145,9 @@ func (d *Daemon) restoreConnected(p *port, device *tap.Device) error {
 
 // reattach opens p's persistent device in its namespace, or makes it again.
 func (d *Daemon) reattach(p *port) error {
+	if p.record.Handover {
+		return d.reattachHandover(p)
+	}
 	ns, err := openNamespace(p.record)
 	if err != nil {
 		return errors.New(lostNamespace)

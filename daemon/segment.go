@@ -21,6 +21,7 @@ import (
 type segment struct {
 	record   store.Segment
 	subnet   *ipam.Subnet
+	pool     *pool // whose subnet it is; nil: it has its own
 	sw       *vswitch.Segment
 	bindings *arp.Table
 	mac      frame.MAC // the gateway's
@@ -37,16 +38,22 @@ func (s *segment) title() string { return s.record.Name }
 func (d *Daemon) AddSegment(_ context.Context, spec api.SegmentSpec) (api.Segment, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, s := range d.segments {
-		if s.record.Name == spec.Name {
-			return api.Segment{}, api.Conflictf("segment %q already exists: choose another name", spec.Name)
-		}
+	return d.newSegment(spec, nil)
+}
+
+// newSegment is AddSegment, over a pool if there is one.
+func (d *Daemon) newSegment(spec api.SegmentSpec, over *pool) (api.Segment, error) {
+	if err := d.checkSegmentName(spec.Name); err != nil {
+		return api.Segment{}, err
+	}
+	if _, taken := d.segments[spec.ID]; taken {
+		return api.Segment{}, api.Conflictf("segment %s already exists: choose another id, or none for a new one", spec.ID)
 	}
 	config, err := subnetConfig(spec)
 	if err != nil {
 		return api.Segment{}, err
 	}
-	s, err := d.makeSegment(spec, config)
+	s, err := d.makeSegment(spec, config, over)
 	if err != nil {
 		return api.Segment{}, err
 	}
@@ -54,19 +61,23 @@ func (d *Daemon) AddSegment(_ context.Context, spec api.SegmentSpec) (api.Segmen
 	return d.segmentView(s), nil
 }
 
+func (d *Daemon) checkSegmentName(name string) error {
+	for _, s := range d.segments {
+		if s.record.Name == name {
+			return api.Conflictf("segment %q already exists: choose another name", name)
+		}
+	}
+	return nil
+}
+
 // makeSegment takes every step of AddSegment, or none.
-func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*segment, error) {
+func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, over *pool) (*segment, error) {
 	var undo undo
 	defer undo.run()
-	avoid, err := netns.HostPrefixes()
+	subnet, err := d.takeSubnet(config, over, &undo)
 	if err != nil {
-		return nil, api.Internalf("list the host's routes: %w", err)
+		return nil, err
 	}
-	subnet, err := d.ipam.Add(config, avoid)
-	if err != nil {
-		return nil, ipamError(err)
-	}
-	undo.add(func() { d.logFailure("release subnet", d.ipam.Remove(subnet)) })
 	uplink := api.UplinkOf(spec.Uplink, spec.Internal)
 	if uplink == api.UplinkHost {
 		if err := checkHostFree(subnet.Prefix()); err != nil {
@@ -74,8 +85,11 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 		}
 	}
 	record := store.Segment{
-		ID: newID(), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
+		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
 		Internal: spec.Internal, Uplink: uplink, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
+	}
+	if over != nil {
+		record.PoolID = over.record.ID
 	}
 	if err := d.store.PutSegment(record); err != nil {
 		return nil, api.Internalf("store segment %q: %w", spec.Name, err)
@@ -93,11 +107,28 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig) (*s
 	return s, nil
 }
 
+// takeSubnet is the pool's subnet, or one of the segment's own.
+func (d *Daemon) takeSubnet(config ipam.SubnetConfig, over *pool, undo *undo) (*ipam.Subnet, error) {
+	if over != nil {
+		return over.subnet, nil
+	}
+	avoid, err := netns.HostPrefixes()
+	if err != nil {
+		return nil, api.Internalf("list the host's routes: %w", err)
+	}
+	subnet, err := d.ipam.Add(config, avoid)
+	if err != nil {
+		return nil, ipamError(err)
+	}
+	undo.add(func() { d.logFailure("release subnet", d.ipam.Remove(subnet)) })
+	return subnet, nil
+}
+
 // addSegment puts a segment with its gateway into the switch.
 func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment, error) {
 	var undo undo
 	defer undo.run()
-	s := &segment{record: record, subnet: subnet, bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway())}
+	s := &segment{record: record, subnet: subnet, pool: d.leasePools[record.PoolID], bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway())}
 	var err error
 	if s.sw, err = d.sw.AddSegment(vswitch.SegmentConfig{MTU: s.record.MTU, Gateway: subnet.Gateway()}); err != nil {
 		return nil, switchError(err)
@@ -207,7 +238,9 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
 	}
 	d.removeSegment(s)
-	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
+	if s.pool == nil {
+		d.logFailure("release subnet", d.ipam.Remove(s.subnet))
+	}
 	if s.host != nil {
 		_ = d.applyNAT()
 	}

@@ -12,7 +12,8 @@ import (
 
 // link is what the kernel says of a port's link in its namespace.
 type link struct {
-	namespace int // its number at the watcher
+	namespace int    // its number at the watcher
+	where     string // the id of that namespace
 	index     int
 	down      bool // set down by whoever is in the namespace
 	mac       frame.MAC
@@ -49,7 +50,7 @@ func (d *Daemon) watchers(ctx context.Context, tasks *errgroup.Group) {
 
 // watch begins to follow p's link, which is in ns.
 func (d *Daemon) watch(p *port, ns *netns.Namespace) {
-	p.link.watched = true
+	p.link.watched, p.link.where = true, ns.ID()
 	if d.links != nil {
 		number, err := d.links.Watch(ns)
 		if err != nil {
@@ -136,6 +137,10 @@ func (d *Daemon) lookAtLink(p *port) {
 		return // the link is just ending, which its descriptor tells
 	}
 	defer ns.Close()
+	if p.record.Handover {
+		d.followHandover(p, ns)
+		return
+	}
 	var l netns.Link
 	if p.link.watched {
 		l, err = ns.LinkByIndex(p.link.index)

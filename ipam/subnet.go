@@ -18,11 +18,11 @@ import (
 // ARP caches have then long forgotten who had it.
 type Subnet struct {
 	prefix    netip.Prefix
-	gateway   netip.Addr
 	broadcast netip.Addr
 	leaseFrom netip.Prefix // the range for automatic leases
 
 	mu      sync.Mutex
+	gateway netip.Addr              // guarded by mu
 	leases  map[netip.Addr]struct{} // guarded by mu
 	next    netip.Addr              // guarded by mu; all of the range below it has been looked at
 	freed   queue                   // guarded by mu; released addresses of the range
@@ -89,7 +89,11 @@ func (s *Subnet) setGateway(want netip.Addr) error {
 func (s *Subnet) Prefix() netip.Prefix { return s.prefix }
 
 // Gateway is the gateway's address, which is never leased.
-func (s *Subnet) Gateway() netip.Addr { return s.gateway }
+func (s *Subnet) Gateway() netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gateway
+}
 
 // Range is the part that automatic leases come from; it may be all of Prefix.
 func (s *Subnet) Range() netip.Prefix { return s.leaseFrom }
@@ -97,7 +101,11 @@ func (s *Subnet) Range() netip.Prefix { return s.leaseFrom }
 // Capacity is how many leases the subnet can hold: every address of Prefix but
 // the network's, the broadcast's and the gateway's. Automatic leases stop at
 // the end of Range, which may be sooner.
-func (s *Subnet) Capacity() int { return s.leasable(s.prefix) }
+func (s *Subnet) Capacity() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leasable(s.prefix)
+}
 
 // Allocate leases the address want, which may lie anywhere in Prefix. The zero
 // Addr asks for the next one: the lowest of Range that was never leased, and

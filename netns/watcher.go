@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -20,7 +21,11 @@ import (
 type Watcher struct {
 	file  *os.File
 	kinds []uint16 // of messages that say that a link has changed
+	own   string   // the id of the namespace that it was made in
 }
+
+// ownNumber is what events of the watcher's own namespace bear.
+const ownNumber = -1
 
 // LinkEvent says that a link has changed, or that changes were missed. What it is
 // like now is to be looked up: the event may be old.
@@ -42,10 +47,10 @@ type Link struct {
 const watchBuffer = 4 << 20
 
 // NewWatcher makes a watcher in the namespace of the calling thread. It takes
-// CAP_NET_BROADCAST. That a link was deleted it does not tell: a TAP's descriptor
-// does.
+// CAP_NET_BROADCAST. A link that was moved into another namespace is told as deleted
+// from where it was.
 func NewWatcher() (*Watcher, error) {
-	return newWatcher([]uint16{unix.RTM_NEWLINK}, func(fd int) error {
+	return newWatcher([]uint16{unix.RTM_NEWLINK, unix.RTM_DELLINK}, func(fd int) error {
 		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1); err != nil {
 			return err
 		}
@@ -70,7 +75,13 @@ func newWatcher(kinds []uint16, prepare func(fd int) error) (*Watcher, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("watch links: %w", err)
 	}
-	return &Watcher{file: os.NewFile(uintptr(fd), "netlink"), kinds: kinds}, nil
+	own, err := Current()
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("watch links: %w", err)
+	}
+	defer own.Close()
+	return &Watcher{file: os.NewFile(uintptr(fd), "netlink"), kinds: kinds, own: own.ID()}, nil
 }
 
 // join has fd get the messages of these groups.
@@ -90,6 +101,9 @@ func join(fd int, groups ...int) error {
 // Watch begins to watch the links of ns and returns the number that its events
 // bear. It must be called from the namespace that the watcher was made in.
 func (w *Watcher) Watch(ns *Namespace) (int, error) {
+	if ns.ID() == w.own {
+		return ownNumber, nil
+	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return 0, fmt.Errorf("watch network namespace %s: %w", ns, err)
@@ -144,19 +158,19 @@ func (w *Watcher) Close() error {
 	return nil
 }
 
-// namespaceOf is the namespace's number in a message's control data, or -1 for
-// the watcher's own, which has none.
+// namespaceOf is the namespace's number in a message's control data; the
+// watcher's own has none there.
 func namespaceOf(control []byte) int {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
-		return -1
+		return ownNumber
 	}
 	for _, m := range messages {
 		if m.Header.Level == unix.SOL_NETLINK && m.Header.Type == unix.NETLINK_LISTEN_ALL_NSID && len(m.Data) >= 4 {
 			return int(int32(binary.NativeEndian.Uint32(m.Data)))
 		}
 	}
-	return -1
+	return ownNumber
 }
 
 // linkEvents reads the watcher's kinds of message out of a datagram.
@@ -189,6 +203,23 @@ func (ns *Namespace) LinkByName(name string) (Link, error) {
 // LinkByIndex is the state of the link of this index in ns.
 func (ns *Namespace) LinkByIndex(index int) (Link, error) {
 	return ns.link(fmt.Sprintf("%d", index), func(h *netlink.Handle) (netlink.Link, error) { return h.LinkByIndex(index) })
+}
+
+// LinkByMAC is the state of the first link with this MAC in ns, whatever it is
+// called there. The error wraps [ErrNoLink] when there is none.
+func (ns *Namespace) LinkByMAC(mac net.HardwareAddr) (Link, error) {
+	return ns.link("with MAC "+mac.String(), func(h *netlink.Handle) (netlink.Link, error) {
+		links, err := dump(h.LinkList)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range links {
+			if bytes.Equal(l.Attrs().HardwareAddr, mac) {
+				return l, nil
+			}
+		}
+		return nil, ErrNoLink
+	})
 }
 
 func (ns *Namespace) link(which string, find func(*netlink.Handle) (netlink.Link, error)) (Link, error) {

@@ -29,8 +29,9 @@ if [ "${1:-}" = test ]; then
 	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
 	need strace strace              # it makes system calls fail
 	need systemd-analyze systemd    # it checks the unit, also where it does not run
-	need busybox busybox-static     # its nslookup and udhcpc are what small images have
+	need busybox busybox-static     # what containers run, and what small images resolve and lease with
 	need dig bind9-dnsutils
+	need dockerd docker.io
 fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch
@@ -50,9 +51,9 @@ log=$(mktemp)
 policy=
 trap 'rm -f "$log" ${policy:+"$policy"}' EXIT
 
-# The benchmark runs Open vSwitch in namespaces of its own; the service that the
-# package brings would take part in the machine's network. While packages are
-# installed this policy keeps invoke-rc.d(8) from starting any.
+# The benchmark runs Open vSwitch, and the tests Docker, in namespaces of their own;
+# the services that the packages bring would take part in the machine's network.
+# While packages are installed this policy keeps invoke-rc.d(8) from starting any.
 forbid_services() {
 	[ ! -e /usr/sbin/policy-rc.d ] || return 0
 	policy=/usr/sbin/policy-rc.d
@@ -61,11 +62,14 @@ forbid_services() {
 }
 # disable_services keeps them from starting at the next boot.
 disable_services() {
-	if command -v systemctl >/dev/null 2>&1; then
-		systemctl disable --now openvswitch-switch.service >/dev/null 2>&1 || true
-	elif [ -x /etc/init.d/openvswitch-switch ]; then
-		{ /etc/init.d/openvswitch-switch stop && update-rc.d openvswitch-switch disable; } >/dev/null 2>&1 || true
-	fi
+	for service in $services; do
+		if command -v systemctl >/dev/null 2>&1; then
+			systemctl disable --now "$service.socket" >/dev/null 2>&1 || true # where it has one
+			systemctl disable --now "$service.service" >/dev/null 2>&1 || true
+		elif [ -x "/etc/init.d/$service" ]; then
+			{ "/etc/init.d/$service" stop && update-rc.d "$service" disable; } >/dev/null 2>&1 || true
+		fi
+	done
 }
 
 apt() {
@@ -77,10 +81,14 @@ install() {
 	apt install --no-install-recommends $missing
 }
 
-case " $missing " in
-*" openvswitch-switch "*) services=forbidden && forbid_services ;;
-*) services= ;;
-esac
+services=
+for package in $missing; do
+	case $package in
+	openvswitch-switch) services="$services $package" ;;
+	docker.io) services="$services docker containerd" ;;
+	esac
+done
+[ -z "$services" ] || forbid_services
 echo "installing packages: $missing"
 # The package lists may be absent or stale: fetch them only then.
 if ! install && ! { apt update && install; }; then

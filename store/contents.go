@@ -88,7 +88,7 @@ func (c *contents) verify(schema int) (about, error) {
 func (c *contents) state() (State, *index, error) {
 	var state State
 	x := newIndex()
-	known := []string{metaBucket, segmentsBucket, portsBucket, entriesBucket}
+	known := []string{metaBucket, segmentsBucket, portsBucket, entriesBucket, poolsBucket}
 	for _, name := range known {
 		if _, exists := c.buckets[name]; !exists {
 			return State{}, nil, damagef("bucket %q is missing", name)
@@ -99,6 +99,11 @@ func (c *contents) state() (State, *index, error) {
 			return State{}, nil, damagef("bucket %q is unexpected, or something in it", clip(name))
 		}
 	}
+	pools, err := c.readPools(x)
+	if err != nil {
+		return State{}, nil, err
+	}
+	state.Pools = pools
 	for _, i := range c.buckets[segmentsBucket] {
 		s, err := decodeSegment(i.key, i.text)
 		if err != nil {

@@ -30,7 +30,7 @@ func readState(image []byte) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	if _, err := c.verify(1); err != nil {
+	if _, err := c.verify(Options{}.schema()); err != nil {
 		return State{}, err
 	}
 	state, _, err := c.state()
@@ -253,6 +253,13 @@ func TestOpenOfAFileWithWrongRecords(t *testing.T) {
 		{"entry without its port", func(w *writer) error { return w.delete(portsBucket, id(1001)) }, "entry for mac " + mac(500)},
 		{"entry under another key", func(w *writer) error { return w.put(entriesBucket, "x", anEntry(1, 1, 1)) }, "is for segment"},
 		{"segment", func(w *writer) error { return w.put(segmentsBucket, id(9), Segment{ID: id(9)}) }, `segment ""`},
+		{"pool with a lease outside", func(w *writer) error {
+			p := aPool(3)
+			p.Leases = aPool(4).Leases
+			return w.put(poolsBucket, p.ID, p)
+		}, "outside subnet"},
+		{"pool under another key", func(w *writer) error { return w.put(poolsBucket, id(9), aPool(3)) }, "has id"},
+		{"segment without its pool", func(w *writer) error { return w.delete(poolsBucket, aPool(2).ID) }, "does not exist"},
 		{"segment under another key", func(w *writer) error { return w.put(segmentsBucket, id(9), aSegment(8)) }, "has id"},
 		{"no JSON", raw(portsBucket, id(9), "{"), "record"},
 		{"two values", raw(portsBucket, id(9), "{}{}"), "record"},
@@ -275,8 +282,8 @@ func TestOpenOfAFileWithWrongRecords(t *testing.T) {
 			value, err := seal(portsBucket, aPort(3, 1).ID, aPort(3, 1))
 			_, setErr := w.set(portsBucket, aPort(3, 1).ID, value)
 			return errors.Join(err, setErr)
-		}, "it should have 7 records and has 8"},
-		{"missing", func(w *writer) error { _, err := w.set(entriesBucket, entryKey(id(1), mac(500)), nil); return err }, "it should have 7 records"},
+		}, "it should have 8 records and has 9"},
+		{"missing", func(w *writer) error { _, err := w.set(entriesBucket, entryKey(id(1), mac(500)), nil); return err }, "it should have 8 records"},
 		{"no bucket", func(w *writer) error { return w.tx.DeleteBucket([]byte(entriesBucket)) }, "records"},
 		{"another bucket", func(w *writer) error { _, err := w.tx.CreateBucket([]byte("x")); return err }, "unexpected"},
 		{"bucket in bucket", func(w *writer) error {

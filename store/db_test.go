@@ -76,6 +76,9 @@ func TestTheSampleHasEveryField(t *testing.T) {
 	for _, p := range sample().Ports {
 		note(p)
 	}
+	for _, p := range sample().Pools {
+		note(p)
+	}
 	for _, e := range sample().Entries {
 		note(e)
 	}
@@ -103,7 +106,7 @@ func TestPutReplaces(t *testing.T) {
 	want := sample()
 	want.Segments[0].Name, want.Segments[0].MTU = "renamed", 1400
 	want.Segments[1].Subnet = netip.MustParsePrefix("10.2.0.0/15")
-	want.Segments[1].Range = want.Segments[1].Subnet
+	want.Segments[1].Range, want.Segments[1].PoolID = want.Segments[1].Subnet, ""
 	want.Ports[0].Name, want.Ports[0].MAC, want.Ports[0].Addr = "renamed", mac(77), netip.MustParseAddr("10.1.9.9")
 	want.Entries[0].PortID = want.Ports[0].ID
 	putAll(t, db, want)

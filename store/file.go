@@ -115,7 +115,7 @@ func create(path string, o Options) error {
 		if err != nil {
 			return err
 		}
-		err = bolt.Update(func(tx *bbolt.Tx) error { return initialise(tx, o.schema()) })
+		err = bolt.Update(func(tx *bbolt.Tx) error { return initialise(tx, o.steps()) })
 		return cmp.Or(err, bolt.Close())
 	})
 }

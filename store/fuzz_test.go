@@ -28,6 +28,9 @@ func FuzzRecord(f *testing.F) {
 	for _, e := range state.Entries {
 		seed(entriesBucket, entryKey(e.SegmentID, e.MAC), e)
 	}
+	for _, p := range state.Pools {
+		seed(poolsBucket, p.ID, p)
+	}
 	seed(metaBucket, aboutKey, about{Schema: 1, Created: someTime, tally: tally{Records: 3, Sum: 7}})
 	f.Add("", []byte(nil))
 	f.Add("", []byte(`{"id":"","addr":"::1%x"}`))
@@ -37,6 +40,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		fuzzRecord(t, key, data, segmentsBucket, decodeSegment, Segment.check)
 		fuzzRecord(t, key, data, portsBucket, decodePort, Port.check)
+		fuzzRecord(t, key, data, poolsBucket, decodePool, Pool.check)
 		fuzzRecord(t, key, data, entriesBucket, decodeEntry, Entry.check)
 	})
 }

@@ -16,10 +16,12 @@ type index struct {
 	portNames    map[string]string       // ids
 	addresses    map[address]string      // ids of ports
 	stations     map[station]string      // ids of ports, by their own MAC
+	pools        map[string]netip.Prefix // by id
 }
 
 type segmentFacts struct {
 	name    string
+	pool    string // id; empty: none
 	subnet  netip.Prefix
 	gateway netip.Addr
 }
@@ -42,7 +44,7 @@ func newIndex() *index {
 	return &index{
 		segments: make(map[string]segmentFacts), ports: make(map[string]portFacts), entries: make(map[station]string),
 		segmentNames: make(map[string]string), portNames: make(map[string]string),
-		addresses: make(map[address]string), stations: make(map[station]string),
+		addresses: make(map[address]string), stations: make(map[station]string), pools: make(map[string]netip.Prefix),
 	}
 }
 
@@ -54,6 +56,9 @@ func (x *index) checkSegment(s Segment) error {
 	}
 	if id, taken := x.segmentNames[s.Name]; taken && id != s.ID {
 		return fmt.Errorf("name %q is that of segment %s as well", s.Name, id)
+	}
+	if err := x.checkPoolOf(s); err != nil {
+		return err
 	}
 	old, exists := x.segments[s.ID]
 	if !exists || old.subnet == s.Subnet && old.gateway == s.Gateway {
@@ -71,7 +76,7 @@ func (x *index) putSegment(s Segment) {
 	if old, exists := x.segments[s.ID]; exists {
 		delete(x.segmentNames, old.name)
 	}
-	x.segments[s.ID] = segmentFacts{name: s.Name, subnet: s.Subnet, gateway: s.Gateway}
+	x.segments[s.ID] = segmentFacts{name: s.Name, pool: s.PoolID, subnet: s.Subnet, gateway: s.Gateway}
 	x.segmentNames[s.Name] = s.ID
 }
 

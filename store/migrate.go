@@ -14,31 +14,38 @@ type migration func(*writer) error
 
 // migrations are the steps in order: the first goes from schema 1 to 2. A new
 // schema is one more function at the end.
-func migrations() []migration { return nil }
+func migrations() []migration { return []migration{addPools} }
 
-// initialise makes an empty file one without records.
-func initialise(tx *bbolt.Tx, schema int) error {
+// initialise makes an empty file one without records: one of schema 1, which then
+// goes through all steps.
+func initialise(tx *bbolt.Tx, steps []migration) error {
 	for _, name := range []string{metaBucket, segmentsBucket, portsBucket, entriesBucket} {
 		if _, err := tx.CreateBucket([]byte(name)); err != nil {
 			return err
 		}
 	}
-	w := &writer{tx: tx, about: about{Schema: schema, Created: time.Now().UTC()}}
+	w := &writer{tx: tx, about: about{Schema: 1, Created: time.Now().UTC()}}
+	if err := w.migrate(steps); err != nil {
+		return err
+	}
 	return w.finish()
+}
+
+// migrate takes each step from the present schema on.
+func (w *writer) migrate(steps []migration) error {
+	for _, step := range steps[w.about.Schema-1:] {
+		if err := step(w); err != nil {
+			return err
+		}
+		w.about.Schema++
+	}
+	return nil
 }
 
 // migrate brings a file from an older schema to the present one, in a single
 // transaction: it is done wholly or not at all.
 func (db *DB) migrate(steps []migration) error {
-	return db.transact(func(w *writer) error {
-		for _, step := range steps[w.about.Schema-1:] {
-			if err := step(w); err != nil {
-				return err
-			}
-			w.about.Schema++
-		}
-		return nil
-	}, func(tx *bbolt.Tx) error {
+	return db.transact(func(w *writer) error { return w.migrate(steps) }, func(tx *bbolt.Tx) error {
 		c := newContents()
 		if err := c.readTx(tx); err != nil {
 			return err

@@ -47,7 +47,7 @@ func migrated() State {
 func TestAnOldFileIsMigratedStepByStep(t *testing.T) {
 	t.Parallel()
 	dir := sampleDir(t, Options{})
-	steps := []migration{renamePorts}
+	steps := append(migrations(), renamePorts)
 	db := open(t, dir, Options{migrations: steps})
 	want := sample()
 	want.Ports = migrated().Ports
@@ -71,7 +71,7 @@ func TestAnOldFileIsMigratedStepByStep(t *testing.T) {
 
 func TestSeveralStepsAtOnce(t *testing.T) {
 	t.Parallel()
-	db := open(t, sampleDir(t, Options{}), Options{migrations: []migration{renamePorts, dropEntries}})
+	db := open(t, sampleDir(t, Options{}), Options{migrations: append(migrations(), renamePorts, dropEntries)})
 	wantState(t, db, migrated())
 }
 
@@ -92,7 +92,7 @@ func TestAFailedMigrationLeavesTheFileAlone(t *testing.T) {
 			dir := sampleDir(t, Options{})
 			path := filepath.Join(dir, FileName)
 			before := readFile(t, path)
-			_, err := Open(dir, Options{migrations: []migration{renamePorts, test.step}})
+			_, err := Open(dir, Options{migrations: append(migrations(), renamePorts, test.step)})
 			wantError(t, err, path, test.want)
 			if errors.Is(err, ErrDamaged) != test.damaged {
 				t.Errorf("%v is an ErrDamaged: %v, want %v", err, !test.damaged, test.damaged)
@@ -109,7 +109,7 @@ func TestADamagedOldFileIsNotMigrated(t *testing.T) {
 	tamper(t, dir, func(w *writer) error { _, err := w.set(portsBucket, "x", []byte("sum:{}")); return err })
 	before := readFile(t, filepath.Join(dir, FileName))
 	ran := false
-	_, err := Open(dir, Options{migrations: []migration{func(*writer) error { ran = true; return nil }}})
+	_, err := Open(dir, Options{migrations: append(migrations(), func(*writer) error { ran = true; return nil })})
 	if !errors.Is(err, ErrDamaged) || ran {
 		t.Errorf("got error %v, step run: %v; want an ErrDamaged and no step", err, ran)
 	}
@@ -139,7 +139,7 @@ func TestANewerFileIsRefused(t *testing.T) {
 			tamper(t, dir, func(w *writer) error { w.about.Schema = 7; return change(w) })
 			before := readFile(t, path)
 			_, err := Open(dir, Options{})
-			wantError(t, err, path, "newer version", "schema is 7", "up to 1", "move the file away")
+			wantError(t, err, path, "newer version", "schema is 7", "up to 2", "move the file away")
 			if !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) {
 				t.Errorf("%v is no ErrNewer, or an ErrDamaged as well", err)
 			}
@@ -163,8 +163,30 @@ func TestAnOldBackupIsMigrated(t *testing.T) {
 	backup, err := os.Open(filepath.Join(sampleDir(t, Options{}), FileName))
 	must(t, err)
 	defer backup.Close()
-	o := Options{migrations: []migration{renamePorts, dropEntries}}
+	o := Options{migrations: append(migrations(), renamePorts, dropEntries)}
 	must(t, restore(backup, dir, o))
 	wantState(t, open(t, dir, o), migrated())
 	wantFiles(t, dir, FileName)
+}
+
+// A file of schema 1 has no pools.
+func TestAFileWithoutPoolsGetsThem(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	old := open(t, dir, Options{})
+	must(t, old.PutSegment(aSegment(1)))
+	must(t, old.PutPort(aPort(1, 1)))
+	must(t, old.Close())
+	tamper(t, dir, func(w *writer) error {
+		w.about.Schema = 1
+		return w.tx.DeleteBucket([]byte(poolsBucket))
+	})
+	db := open(t, dir, Options{})
+	want := State{Segments: []Segment{aSegment(1)}, Ports: []Port{aPort(1, 1)}}
+	wantState(t, db, want)
+	must(t, db.PutPool(aPool(2)))
+	want.Pools = []Pool{aPool(2)}
+	wantState(t, db, want)
+	must(t, db.Close())
+	wantDisk(t, dir, want)
 }

@@ -15,6 +15,7 @@ const (
 	segmentsBucket = "segments"
 	portsBucket    = "ports"
 	entriesBucket  = "entries"
+	poolsBucket    = "pools" // since schema 2
 )
 
 // aboutKey is the only key of the bucket meta.

@@ -24,7 +24,8 @@ type Segment struct {
 	MTU      int               `json:"mtu"`              // bytes
 	Labels   map[string]string `json:"labels,omitempty"`
 	Created  time.Time         `json:"created,omitzero"`
-	Rules    []Rule            `json:"rules,omitempty"` // the first that matches decides
+	PoolID   string            `json:"pool_id,omitempty"` // of the pool that its subnet is
+	Rules    []Rule            `json:"rules,omitempty"`   // the first that matches decides
 }
 
 // Rule is the part of a segment's record that allows or denies frames between
@@ -58,6 +59,7 @@ type Port struct {
 	NetNS          string            `json:"netns,omitempty"` // as the user named it: a name or a path; empty with PID
 	PID            int               `json:"pid,omitempty"`
 	IfName         string            `json:"ifname,omitempty"`
+	Handover       bool              `json:"handover,omitempty"` // the device is moved and configured by others
 	NoDefaultRoute bool              `json:"no_default_route,omitempty"`
 	Down           bool              `json:"down,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
@@ -109,11 +111,13 @@ type State struct {
 	Segments []Segment
 	Ports    []Port
 	Entries  []Entry
+	Pools    []Pool
 }
 
 // Store keeps records. A Put or Delete that returned nil survives the end of the
 // process and of the machine. Deleting what is not there is no error; deleting a
-// segment or a port deletes its static entries too.
+// segment or a port deletes its static entries too, and deleting a pool leaves its
+// subnet to the segment over it.
 type Store interface {
 	Load() (State, error)
 	PutSegment(Segment) error
@@ -122,6 +126,8 @@ type Store interface {
 	DeletePort(id string) error
 	PutEntry(Entry) error
 	DeleteEntry(segmentID, mac string) error
+	PutPool(Pool) error
+	DeletePool(id string) error
 	// Backup writes a copy of the state as it is at one moment.
 	Backup(w io.Writer) error
 	Close() error

@@ -53,6 +53,15 @@ func aPort(n, s int) Port {
 	}
 }
 
+// aPool is a pool of the addresses of segment n.
+func aPool(n int) Pool {
+	s := aSegment(n)
+	return Pool{
+		ID: id(n + 2000), Subnet: s.Subnet, Gateway: s.Gateway, Range: s.Subnet, Created: someTime,
+		Leases: []netip.Addr{aPort(1, n).Addr, aPort(2, n).Addr},
+	}
+}
+
 // anEntry is entry n, which leads to port p on segment s.
 func anEntry(n, p, s int) Entry { return Entry{SegmentID: id(s), MAC: mac(n), PortID: id(p + 1000)} }
 
@@ -64,7 +73,7 @@ func sample() State {
 	internal.Labels = map[string]string{"team": "größer", "empty": ""}
 	plain, full := aPort(1, 1), aPort(2, 2)
 	full.NetNS, full.PID, full.NoDefaultRoute, full.Down = "", 4711, true, true
-	full.Namespace = "4:4026532000"
+	full.Namespace, full.Handover = "4:4026532000", true
 	full.Labels = map[string]string{"a": "b"}
 	full.AllowAddresses = []netip.Prefix{netip.MustParsePrefix("10.2.7.0/24"), netip.MustParsePrefix("2001:db8::/64")}
 	full.Security, full.AllowReserved, full.Isolated = "strict", true, true
@@ -80,7 +89,9 @@ func sample() State {
 		{ID: id(8), Deny: true, To: RuleEnd{LabelKey: "a"}},
 	}
 	full.LostSince, full.LostReason = someTime.Add(time.Hour), "namespace \"c2\" is gone"
+	internal.PoolID = aPool(2).ID
 	return State{
+		Pools:    []Pool{aPool(2)},
 		Segments: []Segment{bridge, internal},
 		Ports:    []Port{plain, full},
 		Entries:  []Entry{anEntry(500, 1, 1), anEntry(500, 2, 2), anEntry(501, 2, 2)},
@@ -89,6 +100,9 @@ func sample() State {
 
 func putAll(t testing.TB, db *DB, state State) {
 	t.Helper()
+	for _, p := range state.Pools {
+		must(t, db.PutPool(p))
+	}
 	for _, s := range state.Segments {
 		must(t, db.PutSegment(s))
 	}
@@ -213,10 +227,13 @@ func wantFiles(t testing.TB, dir string, want ...string) {
 func sameState(a, b State) bool {
 	return slices.EqualFunc(a.Segments, b.Segments, func(a, b Segment) bool { return reflect.DeepEqual(a, b) }) &&
 		slices.EqualFunc(a.Ports, b.Ports, func(a, b Port) bool { return reflect.DeepEqual(a, b) }) &&
+		slices.EqualFunc(a.Pools, b.Pools, func(a, b Pool) bool { return reflect.DeepEqual(a, b) }) &&
 		slices.Equal(a.Entries, b.Entries)
 }
 
 // clone is a State that shares nothing that tests change.
 func (s State) clone() State {
-	return State{Segments: slices.Clone(s.Segments), Ports: slices.Clone(s.Ports), Entries: slices.Clone(s.Entries)}
+	return State{
+		Segments: slices.Clone(s.Segments), Ports: slices.Clone(s.Ports), Entries: slices.Clone(s.Entries), Pools: slices.Clone(s.Pools),
+	}
 }

@@ -29,18 +29,15 @@ func (s Segment) check() error {
 		return fmt.Errorf("id %q is not 64 hex digits", clip(s.ID))
 	case !validName(s.Name):
 		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(s.Name), maxName)
-	case !s.Subnet.IsValid() || s.Subnet != s.Subnet.Masked():
-		return fmt.Errorf("subnet %q is not a prefix without host bits", s.Subnet)
-	case !s.Subnet.Contains(s.Gateway):
-		return fmt.Errorf("gateway %q is outside subnet %s", s.Gateway, s.Subnet)
-	case s.Range != s.Range.Masked() || !s.Subnet.Contains(s.Range.Addr()) || s.Range.Bits() < s.Subnet.Bits():
-		return fmt.Errorf("range %q is not a prefix in subnet %s", s.Range, s.Subnet)
 	case s.MTU < minMTU || s.MTU > maxMTU:
 		return fmt.Errorf("mtu %d is not %d to %d bytes", s.MTU, minMTU, maxMTU)
 	case len(s.Uplink) > maxName || !printable(s.Uplink):
 		return fmt.Errorf("uplink %q is not the name of a kind", clip(s.Uplink))
 	case len(s.Rules) > maxRules:
 		return fmt.Errorf("%d rules are more than %d", len(s.Rules), maxRules)
+	}
+	if err := checkSubnet(s.Subnet, s.Gateway, s.Range); err != nil {
+		return err
 	}
 	seen := make(map[string]bool, len(s.Rules))
 	for i, r := range s.Rules {
@@ -53,6 +50,19 @@ func (s Segment) check() error {
 		seen[r.ID] = true
 	}
 	return checkLabels(s.Labels)
+}
+
+// checkSubnet says what is wrong with a subnet, its gateway and its range.
+func checkSubnet(subnet netip.Prefix, gateway netip.Addr, within netip.Prefix) error {
+	switch {
+	case !subnet.IsValid() || subnet != subnet.Masked():
+		return fmt.Errorf("subnet %q is not a prefix without host bits", subnet)
+	case !subnet.Contains(gateway):
+		return fmt.Errorf("gateway %q is outside subnet %s", gateway, subnet)
+	case within != within.Masked() || !subnet.Contains(within.Addr()) || within.Bits() < subnet.Bits():
+		return fmt.Errorf("range %q is not a prefix in subnet %s", within, subnet)
+	}
+	return nil
 }
 
 // check says what is wrong with the rule alone.

@@ -27,14 +27,9 @@ func adopt(fd int) (*Device, error) {
 	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, err
 	}
-	ifr, err := unix.NewIfreq("")
+	ifr, err := linkOf(fd)
 	if err != nil {
 		return nil, err
-	}
-	if err := unix.IoctlIfreq(fd, unix.TUNGETIFF, ifr); errors.Is(err, unix.EBADFD) {
-		return nil, ErrDeleted
-	} else if err != nil {
-		return nil, fmt.Errorf("read its flags: %w", err)
 	}
 	if got := ifr.Uint16() & (unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR); got != attachFlags {
 		return nil, fmt.Errorf("flags %#x: want a tap device with virtio-net header and without packet information", ifr.Uint16())
@@ -47,4 +42,18 @@ func adopt(fd int) (*Device, error) {
 		return nil, err
 	}
 	return &Device{fd: fd, name: ifr.Name(), offloads: offloads}, nil
+}
+
+// linkOf is the name and the flags of the link that fd is attached to.
+func linkOf(fd int) (*unix.Ifreq, error) {
+	ifr, err := unix.NewIfreq("")
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.IoctlIfreq(fd, unix.TUNGETIFF, ifr); errors.Is(err, unix.EBADFD) {
+		return nil, ErrDeleted
+	} else if err != nil {
+		return nil, fmt.Errorf("read its flags: %w", err)
+	}
+	return ifr, nil
 }

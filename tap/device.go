@@ -95,6 +95,16 @@ func (d *Device) Fd() int { return d.fd }
 // renamed since.
 func (d *Device) Name() string { return d.name }
 
+// LinkName asks the kernel for the name that the link has now. The error is
+// [ErrDeleted] when there is no link any more.
+func (d *Device) LinkName() (string, error) {
+	ifr, err := linkOf(d.fd)
+	if err != nil {
+		return "", fmt.Errorf("ask for the name of tap device %q: %w", d.name, err)
+	}
+	return ifr.Name(), nil
+}
+
 // Offloads says what the kernel may leave undone in frames that Receive delivers.
 func (d *Device) Offloads() Offloads { return d.offloads }
 

@@ -30,6 +30,7 @@ type Fake struct {
 	made      int // objects ever made
 	segments  []*segment
 	ports     []*api.Port
+	pools     []*pool
 	fdb       []api.FDBEntry
 	published []api.Published
 }
@@ -122,7 +123,7 @@ func (f *Fake) AddSegment(ctx context.Context, spec api.SegmentSpec) (api.Segmen
 	}
 	defer f.mu.Unlock()
 	for _, s := range f.segments {
-		if s.Name == spec.Name {
+		if s.Name == spec.Name || s.ID == spec.ID {
 			return api.Segment{}, api.Conflictf("segment %s exists already: choose another name", spec.Name)
 		}
 	}
@@ -130,7 +131,7 @@ func (f *Fake) AddSegment(ctx context.Context, spec api.SegmentSpec) (api.Segmen
 	if err != nil {
 		return api.Segment{}, err
 	}
-	id, uplink := f.id(), api.UplinkOf(spec.Uplink, spec.Internal)
+	id, uplink := f.id(spec.ID), api.UplinkOf(spec.Uplink, spec.Internal)
 	s := &segment{Segment: api.Segment{
 		ID: id, Uplink: uplink, Name: spec.Name, Driver: "vswitch", Scope: "local", Subnet: subnet,
 		Gateway: spec.Gateway, IPRange: spec.IPRange, Internal: spec.Internal, MTU: spec.MTU, Labels: spec.Labels, Created: f.now(),
@@ -175,6 +176,46 @@ func (f *Fake) Segment(ctx context.Context, ref string) (api.Segment, error) {
 	return s.Segment, nil
 }
 
+// UpdateSegment implements [api.Backend].
+func (f *Fake) UpdateSegment(ctx context.Context, ref string, u api.SegmentUpdate) (api.Segment, error) {
+	if err := f.enter(ctx, "UpdateSegment"); err != nil {
+		return api.Segment{}, err
+	}
+	defer f.mu.Unlock()
+	s, err := f.findSegment(ref)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	update(&s.Name, u.Name)
+	if u.Subnet != nil {
+		if s.Subnet, err = f.pool(*u.Subnet); err != nil {
+			return api.Segment{}, err
+		}
+		s.Gateway, s.next = s.Subnet.Addr().Next().String(), s.Subnet.Addr().Next().Next()
+	}
+	for _, p := range f.ports {
+		if p.SegmentID == s.ID {
+			p.Segment = s.Name
+		}
+	}
+	s.Labels = relabelled(s.Labels, u.Labels)
+	return s.Segment, nil
+}
+
+// relabelled is labels after a change, in which nil removes one.
+func relabelled(labels map[string]string, change map[string]*string) map[string]string {
+	result := map[string]string{}
+	for k, v := range labels {
+		result[k] = v
+	}
+	for k, v := range change {
+		if delete(result, k); v != nil {
+			result[k] = *v
+		}
+	}
+	return result
+}
+
 // DeleteSegment implements [api.Backend].
 func (f *Fake) DeleteSegment(ctx context.Context, ref string, force bool) (api.Segment, error) {
 	if err := f.enter(ctx, "DeleteSegment"); err != nil {
@@ -204,7 +245,7 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		return api.Port{}, err
 	}
 	for _, p := range f.ports {
-		if p.Name == spec.Name {
+		if p.Name == spec.Name || p.ID == spec.ID {
 			return api.Port{}, api.Conflictf("port %s exists already: choose another name", spec.Name)
 		}
 	}
@@ -215,7 +256,7 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		return api.Port{}, err
 	}
 	p := &api.Port{
-		ID: f.id(), Name: spec.Name, Segment: s.Name, SegmentID: s.ID, MAC: spec.MAC,
+		ID: f.id(spec.ID), Name: spec.Name, Segment: s.Name, SegmentID: s.ID, MAC: spec.MAC,
 		IPs: []netip.Prefix{netip.PrefixFrom(ip, s.Subnet.Bits())}, Gateway: s.Gateway, NetNS: spec.NetNS,
 		IfName: spec.IfName, MTU: s.MTU, Kind: api.PortTAP, State: api.PortUp, Labels: spec.Labels, Created: f.now(),
 		Aliases: spec.Aliases, DHCP: spec.IP == api.IPDHCP, ResolvConf: spec.ResolvConf,
@@ -227,7 +268,10 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		b := ip.As4()
 		p.MAC = fmt.Sprintf("02:42:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3])
 	}
-	if p.NetNS == "" {
+	if spec.Handover {
+		p.Device = "vst-" + p.ID[:8]
+		p.IfName = p.Device
+	} else if p.NetNS == "" {
 		p.NetNS = fmt.Sprintf("/proc/%d/ns/net", spec.PID)
 	}
 	s.Ports++
@@ -277,25 +321,20 @@ func (f *Fake) UpdatePort(ctx context.Context, ref string, u api.PortUpdate) (ap
 	if err != nil {
 		return api.Port{}, err
 	}
-	if u.Name != nil {
-		p.Name = *u.Name
+	for _, other := range f.ports {
+		if u.Name != nil && other != p && other.Name == *u.Name {
+			return api.Port{}, api.Conflictf("port %s exists already: choose another name", other.Name)
+		}
 	}
+	update(&p.Name, u.Name)
 	if u.Up != nil {
 		p.State = api.PortDown
 		if *u.Up {
 			p.State = api.PortUp
 		}
 	}
-	labels := map[string]string{}
-	for k, v := range p.Labels {
-		labels[k] = v
-	}
-	for k, v := range u.Labels {
-		if delete(labels, k); v != nil {
-			labels[k] = *v
-		}
-	}
-	p.Labels = labels
+	update(&p.NetNS, u.NetNS)
+	p.Labels = relabelled(p.Labels, u.Labels)
 	update(&p.Security, u.Security)
 	update(&p.AllowAddresses, u.AllowAddresses)
 	update(&p.AllowReserved, u.AllowReserved)
@@ -377,15 +416,20 @@ func (f *Fake) pool(subnet string) (netip.Prefix, error) {
 	}
 	for second := byte(17); second < 32; second++ {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, second}), 16)
-		if !slices.ContainsFunc(f.segments, func(s *segment) bool { return s.Subnet.Overlaps(p) }) {
+		if !slices.ContainsFunc(f.segments, func(s *segment) bool { return s.Subnet.Overlaps(p) }) &&
+			!slices.ContainsFunc(f.pools, func(o *pool) bool { return o.Subnet.Overlaps(p) }) {
 			return p, nil
 		}
 	}
 	return netip.Prefix{}, api.Exhaustedf("no free pool: give a subnet or delete a segment")
 }
 
-func (f *Fake) id() string {
+// id is the one that was asked for or else a new one.
+func (f *Fake) id(want string) string {
 	f.made++
+	if want != "" {
+		return want
+	}
 	sum := sha256.Sum256(fmt.Append(nil, f.made))
 	return hex.EncodeToString(sum[:])
 }

@@ -62,7 +62,7 @@ func (f *Fake) AddRule(ctx context.Context, ref string, spec api.RuleSpec) (api.
 		at = min(at, spec.Position-1)
 	}
 	s.rules = slices.Insert(s.rules, at, api.Rule{
-		ID: f.id(), Segment: s.Name, Action: spec.Action, From: spec.From, To: spec.To,
+		ID: f.id(""), Segment: s.Name, Action: spec.Action, From: spec.From, To: spec.To,
 		Protocol: cmp.Or(spec.Protocol, api.ProtocolAny), Ports: spec.Ports,
 	})
 	return s.numbered()[at], nil

@@ -112,7 +112,7 @@ The exit status is 0, 1 for a failure and 2 for wrong usage.`,
 		&cobra.Group{ID: groupSwitch, Title: "The switch:"},
 	)
 	root.AddCommand(
-		a.addSegment(), a.delSegment(), a.listSegments(), a.inspect(),
+		a.addSegment(), a.setSegment(), a.delSegment(), a.listSegments(), a.inspect(),
 		a.addPort(), a.delPort(), a.setPort(), a.listPorts(), a.stats(),
 		a.publish(), a.unpublish(), a.listPublished(),
 		a.allow(), a.deny(), a.delRule(), a.listRules(),

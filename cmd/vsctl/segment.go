@@ -51,6 +51,45 @@ containers, they reach it, and it is their way out. With --uplink none, or
 	return cmd
 }
 
+func (a *app) setSegment() *cobra.Command {
+	var (
+		rename, subnet string
+		labels         = labelFlag{removable: true}
+	)
+	cmd := &cobra.Command{
+		Use:     "set-segment NAME",
+		GroupID: groupSegments,
+		Short:   "Change a segment",
+		Long: `Change a segment: its name, its labels or its subnet.
+
+The default segment keeps its name. Only a segment without ports takes another subnet,
+and its gateway becomes the first address of that.`,
+		Example: `  vsctl set-segment my_bridge --rename lab
+  vsctl set-segment bridge --subnet 10.1.0.0/24
+  vsctl set-segment lab --label team=net --label old-`,
+		Args:              want(1, 1, "one NAME"),
+		ValidArgsFunction: complete(a.segmentNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			update := api.SegmentUpdate{Labels: labels.labels}
+			if cmd.Flags().Changed("rename") {
+				update.Name = &rename
+			}
+			if cmd.Flags().Changed("subnet") {
+				update.Subnet = &subnet
+			}
+			if update.Name == nil && update.Subnet == nil && len(update.Labels) == 0 {
+				return usagef("nothing to change: give --rename, --subnet or --label")
+			}
+			_, err := a.client().UpdateSegment(cmd.Context(), args[0], update)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&rename, "rename", "", "the segment's `NEW` name")
+	cidrFlag(cmd.Flags(), &subnet, "subnet", "another network for the segment")
+	cmd.Flags().Var(&labels, "label", "a label to set, or with a trailing '-' to remove; may be repeated")
+	return cmd
+}
+
 func (a *app) delSegment() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{

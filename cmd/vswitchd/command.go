@@ -32,6 +32,7 @@ type options struct {
 	logLevel  string
 	logFormat string
 	restore   string
+	docker    dockerFlags
 	arguments []string // the process's own, for the one that it starts
 }
 
@@ -95,6 +96,7 @@ func (o *options) register(c *cobra.Command) {
 	f.StringVar(&o.flags.ResolvConf, "resolv-conf", o.flags.ResolvConf, "the `FILE` that names the resolvers to forward containers' questions to, as in resolv.conf(5)")
 	f.BoolVar(&o.flags.StopRemovesPorts, "stop-removes-ports", false, "remove all ports, host links and nftables rules when stopped, instead of leaving them for the next start")
 	f.BoolVar(&o.flags.NAT, "nat", o.flags.NAT, "have the kernel forward and masquerade what leaves segments with a host link; false leaves its rules alone")
+	o.docker.register(f)
 	f.StringVar(&o.restore, "restore", "", "begin with the state in this `FILE` of vsctl backup; there must be none yet")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
@@ -111,13 +113,16 @@ func (o *options) run(c *cobra.Command) error {
 	if config.Log, err = newLogger(c.ErrOrStderr(), o.logLevel, o.logFormat); err != nil {
 		return usageError{err}
 	}
+	if err := o.docker.check(); err != nil {
+		return usageError{err}
+	}
 	config.Version = version
 	inherited, err := supervisor.Inherited()
 	if err != nil {
 		return err
 	}
 	if inherited.Supervised {
-		return carry(c.Context(), config, inherited)
+		return o.carry(c.Context(), config, inherited)
 	}
 	return o.supervise(c, config, inherited)
 }

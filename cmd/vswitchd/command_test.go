@@ -36,6 +36,8 @@ func TestWrongUsage(t *testing.T) {
 		"--log-level loud":         `--log-level "loud" is unknown`,
 		"--log-format xml":         `--log-format "xml" is unknown`,
 		"--default-address-pool x": "--default-address-pool",
+		"--docker-host tcp://x":    `--docker-host "tcp://x": give a unix socket`,
+		"--docker-host unix://":    `--docker-host "unix://"`,
 	} {
 		err := execute(strings.Fields(args)...)
 		if _, ok := errors.AsType[usageError](err); !ok || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {

@@ -17,8 +17,11 @@ import (
 	"vswitch/supervisor"
 )
 
-// What the supervising process and the one that carries frames call the listener.
-const apiListener = "api"
+// What the supervising process and the one that carries frames call the listeners.
+const (
+	apiListener    = "api"
+	dockerListener = "docker"
+)
 
 // watchdog is how long the process that carries frames may not answer before it is
 // replaced. It is long enough for a machine that was suspended or is overloaded.
@@ -39,24 +42,45 @@ func (o *options) supervise(c *cobra.Command, config daemon.Config, inherited *s
 		return err
 	}
 	defer listener.Close()
-	file, err := listener.(interface{ File() (*os.File, error) }).File()
+	file, err := fileOf(listener)
 	if err != nil {
-		return fmt.Errorf("hand on the socket %s: %w", config.Socket, err)
+		return err
 	}
 	defer file.Close()
+	files := map[string]*os.File{apiListener: file}
+	if o.docker.enabled {
+		listener, err := api.Listen(o.docker.socket)
+		if err != nil {
+			return fmt.Errorf("--docker-socket: %w", err)
+		}
+		defer listener.Close()
+		if files[dockerListener], err = fileOf(listener); err != nil {
+			return err
+		}
+		defer files[dockerListener].Close()
+	}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	upgrade := make(chan struct{})
 	go forward(c.Context(), hangups, upgrade)
 	err = supervisor.Run(c.Context(), supervisor.Options{
-		Args: o.arguments, Files: map[string]*os.File{apiListener: file}, Stored: inherited.Files, Notify: inherited.Notify,
+		Args: o.arguments, Files: files, Stored: inherited.Files, Notify: inherited.Notify,
 		Upgrade: upgrade, Log: config.Log, Watchdog: watchdog,
 	})
 	if exit, ok := errors.AsType[*supervisor.ExitError](err); ok && exit.Code > 0 {
 		return errReported
 	}
 	return err
+}
+
+// fileOf is a copy of a listener's descriptor, to hand on.
+func fileOf(l net.Listener) (*os.File, error) {
+	file, err := l.(interface{ File() (*os.File, error) }).File()
+	if err != nil {
+		return nil, fmt.Errorf("hand on the socket %s: %w", l.Addr(), err)
+	}
+	return file, nil
 }
 
 // forward passes signals on until ctx ends.
@@ -88,7 +112,7 @@ func (o *options) restoreState(config daemon.Config) error {
 }
 
 // carry is what the child does: it is the switch.
-func carry(ctx context.Context, config daemon.Config, child *supervisor.Child) error {
+func (o *options) carry(ctx context.Context, config daemon.Config, child *supervisor.Child) error {
 	defer child.Close()
 	// The one who started us decides when to stop; a terminal's signals are for him.
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP)
@@ -96,8 +120,16 @@ func carry(ctx context.Context, config daemon.Config, child *supervisor.Child) e
 		return err
 	}
 	var err error
-	if config.Listener, err = inheritedListener(child.Files); err != nil {
+	if config.Listener, err = inheritedListener(child.Files, apiListener); err != nil {
 		return err
+	}
+	if o.docker.enabled {
+		listener, err := inheritedListener(child.Files, dockerListener)
+		if err != nil {
+			return err
+		}
+		defer listener.Close()
+		config.Beside = append(config.Beside, o.docker.serve(listener, config.Log))
 	}
 	config.Keeper, config.Kept, config.Upgrade = child.Notify, child.Files, child.Control.Upgrade
 	return daemon.Run(ctx, config, func(d *daemon.Daemon) {
@@ -108,12 +140,12 @@ func carry(ctx context.Context, config daemon.Config, child *supervisor.Child) e
 	})
 }
 
-func inheritedListener(files *supervisor.Files) (net.Listener, error) {
-	fds := files.Take(apiListener)
+func inheritedListener(files *supervisor.Files, name string) (net.Listener, error) {
+	fds := files.Take(name)
 	if len(fds) == 0 {
 		return nil, errors.New("the supervising process has handed over no socket: start vswitchd itself")
 	}
-	file := os.NewFile(uintptr(fds[0]), apiListener)
+	file := os.NewFile(uintptr(fds[0]), name)
 	defer file.Close()
 	return api.Inherit(file)
 }

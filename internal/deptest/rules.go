@@ -42,7 +42,7 @@ var rooms = []Room{
 	{"docker", []string{"api"}, "docker speaks to the switch through api.Backend only, as any client could"},
 	{"bench", []string{anything}, ""},
 	{"conformance", []string{anything}, ""},
-	{"cmd/vswitchd", []string{"daemon", "api", "supervisor"}, "main parses flags and wires: what it would do itself belongs into daemon"},
+	{"cmd/vswitchd", []string{"daemon", "docker", "api", "supervisor"}, "main parses flags and wires: what it would do itself belongs into daemon"},
 	{"cmd/vsctl", []string{"api"}, "vsctl is a client: it knows the daemon through the api only"},
 	{"cmd/vsbench", []string{"bench"}, "main parses flags and wires: what it would do itself belongs into bench"},
 	{"internal/daemontest", []string{"internal/testenv"}, "daemontest runs vswitchd as a program: what is in it is seen from outside only"},

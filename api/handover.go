@@ -1,0 +1,68 @@
+package api
+
+// validateContainer wants to know in one way where the interface shall be.
+func (s PortSpec) validateContainer() error {
+	if s.Handover {
+		if s.NetNS != "" || s.PID != 0 || s.IfName != "" {
+			return Invalidf("handover excludes netns, pid and ifname: who takes the interface over chooses them")
+		}
+		return nil
+	}
+	if err := validateNamespace(s.NetNS, s.PID); err != nil {
+		return err
+	}
+	if s.IfName == "" {
+		return nil
+	}
+	return validateIfName(s.IfName)
+}
+
+// validateID takes what the caller chose as an id, such as Docker's, or nothing.
+func validateID(what, id string) error {
+	if id == "" {
+		return nil
+	}
+	if len(id) != idLen {
+		return Invalidf("%s %q: want %d hex digits, or none for a new one", what, clip(id), idLen)
+	}
+	for i := range len(id) {
+		if c := id[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return Invalidf("%s %q: want %d hex digits in lower case, or none for a new one", what, clip(id), idLen)
+		}
+	}
+	return nil
+}
+
+// idLen is the length of an id in hex digits, as of Docker's.
+const idLen = 64
+
+func (u SegmentUpdate) validate() (SegmentUpdate, error) {
+	if u.Name == nil && u.Subnet == nil && len(u.Labels) == 0 {
+		return u, Invalidf("nothing to change: give a name, a subnet or labels")
+	}
+	if u.Subnet != nil && *u.Subnet != "" {
+		subnet, err := parseSubnet(*u.Subnet)
+		if err != nil {
+			return u, err
+		}
+		u.Subnet = new(subnet.String())
+	}
+	if u.Name != nil {
+		if err := validateName("segment name", *u.Name); err != nil {
+			return u, err
+		}
+	}
+	return u, validateLabelChange(u.Labels)
+}
+
+// validateLabelChange checks labels to set and, with nil, to remove.
+func validateLabelChange(change map[string]*string) error {
+	labels := make(map[string]string, len(change))
+	for k, v := range change {
+		labels[k] = ""
+		if v != nil {
+			labels[k] = *v
+		}
+	}
+	return validateLabels(labels)
+}

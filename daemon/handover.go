@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"errors"
+	"io/fs"
+
+	"vswitch/netns"
+	"vswitch/tap"
+)
+
+// A port may be handed over: its device is made where the daemon runs, and another
+// program, such as Docker, moves it into the container, names and configures it
+// there, and moves it back before the port is removed. The daemon only follows:
+//
+//	waits (in the daemon's namespace, down) <-> moved (in the container, up) -> lost (with the container)
+//
+// It is connected to the switch all the time, since frames to an interface that is
+// down are dropped as such.
+
+// makeHandover makes p's device in ns, which is the daemon's own, and connects it.
+func (d *Daemon) makeHandover(p *port, ns *netns.Namespace, undo *undo) error {
+	device, err := tap.Create(p.hostName(), tap.Options{})
+	if err != nil {
+		return deviceError(err)
+	}
+	undo.add(func() { d.closeDevice(p, device) })
+	prepared, err := ns.PrepareLink(p.linkConfig())
+	if err != nil {
+		return kernelError(err)
+	}
+	p.link = link{index: prepared.Index, mac: p.mac, down: true}
+	if err := d.connect(p, device); err != nil {
+		return err
+	}
+	undo.add(func() { d.sw.RemovePort(p.sw); p.sw, p.device = nil, nil })
+	return nil
+}
+
+// waits says whether p's device is still, or again, where it was made.
+func (p *port) waits() bool { return p.record.Handover && p.record.IfName == p.hostName() }
+
+// followHandover follows where p's device is, in ns now, and what it is there.
+func (d *Daemon) followHandover(p *port, ns *netns.Namespace) {
+	if p.link.watched && p.link.where != ns.ID() { // it was moved
+		pinned := p.link.pinned
+		d.unwatch(p)
+		p.link.pinned = pinned
+	}
+	var l netns.Link
+	var err error
+	if p.link.watched {
+		l, err = ns.LinkByIndex(p.link.index)
+	} else {
+		l, err = currentLink(p, ns)
+	}
+	if err != nil {
+		if p.link.watched {
+			d.lookSoon(p) // it is being moved or renamed
+		}
+		return
+	}
+	if id := ns.Identity(); id != p.record.Namespace {
+		p.record.Namespace = id
+		d.logFailure("store the namespace of port "+p.record.Name, d.store.PutPort(p.record))
+	}
+	if !p.link.watched {
+		p.link.index, p.link.mac = l.Index, p.mac
+		d.watch(p, ns)
+		d.lookSoon(p) // for what has changed just before we watched
+	}
+	d.follow(p, l)
+}
+
+// currentLink is p's link by the name that it has at the moment.
+func currentLink(p *port, ns *netns.Namespace) (netns.Link, error) {
+	name, err := p.device.LinkName()
+	if err != nil {
+		return netns.Link{}, err
+	}
+	return ns.LinkByName(name)
+}
+
+// reattachHandover opens p's persistent device in its container, or where it was
+// made. It is not made anew: whoever configured it would not do so again.
+func (d *Daemon) reattachHandover(p *port) error {
+	record := p.record
+	for {
+		err := d.reattachIn(p, record.NetNS)
+		if err == nil || record.NetNS == "" {
+			return err
+		}
+		record.NetNS = "" // not moved yet, or back already
+	}
+}
+
+func (d *Daemon) reattachIn(p *port, netnsPath string) error {
+	record := p.record
+	record.NetNS = netnsPath
+	ns, err := openNamespace(record)
+	if err != nil {
+		return errors.New(lostNamespace)
+	}
+	defer ns.Close()
+	name := p.hostName()
+	if netnsPath != "" {
+		l, err := ns.LinkByMAC(p.mac[:])
+		if err != nil {
+			if l, err = ns.LinkByName(record.IfName); err != nil {
+				return errors.New(lostLink)
+			}
+		}
+		name = l.Name
+	}
+	device, err := attachIn(ns, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New(lostLink)
+	}
+	if err != nil {
+		return err
+	}
+	p.record.Namespace, p.record.IfName = ns.Identity(), name
+	p.link.pinned = netnsPath != ""
+	return d.restoreConnected(p, device)
+}

@@ -1,0 +1,264 @@
+package daemon
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"vswitch/api"
+	"vswitch/ipam"
+	"vswitch/netns"
+	"vswitch/store"
+)
+
+// pool is a subnet whose addresses are leased through [api.Pools], and by the ports
+// of the segment over it. An address may be leased in both ways at once, as Docker
+// does it: then it is free when both have given it back.
+type pool struct {
+	record store.Pool
+	subnet *ipam.Subnet
+}
+
+func (p *pool) leased(a netip.Addr) bool { return p != nil && slices.Contains(p.record.Leases, a) }
+
+func (p *pool) config() ipam.SubnetConfig {
+	return ipam.SubnetConfig{Prefix: p.record.Subnet, Gateway: p.record.Gateway, Range: p.record.Range}
+}
+
+var _ api.Pools = (*Daemon)(nil)
+
+// AddPool implements [api.Pools].
+func (d *Daemon) AddPool(_ context.Context, spec api.PoolSpec) (api.Pool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	config, err := subnetConfig(api.SegmentSpec{Subnet: spec.Subnet, IPRange: spec.IPRange})
+	if err != nil {
+		return api.Pool{}, err
+	}
+	avoid, err := netns.HostPrefixes()
+	if err != nil {
+		return api.Pool{}, api.Internalf("list the host's routes: %w", err)
+	}
+	subnet, err := d.ipam.Add(config, avoid)
+	if err != nil {
+		return api.Pool{}, ipamError(err)
+	}
+	p := &pool{subnet: subnet, record: store.Pool{
+		ID: newID(), Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(), Created: time.Now().UTC(),
+	}}
+	if err := d.store.PutPool(p.record); err != nil {
+		d.logFailure("release subnet", d.ipam.Remove(subnet))
+		return api.Pool{}, api.Internalf("store pool %s: %w", subnet.Prefix(), err)
+	}
+	d.leasePools[p.record.ID] = p
+	d.log.Info("pool added", "subnet", p.record.Subnet, "id", p.record.ID)
+	return d.poolView(p), nil
+}
+
+// Pools implements [api.Pools].
+func (d *Daemon) Pools(context.Context) ([]api.Pool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := make([]api.Pool, 0, len(d.leasePools))
+	for _, p := range d.leasePools {
+		list = append(list, d.poolView(p))
+	}
+	return list, nil
+}
+
+// DeletePool implements [api.Pools].
+func (d *Daemon) DeletePool(_ context.Context, id string) (api.Pool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := d.findPool(id)
+	if err != nil {
+		return api.Pool{}, err
+	}
+	view := d.poolView(p)
+	if err := d.store.DeletePool(id); err != nil {
+		return api.Pool{}, api.Internalf("store the end of pool %s: %w", p.record.Subnet, err)
+	}
+	for _, a := range p.record.Leases {
+		if !d.portHas(p, a) {
+			d.logFailure("release address", p.subnet.Release(a))
+		}
+	}
+	if s := d.segmentOver(p); s != nil {
+		s.pool, s.record.PoolID = nil, ""
+	} else {
+		d.logFailure("release subnet", d.ipam.Remove(p.subnet))
+	}
+	delete(d.leasePools, id)
+	d.log.Info("pool removed", "subnet", p.record.Subnet, "id", id)
+	return view, nil
+}
+
+// Lease implements [api.Pools].
+func (d *Daemon) Lease(_ context.Context, id string, want netip.Addr) (netip.Prefix, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := d.findPool(id)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	addr, err := p.subnet.Allocate(want)
+	if err != nil {
+		return netip.Prefix{}, ipamError(err)
+	}
+	record := p.record
+	record.Leases = append(slices.Clone(record.Leases), addr)
+	if err := d.store.PutPool(record); err != nil {
+		d.logFailure("take back address", p.subnet.Cancel(addr))
+		return netip.Prefix{}, api.Internalf("store the lease of %s: %w", addr, err)
+	}
+	p.record = record
+	return netip.PrefixFrom(addr, record.Subnet.Bits()), nil
+}
+
+// LeaseGateway implements [api.Pools].
+func (d *Daemon) LeaseGateway(_ context.Context, id string, want netip.Addr) (netip.Prefix, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := d.findPool(id)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	old := p.record.Gateway
+	if want.IsValid() && want != old {
+		if s := d.segmentOver(p); s != nil {
+			return netip.Prefix{}, api.Conflictf("gateway of pool %s is that of segment %q already: %s", p.record.Subnet, s.record.Name, old)
+		}
+		if err := p.subnet.MoveGateway(want); err != nil {
+			return netip.Prefix{}, ipamError(err)
+		}
+		record := p.record
+		record.Gateway = want
+		if err := d.store.PutPool(record); err != nil {
+			d.logFailure("take back the gateway", p.subnet.MoveGateway(old))
+			return netip.Prefix{}, api.Internalf("store gateway %s: %w", want, err)
+		}
+		p.record = record
+	}
+	return netip.PrefixFrom(p.record.Gateway, p.record.Subnet.Bits()), nil
+}
+
+// Release implements [api.Pools].
+func (d *Daemon) Release(_ context.Context, id string, addr netip.Addr) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := d.findPool(id)
+	if err != nil {
+		return err
+	}
+	if addr == p.record.Gateway {
+		return nil // stays reserved as long as there is the pool
+	}
+	i := slices.Index(p.record.Leases, addr)
+	if i < 0 {
+		return api.NotFoundf("%s is not leased in pool %s", addr, p.record.Subnet)
+	}
+	record := p.record
+	record.Leases = slices.Delete(slices.Clone(record.Leases), i, i+1)
+	if err := d.store.PutPool(record); err != nil {
+		return api.Internalf("store the end of the lease of %s: %w", addr, err)
+	}
+	p.record = record
+	if !d.portHas(p, addr) {
+		d.logFailure("release address", p.subnet.Release(addr))
+	}
+	return nil
+}
+
+// AddSegmentOver implements [api.Pools].
+func (d *Daemon) AddSegmentOver(_ context.Context, id string, spec api.SegmentSpec) (api.Segment, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := d.findPool(id)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	if s := d.segmentOver(p); s != nil {
+		return api.Segment{}, api.Conflictf("pool %s is in use by segment %q: choose another", p.record.Subnet, s.record.Name)
+	}
+	if spec.Gateway != "" && spec.Gateway != p.record.Gateway.String() {
+		return api.Segment{}, api.Conflictf("gateway %s is not that of pool %s, %s: lease it as such before", spec.Gateway, p.record.Subnet, p.record.Gateway)
+	}
+	return d.newSegment(spec, p)
+}
+
+// segmentOver is the segment over a pool, or nil.
+func (d *Daemon) segmentOver(p *pool) *segment {
+	for _, s := range d.segments {
+		if s.pool == p {
+			return s
+		}
+	}
+	return nil
+}
+
+// portHas says whether a port has an address of the pool.
+func (d *Daemon) portHas(p *pool, a netip.Addr) bool {
+	for _, port := range d.ports {
+		if port.segment.pool == p && port.record.Addr == a {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *Daemon) findPool(id string) (*pool, error) {
+	p := d.leasePools[id]
+	if p == nil {
+		return nil, api.NotFoundf("pool %q does not exist", id)
+	}
+	return p, nil
+}
+
+func (d *Daemon) poolView(p *pool) api.Pool {
+	v := api.Pool{ID: p.record.ID, Subnet: p.record.Subnet, Gateway: p.record.Gateway, Leases: len(p.record.Leases)}
+	if s := d.segmentOver(p); s != nil {
+		v.Segment = s.record.ID
+	}
+	return v
+}
+
+// restorePool gives a pool its subnet and leases back.
+func (d *Daemon) restorePool(record store.Pool) (err error) {
+	p := &pool{record: record}
+	if p.subnet, err = d.ipam.Add(p.config(), nil); err != nil {
+		return err
+	}
+	for _, a := range record.Leases {
+		if _, err := p.subnet.Allocate(a); err != nil {
+			return err
+		}
+	}
+	d.leasePools[record.ID] = p
+	return nil
+}
+
+// allocate leases an address of the segment for a port. One that is leased through
+// the segment's pool is meant for a port, unless another has it already.
+func (d *Daemon) allocate(s *segment, want netip.Addr) (netip.Addr, error) {
+	if s.pool.leased(want) && !d.portHas(s.pool, want) {
+		return want, nil
+	}
+	return s.subnet.Allocate(want)
+}
+
+// release is the reverse of allocate, for a port that is no longer in the list.
+func (s *segment) release(a netip.Addr) error {
+	if s.pool.leased(a) {
+		return nil
+	}
+	return s.subnet.Release(a)
+}
+
+// cancel is release for the latest lease, as if there had been none.
+func (s *segment) cancel(a netip.Addr) error {
+	if s.pool.leased(a) {
+		return nil
+	}
+	return s.subnet.Cancel(a)
+}

@@ -1,0 +1,81 @@
+package daemon
+
+import (
+	"context"
+
+	"vswitch/api"
+	"vswitch/store"
+)
+
+// UpdateSegment implements [api.Backend].
+func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.SegmentUpdate) (api.Segment, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, err := d.findSegment(ref)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	record := s.record
+	if update.Name != nil && *update.Name != record.Name {
+		if record.Name == api.DefaultSegment {
+			return api.Segment{}, api.Conflictf("segment %q is the default segment and keeps its name: ports without --segment need it", record.Name)
+		}
+		if err := d.checkSegmentName(*update.Name); err != nil {
+			return api.Segment{}, err
+		}
+		record.Name = *update.Name
+	}
+	if len(update.Labels) > 0 {
+		record.Labels = withLabels(record.Labels, update.Labels)
+	}
+	if update.Subnet != nil && *update.Subnet != record.Subnet.String() {
+		return d.renumber(s, record, *update.Subnet)
+	}
+	if err := d.store.PutSegment(record); err != nil {
+		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
+	}
+	s.record = record
+	return d.segmentView(s), nil
+}
+
+// renumber gives a segment without ports another subnet, a free one if none is
+// given, or leaves it as it was.
+func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.Segment, error) {
+	if ports := d.portsOf(s); len(ports) > 0 {
+		return api.Segment{}, api.Conflictf("segment %q has %d ports with addresses of %s: remove them with vsctl del-port first", s.record.Name, len(ports), s.record.Subnet)
+	}
+	if s.pool != nil {
+		return api.Segment{}, api.Conflictf("segment %q has the subnet of a pool, %s: add a segment anew instead", s.record.Name, s.record.Subnet)
+	}
+	config, err := subnetConfig(api.SegmentSpec{Subnet: wanted})
+	if err != nil {
+		return api.Segment{}, err
+	}
+	var undo undo
+	defer undo.run()
+	subnet, err := d.takeSubnet(config, nil, &undo)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	old := s.record
+	record.Subnet, record.Gateway, record.Range = subnet.Prefix(), subnet.Gateway(), subnet.Range()
+	if err := d.store.PutSegment(record); err != nil {
+		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
+	}
+	undo.add(func() { d.logFailure("take back the subnet of segment "+old.Name, d.store.PutSegment(old)) })
+	d.removeSegment(s)
+	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
+	undo.add(func() { d.logFailure("put back segment "+old.Name, d.restoreSegment(old)) })
+	fresh, err := d.addSegment(record, subnet)
+	if err != nil {
+		return api.Segment{}, err
+	}
+	undo.add(func() { d.removeSegment(fresh) })
+	if err := d.addUplink(fresh); err != nil {
+		return api.Segment{}, err
+	}
+	undo.keep()
+	fresh.hits = s.hits
+	d.log.Info("segment has another subnet", "segment", record.Name, "from", old.Subnet, "to", record.Subnet)
+	return d.segmentView(fresh), nil
+}

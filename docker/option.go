@@ -1,0 +1,126 @@
+package docker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"vswitch/api"
+)
+
+// What may be given with -o to docker network create. Those of Docker's bridge
+// driver mean what they mean there.
+const (
+	optionName     = "vswitch.name"     // of the segment; otherwise the network's
+	optionMTU      = "vswitch.mtu"      // bytes
+	optionSecurity = "vswitch.security" // of the network's ports; also for one container
+	bridgeMTU      = "com.docker.network.driver.mtu"
+	bridgeICC      = "com.docker.network.bridge.enable_icc" // false: containers do not reach each other
+)
+
+var knownOptions = []string{optionName, optionMTU, optionSecurity, bridgeMTU, bridgeICC}
+
+// options are those of a network. What endpoints need to know later is kept in the
+// segment's labels, under the options' own names.
+type options struct {
+	name   string
+	mtu    int // 0: the default
+	labels map[string]string
+}
+
+// networkOptions reads what was given with -o. An unknown one is refused: it would
+// do nothing, and whoever gave it believes otherwise.
+func networkOptions(generic any) (o options, err error) {
+	given, ok := generic.(map[string]any)
+	if !ok && generic != nil {
+		return o, fmt.Errorf("options are %T: want pairs of strings", generic)
+	}
+	o.labels = map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		value, ok := given[key].(string)
+		if !ok {
+			return o, fmt.Errorf("option %q is %v: want a string", clip(key), given[key])
+		}
+		if err := o.set(key, value); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+func (o *options) set(key, value string) (err error) {
+	switch key {
+	case optionName:
+		o.name = value
+	case optionMTU, bridgeMTU:
+		if o.mtu, err = strconv.Atoi(value); err != nil || o.mtu < api.MinMTU || o.mtu > api.MaxMTU {
+			return fmt.Errorf("option %s=%q: want %d to %d bytes", key, clip(value), api.MinMTU, api.MaxMTU)
+		}
+	case optionSecurity:
+		if !slices.Contains(securities, value) {
+			return errSecurity(value)
+		}
+	case bridgeICC:
+		if _, err := strconv.ParseBool(value); err != nil {
+			return fmt.Errorf("option %s=%q: want true or false", key, clip(value))
+		}
+	default:
+		return fmt.Errorf("option %q is unknown to the vswitch driver: it takes %s", clip(key), strings.Join(knownOptions, ", "))
+	}
+	o.labels[key] = value
+	return nil
+}
+
+// securities are the levels of security that a port may have.
+var securities = []string{api.SecurityStrict, api.SecurityMAC, api.SecurityOff}
+
+func errSecurity(value string) error {
+	return fmt.Errorf("option %s=%q: want %s", optionSecurity, clip(value), strings.Join(securities, ", "))
+}
+
+// endpointSecurity is the level of security of a container's port: its own, from
+// --network name=…,driver-opt=…, or else the network's, or else the default.
+func endpointSecurity(given map[string]any, segment api.Segment) (string, error) {
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		if strings.HasPrefix(key, "vswitch.") && key != optionSecurity {
+			return "", fmt.Errorf("option %q is unknown to the vswitch driver for a container: it takes %s", clip(key), optionSecurity)
+		}
+	}
+	value, there := given[optionSecurity]
+	if !there {
+		return segment.Labels[optionSecurity], nil
+	}
+	if s, ok := value.(string); ok && slices.Contains(securities, s) {
+		return s, nil
+	}
+	return "", errSecurity(fmt.Sprint(value))
+}
+
+// isolated says whether the network's containers shall not reach each other.
+func isolated(segment api.Segment) bool {
+	icc, err := strconv.ParseBool(segment.Labels[bridgeICC])
+	return err == nil && !icc
+}
+
+// flag reads a boolean of dockerd's own, which some engines send as text.
+func flag(options map[string]any, key string) bool {
+	switch v := options[key].(type) {
+	case bool:
+		return v
+	case string:
+		b, _ := strconv.ParseBool(v)
+		return b
+	}
+	return false
+}
+
+// clip keeps an error one readable line when the value is huge.
+func clip(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}

@@ -1,0 +1,283 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"vswitch/api"
+	"vswitch/api/apitest"
+)
+
+// Ids as Docker makes them.
+var (
+	networkID  = strings.Repeat("0a", 32)
+	endpointID = strings.Repeat("0b", 32)
+	otherID    = strings.Repeat("0c", 32)
+)
+
+func createNetwork(id, options string) string {
+	return fmt.Sprintf(`{"NetworkID":%q,"Options":{"com.docker.network.generic":{%s}},"IPv4Data":[{"Pool":"10.1.0.0/24","Gateway":"10.1.0.1/24"}]}`, id, options)
+}
+
+func endpoint(id string) string {
+	return fmt.Sprintf(`{"NetworkID":%q,"EndpointID":%q,"SandboxKey":"/run/docker/netns/1"}`, networkID, id)
+}
+
+func createEndpoint(id, address, options string) string {
+	return fmt.Sprintf(`{"NetworkID":%q,"EndpointID":%q,"Interface":{"Address":%q},"Options":{%s}}`, networkID, id, address, options)
+}
+
+// failureOf is the error in an answer; empty for success.
+func failureOf(t *testing.T, answer *httptest.ResponseRecorder) string {
+	t.Helper()
+	var failure struct{ Err, Error string }
+	if err := json.Unmarshal(answer.Body.Bytes(), &failure); err != nil || answer.Code != http.StatusOK {
+		t.Fatalf("status %d, %v: %s", answer.Code, err, answer.Body)
+	}
+	return failure.Err + failure.Error
+}
+
+// must posts what is to succeed.
+func must(t *testing.T, p *Plugin, path, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	answer := post(p, path, body)
+	if e := failureOf(t, answer); e != "" {
+		t.Fatalf("%s %s: %s", path, body, e)
+	}
+	return answer
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	const network, endpointPath = "/NetworkDriver.CreateNetwork", "/NetworkDriver.CreateEndpoint"
+	for _, test := range []struct{ path, body, want string }{
+		{network, `{`, "request: unexpected end of JSON input"},
+		{network, `[]`, "cannot unmarshal array"},
+		{network, `null`, "network without an id"},
+		{network, ``, "network without an id"},
+		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[]}`, "0 IPv4 subnets: a vswitch network has exactly one"},
+		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[{},{}]}`, "2 IPv4 subnets"},
+		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[{"Pool":"10.1.0.0"}]}`, `subnet "10.1.0.0"`},
+		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[{"Pool":"10.1.0.0/24","Gateway":"x"}]}`, `gateway "x"`},
+		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[{"Pool":"10.1.0.0/24","Gateway":"10.2.0.1/24"}]}`, `not a host of subnet`},
+		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[{"Pool":"224.0.0.0/24"}]}`, `not for hosts`},
+		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[{"Pool":"10.1.0.0/24"}],"IPv6Data":[{"Pool":"fd00::/64"}]}`, "IPv6 is not supported yet"},
+		{network, `{"NetworkID":"` + networkID + `","Options":{"com.docker.network.enable_ipv6":"true"},"IPv4Data":[{"Pool":"10.1.0.0/24"}]}`, "IPv6 is not supported yet"},
+		{network, `{"NetworkID":"` + networkID + `","Options":{"com.docker.network.generic":7},"IPv4Data":[{"Pool":"10.1.0.0/24"}]}`, "want pairs of strings"},
+		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[{"AddressSpace":"vswitch","Pool":"10.1.0.0/24"}]}`, "is no pool of the vswitch IPAM driver"},
+		{network, createNetwork("../../etc", ``), `segment id "../../etc": want 64 hex digits`},
+		{network, createNetwork(networkID, `"colour":"blue"`), `option "colour" is unknown to the vswitch driver: it takes vswitch.name,`},
+		{network, createNetwork(networkID, `"vswitch.mtu":"big"`), `option vswitch.mtu="big": want 68 to 65521 bytes`},
+		{network, createNetwork(networkID, `"com.docker.network.driver.mtu":"67"`), `want 68 to 65521 bytes`},
+		{network, createNetwork(networkID, `"vswitch.mtu":1400`), `want a string`},
+		{network, createNetwork(networkID, `"vswitch.name":"-x"`), `segment name "-x"`},
+		{network, createNetwork(networkID, `"vswitch.security":"none"`), `want strict, mac, off`},
+		{network, createNetwork(networkID, `"com.docker.network.bridge.enable_icc":"maybe"`), `want true or false`},
+		{network, createNetwork(otherID, ``), "with --ipam-driver vswitch"},
+		{endpointPath, `null`, `segment ""`},
+		{endpointPath, `{"NetworkID":"bridge","EndpointID":"` + otherID + `"}`, `network "bridge" is no segment`},
+		{endpointPath, createEndpoint("", "10.1.0.2/24", ``), "endpoint without an id"},
+		{endpointPath, createEndpoint("x", "10.1.0.2/24", ``), `port id "x"`},
+		{endpointPath, createEndpoint(otherID, "10.1.0.2", ``), `address "10.1.0.2": want an address and a prefix length`},
+		{endpointPath, createEndpoint(otherID, "10.1.0.2/24", `"vswitch.security":7`), `want strict, mac, off`},
+		{endpointPath, createEndpoint(otherID, "10.1.0.2/24", `"vswitch.colour":"x"`), `"vswitch.colour" is unknown to the vswitch driver for a container`},
+		{endpointPath, `{"NetworkID":"` + networkID + `","EndpointID":"` + otherID + `","Interface":{"AddressIPv6":"fd00::2/64"}}`, "leave out --ip6"},
+		{endpointPath, `{"NetworkID":"` + networkID + `","EndpointID":"` + otherID + `","Interface":{"MacAddress":"01:00:5e:00:00:01"}}`, "group address"},
+		{endpointPath, createEndpoint(endpointID, "10.1.0.77/24", ``), "exists already"},
+		{"/NetworkDriver.Join", endpoint(otherID), "no port"},
+		{"/NetworkDriver.Join", strings.Replace(endpoint(endpointID), "/run/", "run/", 1), `netns "run/docker/netns/1"`},
+		{"/NetworkDriver.EndpointOperInfo", endpoint(otherID), "no port"},
+		{"/IpamDriver.RequestPool", `{"AddressSpace":"vswitch","V6":true}`, "IPv6 is not supported yet"},
+		{"/IpamDriver.RequestPool", `{"AddressSpace":"LocalDefault"}`, `address space "LocalDefault" is unknown`},
+		{"/IpamDriver.RequestPool", `{"AddressSpace":"vswitch","Options":{"a":"b"}}`, `option "a" is unknown to the vswitch IPAM driver`},
+		{"/IpamDriver.RequestPool", `{"AddressSpace":"vswitch","SubPool":"10.1.0.0/25"}`, "needs a subnet"},
+		{"/IpamDriver.RequestPool", `{"AddressSpace":"vswitch","Pool":"10.1.0.1/24"}`, "host bits set"},
+		{"/IpamDriver.RequestAddress", `{"PoolID":"x"}`, `no pool "x"`},
+		{"/IpamDriver.RequestAddress", `{"PoolID":"x","Address":"y"}`, `address "y"`},
+		{"/IpamDriver.ReleaseAddress", `{"PoolID":"x","Address":""}`, `address ""`},
+		{network, `{"NetworkID":"` + strings.Repeat("x", maxBody) + `"}`, "want at most 1048576 bytes"},
+	} {
+		p, fake := newPlugin()
+		must(t, p, network, createNetwork(networkID, ``))
+		must(t, p, endpointPath, createEndpoint(endpointID, "10.1.0.9/24", ``))
+		fake.Hook = func(_ context.Context, method string) error {
+			if method == "AddSegment" { // the fake overlaps whatever it is told to
+				return api.Conflictf("subnet overlaps")
+			}
+			return nil
+		}
+		got := failureOf(t, post(p, test.path, test.body))
+		if !strings.Contains(got, test.want) || strings.Contains(got, "\n") {
+			t.Errorf("%s %.200s: %q, want one line with %q", test.path, test.body, got, test.want)
+		}
+	}
+}
+
+func TestUnknownMethods(t *testing.T) {
+	t.Parallel()
+	p, _ := newPlugin()
+	if got := post(p, "/VolumeDriver.Create", "{}"); got.Code != http.StatusNotFound {
+		t.Errorf("an unknown method has status %d, want 404", got.Code)
+	}
+	recorder := httptest.NewRecorder()
+	p.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/Plugin.Activate", http.NoBody))
+	if recorder.Code != http.StatusNotFound {
+		t.Errorf("GET has status %d, want 404", recorder.Code)
+	}
+}
+
+func TestDeletionsMayComeTwice(t *testing.T) {
+	t.Parallel()
+	p, fake := newPlugin()
+	must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID, ``))
+	for range 2 { // dockerd asks again when it has not heard the answer
+		must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``))
+	}
+	for range 2 {
+		must(t, p, "/NetworkDriver.Join", endpoint(endpointID))
+	}
+	for _, path := range []string{"Leave", "DeleteEndpoint", "DeleteNetwork"} {
+		for range 2 {
+			must(t, p, "/NetworkDriver."+path, endpoint(endpointID))
+		}
+	}
+	if list, _ := fake.Segments(t.Context()); len(list) != 1 {
+		t.Errorf("segments are left: %+v", list)
+	}
+}
+
+func TestOptionsReachSegmentAndPort(t *testing.T) {
+	t.Parallel()
+	p, fake := newPlugin()
+	must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID,
+		`"vswitch.name":"lab","vswitch.mtu":"9000","vswitch.security":"mac","com.docker.network.bridge.enable_icc":"false"`))
+	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``))
+	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(otherID, "10.1.0.3/24", `"vswitch.security":"off"`))
+	if s, err := fake.Segment(t.Context(), networkID); err != nil || s.Name != "lab" || s.MTU != 9000 {
+		t.Errorf("segment %+v, %v", s, err)
+	}
+	for id, security := range map[string]string{endpointID: api.SecurityMAC, otherID: api.SecurityOff} {
+		if port, err := fake.Port(t.Context(), id); err != nil || port.Security != security || !port.Isolated {
+			t.Errorf("port %+v, %v; want it isolated and with security %s", port, err, security)
+		}
+	}
+}
+
+func TestAnInternalNetworkHasNoGateway(t *testing.T) {
+	t.Parallel()
+	p, _ := newPlugin()
+	must(t, p, "/NetworkDriver.CreateNetwork", strings.Replace(createNetwork(networkID, ``), `"Options":{`, `"Options":{"com.docker.network.internal":true,`, 1))
+	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``))
+	var answer joinResponse
+	if err := json.Unmarshal(must(t, p, "/NetworkDriver.Join", endpoint(endpointID)).Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	if answer.Gateway != "" || !answer.DisableGatewayService {
+		t.Errorf("joined with %+v, want no gateway, neither ours nor another", answer)
+	}
+}
+
+// dockerd has no deadline of its own and holds locks while it waits.
+func TestADeadlineAndWhatComesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, fake := newPlugin()
+		must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID, ``))
+		release := make(chan struct{})
+		fake.Hook = func(_ context.Context, method string) error {
+			if method == "AddPort" {
+				<-release
+			}
+			return nil
+		}
+		start := time.Now()
+		got := failureOf(t, post(p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``)))
+		if took := time.Since(start); took != answerTimeout || !strings.Contains(got, "within 20s") {
+			t.Errorf("after %s: %q, want an error after %s", took, got, answerTimeout)
+		}
+		close(release)
+		p.calls.Wait()
+		if ports, _ := fake.Ports(t.Context(), ""); len(ports) != 0 {
+			t.Errorf("the port that came too late is left: %+v", ports)
+		}
+	})
+}
+
+func TestAPanicIsAnError(t *testing.T) {
+	t.Parallel()
+	p, fake := newPlugin()
+	fake.Hook = func(context.Context, string) error { panic("no luck") }
+	if got := failureOf(t, post(p, "/NetworkDriver.DeleteNetwork", endpoint(endpointID))); !strings.Contains(got, "internal error") {
+		t.Errorf("got %q", got)
+	}
+	p.calls.Wait()
+}
+
+// Docker chooses subnets without knowing of the default segment.
+func TestTheUnusedDefaultSegmentMakesRoom(t *testing.T) {
+	t.Parallel()
+	p, fake := newPlugin()
+	overlaps := true
+	fake.Hook = func(_ context.Context, method string) error {
+		switch {
+		case method == "AddSegment" && overlaps:
+			return api.Conflictf("subnet overlaps")
+		case method == "UpdateSegment":
+			overlaps = false
+		}
+		return nil
+	}
+	body := strings.ReplaceAll(createNetwork(networkID, ``), "10.1.0.0/24", "172.17.0.0/16")
+	must(t, p, "/NetworkDriver.CreateNetwork", strings.ReplaceAll(body, "10.1.0.1/24", "172.17.0.1/16"))
+	if s, err := fake.Segment(t.Context(), api.DefaultSegment); err != nil || s.Subnet.String() == "172.17.0.0/16" {
+		t.Errorf("default segment %+v, %v; want another subnet", s, err)
+	}
+}
+
+func TestServeEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	p, _ := newPlugin()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(t.TempDir(), "p.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error)
+	go func() { served <- p.Serve(ctx, l) }()
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener is open: %v", err)
+	}
+}
+
+func FuzzRequest(f *testing.F) {
+	for _, body := range []string{
+		``, `null`, `{}`, createNetwork(networkID, `"vswitch.mtu":"1400"`), createEndpoint(endpointID, "10.1.0.2/24", ``), endpoint(endpointID),
+		`{"PoolID":"x","Address":"10.1.0.1"}`, `{"AddressSpace":"vswitch","Pool":"10.9.0.0/24","SubPool":"10.9.0.0/25"}`,
+	} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		fake := apitest.New()
+		p := New(Options{Backend: fake, Pools: fake, Log: slog.New(slog.DiscardHandler)})
+		for path := range p.methods {
+			answer := post(p, path, body)
+			if e := failureOf(t, answer); strings.Contains(e, "internal error") {
+				t.Errorf("%s: %s", path, e)
+			}
+		}
+	})
+}

@@ -1,0 +1,341 @@
+package dockertest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/daemontest"
+	"vswitch/internal/testenv"
+)
+
+// patience bounds every wait, so that a failing test does not hang; it is long
+// enough for a machine that is busy with other things.
+const patience = 60 * time.Second
+
+// host is a network namespace that plays a machine, with a vswitchd and a dockerd.
+type host struct {
+	*testing.T
+	ns     *testenv.Namespace
+	dir    string // of all sockets, state and logs
+	driver string // what the drivers are called
+	client *api.Client
+	vs     *daemontest.Process
+
+	dockerd *exec.Cmd
+	ended   chan struct{} // closed when dockerd has ended and been waited for
+	log     *os.File      // of dockerd
+}
+
+// newHost makes a host with both daemons running.
+func newHost(t *testing.T) *host {
+	t.Helper()
+	h := newQuietHost(t)
+	h.startSwitch()
+	h.startDocker()
+	h.docker("import", image, "busybox:local")
+	return h
+}
+
+// newQuietHost makes a host on which nothing runs yet.
+func newQuietHost(t *testing.T) *host {
+	t.Helper()
+	needDocker(t)
+	dir, err := os.MkdirTemp("", "vsd") // short: the names of sockets are
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{T: t, ns: testenv.NewNamespace(t), dir: dir, driver: testenv.UniqueName()}
+	h.ns.Run("ip", "link", "set", "lo", "up")
+	h.client = api.NewClient(h.path("vs.sock"), patience)
+	t.Cleanup(func() {
+		h.client.Close()
+		unmountBelow(dir)
+		os.Remove(h.plugin() + ".lock")
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return h
+}
+
+func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
+
+// plugin is where dockerd looks for the drivers.
+func (h *host) plugin() string { return "/run/docker/plugins/" + h.driver + ".sock" }
+
+// startSwitch starts vswitchd, which ends with the test.
+func (h *host) startSwitch() {
+	h.Helper()
+	h.vs = daemontest.Start(h, h.ns, filepath.Join(binaries, "vswitchd"), "--socket", h.path("vs.sock"), "--state-dir", h.path("state"),
+		"--docker", "--docker-socket", h.plugin(), "--docker-host", "unix://"+h.path("docker.sock"))
+	if err := h.vs.AwaitReady(); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// stopSwitch ends all of vswitchd.
+func (h *host) stopSwitch() {
+	h.Helper()
+	if err := h.vs.Stop(); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// killWorker kills the process that carries frames, and waits until another does.
+func (h *host) killWorker() {
+	h.Helper()
+	before := h.version()
+	process, err := os.FindProcess(before)
+	if err == nil {
+		err = process.Kill()
+	}
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.await("another process carries frames", func() bool {
+		v, err := h.client.Version(h.Context())
+		return err == nil && v.PID != before
+	})
+}
+
+// version is the id of the process that carries frames.
+func (h *host) version() int {
+	h.Helper()
+	v, err := h.client.Version(h.Context())
+	if err != nil {
+		h.Fatal(err)
+	}
+	return v.PID
+}
+
+// startDocker starts dockerd, which ends with the test, and waits until it answers.
+func (h *host) startDocker(flags ...string) {
+	h.Helper()
+	log, err := os.OpenFile(h.path("dockerd.log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		h.Fatal(err)
+	}
+	argv := append([]string{
+		"dockerd", "--data-root", h.path("data"), "--exec-root", h.path("exec"), "-H", "unix://" + h.path("docker.sock"), "-p", h.path("docker.pid"),
+		"--bridge=none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false", "--storage-driver=vfs",
+	}, flags...)
+	h.dockerd, h.ended, h.log = h.ns.Exec(context.Background(), argv...), make(chan struct{}), log
+	h.dockerd.Stdout, h.dockerd.Stderr = log, log
+	if err := h.dockerd.Start(); err != nil {
+		h.Fatal(err)
+	}
+	go func(c *exec.Cmd, ended chan struct{}) {
+		_ = c.Wait()
+		close(ended)
+	}(h.dockerd, h.ended)
+	h.Cleanup(func() { h.endDocker(log) })
+	h.await("dockerd answers", func() bool {
+		select {
+		case <-h.ended:
+			h.Fatalf("dockerd ended instead of answering: %s", h.dockerLog())
+		default:
+		}
+		return exec.Command(cli(), "-H", "unix://"+h.path("docker.sock"), "version").Run() == nil
+	})
+}
+
+// endDocker is the end of a test: containers first, since they outlive an engine
+// with --live-restore.
+func (h *host) endDocker(log *os.File) {
+	defer log.Close()
+	select {
+	case <-h.ended:
+		h.endContainers()
+		return
+	default:
+	}
+	if out, err := h.try("ps", "-aq"); err == nil && out != "" {
+		_, _ = h.try(append([]string{"rm", "-f"}, strings.Fields(out)...)...)
+	}
+	h.stopDocker(syscall.SIGTERM)
+	if h.Failed() {
+		h.Logf("dockerd said:\n%s", h.dockerLog())
+	}
+}
+
+// stopDocker sends dockerd a signal and waits for its end.
+func (h *host) stopDocker(signal os.Signal) {
+	h.Helper()
+	if err := h.dockerd.Process.Signal(signal); err != nil {
+		h.Fatal(err)
+	}
+	select {
+	case <-h.ended:
+	case <-time.After(patience):
+		_ = h.dockerd.Process.Kill()
+		h.Errorf("dockerd has not ended %s after %s", patience, signal)
+	}
+	// The next dockerd would take a containerd that is about to die for its own.
+	if pid, err := os.ReadFile(h.path("exec/containerd/containerd.pid")); err == nil && signal == syscall.SIGKILL {
+		h.await("containerd has ended with dockerd", func() bool {
+			_, err := os.Stat("/proc/" + string(pid))
+			return err != nil
+		})
+	}
+}
+
+// endContainers ends what an engine has left that died.
+func (h *host) endContainers() {
+	pids, _ := filepath.Glob(h.path("exec/containerd/daemon/io.containerd.runtime.v2.task/moby/*/init.pid"))
+	for _, path := range pids {
+		text, _ := os.ReadFile(path)
+		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+		if err != nil {
+			continue
+		}
+		if process, err := os.FindProcess(pid); err == nil {
+			_ = process.Kill()
+		}
+	}
+}
+
+func (h *host) dockerLog() string {
+	text, _ := os.ReadFile(h.path("dockerd.log"))
+	return string(text[max(0, len(text)-8000):])
+}
+
+// cli is the client that came with the engine, where there are several.
+func cli() string {
+	if _, err := os.Stat("/usr/bin/docker"); err == nil {
+		return "/usr/bin/docker"
+	}
+	return "docker"
+}
+
+// try runs docker and returns what it has printed.
+func (h *host) try(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var out, failure bytes.Buffer
+	c := exec.CommandContext(ctx, cli(), append([]string{"-H", "unix://" + h.path("docker.sock")}, args...)...)
+	c.Stdout, c.Stderr = &out, &failure
+	if err := c.Run(); err != nil {
+		return out.String(), fmt.Errorf("docker %s: %w: %s%s", strings.Join(args, " "), err, out.String(), failure.String())
+	}
+	return strings.TrimSpace(out.String()), nil
+}
+
+// docker runs docker, which must succeed.
+func (h *host) docker(args ...string) string {
+	h.Helper()
+	out, err := h.try(args...)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return out
+}
+
+// refused runs docker, which must fail with a message.
+func (h *host) refused(want string, args ...string) {
+	h.Helper()
+	if _, err := h.try(args...); err == nil || !strings.Contains(err.Error(), want) {
+		h.Errorf("docker %s: %v; want a failure with %q", strings.Join(args, " "), err, want)
+	}
+}
+
+// network creates a network of our driver.
+func (h *host) network(name string, flags ...string) {
+	h.Helper()
+	h.docker(append(append([]string{"network", "create", "-d", h.driver}, flags...), name)...)
+}
+
+// run starts a container that waits.
+func (h *host) run(name, network string, flags ...string) {
+	h.Helper()
+	h.docker(append(append([]string{"run", "-d", "--name", name, "--network", network}, flags...), "busybox:local", "sleep", "100000")...)
+}
+
+// address is a container's address on a network.
+func (h *host) address(container, network string) string {
+	h.Helper()
+	return h.docker("inspect", "-f", fmt.Sprintf("{{(index .NetworkSettings.Networks %q).IPAddress}}", network), container)
+}
+
+// reaches says whether a container gets an answer from a name or address. It sends
+// several echo requests, for it may be the first to ask for the neighbour.
+func (h *host) reaches(container, to string) bool {
+	_, err := h.try("exec", container, "ping", "-c", "2", "-W", "2", to)
+	return err == nil
+}
+
+func (h *host) wantReach(from, to string) {
+	h.Helper()
+	if !h.reaches(from, to) {
+		h.Errorf("%s does not reach %s", from, to)
+	}
+}
+
+func (h *host) wantNoReach(from, to string) {
+	h.Helper()
+	if _, err := h.try("exec", from, "ping", "-c", "1", "-W", "1", to); err == nil {
+		h.Errorf("%s reaches %s", from, to)
+	}
+}
+
+// port is a port by name, once there is one.
+func (h *host) port(name string) api.Port {
+	h.Helper()
+	var p api.Port
+	h.await("a port is called "+name, func() (there bool) {
+		var err error
+		p, err = h.client.Port(h.Context(), name)
+		return err == nil
+	})
+	return p
+}
+
+func (h *host) await(what string, reached func() bool) {
+	h.Helper()
+	for deadline := time.Now().Add(patience); !reached(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.Fatalf("still not so after %s: %s", patience, what)
+		}
+	}
+}
+
+// wantNothingLeft wants no port, no segment but the default one, and no interface.
+func (h *host) wantNothingLeft() {
+	h.Helper()
+	ports, err := h.client.Ports(h.Context(), "")
+	if err != nil || len(ports) > 0 {
+		h.Errorf("ports are left: %+v, %v", ports, err)
+	}
+	segments, err := h.client.Segments(h.Context())
+	if err != nil || len(segments) != 1 {
+		h.Errorf("segments are left: %+v, %v", segments, err)
+	}
+	for line := range strings.Lines(h.ns.Run("ip", "-o", "link")) {
+		if strings.Contains(line, "vst-") {
+			h.Errorf("an interface is left: %s", line)
+		}
+	}
+}
+
+// unmountBelow takes away what dockerd has left mounted, the innermost first.
+func unmountBelow(dir string) {
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	var below []string
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
+			below = append(below, fields[4])
+		}
+	}
+	for i := len(below) - 1; i >= 0; i-- {
+		_ = syscall.Unmount(below[i], syscall.MNT_DETACH)
+	}
+}

@@ -1,0 +1,112 @@
+// Package dockertest tests the Docker drivers on a real engine: dockerd and vswitchd
+// side by side in a network namespace that plays the host, containers of a busybox
+// image, and the commands that people use. It asserts what a user would notice.
+//
+// Every test has an engine of its own, with a directory and a driver name of its
+// own, so it may run beside other tests and beside a Docker of the machine's own.
+// They need root; without it they are skipped.
+package dockertest
+
+import (
+	"archive/tar"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"vswitch/internal/daemontest"
+	"vswitch/internal/testenv"
+)
+
+// What all tests share: the directory of vswitchd and vsctl, and in it the image.
+var (
+	binaries string
+	image    string
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		return m.Run() // all are skipped, and say so
+	}
+	dir, err := os.MkdirTemp("", "vswitch-docker-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binaries, image = dir, filepath.Join(dir, "busybox.tar")
+	if err := errors.Join(daemontest.Build(dir), makeImage(image)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// needDocker skips the test without root, and fails it without an engine.
+func needDocker(t *testing.T) {
+	t.Helper()
+	testenv.RequireRoot(t)
+	testenv.RequireCommand(t, "dockerd", "docker", "busybox", "ip", "nsenter")
+}
+
+// applets are what the image's busybox is called as.
+var applets = []string{"sh", "ping", "ip", "nc", "sleep", "cat", "arping"}
+
+// makeImage writes the root file system of a container for docker import.
+func makeImage(path string) error {
+	binary, err := exec.LookPath("busybox")
+	if err != nil {
+		return nil // needDocker tells
+	}
+	if err := checkStatic(binary); err != nil {
+		return err
+	}
+	program, err := os.Open(binary)
+	if err != nil {
+		return err
+	}
+	defer program.Close()
+	info, err := program.Stat()
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	archive := tar.NewWriter(f)
+	if err := archive.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: info.Size()}); err != nil {
+		return err
+	}
+	if _, err := io.Copy(archive, program); err != nil {
+		return err
+	}
+	for _, applet := range applets {
+		if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + applet, Linkname: "busybox"}); err != nil {
+			return err
+		}
+	}
+	return archive.Close()
+}
+
+// checkStatic wants a program that runs where there is no library.
+func checkStatic(path string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("%s needs libraries: install busybox-static", path)
+		}
+	}
+	return nil
+}

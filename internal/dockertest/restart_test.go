@@ -1,0 +1,191 @@
+package dockertest
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// liveRestore has containers outlive dockerd.
+const liveRestore = "--live-restore"
+
+func TestContainersOutliveBothDaemons(t *testing.T) {
+	t.Parallel()
+	h := newQuietHost(t)
+	h.startSwitch()
+	h.startDocker(liveRestore)
+	h.docker("import", image, "busybox:local")
+	h.network("blue")
+	h.run("one", "blue")
+	h.run("two", "blue")
+	h.port("two") // so that Docker's names have been learnt
+	h.wantReach("one", "two")
+
+	h.stopSwitch()
+	h.startSwitch()
+	h.wantReach("one", "two")
+
+	h.stopDocker(syscall.SIGTERM)
+	h.startDocker(liveRestore)
+	h.wantReach("one", "two")
+
+	h.stopDocker(syscall.SIGKILL)
+	h.stopSwitch()
+	h.startSwitch()
+	h.startDocker(liveRestore)
+	h.wantReach("one", "two")
+	h.wantReach("two", h.address("one", "blue"))
+
+	h.run("three", "blue")
+	h.wantReach("three", "one")
+	h.docker("rm", "-f", "one", "two", "three")
+	h.docker("network", "rm", "blue")
+	h.wantNothingLeft()
+}
+
+// A dockerd that is killed takes its containers along, and says nothing of their
+// ports to anybody.
+func TestAKilledEngineFindsItsNetworksAgain(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.network("blue")
+	h.run("one", "blue")
+	h.run("two", "blue")
+	h.stopDocker(syscall.SIGKILL)
+	h.startDocker()
+	h.docker("start", "one")
+	h.docker("start", "two")
+	h.wantReach("one", "two")
+	h.docker("rm", "-f", "one", "two")
+	h.docker("network", "rm", "blue")
+	h.wantNothingLeft()
+}
+
+// The stream must arrive whole: what the switch loses while it is replaced, TCP
+// sends again.
+func TestAStreamOutlivesTheProcessThatCarriesIt(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.network("blue")
+	h.run("sink", "blue")
+	h.run("source", "blue")
+	h.wantReach("source", "sink")
+	// It reads from a pipe without an end: at the end of its input nc would hang up.
+	sink := exec.Command(cli(), "-H", "unix://"+h.path("docker.sock"), "exec", "sink", "sh", "-c", "/bin/busybox mkfifo /f; nc -l -p 5000 <>/f | /bin/busybox wc -c")
+	var out, complaint strings.Builder
+	sink.Stdout, sink.Stderr = &out, &out
+	h.vs.Harmed()
+	if err := sink.Start(); err != nil {
+		t.Fatal(err)
+	}
+	h.await("somebody listens", func() bool {
+		list, err := h.try("exec", "sink", "/bin/busybox", "netstat", "-ltn")
+		return err == nil && strings.Contains(list, ":5000")
+	})
+	// A megabyte at a time, so that the stream lasts longer than the two kills.
+	source := exec.Command(cli(), "-H", "unix://"+h.path("docker.sock"), "exec", "source", "sh", "-c",
+		fmt.Sprintf("(for i in $(/bin/busybox seq 20); do /bin/busybox dd if=/dev/zero bs=1M count=1 2>/dev/null; sleep 0.1; done) | nc %s 5000", h.address("sink", "blue")))
+	source.Stderr = &complaint
+	if err := source.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		before := h.port("sink").Counters.TxBytes
+		h.await("the stream flows", func() bool { return h.port("sink").Counters.TxBytes > before })
+		h.killWorker()
+	}
+	if err := source.Wait(); err != nil {
+		t.Errorf("the source: %v: %s", err, complaint.String())
+	}
+	if err := sink.Wait(); err != nil || strings.TrimSpace(out.String()) != "20971520" {
+		t.Errorf("the sink got %q bytes, want 20971520: %v", out.String(), err)
+	}
+	h.wantReach("source", "sink")
+}
+
+// Requests that arrive while nobody carries frames wait for the next process.
+func TestFiftyContainersWhileTheSwitchIsKilled(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.network("blue")
+	const count = 50
+	var starting sync.WaitGroup
+	limit := make(chan struct{}, 10)
+	for i := range count {
+		starting.Go(func() {
+			limit <- struct{}{}
+			defer func() { <-limit }()
+			if _, err := h.try("run", "-d", "--name", fmt.Sprintf("c%d", i), "--network", "blue", "busybox:local", "sleep", "100000"); err != nil {
+				h.Error(err)
+			}
+		})
+	}
+	h.vs.Harmed()
+	h.await("some have started", func() bool {
+		ports, err := h.client.Ports(h.Context(), "")
+		return err == nil && len(ports) > count/4
+	})
+	h.killWorker()
+	starting.Wait()
+	ports, err := h.client.Ports(h.Context(), "blue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, p := range ports {
+		seen[p.IPs[0].String()] = true
+	}
+	if len(ports) != count || len(seen) != count {
+		t.Errorf("%d ports with %d addresses, want %d", len(ports), len(seen), count)
+	}
+	h.wantReach("c0", "c49")
+	h.wantReach("c49", "c25")
+	h.docker(append([]string{"rm", "-f"}, strings.Fields(h.docker("ps", "-aq"))...)...)
+	h.docker("network", "rm", "blue")
+	h.wantNothingLeft()
+}
+
+func TestAContainerThatIsKilledAndStartedAgain(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.network("blue")
+	h.run("one", "blue")
+	h.run("two", "blue")
+	h.port("two")
+	h.docker("kill", "two")
+	h.await("its port is gone", func() bool {
+		ports, err := h.client.Ports(h.Context(), "blue")
+		return err == nil && len(ports) == 1
+	})
+	h.docker("start", "two")
+	h.wantReach("one", "two")
+	h.docker("restart", "-t", "0", "two")
+	h.wantReach("one", "two")
+	h.docker("rm", "-f", "one", "two")
+	h.docker("network", "rm", "blue")
+	h.wantNothingLeft()
+}
+
+func TestTheSwitchMayComeAfterTheEngine(t *testing.T) {
+	t.Parallel()
+	h := newQuietHost(t)
+	h.startDocker()
+	h.docker("import", image, "busybox:local")
+	created := make(chan error)
+	go func() {
+		_, err := h.try("network", "create", "-d", h.driver, "blue")
+		created <- err
+	}()
+	h.await("dockerd looks for the driver", func() bool { return strings.Contains(h.dockerLog(), "nable to locate plugin: "+h.driver) })
+	h.startSwitch()
+	if err := <-created; err != nil { // it has looked again and again
+		t.Fatal(err)
+	}
+	h.run("one", "blue")
+	h.run("two", "blue")
+	h.wantReach("one", "two")
+	h.port("one") // names are learnt from an engine that was there before
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Pool is the record of a subnet whose addresses are leased by others than ports,
+// such as Docker's IPAM. It exists with or without a segment over it.
+type Pool struct {
+	ID      string       `json:"id"`
+	Subnet  netip.Prefix `json:"subnet"`
+	Gateway netip.Addr   `json:"gateway"`
+	Range   netip.Prefix `json:"range"`            // the whole subnet if it was not narrowed
+	Leases  []netip.Addr `json:"leases,omitempty"` // without the gateway
+	Created time.Time    `json:"created,omitzero"`
+}
+
+// maxLeases bounds the leases of a pool, so that they fit into a record.
+const maxLeases = 50_000
+
+// addPools is the step to schema 2, which has pools.
+func addPools(w *writer) error {
+	// It may be left from a migration that was taken back.
+	_, err := w.tx.CreateBucketIfNotExists([]byte(poolsBucket))
+	return err
+}
+
+// check says what is wrong with the record alone.
+func (p Pool) check() error {
+	switch {
+	case !validID(p.ID):
+		return fmt.Errorf("id %q is not 64 hex digits", clip(p.ID))
+	case len(p.Leases) > maxLeases:
+		return fmt.Errorf("%d leases are more than %d", len(p.Leases), maxLeases)
+	}
+	if err := checkSubnet(p.Subnet, p.Gateway, p.Range); err != nil {
+		return err
+	}
+	seen := make(map[netip.Addr]bool, len(p.Leases))
+	for _, a := range p.Leases {
+		if seen[a] || !inSubnet(a, p.Subnet, p.Gateway) {
+			return fmt.Errorf("lease %s is there twice, the gateway's or outside subnet %s", a, p.Subnet)
+		}
+		seen[a] = true
+	}
+	return nil
+}
+
+func decodePool(key string, text []byte) (Pool, error) {
+	p, err := decode[Pool](poolsBucket, key, text)
+	if err == nil && p.ID != key {
+		err = damagef("record %q of %s has id %q", clip(key), poolsBucket, clip(p.ID))
+	}
+	return p, err
+}
+
+// checkPool says why p cannot be put beside what is there, or instead of the pool
+// with its id.
+func (x *index) checkPool(p Pool) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	for _, s := range x.segments {
+		if s.pool == p.ID && s.subnet != p.Subnet {
+			return fmt.Errorf("segment %q over it has subnet %s, not %s", s.name, s.subnet, p.Subnet)
+		}
+	}
+	return nil
+}
+
+// checkPoolOf says why a segment cannot stand on its pool.
+func (x *index) checkPoolOf(s Segment) error {
+	if subnet, exists := x.pools[s.PoolID]; s.PoolID != "" && (!exists || subnet != s.Subnet) {
+		return fmt.Errorf("pool %q of subnet %s does not exist", clip(s.PoolID), s.Subnet)
+	}
+	return nil
+}
+
+// PutPool implements [Store]. It refuses to change the subnet under a segment.
+func (db *DB) PutPool(p Pool) error {
+	p.Created = utc(p.Created)
+	check := func(x *index) error {
+		if err := x.checkPool(p); err != nil {
+			return fmt.Errorf("put pool %s: %w", p.Subnet, err)
+		}
+		return nil
+	}
+	write := func(w *writer) error { return w.put(poolsBucket, p.ID, p) }
+	return db.change(check, write, func(x *index) { x.pools[p.ID] = p.Subnet })
+}
+
+// DeletePool implements [Store]. A segment over it keeps the subnet as its own.
+func (db *DB) DeletePool(id string) error {
+	over := ""
+	check := func(x *index) error {
+		if _, exists := x.pools[id]; !exists {
+			return errNothing
+		}
+		for segmentID, s := range x.segments {
+			if s.pool == id {
+				over = segmentID
+			}
+		}
+		return nil
+	}
+	write := func(w *writer) error {
+		if over != "" {
+			if err := w.leavePool(over); err != nil {
+				return err
+			}
+		}
+		return w.delete(poolsBucket, id)
+	}
+	return db.change(check, write, func(x *index) {
+		delete(x.pools, id)
+		if s, exists := x.segments[over]; exists {
+			s.pool = ""
+			x.segments[over] = s
+		}
+	})
+}
+
+// leavePool takes a segment's pool out of its record.
+func (w *writer) leavePool(segmentID string) error {
+	text, err := unseal(segmentsBucket, segmentID, w.tx.Bucket([]byte(segmentsBucket)).Get([]byte(segmentID)))
+	if err != nil {
+		return err
+	}
+	s, err := decodeSegment(segmentID, text)
+	if err != nil {
+		return err
+	}
+	s.PoolID = ""
+	return w.put(segmentsBucket, segmentID, s)
+}
+
+// readPools decodes the pools, before the segments that stand on them.
+func (c *contents) readPools(x *index) (pools []Pool, err error) {
+	for _, i := range c.buckets[poolsBucket] {
+		p, err := decodePool(i.key, i.text)
+		if err != nil {
+			return nil, err
+		}
+		if err := x.checkPool(p); err != nil {
+			return nil, damagef("pool %s, id %s: %w", p.Subnet, clip(p.ID), err)
+		}
+		x.pools[p.ID] = p.Subnet
+		pools = append(pools, p)
+	}
+	return pools, nil
+}
