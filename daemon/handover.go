@@ -59,10 +59,9 @@ func (d *Daemon) followHandover(p *port, ns *netns.Namespace) {
 		}
 		return
 	}
-	if id := ns.Identity(); id != p.record.Namespace {
-		p.record.Namespace = id
-		d.logFailure("store the namespace of port "+p.record.Name, d.store.PutPort(p.record))
-	}
+	// Stored with the next change of the record: a restart finds the device without,
+	// and a disk is slow beside the life of many a container.
+	p.record.Namespace = ns.Identity()
 	if !p.link.watched {
 		p.link.index, p.link.mac = l.Index, p.mac
 		d.watch(p, ns)

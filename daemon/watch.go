@@ -162,7 +162,9 @@ func (d *Daemon) follow(p *port, l netns.Link) {
 	if l.Name != p.record.IfName {
 		d.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", p.record.IfName, "to", l.Name)
 		p.record.IfName = l.Name
-		d.logFailure("store the interface's name", d.store.PutPort(p.record))
+		if !p.record.Handover {
+			d.logFailure("store the interface's name", d.store.PutPort(p.record))
+		}
 	}
 	if down := !l.Up; down != p.link.down {
 		d.log.Info("interface set in its namespace", "port", p.record.Name, "up", l.Up)

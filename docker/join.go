@@ -40,14 +40,6 @@ func (p *Plugin) join(ctx context.Context, r endpointRequest) (any, error) {
 	return answer, nil
 }
 
-// leave notes that the interface comes back. What is gone needs no note.
-func (p *Plugin) leave(ctx context.Context, r endpointRequest) (any, error) {
-	port, err := p.port(ctx, r.NetworkID, r.EndpointID)
-	if err == nil {
-		_, err = p.backend.UpdatePort(ctx, port.ID, api.PortUpdate{NetNS: new("")})
-	}
-	if api.KindOf(err) == api.NotFound {
-		err = nil
-	}
-	return done{}, err
-}
+// leave has nothing to do: dockerd moves the interface back, which the switch
+// notices by itself, and asks for the endpoint to be deleted.
+func (p *Plugin) leave(context.Context, endpointRequest) (any, error) { return done{}, nil }

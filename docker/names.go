@@ -28,7 +28,7 @@ func NewNames(socket string, backend api.Backend, log *slog.Logger) *Names {
 }
 
 // gather is how long changes are gathered before names are looked up.
-const gather = 50 * time.Millisecond
+const gather = 200 * time.Millisecond
 
 // Run follows the engine until ctx ends, and returns nil then. An engine that does
 // not answer is asked again, ever less often.
@@ -73,7 +73,7 @@ func (n *Names) follow(ctx context.Context, connected func()) error {
 		}
 		if err := n.learn(ctx); err != nil {
 			cancel()
-			<-ended
+			<-ended //nolint:errcheck // it tells that it was cancelled
 			return err
 		}
 	}

@@ -40,7 +40,7 @@ func newFakeEngine(t *testing.T) *fakeEngine {
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
 		server.Close()
-		<-served
+		<-served //nolint:errcheck // that it was closed
 		os.RemoveAll(dir)
 	})
 	return e

@@ -137,6 +137,7 @@ func (p *Plugin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	begun := time.Now()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var answer any
 	if err != nil {
@@ -144,8 +145,10 @@ func (p *Plugin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} else {
 		answer, err = p.call(r.Context(), r.URL.Path, m, body)
 	}
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	p.log.Debug("request of Docker answered", "method", name, "took", time.Since(begun))
 	if err != nil {
-		p.log.Warn("request of Docker refused", "method", strings.TrimPrefix(r.URL.Path, "/"), "error", err)
+		p.log.Warn("request of Docker refused", "method", name, "error", err)
 		answer = failure(r.URL.Path, err)
 	}
 	text, err := json.Marshal(answer)

@@ -31,7 +31,6 @@ files() {
 	"$1" 644 LICENSE "$doc/LICENSE"
 	"$1" 644 docs/systemd.md "$doc/systemd.md"
 	"$1" 644 docs/docker.md "$doc/docker.md"
-	"$1" 644 examples/compose.yaml "$doc/examples/compose.yaml"
 }
 
 put() { install -D -m "$1" "$2" "$DESTDIR$3"; }

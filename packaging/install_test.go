@@ -93,7 +93,7 @@ const configPath = "etc/vswitch/vswitchd.toml"
 func wantFiles() []string {
 	names := []string{
 		configPath, "usr/lib/systemd/system/vswitchd.service",
-		"usr/share/doc/vswitch/LICENSE", "usr/share/doc/vswitch/README.md", "usr/share/doc/vswitch/systemd.md",
+		"usr/share/doc/vswitch/LICENSE", "usr/share/doc/vswitch/README.md", "usr/share/doc/vswitch/docker.md", "usr/share/doc/vswitch/systemd.md",
 	}
 	for _, p := range programs {
 		names = append(
