@@ -84,6 +84,8 @@ type Port struct {
 	FloodLimit     int      `json:"flood_limit"`        // frames per second; [NoLimit] is none
 	RateIn         string   `json:"rate_in,omitempty"`  // such as 100mbit; empty is no bound
 	RateOut        string   `json:"rate_out,omitempty"` // such as 100mbit:64kb
+
+	Published []string `json:"published,omitempty"` // as [Published.String] has it
 }
 
 // Counters counts a port's frames since it was attached, as the switch sees them:

@@ -25,6 +25,7 @@ type hostLink struct {
 	index  int           // 0: not looked at yet
 
 	problem string           // why it is not what it should be
+	soft    bool             // its settings could not be made; was logged
 	before  vswitch.Counters // of its places in the switch before this one
 	look    *time.Timer      // runs when it is about to be looked at
 	mended  time.Time        // when something about it was last put right
@@ -121,9 +122,11 @@ func (h *hostLink) config() netns.HostLink {
 // harden sets how the host treats what comes from the segment. The switch has the
 // wall; this is the second one.
 func (d *Daemon) harden(h *hostLink) {
-	if err := netns.HardenHostLink(h.name); err != nil {
+	err := netns.HardenHostLink(h.name)
+	if err != nil && !h.soft {
 		d.log.Warn("the host treats a segment's packets as its defaults say", "segment", h.segment.record.Name, "error", err)
 	}
+	h.soft = err != nil
 }
 
 // connectHost gives a host link its place in the switch, behind device.

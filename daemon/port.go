@@ -259,5 +259,8 @@ func (p *port) view() api.Port {
 		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,
 	}
 	viewPolicy(&v, r)
+	for _, q := range r.Published {
+		v.Published = append(v.Published, published(p, q).String())
+	}
 	return v
 }

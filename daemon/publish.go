@@ -18,6 +18,9 @@ import (
 // descriptor.
 const maxPublished = 4096
 
+// withoutNAT is why nothing is published when the configuration says so.
+const withoutNAT = "vswitchd runs with --nat=false, so the host's rules are yours"
+
 // publication is what has ports of the host lead to a port of the switch.
 type publication struct {
 	record   store.Publication
@@ -90,7 +93,7 @@ func (d *Daemon) checkPublishable(p *port) error {
 	case p.segment.host == nil:
 		return api.Invalidf("segment %q of port %q has no link to the host: publish ports of a segment with uplink host", p.segment.record.Name, p.record.Name)
 	case !d.config.NAT:
-		return api.Unsupportedf("ports are not published: vswitchd runs without NAT, so the host's rules are yours")
+		return api.Unsupportedf("ports are not published: %s", withoutNAT)
 	case d.natProblem != "":
 		return api.Unsupportedf("ports are not published: %s", d.natProblem)
 	}
@@ -288,6 +291,10 @@ func (d *Daemon) forgetFlows(q *publication) {
 // be reserved stays in the record, out of reach, and is tried again.
 func (d *Daemon) restorePublished(p *port) {
 	for _, r := range p.record.Published {
+		if !d.config.NAT {
+			p.published = append(p.published, &publication{record: r, problem: withoutNAT})
+			continue
+		}
 		q, err := d.reserve(r)
 		if err != nil {
 			q = &publication{record: r, problem: err.Error()}
@@ -347,8 +354,25 @@ func hostPorts(r store.Publication) (first, last uint16) {
 	return r.HostPort, r.HostPort + uint16(max(r.Count, 1)-1)
 }
 
+// publishedView shows what p publishes, and why it is not reachable if it is not.
 func (d *Daemon) publishedView(p *port, q *publication) api.Published {
-	r := q.record
+	v := published(p, q.record)
+	switch h := p.segment.host; {
+	case q.problem != "":
+		v.Reason = q.problem
+	case h == nil:
+		v.Reason = "the segment has no link to the host"
+	case h.problem != "":
+		v.Reason = "the segment's link to the host: " + h.problem
+	case d.natProblem != "":
+		v.Reason = d.natProblem
+	case p.lost():
+		v.Reason = "the port is lost: " + p.record.LostReason
+	}
+	return v
+}
+
+func published(p *port, r store.Publication) api.Published {
 	v := api.Published{
 		Port: p.record.Name, PortID: p.record.ID, Segment: p.segment.record.Name,
 		HostIP: netip.IPv4Unspecified(), HostPorts: api.FormatPorts(hostPorts(r)),
@@ -356,18 +380,6 @@ func (d *Daemon) publishedView(p *port, q *publication) api.Published {
 	}
 	if r.HostIP.IsValid() {
 		v.HostIP = r.HostIP
-	}
-	switch {
-	case q.problem != "":
-		v.Reason = q.problem
-	case p.segment.host == nil:
-		v.Reason = "the segment has no link to the host"
-	case p.segment.host.problem != "":
-		v.Reason = "the segment's link to the host: " + p.segment.host.problem
-	case d.natProblem != "":
-		v.Reason = d.natProblem
-	case p.lost():
-		v.Reason = "the port is lost: " + p.record.LostReason
 	}
 	return v
 }

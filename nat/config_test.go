@@ -1,10 +1,14 @@
 package nat
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 )
 
 func TestValidate(t *testing.T) {
@@ -95,5 +99,20 @@ func TestPace(t *testing.T) {
 	now = now.Add(time.Hour)
 	if wait := p.next(now); wait != 0 {
 		t.Errorf("after an hour of peace a repair waits %s", wait)
+	}
+}
+
+// TestExplain holds what is said where the kernel refuses, for that cannot be had in
+// a test: it takes a kernel without nftables.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []error{unix.EPROTONOSUPPORT, unix.EINVAL, unix.EOPNOTSUPP} {
+		err := explain(&netlink.OpError{Op: "receive", Err: refusal})
+		if !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "load those modules") {
+			t.Errorf("%v is told as %v", refusal, err)
+		}
+	}
+	if err := explain(unix.EPERM); errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
+		t.Errorf("want of a capability is told as %v", err)
 	}
 }

@@ -164,11 +164,14 @@ func (t *Table) replace(c Config) (err error) {
 	// not to be taken for what should be there. Run has heard of that as well.
 	seen, objects, err := t.look()
 	if err != nil || objects != r.objects() {
-		seen = ""
+		seen = unlike
 	}
 	t.seen = seen
 	return nil
 }
+
+// unlike is no table's fingerprint; that of one which is not there is empty.
+const unlike = "?"
 
 // changedMeanwhile tells a transaction that spoke of something which is not there
 // any more, or not yet.

@@ -49,20 +49,26 @@ func (t *Table) Run(ctx context.Context) error {
 		done, err := t.repair()
 		if err != nil {
 			t.log.Error("nftables table not put back", "table", t.table.Name, "error", err)
-		} else if !done {
-			continue
+		}
+		wait := rest
+		if done {
+			wait = pace.next(time.Now())
 		}
 		select {
 		case err := <-failed:
 			return err
-		case <-time.After(pace.next(time.Now())):
+		case <-time.After(wait):
 		}
 	}
 }
 
 // settle is how long the ruleset is left alone after a change before it is looked
-// at. A machine on which it changes all the time costs us one look per settle.
-const settle = 50 * time.Millisecond
+// at, and rest how long after a look that has found nothing: there are machines on
+// which it changes all the time.
+const (
+	settle = 50 * time.Millisecond
+	rest   = 200 * time.Millisecond
+)
 
 // hear fills changed after each transaction. Which one it was is not looked at:
 // events can be lost, and what matters is what is there now.

@@ -32,13 +32,14 @@ type HostLink struct {
 // other addresses.
 var hostSettings = []struct{ family, name, value string }{
 	{"ipv6", "disable_ipv6", "1"},                 // the network has none, and link-local noise helps nobody
-	{"ipv4", "arp_ignore", "8"},                   // the switch answers for the gateway's address
+	{"ipv4", "arp_ignore", "2"},                   // answer for addresses on this link only; for the gateway's the switch does
 	{"ipv4", "arp_announce", "2"},                 // ask from the address on this link
 	{"ipv4", "rp_filter", "1"},                    // what comes from here has a source that is here
 	{"ipv4", "accept_source_route", "0"},          // a packet does not choose its way through the host
 	{"ipv4", "accept_redirects", "0"},             // nor the host's
 	{"ipv4", "send_redirects", "0"},               // there is no other router
 	{"ipv4", "proxy_arp", "0"},                    // the host answers for nobody else
+	{"ipv4", "arp_evict_nocarrier", "0"},          // the link has none while the daemon is started again
 	{"ipv4", "drop_unicast_in_l2_multicast", "1"}, // RFC 1122 §3.3.6
 }
 
@@ -169,6 +170,9 @@ func HardenHostLink(name string) error {
 		}
 		if err := os.WriteFile(path, []byte(s.value), 0); err != nil {
 			failed, why = append(failed, s.name), err
+			if at, ok := errors.AsType[*fs.PathError](err); ok {
+				why = at.Err // the names are in failed
+			}
 		}
 	}
 	if why != nil {
@@ -205,14 +209,17 @@ func HostConflict(network netip.Prefix) (string, error) {
 	}
 	for _, r := range routes {
 		if p, ok := toPrefix(r.Dst); ok && p.Bits() >= network.Bits() && network.Contains(p.Addr()) {
-			return fmt.Sprintf("route to %s by %s", p.Masked(), linkName(h, r.LinkIndex)), nil
+			return strings.TrimSuffix(fmt.Sprintf("route to %s by %s", p.Masked(), linkName(h, r.LinkIndex)), " by "), nil
 		}
 	}
 	return "", nil
 }
 
-// linkName names a link for messages.
+// linkName names a link for messages; "" for that of a route that leads nowhere.
 func linkName(h *netlink.Handle, index int) string {
+	if index == 0 {
+		return ""
+	}
 	if l, err := h.LinkByIndex(index); err == nil {
 		return fmt.Sprintf("interface %q", l.Attrs().Name)
 	}

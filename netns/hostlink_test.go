@@ -121,6 +121,7 @@ func TestHostConflict(t *testing.T) {
 	env.Run("ip", "route", "add", "10.128.0.0/9", "via", "192.0.2.1")
 	env.Run("ip", "route", "add", "10.3.0.0/16", "via", "192.0.2.1", "table", "99")
 	env.Run("ip", "route", "add", "default", "via", "192.0.2.1")
+	env.Run("ip", "route", "add", "blackhole", "10.4.0.0/16")
 	for network, want := range map[string]string{
 		"192.0.2.0/24":   `address 192.0.2.7/24 of interface "lan"`,
 		"192.0.2.128/25": `address 192.0.2.7/24 of interface "lan"`,
@@ -128,6 +129,7 @@ func TestHostConflict(t *testing.T) {
 		"10.1.0.0/16":    `route to 10.1.2.0/24 by interface "lan"`,
 		"10.1.2.0/24":    `route to 10.1.2.0/24 by interface "lan"`,
 		"10.3.0.0/16":    `route to 10.3.0.0/16 by interface "lan"`,
+		"10.4.0.0/15":    "route to 10.4.0.0/16",
 		"10.1.2.128/25":  "",
 		"10.129.0.0/16":  "",
 		"172.17.0.0/16":  "",

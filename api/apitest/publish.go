@@ -40,6 +40,7 @@ func (f *Fake) Publish(ctx context.Context, port string, spec api.PublishSpec) (
 		}
 	}
 	f.published = append(f.published, published)
+	p.Published = append(p.Published, published.String())
 	return published, nil
 }
 
@@ -74,5 +75,6 @@ func (f *Fake) Unpublish(ctx context.Context, port string, key api.PublishedKey)
 	}
 	published := f.published[i]
 	f.published = slices.Delete(f.published, i, i+1)
+	p.Published = slices.DeleteFunc(slices.Clone(p.Published), func(s string) bool { return s == published.String() })
 	return published, nil
 }

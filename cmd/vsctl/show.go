@@ -79,6 +79,9 @@ func tree(v api.Version, segments []api.Segment, ports []api.Port) []byte {
 			if p.Isolated {
 				line(3, "isolated: ", "true")
 			}
+			for _, published := range p.Published {
+				line(3, "published: ", published)
+			}
 		}
 	}
 	return out.Bytes()

@@ -139,3 +139,30 @@ func TestWithoutNATTheHostIsLeftAlone(t *testing.T) {
 		t.Errorf("there are rules:\n%s", tables)
 	}
 }
+
+// Where the kernel's settings may not be changed, containers reach the host and no
+// farther, until somebody else has changed them.
+func TestReadOnlySettingsAreTold(t *testing.T) {
+	t.Parallel()
+	testenv.RequireCommand(t, "unshare", "mount")
+	h := newQuietHost(t)
+	h.ns.Run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
+	readOnly := `mount -o bind,ro /proc/sys /proc/sys && exec "$0" "$@"`
+	h.daemon = start(t, h.ns, append([]string{"unshare", "--mount", "--propagation=slave", "sh", "-c", readOnly}, h.argv()...)...)
+	h.daemon.awaitReady()
+	h.addSegment("other")
+	c, out := h.attach("c", on("other")), h.outside(1500)
+	serveAddress(t, out)
+	l := h.awaitHostLink("other", api.PortUp)
+	if !strings.Contains(l.Reason, "no way out beyond the host") || !strings.Contains(l.Reason, "read-only") {
+		t.Errorf("the host link says %q, want that there is no way out, and why", l.Reason)
+	}
+	h.reaches(c.addr().String())
+	c.reaches(c.port.Gateway)
+	c.misses(farOutside)
+	h.routes()
+	h.await("there is a way out", func() bool { return h.segment("other").HostLink.Reason == "" })
+	if page, err := c.fetch("http://"+farOutside+"/", patience); err != nil || page != "you are "+hostOutside {
+		t.Errorf("the page says %q, %v; want the host's address", page, err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/testenv"
 )
 
 // serveAs answers HTTP at address in c with "NAME sees CLIENT", and UDP with the same and the
@@ -47,6 +48,15 @@ func serveAs(c *container, name, address string) {
 		<-done
 		<-done
 	})
+}
+
+// newPublishingHost makes a host whose loopback is up, as on any machine.
+func newPublishingHost(t *testing.T) *host {
+	t.Helper()
+	testenv.RequireCommand(t, "nft")
+	h := newHost(t)
+	h.ns.Run("ip", "link", "set", "lo", "up")
+	return h
 }
 
 // silence is how long to wait where no answer is wanted.
@@ -157,8 +167,7 @@ func (h *host) refuses(port, text string, kind api.Kind, why string) {
 
 func TestPublishedPorts(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.ns.Run("ip", "link", "set", "lo", "up")
+	h := newPublishingHost(t)
 	h.addSegment("other")
 	web, near, far := h.attach("web"), h.attach("near"), h.attach("far", on("other"))
 	outside, self := h.outside(1500), h.onHost("bridge")
@@ -215,8 +224,7 @@ func TestPublishedPorts(t *testing.T) {
 
 func TestPublishRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.ns.Run("ip", "link", "set", "lo", "up")
+	h := newPublishingHost(t)
 	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
 	h.attach("web")
 	h.attach("db")
@@ -256,8 +264,7 @@ func TestPublishRefusals(t *testing.T) {
 
 func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.ns.Run("ip", "link", "set", "lo", "up")
+	h := newPublishingHost(t)
 	web, outside, self := h.attach("web"), h.outside(1500), h.onHost("bridge")
 	serveAs(web, "web", ":80")
 	h.publish("web", "8080:80")
@@ -303,7 +310,7 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 // as its client sends.
 func TestDatagramsFollowWhatIsPublished(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	h := newPublishingHost(t)
 	first, second, outside := h.attach("first"), h.attach("second"), h.outside(1500)
 	serveAs(first, "first", ":80")
 	serveAs(second, "second", ":80")
@@ -334,10 +341,33 @@ func TestDatagramsFollowWhatIsPublished(t *testing.T) {
 	}
 }
 
+// Without NAT the ports of the host are left alone, and what was published waits.
+func TestPublishedPortsWithoutNAT(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.ns.Run("nft", "flush ruleset")
+	h.start("--nat=false")
+	h.refuses("web", "8081:80", api.Unsupported, "--nat=false")
+	list, err := h.client.Published(h.Context(), "")
+	if err != nil || len(list) != 1 || !strings.Contains(list[0].Reason, "--nat=false") {
+		t.Errorf("published are %+v, %v; want one that says why it is not", list, err)
+	}
+	inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", ":8080") }).Close()
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.start()
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+}
+
 // TestPublishedPortObeysTheUser holds what the documentation says of the chain.
 func TestPublishedPortObeysTheUser(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	h := newPublishingHost(t)
 	web, outside := h.attach("web"), h.outside(1500)
 	serveAs(web, "web", ":80")
 	h.publish("web", "8080:80")
@@ -351,4 +381,86 @@ func TestPublishedPortObeysTheUser(t *testing.T) {
 	// All is back at once, but for what the user had put there.
 	h.ns.Run("nft", "flush ruleset")
 	outside.gets(hostOutside+":8081", "web sees "+farOutside)
+}
+
+// A connection from outside to a published port survives all ends that the daemon
+// may come to, and the port is open for others after each.
+func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	h.publish("web", "8081:81")
+	listener := inside(web, func() (net.Listener, error) { return net.Listen("tcp4", ":81") })
+	defer listener.Close()
+	out := inside(outside, func() (net.Conn, error) { return net.DialTimeout("tcp4", hostOutside+":8081", patience) })
+	defer out.Close()
+	in, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	h.daemon.harmed = true
+	for _, event := range []struct {
+		name string
+		harm func()
+	}{
+		{"nothing", func() {}},
+		{"the carrier's death", h.killCarrier},
+		{"an upgrade", h.upgradeInPlace},
+		{"the daemon's death", h.killDaemon},
+		{"a flush", func() { h.ns.Run("nft", "flush ruleset") }},
+		{"the end of its publication", func() { h.unpublish("web", "8081") }},
+	} {
+		event.harm()
+		name, word := event.name, make([]byte, len(event.name))
+		err := out.SetDeadline(time.Now().Add(patience))
+		if err == nil {
+			_, err = out.Write([]byte(name))
+		}
+		if err == nil {
+			err = in.SetDeadline(time.Now().Add(patience))
+		}
+		if err == nil {
+			_, err = io.ReadFull(in, word)
+		}
+		if err != nil || string(word) != name {
+			t.Fatalf("after %s the connection brings %q, %v", name, word, err)
+		}
+		outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	}
+}
+
+// TestBesideAnotherFirewall holds what the documentation says of Docker's rules, with
+// those that Docker makes (libnetwork's setupIPTables and setupIPForwarding).
+func TestBesideAnotherFirewall(t *testing.T) {
+	t.Parallel()
+	testenv.RequireCommand(t, "iptables")
+	h := newQuietHost(t)
+	iptables := func(rules ...string) {
+		for _, r := range rules {
+			h.ns.Run(append([]string{"iptables", "-w"}, strings.Fields(r)...)...)
+		}
+	}
+	iptables("-N DOCKER-USER", "-A DOCKER-USER -j RETURN", "-A FORWARD -j DOCKER-USER", "-P FORWARD DROP")
+	before := h.ns.Run("iptables", "-S")
+	h.start()
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	serveAs(outside, "outside", ":80")
+	h.publish("web", "8080:80")
+	web.getsNothing(farOutside + ":80")
+	outside.getsNothing(hostOutside + ":8080")
+	const warning = "another firewall drops"
+	if said := h.daemon.said(); strings.Count(said, warning) != 1 || !strings.Contains(said, "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT") {
+		t.Errorf("the log warns %d times of the other firewall, want once with what helps:\n%s", strings.Count(said, warning), said)
+	}
+	if after := h.ns.Run("iptables", "-S"); after != before {
+		t.Errorf("the other firewall's rules became\n%s\nfrom\n%s", after, before)
+	}
+	iptables("-I DOCKER-USER -i vs-+ -o outer -j ACCEPT", "-I DOCKER-USER -o vs-+ -j ACCEPT")
+	web.gets(farOutside+":80", "outside sees "+hostOutside)
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	outside.getsNothing(web.addr().String() + ":80") // our wall is not moved by that
 }
