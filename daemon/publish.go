@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/gateway"
 	"vswitch/nat"
 	"vswitch/netns"
 	"vswitch/store"
@@ -144,7 +145,7 @@ func (d *Daemon) checkPublication(r store.Publication) error {
 func (d *Daemon) publish(p *port, r store.Publication) (*publication, error) {
 	var undo undo
 	defer undo.run()
-	q, err := reserve(r)
+	q, err := d.reserve(r)
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +162,14 @@ func (d *Daemon) publish(p *port, r store.Publication) (*publication, error) {
 	return q, d.storePublished(p, &undo)
 }
 
-// reserve keeps the ports of the host from other programs.
-func reserve(r store.Publication) (*publication, error) {
+// reserve keeps the ports of the host from other programs. That of DNS the segments'
+// resolvers have as well, each on its own link: they make way until it is ours.
+func (d *Daemon) reserve(r store.Publication) (*publication, error) {
+	names := nat.Forward{Protocol: nat.Protocol(r.Protocol), HostPort: gateway.DNSPort}
+	shared := (!r.HostIP.IsValid() || r.HostIP.IsUnspecified()) && forward(r, nil).Overlaps(names)
+	if shared {
+		defer d.pauseNames()()
+	}
 	reserved, err := nat.Reserve(nat.Protocol(r.Protocol), r.HostIP, r.HostPort, max(r.Count, 1))
 	switch {
 	case errors.Is(err, nat.ErrInUse):
@@ -171,6 +178,9 @@ func reserve(r store.Publication) (*publication, error) {
 		return nil, api.Invalidf("%w: publish on one that the host has, or on all", err)
 	case err != nil:
 		return nil, api.Internalf("%w", err)
+	}
+	if shared {
+		d.logFailure("share the port of names", reserved.Share(gateway.DNSPort))
 	}
 	r.HostPort = reserved.Port()
 	return &publication{record: r, reserved: reserved}, nil
@@ -285,7 +295,7 @@ func (d *Daemon) restorePublished(p *port) {
 			p.published = append(p.published, &publication{record: r, problem: withoutNAT})
 			continue
 		}
-		q, err := reserve(r)
+		q, err := d.reserve(r)
 		if err != nil {
 			q = &publication{record: r, problem: err.Error()}
 			d.log.Warn("port not published", "port", p.record.Name, "published", d.publishedView(p, q), "error", err)
@@ -320,7 +330,7 @@ func (d *Daemon) republish() {
 			if q.reserved != nil {
 				continue
 			}
-			again, err := reserve(q.record)
+			again, err := d.reserve(q.record)
 			if err != nil {
 				q.problem = err.Error()
 				d.republishSoon()

@@ -39,12 +39,14 @@ func (v *services) listen(log *slog.Logger, link string, address netip.Addr) {
 	socket, err := netns.ListenOnLink(s.link, s.at)
 	go func() {
 		defer close(s.done)
-		for ctx.Err() == nil {
+		for {
 			if err != nil {
-				socket, err = s.retry(ctx)
+				if socket, err = s.retry(ctx); err != nil {
+					return // ctx has ended
+				}
 			}
-			if err == nil {
-				err = s.serve(ctx, socket)
+			if err = s.serve(ctx, socket); ctx.Err() != nil {
+				return
 			}
 		}
 	}()
@@ -58,6 +60,24 @@ func (v *services) unlisten() {
 	v.sockets.cancel()
 	<-v.sockets.done
 	v.sockets = nil
+}
+
+// pauseNames frees the resolvers' port until the function that it returns is called.
+func (d *Daemon) pauseNames() (resume func()) {
+	var resumes []func()
+	for _, s := range d.segments {
+		v, old := s.services, s.services.sockets
+		if old == nil {
+			continue
+		}
+		v.unlisten()
+		resumes = append(resumes, func() { v.listen(old.log, old.link, old.at.Addr()) })
+	}
+	return func() {
+		for _, f := range resumes {
+			f()
+		}
+	}
 }
 
 // How soon the port is tried again, and for how long a process that ends may keep
@@ -89,7 +109,7 @@ func (s *sockets) retry(ctx context.Context) (netns.LinkSocket, error) {
 	return socket, err
 }
 
-// serve answers until ctx ends or a socket fails, and returns why.
+// serve answers until ctx ends or a socket fails, closes both, and returns why.
 func (s *sockets) serve(ctx context.Context, socket netns.LinkSocket) error {
 	defer context.AfterFunc(ctx, socket.Close)()
 	var tasks errgroup.Group

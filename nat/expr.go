@@ -87,6 +87,23 @@ func toHost() match {
 	)
 }
 
+// resolverPort is DNS's (RFC 1035 §4.2).
+const resolverPort = 53
+
+// toResolver holds for what is sent to DNS's port at an address of the link that it
+// came by: the gateway's.
+func toResolver(p Protocol) match {
+	number, _ := p.number()
+	return append(family(nftables.TableFamilyIPv4),
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: register},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: []byte{number}},
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: offsetPort, Len: 2},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: binary.BigEndian.AppendUint16(nil, resolverPort)},
+		&expr.Fib{Register: register, FlagDADDR: true, FlagIIF: true, ResultADDRTYPE: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: native(unix.RTN_LOCAL)},
+	)
+}
+
 // tracked holds for packets of a connection that has one of bits set in key, or
 // has none of them.
 func tracked(key expr.CtKey, bits uint32, set bool) match {

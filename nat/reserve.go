@@ -48,6 +48,20 @@ func Reserve(p Protocol, host netip.Addr, port uint16, count int) (*Reservation,
 // Port is the first port, also when that was for us to choose.
 func (r *Reservation) Port() uint16 { return r.port }
 
+// Share has the reservation of one of the ports, made before all others, leave room
+// for sockets of the same user that say so too (SO_REUSEPORT, socket(7)): such as
+// our own, at one address and by one link.
+func (r *Reservation) Share(port uint16) error {
+	i := int(port) - int(r.port)
+	if i < 0 || i >= len(r.sockets) {
+		return fmt.Errorf("share port %d: it is not one of the %d from %d on", port, len(r.sockets), r.port)
+	}
+	if err := unix.SetsockoptInt(r.sockets[i], unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		return fmt.Errorf("share port %d: %w", port, err)
+	}
+	return nil
+}
+
 // Close gives the ports back.
 func (r *Reservation) Close() {
 	for _, fd := range r.sockets {

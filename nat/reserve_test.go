@@ -1,11 +1,16 @@
 package nat_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"vswitch/internal/testenv"
 	"vswitch/nat"
@@ -140,4 +145,54 @@ func TestReservationIsSilent(t *testing.T) {
 			t.Errorf("a connection to a reserved port: %v; want no answer", err)
 		}
 	})
+}
+
+// TestShare: a socket that says so may be bound beside a shared port, at one
+// address, and one that does not still may not.
+func TestShare(t *testing.T) {
+	t.Parallel()
+	newLoopback(t).Do(func() {
+		for _, p := range []nat.Protocol{nat.TCP, nat.UDP} {
+			r, err := nat.Reserve(p, netip.Addr{}, 52, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			for _, port := range []uint16{51, 55} {
+				if err := r.Share(port); err == nil {
+					t.Errorf("share port %d/%s, which is not reserved: no error", port, p)
+				}
+			}
+			if err := r.Share(53); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range []struct {
+				at    string
+				share bool
+				free  bool
+			}{{"127.0.0.1:53", true, true}, {"127.0.0.1:53", false, false}, {"127.0.0.1:54", true, false}} {
+				socket, err := bindTo(p, c.at, c.share)
+				if (err == nil) != c.free {
+					t.Errorf("bind to %s/%s, sharing %t: %v", c.at, p, c.share, err)
+				}
+				if err == nil {
+					socket.Close()
+				}
+			}
+		}
+	})
+}
+
+func bindTo(p nat.Protocol, at string, share bool) (io.Closer, error) {
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		if share {
+			cerr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+			err = errors.Join(cerr, err)
+		}
+		return err
+	}}
+	if p == nat.UDP {
+		return config.ListenPacket(context.Background(), "udp4", at)
+	}
+	return config.Listen(context.Background(), "tcp4", at)
 }

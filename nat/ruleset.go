@@ -48,7 +48,7 @@ type ruleset struct {
 // newRuleset builds the table of c.
 //
 //	prerouting   guard:   drop what no container may send to the host
-//	             host:    to the host itself -> publish
+//	             host:    to the host itself, but for a segment's resolver -> publish
 //	output       local:   the same for the host's own programs
 //	             publish: send published ports to their containers
 //	forward      forward: the wall between segments and before them; the user's chain
@@ -63,7 +63,7 @@ func newRuleset(table *nftables.Table, c Config) *ruleset {
 
 	r.chain(&nftables.Chain{Name: UserChain}) // first, as it is when the others are made again
 	r.guard(links)
-	r.publish(anyMap, oneMap)
+	r.publish(links, anyMap, oneMap)
 	r.forward(links)
 	r.source(links, subnets)
 	return r
@@ -79,12 +79,15 @@ func (r *ruleset) guard(links *nftables.Set) {
 	r.rule(c, "sources must be in their segment", from(links), misplaced(), drop)
 }
 
-func (r *ruleset) publish(anyMap, oneMap *nftables.Set) {
+func (r *ruleset) publish(links, anyMap, oneMap *nftables.Set) {
 	publish := r.chain(&nftables.Chain{Name: chainPublish})
 	r.rule(publish, "ports published on one address", redirect(oneMap, true))
 	r.rule(publish, "ports published on all addresses", redirect(anyMap, false))
 
 	host := r.base(chainHost, nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
+	for _, p := range []Protocol{UDP, TCP} {
+		r.rule(host, "a segment's resolver is its own", from(links), toResolver(p), verdict(expr.VerdictReturn, ""))
+	}
 	r.rule(host, "the host's loopback is its own", loopback(offsetDestination), verdict(expr.VerdictReturn, ""))
 	r.rule(host, "", toHost(), verdict(expr.VerdictJump, chainPublish))
 	local := r.base(chainLocal, nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)

@@ -25,14 +25,16 @@ func (s LinkSocket) Close() {
 
 // ListenOnLink listens at an address for what comes in by a link of the calling
 // thread's namespace, and nothing else (SO_BINDTODEVICE, socket(7)). The link may
-// be without the address for now (IP_FREEBIND, ip(7)).
+// be without the address for now (IP_FREEBIND, ip(7)). Sockets of the same user
+// that have SO_REUSEPORT as well do not stand in the way.
 func ListenOnLink(link string, at netip.AddrPort) (LinkSocket, error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
 		controlled := c.Control(func(fd uintptr) {
 			err = errors.Join(
 				unix.SetsockoptString(int(fd), unix.SOL_SOCKET, unix.SO_BINDTODEVICE, link),
-				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1))
+				unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1),
+				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
 		})
 		return errors.Join(controlled, err)
 	}}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -211,4 +212,32 @@ func TestPortOfTheResolverIsTaken(t *testing.T) {
 		out, ok := c.lookup("container1")
 		return ok && strings.Contains(out, "172.17.0.2")
 	})
+}
+
+// A name server in a container is published like anything else, and takes nothing
+// from the segments' own resolvers.
+func TestPublishedNameServer(t *testing.T) {
+	t.Parallel()
+	h, outside, _ := hostWithResolver(t)
+	server, c := h.attach("server"), h.attach("container1")
+	startResolver(server, "203.0.113.53")
+	h.publish("server", "53:53/udp")
+	h.publish("server", "53:53/tcp")
+	digs := func(from *container, to, want string) {
+		t.Helper()
+		for _, how := range []string{"+notcp", "+tcp"} {
+			if out, _ := from.try("dig", how, "+tries=1", "+timeout=20", "@"+to, "www.example"); !strings.Contains(out, want) {
+				t.Errorf("dig %s @%s in %s, want %s:\n%s", how, to, from.port.Name, want, out)
+			}
+		}
+	}
+	for range 2 {
+		digs(outside, hostOutside, "203.0.113.53")
+		digs(c, hostOutside, "203.0.113.53")
+		digs(c, c.port.Gateway, "198.51.100.1")
+		c.resolves("server", server.addr().String())
+		h.daemon.signal(syscall.SIGKILL)
+		h.daemon.wait()
+		h.start("--resolv-conf", h.resolvConf(farOutside))
+	}
 }
