@@ -325,3 +325,21 @@ func TestForeignDrops(t *testing.T) {
 		})
 	}
 }
+
+// TestLateForeignDrop holds that a firewall is noticed which comes after us.
+func TestLateForeignDrop(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	l := newLog()
+	table := r.open(t, nat.Options{Log: l.logger()})
+	r.apply(t, table, fullConfig)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- table.Run(ctx) }()
+	r.host.Run("nft", "add table inet late; add chain inet late forward { type filter hook forward priority 0; policy drop; }")
+	l.waitCount(t, "inet late forward", 1)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
