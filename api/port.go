@@ -9,6 +9,10 @@ import (
 // names none.
 const DefaultIfName = "eth0"
 
+// IPDHCP in place of an address leaves it to the container's own DHCP client,
+// which gets the next free one from the segment's gateway.
+const IPDHCP = "dhcp"
+
 // Kinds of port.
 const (
 	PortTAP     = "tap"     // a TAP device in a container
@@ -31,10 +35,12 @@ type PortSpec struct {
 	NetNS          string            `json:"netns,omitempty"`   // name as in "ip netns", or absolute path
 	PID            int               `json:"pid,omitempty"`     // process whose namespace it is
 	IfName         string            `json:"ifname,omitempty"`  // empty is [DefaultIfName]
-	IP             string            `json:"ip,omitempty"`      // without prefix length; empty is the next free one
+	IP             string            `json:"ip,omitempty"`      // without prefix length; empty is the next free one; [IPDHCP]
 	MAC            string            `json:"mac,omitempty"`     // empty is 02:42 and the IPv4 address
 	NoDefaultRoute bool              `json:"no_default_route,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+	Aliases        []string          `json:"aliases,omitempty"`     // names beside Name in the segment's DNS
+	ResolvConf     bool              `json:"resolv_conf,omitempty"` // write the resolv.conf of the namespace, which NetNS names
 
 	// What the container may do.
 	Security       string   `json:"security,omitempty"`        // empty is [SecurityStrict]
@@ -65,6 +71,10 @@ type Port struct {
 	Labels    map[string]string `json:"labels,omitempty"`
 	Created   time.Time         `json:"created"`
 	Counters  Counters          `json:"counters"`
+
+	Aliases    []string `json:"aliases,omitempty"`
+	DHCP       bool     `json:"dhcp,omitempty"` // the container's own client gets the address
+	ResolvConf bool     `json:"resolv_conf,omitempty"`
 
 	Security       string   `json:"security"`
 	AllowAddresses []string `json:"allow_addresses,omitempty"`
@@ -106,6 +116,8 @@ type PortUpdate struct {
 	Name   *string            `json:"name,omitempty"`
 	Up     *bool              `json:"up,omitempty"`
 	Labels map[string]*string `json:"labels,omitempty"` // a nil value removes the label
+
+	Aliases *[]string `json:"aliases,omitempty"` // all there are from now on
 
 	Security       *string   `json:"security,omitempty"`
 	AllowAddresses *[]string `json:"allow_addresses,omitempty"` // all there are from now on

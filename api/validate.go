@@ -85,7 +85,7 @@ func (s PortSpec) validate() (PortSpec, error) {
 	if err := validateIfName(s.IfName); err != nil {
 		return s, err
 	}
-	if s.IP != "" {
+	if s.IP != "" && s.IP != IPDHCP {
 		ip, err := parseHost("ip", s.IP)
 		if err != nil {
 			return s, err
@@ -102,12 +102,16 @@ func (s PortSpec) validate() (PortSpec, error) {
 	if err := validateLabels(s.Labels); err != nil {
 		return s, err
 	}
+	s, err := s.withNames()
+	if err != nil {
+		return s, err
+	}
 	return s.withPolicy()
 }
 
 func (u PortUpdate) validate() (PortUpdate, error) {
-	if u.Name == nil && u.Up == nil && len(u.Labels) == 0 && !u.policy() {
-		return u, Invalidf("nothing to change: give a name, up, labels, or what the port may do")
+	if u.Name == nil && u.Up == nil && len(u.Labels) == 0 && u.Aliases == nil && !u.policy() {
+		return u, Invalidf("nothing to change: give a name, aliases, up, labels, or what the port may do")
 	}
 	if u.Name != nil {
 		if err := validateName("port name", *u.Name); err != nil {
@@ -122,6 +126,10 @@ func (u PortUpdate) validate() (PortUpdate, error) {
 		}
 	}
 	if err := validateLabels(labels); err != nil {
+		return u, err
+	}
+	u, err := u.withNames()
+	if err != nil {
 		return u, err
 	}
 	return u.withPolicy()

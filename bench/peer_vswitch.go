@@ -98,12 +98,16 @@ func (f *vswitchFabric) attach(ctx context.Context, e Endpoint) error {
 		}
 		f.segments[e.Segment] = name
 	}
+	security := api.SecurityOff
+	if e.Guarded {
+		security = api.SecurityStrict
+	}
 	_, err := f.client.AddPort(ctx, api.PortSpec{
 		Name: portName(e), Segment: name, NetNS: e.Namespace, IfName: e.IfName,
 		IP: e.Addr.Addr().String(), MAC: e.MAC.String(), NoDefaultRoute: true,
-		// The others check nothing, and the harness's frames are not the port's own:
-		// of an experimental Ethertype, and from up to 64,000 addresses.
-		Security: api.SecurityOff, MACLimit: api.NoLimit, FloodLimit: api.NoLimit,
+		// The others check nothing, and most of the harness's frames are not the port's
+		// own: of an experimental Ethertype, and from up to 64,000 addresses.
+		Security: security, MACLimit: api.NoLimit, FloodLimit: api.NoLimit,
 	})
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
+	"vswitch/dns"
 	"vswitch/gateway"
 	"vswitch/ipam"
 	"vswitch/nat"
@@ -23,16 +24,17 @@ import (
 
 // Daemon is a running switch with its control side. It implements [api.Backend].
 type Daemon struct {
-	config   Config
-	log      *slog.Logger
-	sw       *vswitch.Switch
-	ipam     *ipam.Allocator
-	pools    *gateway.Prefixes // subnets of all segments
-	store    store.Store
-	links    *netns.Watcher
-	hosts    *netns.Watcher  // of the daemon's own namespace
-	table    *nat.Table      // nil: the kernel has nothing of the kind
-	stopping <-chan struct{} // closed when the daemon is to end
+	config    Config
+	log       *slog.Logger
+	sw        *vswitch.Switch
+	ipam      *ipam.Allocator
+	pools     *gateway.Prefixes // subnets of all segments
+	store     store.Store
+	links     *netns.Watcher
+	hosts     *netns.Watcher  // of the daemon's own namespace
+	table     *nat.Table      // nil: the kernel has nothing of the kind
+	forwarder *dns.Forwarder  // to the host's resolvers
+	stopping  <-chan struct{} // closed when the daemon is to end
 
 	mu       sync.Mutex // one change at a time; guards all below
 	segments map[string]*segment
@@ -52,7 +54,8 @@ type Daemon struct {
 func New(c Config, state store.Store) (*Daemon, error) {
 	d := &Daemon{
 		config: c, log: c.Log, pools: new(gateway.Prefixes), store: state,
-		segments: make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
+		forwarder: dns.NewForwarder(dns.NewHostServers(c.ResolvConf).List),
+		segments:  make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
 	}
 	if err := d.start(); err != nil {
 		d.Close()
@@ -188,6 +191,9 @@ func (d *Daemon) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
+	for _, s := range d.segments {
+		s.services.close()
+	}
 	if d.sw != nil {
 		d.sw.Close()
 	}
@@ -232,6 +238,7 @@ func (d *Daemon) Close() {
 func (d *Daemon) removeLinks() {
 	for _, p := range d.ports {
 		d.logFailure("store the end of port "+p.record.Name, d.store.DeletePort(p.record.ID))
+		d.removeResolvConf(p)
 		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
 	}
 	for _, s := range d.segments {

@@ -139,12 +139,14 @@ func (d *Daemon) connectHost(h *hostLink, device *tap.Device) error {
 		return switchError(err)
 	}
 	s.gateway.SetHost(true)
+	s.services.listen(d.log, device.Name(), s.record.Gateway)
 	h.sw, h.device, h.problem = sw, device, ""
 	return nil
 }
 
 func (d *Daemon) disconnectHost(h *hostLink) {
 	h.before = h.counters()
+	h.segment.services.unlisten()
 	d.sw.RemovePort(h.sw)
 	h.segment.gateway.SetHost(false)
 	h.sw, h.device, h.index = nil, nil, 0

@@ -39,6 +39,9 @@ func (d *Daemon) restore(state store.State) error {
 			d.noteLost(p, err.Error())
 		}
 	}
+	for _, s := range d.segments {
+		d.brief(s)
+	}
 	d.closeStrays()
 	return nil
 }

@@ -25,6 +25,7 @@ type segment struct {
 	bindings *arp.Table
 	mac      frame.MAC // the gateway's
 	gateway  *gateway.Gateway
+	services *services         // at the gateway's address
 	host     *hostLink         // nil without that uplink
 	enforced []string          // ids of the rules that the switch has, in their order
 	hits     map[string]uint64 // of rules, by id, before the switch's were last set
@@ -106,9 +107,13 @@ func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment
 		return nil, api.Invalidf("%w", err)
 	}
 	s.gateway = gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
-	if _, err := d.sw.AddResponder(s.sw, s.mac, s.gateway); err != nil {
+	s.services = d.newServices(s)
+	undo.add(s.services.close)
+	port, err := d.sw.AddResponder(s.sw, s.mac, s.gateway)
+	if err != nil {
 		return nil, switchError(err)
 	}
+	s.services.run(port)
 	if err := d.enforceRules(s, record.Rules); err != nil {
 		return nil, err
 	}
@@ -126,6 +131,7 @@ func (d *Daemon) removeSegment(s *segment) {
 	if s.host != nil {
 		d.removeHostLink(s.host)
 	}
+	s.services.close()
 	d.pools.Remove(s.subnet.Prefix())
 	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
 	delete(d.segments, s.record.ID)

@@ -1,6 +1,8 @@
 // Package gateway is what answers at a segment's gateway address: ARP for the
 // gateway and the segment's own ports, and ICMP echo. It is one more port of
-// the switch, called in the worker that carries the frame.
+// the switch, called in the worker that carries the frame. Datagrams for the
+// services at that address, DNS and DHCP, are copied into an [Inbox] for others to
+// answer.
 //
 // Whatever else is sent to the gateway is refused with the reason why it cannot
 // go on: to another segment, to nowhere for want of an uplink, or to a service

@@ -18,6 +18,7 @@ type Gateway struct {
 	own   netip.Prefix
 	arp   *arp.Responder
 	pools *Prefixes
+	inbox *Inbox      // nil: no services
 	host  atomic.Bool // the host has the gateway's address: it answers and routes
 }
 
@@ -38,9 +39,15 @@ func (g *Gateway) Respond(buf []byte) vswitch.Response {
 	if !ok {
 		return refuse(vswitch.Runt)
 	}
-	switch etherType := eth.EtherType(); {
-	case etherType == frame.EtherTypeARP:
+	switch eth.EtherType() {
+	case frame.EtherTypeARP:
 		return g.respondARP(h, eth)
+	case frame.EtherTypeIPv4:
+		if r, taken := g.serve(h, eth); taken {
+			return r
+		}
+	}
+	switch etherType := eth.EtherType(); {
 	case eth.Dst() != g.mac:
 		return vswitch.Response{Action: vswitch.Pass}
 	case etherType == frame.EtherTypeIPv4 && g.host.Load():

@@ -27,7 +27,10 @@ if [ "${1:-}" = test ]; then
 	need nft nftables               # the tests look at the rules with it; vswitchd does without
 	need iptables iptables          # another firewall
 	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
+	need strace strace              # it makes system calls fail
 	need systemd-analyze systemd    # it checks the unit, also where it does not run
+	need busybox busybox-static     # its nslookup and udhcpc are what small images have
+	need dig bind9-dnsutils
 fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch

@@ -115,6 +115,8 @@ func refused() map[string]struct {
 	published("not within", Publication{Protocol: "tcp", HostPort: 65535, Port: 1, Count: 2})
 	published("not within", Publication{Protocol: "tcp", HostPort: 1, Port: 1, Count: -1})
 	port("publications", "more than 4096", func(p *Port) { p.Published = make([]Publication, 4097) })
+	port("alias", "alias", func(p *Port) { p.Aliases = []string{"ok", "-"} })
+	port("aliases", "aliases", func(p *Port) { p.Aliases = make([]string, maxAliases+1) })
 	port("allowed address", "allowed address", func(p *Port) { p.AllowAddresses = make([]netip.Prefix, 1) })
 	port("moved away from its entry", "static entries", func(p *Port) {
 		*p = aPort(1, 2)

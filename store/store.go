@@ -79,6 +79,10 @@ type Port struct {
 	RateOutBurst   uint64         `json:"rate_out_burst,omitempty"`  // bytes; 0: the default
 
 	Published []Publication `json:"published,omitempty"`
+	// What the container is called and told.
+	Aliases    []string `json:"aliases,omitempty"`     // names beside Name
+	DHCP       bool     `json:"dhcp,omitempty"`        // it has a client that gets Addr
+	ResolvConf bool     `json:"resolv_conf,omitempty"` // the namespace's resolv.conf was written for it
 
 	LostSince  time.Time `json:"lost_since,omitzero"` // when its namespace or link was found gone; zero: it is there
 	LostReason string    `json:"lost_reason,omitempty"`

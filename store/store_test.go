@@ -74,6 +74,7 @@ func sample() State {
 		{Protocol: "tcp", HostPort: 8080, Port: 80},
 		{Protocol: "udp", HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 65000, Port: 1, Count: 536},
 	}
+	full.Aliases, full.DHCP, full.ResolvConf = []string{"db", "db.example"}, true, true
 	internal.Rules = []Rule{
 		{ID: id(7), From: RuleEnd{PortID: full.ID}, To: RuleEnd{LabelKey: "a", LabelValue: "b"}, Protocol: "tcp", FirstPort: 80, LastPort: 90},
 		{ID: id(8), Deny: true, To: RuleEnd{LabelKey: "a"}},

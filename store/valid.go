@@ -19,6 +19,7 @@ const (
 	maxRules  = 1024 // of a segment
 
 	maxPublications = 4096 // of a port
+	maxAliases      = 64   // of a port
 )
 
 // check says what is wrong with the record alone.
@@ -101,6 +102,9 @@ func (p Port) check() error {
 	case len(p.Security) > maxName || !printable(p.Security):
 		return fmt.Errorf("security %q is not the name of a mode", clip(p.Security))
 	}
+	if err := checkAliases(p.Aliases); err != nil {
+		return err
+	}
 	for _, a := range p.AllowAddresses {
 		if !a.IsValid() {
 			return fmt.Errorf("allowed address %q is not a prefix such as 10.1.0.0/24", a)
@@ -146,6 +150,18 @@ func (e Entry) check() error {
 		return fmt.Errorf("mac %q is not a unicast address such as 02:42:ac:11:00:02", clip(e.MAC))
 	case !validID(e.PortID):
 		return fmt.Errorf("port id %q is not 64 hex digits", clip(e.PortID))
+	}
+	return nil
+}
+
+func checkAliases(aliases []string) error {
+	if len(aliases) > maxAliases {
+		return fmt.Errorf("%d aliases are more than %d", len(aliases), maxAliases)
+	}
+	for _, a := range aliases {
+		if !validName(a) {
+			return fmt.Errorf("alias %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(a), maxName)
+		}
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import "vswitch/frame"
 // group carries a frame to a group address.
 func (w *worker) group(p *Port, g *guard, b []byte) {
 	if eth := frame.Ethernet(b[frame.VNetHeaderLen:]); reserved(eth) && !g.policy.AllowReserved {
-		w.drop(p, ReservedGroup)
+		w.discard(p, ReservedGroup)
 		return
 	}
 	w.flood(p, g, b)
@@ -67,5 +67,5 @@ func (w *worker) floodSome(p *Port, g *guard, rules *rules, b []byte) {
 		w.stripe(p).flooded.Add(1)
 		return
 	}
-	w.drop(p, reason)
+	w.discard(p, reason)
 }

@@ -14,8 +14,8 @@ import (
 //	          the port's policy wants of each frame
 //	admit     by the port's policy (policy.go, guard*.go, bucket.go)
 //	learn     source address → port (table.go), unless it comes and goes (loop.go)
-//	intercept ARP, and whatever is sent to the gateway's address, to the responder,
-//	          which may pass it on to the host (host.go)
+//	intercept ARP, DHCP, and whatever is sent to the gateway's address, to the
+//	          responder, which may pass it on to the host (host.go)
 //	look up   destination address → port, or flood (flood.go)
 //	allow     by isolation and the segment's rules (rule.go)
 //	transmit  to the device, completed and segmented in software where it must be
@@ -82,18 +82,18 @@ func (w *worker) carry(p *Port, frames [][]byte) (size int) {
 // ingress decides on one frame from p: b is virtio-net header and frame.
 func (w *worker) ingress(p *Port, b []byte) {
 	if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
-		w.drop(p, Runt)
+		w.discard(p, Runt)
 		return
 	}
 	// The first eight bytes zero: nothing is asked of the receiver.
 	if binary.NativeEndian.Uint64(b) != 0 || len(b) > p.maxFrame+frame.VNetHeaderLen {
 		if reason := checkOffload(b, p.maxFrame); reason != none {
-			w.drop(p, reason)
+			w.discard(p, reason)
 			return
 		}
 	}
 	if state := p.state.Load(); state&(stateDown|stateHeld) != 0 {
-		w.drop(p, stopped(state))
+		w.discard(p, stopped(state))
 		return
 	}
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
@@ -124,7 +124,7 @@ func (w *worker) ingress(p *Port, b []byte) {
 func (w *worker) first(p *Port, b []byte, r route) {
 	eth, g := frame.Ethernet(b[frame.VNetHeaderLen:]), p.guard.Load()
 	if eth.SrcUint64() == 0 || eth[6]&1 != 0 {
-		w.drop(p, BadSource)
+		w.discard(p, BadSource)
 		return
 	}
 	if p.filter != nil {
@@ -136,7 +136,7 @@ func (w *worker) first(p *Port, b []byte, r route) {
 		return
 	}
 	if g.rateIn != nil && !g.rateIn.take(w.clock(), len(eth)) {
-		w.drop(p, RateLimitIn)
+		w.discard(p, RateLimitIn)
 		return
 	}
 	if reason := w.learn(p, g, eth); reason != none {
@@ -147,7 +147,9 @@ func (w *worker) first(p *Port, b []byte, r route) {
 		return
 	}
 	if eth[0]&1 != 0 {
-		w.group(p, g, b)
+		if !dhcpRequest(eth) || !w.intercept(p, b) {
+			w.group(p, g, b)
+		}
 		return
 	}
 	w.unicast(p, g, b, r)
@@ -182,7 +184,8 @@ func checkOffload(b []byte, maxFrame int) Reason {
 	return none
 }
 
-// intercept asks the responder about an ARP frame and says whether it took it.
+// intercept asks the responder about a frame that is not sent to its own address
+// and says whether it took it.
 func (w *worker) intercept(p *Port, b []byte) bool {
 	gw := p.segment.gateway.Load()
 	if gw == nil {
@@ -255,7 +258,7 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 		return
 	}
 	if out == p {
-		w.drop(p, Hairpin)
+		w.discard(p, Hairpin)
 		return
 	}
 	if out.responder != nil {
@@ -269,14 +272,14 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 		return
 	}
 	if g.policy.Isolated && out.isolated() {
-		w.drop(p, Isolated)
+		w.discard(p, Isolated)
 		return
 	}
 	r.out, r.checks = out, g.checks
 	if p.filter == nil && p.segment.rules.Load() != nil {
 		r.checks |= checkRules
 		if w.denied(p, out, eth) {
-			w.drop(p, DeniedByRule)
+			w.discard(p, DeniedByRule)
 			return
 		}
 	}
@@ -290,7 +293,7 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 // toGateway carries a frame to the gateway's address.
 func (w *worker) toGateway(p, gw *Port, b []byte) {
 	if !w.respond(p, gw, b) {
-		w.drop(p, GatewayUnhandled)
+		w.discard(p, GatewayUnhandled)
 	}
 }
 

@@ -45,11 +45,11 @@ func (s *Segment) takesHost() error {
 func (w *worker) firstOfHost(p *Port, g *guard, b []byte, r route) {
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
 	if gw := p.segment.gateway.Load(); gw == nil || eth.SrcUint64() != gw.mac {
-		w.drop(p, SpoofedMAC)
+		w.discard(p, SpoofedMAC)
 		return
 	}
 	if reason := p.fromHost(b); reason != none {
-		w.drop(p, reason)
+		w.discard(p, reason)
 		return
 	}
 	if eth.EtherType() == frame.EtherTypeARP && w.intercept(p, b) {
@@ -79,9 +79,9 @@ func (p *Port) fromHost(b []byte) Reason {
 func (w *worker) toHost(p *Port, b []byte, missing Reason) {
 	switch host := p.segment.host.Load(); host {
 	case nil:
-		w.drop(p, missing)
+		w.discard(p, missing)
 	case p:
-		w.drop(p, Hairpin)
+		w.discard(p, Hairpin)
 	default:
 		w.tally.forwarded++
 		w.transmit(host, b)

@@ -24,12 +24,14 @@ type Port struct {
 	stripes   []stripe // one for each worker
 
 	// Fields of the worker that reads the device; the others read those above.
-	_        [cacheLines]byte
-	ready    bool // may have frames waiting; stands in the worker's list
-	detached bool // is read no more
-	batch    int  // how many frames to ask for first; at least 1
-	last     route
-	reported [numReasons]uint32 // when each kind of violation was last reported; 0: never
+	_         [cacheLines]byte
+	ready     bool // may have frames waiting; stands in the worker's list
+	detached  bool // is read no more
+	batch     int  // how many frames to ask for first; at least 1
+	last      route
+	restraint restraint          // by the frames refused
+	restUntil int64              // in ticks, while it rests
+	reported  [numReasons]uint32 // when each kind of violation was last reported; 0: never
 }
 
 // What a port's state may hold.

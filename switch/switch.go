@@ -91,8 +91,7 @@ func (s *Switch) startWorkers(o Options) error {
 func (s *Switch) stopWorkers() {
 	for _, w := range s.workers {
 		w.do(func() { w.stopped = true })
-		<-w.done
-		_ = w.poller.Close() // nothing is lost: no port is read any more
+		w.close()
 	}
 }
 

@@ -209,7 +209,7 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		}
 	}
 	ip := s.next
-	if spec.IP == "" {
+	if spec.IP == "" || spec.IP == api.IPDHCP {
 		s.next = s.next.Next()
 	} else if ip, err = netip.ParseAddr(spec.IP); err != nil {
 		return api.Port{}, err
@@ -218,6 +218,7 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		ID: f.id(), Name: spec.Name, Segment: s.Name, SegmentID: s.ID, MAC: spec.MAC,
 		IPs: []netip.Prefix{netip.PrefixFrom(ip, s.Subnet.Bits())}, Gateway: s.Gateway, NetNS: spec.NetNS,
 		IfName: spec.IfName, MTU: s.MTU, Kind: api.PortTAP, State: api.PortUp, Labels: spec.Labels, Created: f.now(),
+		Aliases: spec.Aliases, DHCP: spec.IP == api.IPDHCP, ResolvConf: spec.ResolvConf,
 		Security: cmp.Or(spec.Security, api.SecurityStrict), AllowAddresses: spec.AllowAddresses,
 		AllowReserved: spec.AllowReserved, Isolated: spec.Isolated, RateIn: limited(spec.RateIn), RateOut: limited(spec.RateOut),
 		MACLimit: cmp.Or(spec.MACLimit, api.DefaultMACLimit), FloodLimit: cmp.Or(spec.FloodLimit, api.DefaultFloodLimit),

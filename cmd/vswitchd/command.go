@@ -92,6 +92,7 @@ func (o *options) register(c *cobra.Command) {
 	f.StringArrayVar(&o.flags.Pools, "default-address-pool", nil, "base=CIDR,size=N: where automatic subnets are cut from; may be repeated (default Docker's pools)")
 	f.StringVar(&o.flags.MetricsListen, "metrics-listen", "", "ADDRESS:PORT that answers GET /metrics for Prometheus")
 	f.DurationVar(&o.flags.LostPortTTL, "lost-port-ttl", o.flags.LostPortTTL, "how long a port whose namespace is gone keeps its name and address")
+	f.StringVar(&o.flags.ResolvConf, "resolv-conf", o.flags.ResolvConf, "the `FILE` that names the resolvers to forward containers' questions to, as in resolv.conf(5)")
 	f.BoolVar(&o.flags.StopRemovesPorts, "stop-removes-ports", false, "remove all ports, host links and nftables rules when stopped, instead of leaving them for the next start")
 	f.BoolVar(&o.flags.NAT, "nat", o.flags.NAT, "have the kernel forward and masquerade what leaves segments with a host link; false leaves its rules alone")
 	f.StringVar(&o.restore, "restore", "", "begin with the state in this `FILE` of vsctl backup; there must be none yet")

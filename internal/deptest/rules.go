@@ -25,6 +25,8 @@ var rooms = []Room{
 	{"arp", []string{"frame"}, "arp is bytes in, bytes out: it does no I/O and knows no switch"},
 	{"icmp", []string{"frame"}, "icmp is bytes in, bytes out, beside the pinger: it knows no switch"},
 	{"gateway", []string{"frame", "arp", "icmp", "switch"}, "gateway is one more port of the switch: it reaches the world only through it"},
+	{"dns", nil, "dns answers bytes with bytes, through sockets that others open: it knows no switch"},
+	{"dhcp", nil, "dhcp is bytes in, bytes out: it does no I/O and knows no switch"},
 	{"netns", nil, "netns is the edge to the kernel's links and namespaces: a leaf that works on names and addresses"},
 	{"ipam", nil, "ipam is arithmetic over addresses: a leaf without a kernel"},
 	{"nat", nil, "nat is the edge to the kernel's nftables: a leaf that works on links' names and addresses"},
@@ -34,7 +36,7 @@ var rooms = []Room{
 	{"api/apitest", []string{"api"}, "apitest is a backend in memory: it needs the api's types only"},
 	{
 		"daemon",
-		[]string{"frame", "switch", "tap", "arp", "icmp", "gateway", "netns", "ipam", "nat", "store", "api", "supervisor"},
+		[]string{"frame", "switch", "tap", "arp", "icmp", "gateway", "dns", "dhcp", "netns", "ipam", "nat", "store", "api", "supervisor"},
 		"daemon is the composition root: it puts the rooms together; plugins, benchmarks and commands stand on it or beside it",
 	},
 	{"docker", []string{"api"}, "docker speaks to the switch through api.Backend only, as any client could"},

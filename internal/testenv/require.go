@@ -11,10 +11,12 @@ import (
 
 // packages maps a command to the Debian package that has it.
 var packages = map[string]string{
+	"busybox":  "busybox-static",
+	"dig":      "bind9-dnsutils",
 	"ethtool":  "ethtool",
 	"ip":       "iproute2",
-	"iptables": "iptables",
 	"iperf3":   "iperf3",
+	"iptables": "iptables",
 	"nft":      "nftables",
 	"nsenter":  "util-linux",
 	"ping":     "iputils-ping",
