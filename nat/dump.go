@@ -47,6 +47,9 @@ func (t *Table) rules(table *nftables.Table, chain string) ([]netlink.Message, e
 
 // handle is the number of a rule, which no other one gets.
 func handle(rule netlink.Message) uint64 {
+	if len(rule.Data) < 4 {
+		return 0
+	}
 	attributes, err := netlink.NewAttributeDecoder(rule.Data[4:])
 	if err != nil {
 		return 0

@@ -24,6 +24,10 @@ type foreign struct {
 // dockerUser is that chain (docs.docker.com/engine/network/firewall-iptables).
 const dockerUser = "DOCKER-USER"
 
+// firewalldReload is the table by which firewalld keeps packets out for the moment in
+// which it loads its rules anew.
+const firewalldReload = "firewalld_policy_drop"
+
 // familyNames are nft's.
 var familyNames = map[nftables.TableFamily]string{nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip"}
 
@@ -72,7 +76,7 @@ func (t *Table) foreign() (found []foreign, err error) {
 	}
 	for _, c := range chains {
 		if c.Table == nil || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward || familyNames[c.Table.Family] == "" ||
-			c.Table.Family == t.table.Family && c.Table.Name == t.table.Name {
+			c.Table.Name == firewalldReload || c.Table.Family == t.table.Family && c.Table.Name == t.table.Name {
 			continue
 		}
 		refuses := c.Policy != nil && *c.Policy == nftables.ChainPolicyDrop

@@ -95,9 +95,10 @@ const buffer = 16 << 20
 
 // conn is a fresh connection: one that an error interrupted may have answers left.
 func (t *Table) conn() *nftables.Conn {
-	c, _ := nftables.New(nftables.WithNetNSFd(int(t.ns.Fd())), nftables.WithSockOptions(func(c *netlink.Conn) error {
+	room := nftables.WithSockOptions(func(c *netlink.Conn) error {
 		return errors.Join(c.SetReadBuffer(buffer), c.SetWriteBuffer(buffer))
-	}))
+	})
+	c, _ := nftables.New(nftables.WithNetNSFd(int(t.ns.Fd())), room) // fails for lasting connections only
 	return c
 }
 

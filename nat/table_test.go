@@ -300,15 +300,16 @@ func TestForeignDrops(t *testing.T) {
 		ruleset string
 		warns   string // in the warning; "" when there is none to be
 	}{
-		"none":            {"add table ip filter", ""},
-		"accepting":       {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy accept; }", ""},
-		"as iptables":     {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I FORWARD -i vs-+"},
-		"as Docker":       {"add table ip filter; add chain ip filter DOCKER-USER; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT; iptables -I DOCKER-USER -o vs-+"},
-		"input only":      {"add table ip filter; add chain ip filter INPUT { type filter hook input priority 0; policy drop; }", ""},
-		"IPv6 only":       {"add table ip6 filter; add chain ip6 filter FORWARD { type filter hook forward priority 0; policy drop; }", ""},
-		"as firewalld":    {"add table inet firewalld; add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }; add rule inet firewalld filter_FORWARD ct state established accept; add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited", "firewall-cmd"},
-		"conditional":     {"add table inet f; add chain inet f forward { type filter hook forward priority 0; }; add rule inet f forward tcp dport 25 reject", ""},
-		"knows our links": {`add table ip filter; add chain ip filter USER; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }; add rule ip filter USER iifname "vs-*" accept`, ""},
+		"none":               {"add table ip filter", ""},
+		"accepting":          {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy accept; }", ""},
+		"as iptables":        {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I FORWARD -i vs-+"},
+		"as Docker":          {"add table ip filter; add chain ip filter DOCKER-USER; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT; iptables -I DOCKER-USER -o vs-+"},
+		"input only":         {"add table ip filter; add chain ip filter INPUT { type filter hook input priority 0; policy drop; }", ""},
+		"IPv6 only":          {"add table ip6 filter; add chain ip6 filter FORWARD { type filter hook forward priority 0; policy drop; }", ""},
+		"as firewalld":       {"add table inet firewalld; add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }; add rule inet firewalld filter_FORWARD ct state established accept; add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited", "firewall-cmd"},
+		"firewalld's reload": {"add table inet firewalld_policy_drop; add chain inet firewalld_policy_drop filter_forward { type filter hook forward priority 9; policy drop; }", ""},
+		"conditional":        {"add table inet f; add chain inet f forward { type filter hook forward priority 0; }; add rule inet f forward tcp dport 25 reject", ""},
+		"knows our links":    {`add table ip filter; add chain ip filter USER; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }; add rule ip filter USER iifname "vs-*" accept`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -322,5 +323,23 @@ func TestForeignDrops(t *testing.T) {
 				t.Errorf("logged %d warnings; want %q once or, if empty, none:\n%s", n, c.warns, l)
 			}
 		})
+	}
+}
+
+// TestLateForeignDrop holds that a firewall is noticed which comes after us.
+func TestLateForeignDrop(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	l := newLog()
+	table := r.open(t, nat.Options{Log: l.logger()})
+	r.apply(t, table, fullConfig)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- table.Run(ctx) }()
+	r.host.Run("nft", "add table inet late; add chain inet late forward { type filter hook forward priority 0; policy drop; }")
+	l.waitCount(t, "inet late forward", 1)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -35,23 +35,32 @@ func (t *Table) Run(ctx context.Context) error {
 	defer stop()
 	go func() { failed <- t.hear(ctx, changed) }()
 	pace := newPace(time.Now())
+	var others <-chan time.Time // when to look at the rules of others; nil: nothing is new
 	for {
 		select {
 		case err := <-failed:
 			return err
+		case <-others:
+			others = nil
+			t.lookAtOthers()
+			continue
 		case <-changed:
+		}
+		if others == nil {
+			others = time.After(othersDelay)
 		}
 		select {
 		case err := <-failed:
 			return err
 		case <-time.After(settle): // whoever is at it may not be done
 		}
-		done, err := t.repair()
-		if err != nil {
-			t.log.Error("nftables table not put back", "table", t.table.Name, "error", err)
-		}
 		wait := rest
-		if done {
+		switch done, err := t.repair(); {
+		case err != nil:
+			t.log.Error("nftables table not put back", "table", t.table.Name, "error", err)
+			note(changed)
+			wait = paceInterval
+		case done:
 			wait = pace.next(time.Now())
 		}
 		select {
@@ -70,6 +79,18 @@ const (
 	rest   = 200 * time.Millisecond
 )
 
+// othersDelay is how long after a change the rules of others are looked at, which may
+// be many.
+const othersDelay = 2 * time.Second
+
+func (t *Table) lookAtOthers() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed && t.applied != nil {
+		t.warn()
+	}
+}
+
 // hear fills changed after each transaction. Which one it was is not looked at:
 // events can be lost, and what matters is what is there now.
 func (t *Table) hear(ctx context.Context, changed chan<- struct{}) error {
@@ -84,10 +105,15 @@ func (t *Table) hear(ctx context.Context, changed chan<- struct{}) error {
 		if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("watch the nftables ruleset: %w", err)
 		}
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
+		note(changed)
+	}
+}
+
+// note fills changed unless it is full.
+func note(changed chan<- struct{}) {
+	select {
+	case changed <- struct{}{}:
+	default:
 	}
 }
 
@@ -100,14 +126,12 @@ func (t *Table) repair() (done bool, err error) {
 	}
 	// An error is that of a table which goes away while we look.
 	if now, err := t.fingerprint(); err == nil && now == t.seen {
-		t.warn()
 		return false, nil
 	}
 	if err := t.replace(*t.applied); err != nil {
 		return false, err
 	}
 	t.log.Warn("nftables table was changed by others: put back", "table", t.table.Name)
-	t.warn()
 	return true, nil
 }
 
