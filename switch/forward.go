@@ -104,12 +104,12 @@ func (w *worker) ingress(p *Port, b []byte) {
 	}
 	if l := &p.last; r.head == l.head && r.tail == l.tail && r.version == l.version {
 		if l.checks != 0 {
-			if reason := w.recheck(p, l, b); reason != none {
-				w.refuse(p, reason, eth)
+			if l.checks >= checkFilter {
+				w.sameOfHost(p, l, b)
 				return
 			}
-			if l.checks&checkGateway != 0 {
-				w.toGateway(p, l.out, b)
+			if reason := w.recheck(p, l, b); reason != none {
+				w.refuse(p, reason, eth)
 				return
 			}
 		}

@@ -33,7 +33,7 @@ const (
 	checkSource  checks = 1 << iota // the guard's inspect
 	checkRate                       // the guard's rateIn
 	checkRules                      // the segment's rules
-	checkFilter                     // the host port's filter
+	checkFilter                     // the host port's filter; it and what follows: host.go
 	checkGateway                    // the segment's responder, whose port the route leads to
 )
 
@@ -155,11 +155,6 @@ func (w *worker) recheck(p *Port, l *route, b []byte) Reason {
 	g := p.guard.Load()
 	if l.checks&checkSource != 0 {
 		if r := g.inspect(eth); r != none {
-			return r
-		}
-	}
-	if l.checks&checkFilter != 0 {
-		if r := p.fromHost(b); r != none {
 			return r
 		}
 	}

@@ -62,6 +62,24 @@ func (w *worker) firstOfHost(p *Port, g *guard, b []byte, r route) {
 	w.unicast(p, g, b, r)
 }
 
+// sameOfHost carries a frame that goes the way l, as another before it, from the
+// host or to the gateway's address.
+func (w *worker) sameOfHost(p *Port, l *route, b []byte) {
+	reason := w.recheck(p, l, b)
+	if reason == none && l.checks&checkFilter != 0 {
+		reason = p.fromHost(b)
+	}
+	switch {
+	case reason != none:
+		w.refuse(p, reason, b[frame.VNetHeaderLen:])
+	case l.checks&checkGateway != 0:
+		w.toGateway(p, l.out, b)
+	default:
+		w.tally.forwarded++
+		w.transmit(l.out, b)
+	}
+}
+
 // fromHost asks the filter of the host's port p about a frame from it.
 func (p *Port) fromHost(b []byte) Reason {
 	r := p.filter.FromHost(b)
