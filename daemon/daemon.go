@@ -38,6 +38,8 @@ type Daemon struct {
 	closed   bool
 
 	leasePools map[string]*pool // also guarded by mu
+
+	closing sync.WaitGroup // devices whose ports are gone
 }
 
 // New starts the switch with what the store holds, or else with the default
@@ -193,6 +195,7 @@ func (d *Daemon) Close() {
 			_ = p.device.Close()
 		}
 	}
+	d.closing.Wait()
 	clear(d.ports)
 	if d.links != nil {
 		_ = d.links.Close()
