@@ -170,16 +170,21 @@ func deviceName(p *port) string { return devicePrefix + p.record.ID }
 
 // disconnect takes p out of the switch and lets go of its device, whose link
 // ends with that.
-func (d *Daemon) disconnect(p *port) {
+func (d *Daemon) disconnect(p *port) { d.takeOut(p)() }
+
+// takeOut takes p out of the switch. What it returns lets go of the device.
+func (d *Daemon) takeOut(p *port) (letGo func()) {
 	d.unwatch(p)
 	p.before = p.counters()
 	d.sw.RemovePort(p.sw)
 	device := p.device
 	p.sw, p.device = nil, nil
-	// The link ends with its last descriptor, which must be ours.
-	d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
-	d.logFailure("drop a kept descriptor", d.config.Keeper.Sync(context.Background()))
-	d.closeDevice(p, device)
+	return func() {
+		// The link ends with its last descriptor, which must be ours.
+		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
+		d.logFailure("drop a kept descriptor", d.config.Keeper.Sync(context.Background()))
+		d.closeDevice(p, device)
+	}
 }
 
 // closeDevice deletes the link, unless that was done by others.
@@ -203,7 +208,14 @@ func (d *Daemon) detach(p *port) error {
 		p.expiry.Stop()
 	}
 	if !p.lost() {
-		d.disconnect(p)
+		letGo := d.takeOut(p)
+		if p.record.Handover {
+			// The kernel takes its time, and it is in no container's way. Should we die
+			// meanwhile, the next process finds a device without a port.
+			d.closing.Go(letGo)
+		} else {
+			letGo()
+		}
 	}
 	d.leaveRules(p)
 	d.withdraw(p)

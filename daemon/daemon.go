@@ -48,6 +48,8 @@ type Daemon struct {
 	republishing *time.Timer // runs while published ports are to be tried again
 
 	leasePools map[string]*pool // also guarded by mu
+
+	closing sync.WaitGroup // devices whose ports are gone
 }
 
 // New starts the switch with what the store holds, or else with the default
@@ -221,6 +223,7 @@ func (d *Daemon) Close() {
 	if d.republishing != nil {
 		d.republishing.Stop()
 	}
+	d.closing.Wait()
 	clear(d.ports)
 	for _, s := range d.segments {
 		if s.host != nil {

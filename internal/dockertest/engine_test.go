@@ -319,11 +319,7 @@ func (h *host) wantNothingLeft() {
 	if err != nil || len(segments) != 1 {
 		h.Errorf("segments are left: %+v, %v", segments, err)
 	}
-	for line := range strings.Lines(h.ns.Run("ip", "-o", "link")) {
-		if strings.Contains(line, "vst-") {
-			h.Errorf("an interface is left: %s", line)
-		}
-	}
+	h.await("no interface is left", func() bool { return !strings.Contains(h.ns.Run("ip", "-o", "link"), "vst-") })
 }
 
 // unmountBelow takes away what dockerd has left mounted, the innermost first.

@@ -23,6 +23,7 @@ func TestPublishedPorts(t *testing.T) {
 	}
 	h.refused("choose another", "run", "-d", "--name", "second", "--network", "blue", "-p", "127.0.0.1:8080:80", "busybox:local", "sleep", "60")
 
+	h.vs.Harmed()
 	h.killWorker()
 	h.await("it still does when the process that carries frames was replaced", func() bool { return strings.Contains(says(), "hello") })
 	h.docker("restart", "-t", "0", "web")
