@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
@@ -112,18 +113,16 @@ func (p Port) check() error {
 	case len(p.Security) > maxName || !printable(p.Security):
 		return fmt.Errorf("security %q is not the name of a mode", clip(p.Security))
 	}
-	if err := checkAliases(p.Aliases); err != nil {
-		return err
-	}
-	for _, a := range p.AllowAddresses {
+	return cmp.Or(checkAliases(p.Aliases), checkAllowed(p.AllowAddresses), checkPublished(p.Published), checkLabels(p.Labels))
+}
+
+func checkAllowed(list []netip.Prefix) error {
+	for _, a := range list {
 		if !a.IsValid() {
 			return fmt.Errorf("allowed address %q is not a prefix such as 10.1.0.0/24", a)
 		}
 	}
-	if err := checkPublished(p.Published); err != nil {
-		return err
-	}
-	return checkLabels(p.Labels)
+	return nil
 }
 
 func checkPublished(list []Publication) error {
