@@ -52,7 +52,7 @@ demo: ## show two segments and three containers at work (needs root)
 test: ## run all tests with the race detector; end-to-end tests only as root
 	@if [ "$$(id -u)" -eq 0 ]; then sh scripts/deps.sh test; fi
 	$(GO) vet ./...
-	$(GO) test -timeout 5m -run Allocs ./...
+	$(GO) test -timeout 10m -run Allocs ./...
 	$(GO) test -timeout 10m $(RACE) ./...
 	@if [ "$$(id -u)" -ne 0 ]; then \
 		echo; echo "NOT RUN: end-to-end tests need root; run: sudo make test"; fi
@@ -65,7 +65,7 @@ soak: ## do one bad thing after another to a running switch for DURATION=10m, 10
 
 .PHONY: cover
 cover: ## run the tests with coverage and print it per function
-	$(GO) test -timeout 5m -coverpkg ./... -coverprofile cover.out ./...
+	$(GO) test -timeout 10m -coverpkg ./... -coverprofile cover.out ./...
 	$(GO) tool cover -func cover.out
 
 # FORMAT is table or json; REPORT is a file, or empty for the terminal.
@@ -76,7 +76,7 @@ REPORT ?=
 .PHONY: conformance
 conformance: ## hold vswitch against the rules of bridging, beside the kernel's bridge (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "NOT RUN: needs root; run: sudo make conformance"; exit 1; fi
-	@cd conformance && $(GO) test -count 1 -timeout 5m -run Conformance -args -format '$(FORMAT)' -output '$(abspath $(REPORT))'
+	@cd conformance && $(GO) test -count 1 -timeout 10m -run Conformance -args -format '$(FORMAT)' -output '$(abspath $(REPORT))'
 
 # BENCHFLAGS go to vsbench run, as in make bench BENCHFLAGS='--scenario ping,tcp'.
 BENCHDIR   ?= bench-out

@@ -50,6 +50,16 @@ type Backend interface {
 	// DeletePort detaches a container and gives its address back.
 	DeletePort(ctx context.Context, ref string) (Port, error)
 
+	// Publish has ports of the host lead to a container, which they do when Publish
+	// returns; Invalid when its segment has no host link, Conflict when a port is
+	// taken, by us or by another program, Exhausted when too many are published.
+	Publish(ctx context.Context, port string, spec PublishSpec) (Published, error)
+	// Published lists what the ports of a segment publish, of all when segment is
+	// empty.
+	Published(ctx context.Context, segment string) ([]Published, error)
+	// Unpublish ends what Publish began. Connections that are there go on.
+	Unpublish(ctx context.Context, port string, key PublishedKey) (Published, error)
+
 	// FDB lists the forwarding table of a segment, of all when segment is empty.
 	FDB(ctx context.Context, segment string) ([]FDBEntry, error)
 	// AddFDB adds a static entry or replaces the address's entry by it.

@@ -76,3 +76,21 @@ func (c checked) DeletePort(ctx context.Context, ref string) (Port, error) {
 	}
 	return c.Backend.DeletePort(ctx, ref)
 }
+
+// Publish implements [Backend].
+func (c checked) Publish(ctx context.Context, port string, spec PublishSpec) (Published, error) {
+	spec, err := spec.validate()
+	if err != nil {
+		return Published{}, err
+	}
+	return c.Backend.Publish(ctx, port, spec)
+}
+
+// Unpublish implements [Backend].
+func (c checked) Unpublish(ctx context.Context, port string, key PublishedKey) (Published, error) {
+	key, err := key.validate()
+	if err != nil {
+		return Published{}, err
+	}
+	return c.Backend.Unpublish(ctx, port, key)
+}

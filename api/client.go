@@ -121,6 +121,28 @@ func (c *Client) DeletePort(ctx context.Context, ref string) (Port, error) {
 	return callRef[Port](ctx, c, http.MethodDelete, "port", ref, "", nil)
 }
 
+// Publish implements [Backend].
+func (c *Client) Publish(ctx context.Context, port string, spec PublishSpec) (Published, error) {
+	return callRef[Published](ctx, c, http.MethodPost, "port", port, "/published", spec)
+}
+
+// Published implements [Backend].
+func (c *Client) Published(ctx context.Context, segment string) ([]Published, error) {
+	return call[[]Published](ctx, c, http.MethodGet, "/v1/published"+bySegment(segment), nil)
+}
+
+// Unpublish implements [Backend].
+func (c *Client) Unpublish(ctx context.Context, port string, key PublishedKey) (Published, error) {
+	q := url.Values{"host_ports": {key.HostPorts}}
+	if key.HostIP != "" {
+		q.Set("host_ip", key.HostIP)
+	}
+	if key.Protocol != "" {
+		q.Set("protocol", key.Protocol)
+	}
+	return callRef[Published](ctx, c, http.MethodDelete, "port", port, "/published?"+q.Encode(), nil)
+}
+
 // FDB implements [Backend].
 func (c *Client) FDB(ctx context.Context, segment string) ([]FDBEntry, error) {
 	return call[[]FDBEntry](ctx, c, http.MethodGet, "/v1/fdb"+bySegment(segment), nil)

@@ -8,6 +8,9 @@ import (
 // mtuOption is the network option under which Docker keeps the MTU.
 const mtuOption = "com.docker.network.driver.mtu"
 
+// linkOption is the one under which it keeps the name of the host's interface.
+const linkOption = "com.docker.network.bridge.name"
+
 // Inspect has the shape of one element of what "docker network inspect" prints
 // (moby's api/types/network, NetworkResource), so that scripts written for it work.
 type Inspect struct {
@@ -78,6 +81,9 @@ func NewInspect(s Segment, ports []Port) Inspect {
 	}
 	if s.MTU != 0 {
 		in.Options[mtuOption] = strconv.Itoa(s.MTU)
+	}
+	if s.HostLink.Name != "" {
+		in.Options[linkOption] = s.HostLink.Name
 	}
 	for k, v := range s.Labels {
 		in.Labels[k] = v

@@ -14,7 +14,7 @@ func TestInspectHasDockersShape(t *testing.T) {
 	t.Parallel()
 	segment := api.Segment{
 		ID: "5fb1", Name: "my_bridge", Driver: "vswitch", Scope: "local", Subnet: netip.MustParsePrefix("172.18.0.0/16"),
-		Gateway: "172.18.0.1", MTU: 1500, Labels: map[string]string{"k": "v"}, Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
+		Gateway: "172.18.0.1", MTU: 1500, HostLink: api.HostLink{Name: "vs-5fb1"}, Labels: map[string]string{"k": "v"}, Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
 	}
 	ports := []api.Port{
 		{ID: "aa", Name: "c3", SegmentID: "5fb1", MAC: "02:42:ac:12:00:02", IPs: []netip.Prefix{netip.MustParsePrefix("172.18.0.2/16")}, Kind: api.PortTAP},
@@ -59,6 +59,7 @@ func TestInspectHasDockersShape(t *testing.T) {
         }
     },
     "Options": {
+        "com.docker.network.bridge.name": "vs-5fb1",
         "com.docker.network.driver.mtu": "1500"
     },
     "Labels": {

@@ -66,6 +66,7 @@ func TestDocumentNamesEveryField(t *testing.T) {
 		"Counters": api.Counters{}, "PortUpdate": api.PortUpdate{}, "FDBSpec": api.FDBSpec{}, "FDBEntry": api.FDBEntry{},
 		"FDBFlush": api.FDBFlush{}, "FDBFlushed": api.FDBFlushed{}, "Binding": api.Binding{}, "Version": api.Version{},
 		"SegmentUpdate": api.SegmentUpdate{}, "Inspect": api.Inspect{}, "UpgradeSpec": api.UpgradeSpec{},
+		"PublishSpec": api.PublishSpec{}, "Published": api.Published{},
 		"RuleEnd": api.RuleEnd{}, "RuleSpec": api.RuleSpec{}, "Rule": api.Rule{},
 	} {
 		var want, got []string
@@ -122,6 +123,12 @@ var operationTests = []operationTest{
 	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"allow"}`, 201, map[string]string{"segment": "bridge"}},
 	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"deny","from":{"port":"none"}}`, 404, map[string]string{"segment": "bridge"}},
 	{"GET /v1/rules", "/v1/rules?segment=bridge", "", 200, nil},
+	{"POST /v1/ports/{port}/published", "/v1/ports/one/published", `{"host_ip":"127.0.0.1","host_ports":"8000-8010","ports":"80-90","protocol":"udp"}`, 201, map[string]string{"port": "one"}},
+	{"POST /v1/ports/{port}/published", "/v1/ports/one/published", `{"ports":"80"}`, 201, map[string]string{"port": "one"}},
+	{"POST /v1/ports/{port}/published", "/v1/ports/one/published", `{"host_ports":"8000-8010","ports":"80"}`, 400, map[string]string{"port": "one"}},
+	{"GET /v1/published", "/v1/published?segment=bridge", "", 200, nil},
+	{"DELETE /v1/ports/{port}/published", "/v1/ports/one/published?host_ip=127.0.0.1&host_ports=8000-8010&protocol=udp", "", 200, map[string]string{"port": "one"}},
+	{"DELETE /v1/ports/{port}/published", "/v1/ports/one/published?host_ports=1", "", 404, map[string]string{"port": "one"}},
 	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/none", "", 404, map[string]string{"segment": "bridge", "rule": "none"}},
 	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/e7f6c011776e", "", 200, map[string]string{"segment": "bridge", "rule": "e7f6c011776e"}},
 	{"GET /v1/arp", "/v1/arp", "", 200, nil},

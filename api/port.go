@@ -9,10 +9,15 @@ import (
 // names none.
 const DefaultIfName = "eth0"
 
+// IPDHCP in place of an address leaves it to the container's own DHCP client,
+// which gets the next free one from the segment's gateway.
+const IPDHCP = "dhcp"
+
 // Kinds of port.
 const (
 	PortTAP     = "tap"     // a TAP device in a container
 	PortGateway = "gateway" // what answers at the segment's gateway address
+	PortHost    = "host"    // a segment's [HostLink], where it is shown as a port
 )
 
 // States of a port.
@@ -36,10 +41,12 @@ type PortSpec struct {
 	// into the container and configures it there.
 	Handover bool `json:"handover,omitempty"`
 
-	IP             string            `json:"ip,omitempty"`  // without prefix length; empty is the next free one
+	IP             string            `json:"ip,omitempty"`  // without prefix length; empty is the next free one; [IPDHCP]
 	MAC            string            `json:"mac,omitempty"` // empty is 02:42 and the IPv4 address
 	NoDefaultRoute bool              `json:"no_default_route,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`
+	Aliases        []string          `json:"aliases,omitempty"`     // names beside Name in the segment's DNS
+	ResolvConf     bool              `json:"resolv_conf,omitempty"` // write the resolv.conf of the namespace, which NetNS names
 
 	// What the container may do.
 	Security       string   `json:"security,omitempty"`        // empty is [SecurityStrict]
@@ -72,6 +79,10 @@ type Port struct {
 	Created   time.Time         `json:"created"`
 	Counters  Counters          `json:"counters"`
 
+	Aliases    []string `json:"aliases,omitempty"`
+	DHCP       bool     `json:"dhcp,omitempty"` // the container's own client gets the address
+	ResolvConf bool     `json:"resolv_conf,omitempty"`
+
 	Security       string   `json:"security"`
 	AllowAddresses []string `json:"allow_addresses,omitempty"`
 	AllowReserved  bool     `json:"allow_reserved,omitempty"`
@@ -80,6 +91,8 @@ type Port struct {
 	FloodLimit     int      `json:"flood_limit"`        // frames per second; [NoLimit] is none
 	RateIn         string   `json:"rate_in,omitempty"`  // such as 100mbit; empty is no bound
 	RateOut        string   `json:"rate_out,omitempty"` // such as 100mbit:64kb
+
+	Published []string `json:"published,omitempty"` // as [Published.String] has it
 }
 
 // Counters counts a port's frames since it was attached, as the switch sees them:
@@ -111,6 +124,8 @@ type PortUpdate struct {
 	Up     *bool              `json:"up,omitempty"`
 	NetNS  *string            `json:"netns,omitempty"`  // path that a handed over interface is moved to; "" is back
 	Labels map[string]*string `json:"labels,omitempty"` // a nil value removes the label
+
+	Aliases *[]string `json:"aliases,omitempty"` // all there are from now on
 
 	Security       *string   `json:"security,omitempty"`
 	AllowAddresses *[]string `json:"allow_addresses,omitempty"` // all there are from now on

@@ -34,6 +34,9 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/ports/{port}", s.port},
 		{"PATCH", "/v1/ports/{port}", s.updatePort},
 		{"DELETE", "/v1/ports/{port}", s.deletePort},
+		{"GET", "/v1/published", s.listPublished},
+		{"POST", "/v1/ports/{port}/published", s.publish},
+		{"DELETE", "/v1/ports/{port}/published", s.unpublish},
 		{"GET", "/v1/fdb", s.listFDB},
 		{"POST", "/v1/segments/{segment}/fdb", s.addFDB},
 		{"DELETE", "/v1/segments/{segment}/fdb/{mac}", s.deleteFDB},
@@ -191,6 +194,40 @@ func (s *Server) deletePort(r *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	return onePort(s.backend.DeletePort(r.Context(), ref))
+}
+
+func (s *Server) listPublished(r *http.Request) (reply, error) {
+	segment, err := filter(r)
+	if err != nil {
+		return reply{}, err
+	}
+	list, err := s.backend.Published(r.Context(), segment)
+	return ok(sorted(list, func(a, b Published) int { return cmp.Compare(a.Port, b.Port) }), err)
+}
+
+func (s *Server) publish(r *http.Request) (reply, error) {
+	port, _, err := target(r, "port")
+	if err != nil {
+		return reply{}, err
+	}
+	spec, err := decode(r, PublishSpec.validate)
+	if err != nil {
+		return reply{}, err
+	}
+	published, err := s.backend.Publish(r.Context(), port, spec)
+	return created("", published, err)
+}
+
+func (s *Server) unpublish(r *http.Request) (reply, error) {
+	port, q, err := target(r, "port", "host_ip", "host_ports", "protocol")
+	if err != nil {
+		return reply{}, err
+	}
+	key, err := PublishedKey{HostIP: q.Get("host_ip"), HostPorts: q.Get("host_ports"), Protocol: q.Get("protocol")}.validate()
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(s.backend.Unpublish(r.Context(), port, key))
 }
 
 func (s *Server) listFDB(r *http.Request) (reply, error) {

@@ -24,6 +24,7 @@ type SegmentSpec struct {
 	Gateway  string            `json:"gateway,omitempty"`  // inside Subnet
 	IPRange  string            `json:"ip_range,omitempty"` // CIDR inside Subnet that addresses are taken from
 	Internal bool              `json:"internal,omitempty"` // no way out of the segment
+	Uplink   string            `json:"uplink,omitempty"`   // [UplinkHost] or [UplinkNone]; empty is host, none when Internal
 	MTU      int               `json:"mtu,omitempty"`      // bytes; 0 is the backend's default
 	Labels   map[string]string `json:"labels,omitempty"`
 }
@@ -38,7 +39,9 @@ type Segment struct {
 	Gateway  string            `json:"gateway,omitempty"`
 	IPRange  string            `json:"ip_range,omitempty"`
 	Internal bool              `json:"internal"`
-	MTU      int               `json:"mtu"` // bytes
+	Uplink   string            `json:"uplink"`             // [UplinkHost] or [UplinkNone]
+	HostLink HostLink          `json:"host_link,omitzero"` // with [UplinkHost]
+	MTU      int               `json:"mtu"`                // bytes
 	Labels   map[string]string `json:"labels,omitempty"`
 	Created  time.Time         `json:"created"`
 	Ports    int               `json:"ports"` // containers attached; the gateway does not count

@@ -42,6 +42,9 @@ func (s SegmentSpec) validate() (SegmentSpec, error) {
 	if s.MTU != 0 && (s.MTU < MinMTU || s.MTU > MaxMTU) {
 		return s, Invalidf("mtu %d: want %d to %d bytes", s.MTU, MinMTU, MaxMTU)
 	}
+	if err := validateUplink(s.Uplink, s.Internal); err != nil {
+		return s, err
+	}
 	if s.Subnet == "" {
 		if s.Gateway != "" || s.IPRange != "" {
 			return s, Invalidf("a gateway or an ip range needs a subnet: give the subnet as well")
@@ -85,7 +88,7 @@ func (s PortSpec) validate() (PortSpec, error) {
 	if s.IfName == "" && !s.Handover {
 		s.IfName = DefaultIfName
 	}
-	if s.IP != "" {
+	if s.IP != "" && s.IP != IPDHCP {
 		ip, err := parseHost("ip", s.IP)
 		if err != nil {
 			return s, err
@@ -102,12 +105,16 @@ func (s PortSpec) validate() (PortSpec, error) {
 	if err := validateLabels(s.Labels); err != nil {
 		return s, err
 	}
+	s, err := s.withNames()
+	if err != nil {
+		return s, err
+	}
 	return s.withPolicy()
 }
 
 func (u PortUpdate) validate() (PortUpdate, error) {
-	if u.Name == nil && u.Up == nil && u.NetNS == nil && len(u.Labels) == 0 && !u.policy() {
-		return u, Invalidf("nothing to change: give a name, up, labels, or what the port may do")
+	if u.Name == nil && u.Up == nil && u.NetNS == nil && len(u.Labels) == 0 && u.Aliases == nil && !u.policy() {
+		return u, Invalidf("nothing to change: give a name, aliases, up, labels, or what the port may do")
 	}
 	if u.Name != nil {
 		if err := validateName("port name", *u.Name); err != nil {
@@ -120,6 +127,10 @@ func (u PortUpdate) validate() (PortUpdate, error) {
 		}
 	}
 	if err := validateLabelChange(u.Labels); err != nil {
+		return u, err
+	}
+	u, err := u.withNames()
+	if err != nil {
 		return u, err
 	}
 	return u.withPolicy()

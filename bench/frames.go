@@ -4,11 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"runtime"
 	"slices"
 	"time"
 	"unsafe"
 
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
 	"golang.org/x/sys/unix"
 
 	"vswitch/frame"
@@ -42,6 +46,7 @@ type framesTask struct {
 	For     time.Duration `json:"for"`
 	Rate    float64       `json:"rate"`    // frames/s over all flows; 0 is as fast as it goes
 	Sources int           `json:"sources"` // source addresses of each flow; up to 1: the sender's own
+	Packets bool          `json:"packets"` // the frames hold IPv4 packets from the sender's own address
 }
 
 // flow is a direction in which frames go.
@@ -84,7 +89,10 @@ func (t framesTask) run() (framesFound, error) {
 	batches := make([]*batch, len(t.Flows))
 	for i, f := range t.Flows {
 		var err error
-		if batches[i], err = newBatch(f, t.Bytes, t.Sources); err != nil {
+		if batches[i], err = newBatch(f, t.Bytes, t.Sources); err == nil && t.Packets {
+			err = batches[i].fillPackets(f.From.Addr.Addr())
+		}
+		if err != nil {
 			return framesFound{}, fmt.Errorf("open packet socket in %s: %w", f.From.Namespace, err)
 		}
 		defer unix.Close(batches[i].socket)
@@ -230,6 +238,27 @@ func newBatch(f flow, size, sources int) (*batch, error) {
 		b.headers[i].header = unix.Msghdr{Iov: &b.iovecs[i], Iovlen: 1}
 	}
 	return b, nil
+}
+
+// nowhere is where the packets go (TEST-NET-1, RFC 5737): a receiver that does not
+// forward drops them unanswered.
+var nowhere = net.IP{192, 0, 2, 1}
+
+// fillPackets makes the frames IPv4 packets from an address, of the protocol for
+// experiments (RFC 3692 §2.1).
+func (b *batch) fillPackets(from netip.Addr) error {
+	const experiments = 253
+	first := b.frames[0]
+	buf := gopacket.NewSerializeBuffer()
+	err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+		&layers.IPv4{Version: 4, TTL: 1, Protocol: experiments, SrcIP: from.AsSlice(), DstIP: nowhere},
+		gopacket.Payload(make([]byte, len(first)-frame.EthernetHeaderLen-frame.IPv4HeaderLen)))
+	if err != nil {
+		return fmt.Errorf("make packets from %s: %w", from, err)
+	}
+	binary.BigEndian.PutUint16(first[12:], frame.EtherTypeIPv4)
+	copy(first[frame.EthernetHeaderLen:], buf.Bytes())
+	return nil
 }
 
 // inPage is memory for a frame, a quarter of a page away from where the kernel's

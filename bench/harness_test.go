@@ -52,7 +52,7 @@ func buildPrograms(t *testing.T) string {
 
 // briefly are cases that show every scenario at work in little time.
 var briefly = []string{
-	"interval=*", "streams=8", "size=64", "load=*", "ports=16,pairs=8", "macs=64000", "segments=64", "ports=20", "idle,*", "overload=1",
+	"interval=*", "streams=8", "size=64", "load=*", "ports=16,pairs=8", "macs=64000", "segments=64", "ports=20", "idle,*", "overload=1", "security=*",
 }
 
 // Each scenario for a moment, to prove that the harness works: what the figures are
@@ -88,6 +88,7 @@ func TestHarnessRunsEveryScenario(t *testing.T) {
 		{"segments", "vswitch-adaptive bridge", "delivered_rate"},
 		{"attach", "vswitch-adaptive bridge", "add_port_p50 del_port_p50"},
 		{"congestion", "vswitch-adaptive bridge", "rtt_p99 rtt_p99_alone rtt_p99_ratio"},
+		{"security", "vswitch-adaptive bridge relay-adaptive", "delivered_rate"},
 	} {
 		for _, peer := range strings.Fields(want.peer) {
 			for _, metric := range strings.Fields(want.metrics) {

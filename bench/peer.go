@@ -47,6 +47,7 @@ type Endpoint struct {
 	Addr      netip.Prefix `json:"addr"`
 	MAC       frame.MAC    `json:"mac"`
 	Segment   int          `json:"segment"` // endpoints reach those of the same number
+	Guarded   bool         `json:"guarded"` // held to its MAC and address
 }
 
 // Limits is what a peer can't do. Scenarios beyond it are left out for that peer.
@@ -56,6 +57,7 @@ type Limits struct {
 	Fixed    bool // endpoints can't come and go while it runs
 	Changing int  // ports, at most, that come one by one in a time worth waiting for; 0 is any number
 	Kernel   bool // no process carries frames, so there is none to look at
+	Open     bool // ports can't be held to their addresses
 }
 
 // allow says whether a case that needs so much can run.
@@ -63,6 +65,8 @@ func (l Limits) allow(n needs) bool {
 	within := func(limit, n int) bool { return limit == 0 || n <= limit }
 	switch {
 	case !within(l.Ports, n.ports), !within(l.Segments, n.segments):
+		return false
+	case n.guarded && l.Open:
 		return false
 	case n.changing && (l.Fixed || !within(l.Changing, n.ports)):
 		return false

@@ -11,7 +11,7 @@ type relayPeer struct{ poll string }
 
 func (p relayPeer) Name() string { return "relay-" + p.poll }
 
-func (p relayPeer) Limits() Limits { return Limits{Ports: 2, Segments: 1, Fixed: true} }
+func (p relayPeer) Limits() Limits { return Limits{Ports: 2, Segments: 1, Fixed: true, Open: true} }
 
 func (p relayPeer) Available(*Lab) error { return wantTUN() }
 

@@ -16,7 +16,7 @@ const vdePorts = 64
 
 func (vde) Name() string { return "vde" }
 
-func (vde) Limits() Limits { return Limits{Ports: vdePorts, Segments: 1, Fixed: true} }
+func (vde) Limits() Limits { return Limits{Ports: vdePorts, Segments: 1, Fixed: true, Open: true} }
 
 func (vde) Available(*Lab) error {
 	if err := wantPrograms("vde2", "vde_switch", "vde_plug2tap"); err != nil {

@@ -47,7 +47,7 @@ func (p vswitchPeer) Start(ctx context.Context, l *Lab) (Fabric, error) {
 	}
 	socket := filepath.Join(l.Dir(), "vswitchd.sock")
 	daemon, err := l.start(l.Host(), nil, path,
-		"--poll", p.poll, "--socket", socket, "--state-dir", filepath.Join(l.Dir(), "state"), "--log-level", "warn")
+		"--poll", p.poll, "--nat=false", "--socket", socket, "--state-dir", filepath.Join(l.Dir(), "state"), "--log-level", "warn")
 	if err != nil {
 		return nil, err
 	}
@@ -91,17 +91,23 @@ func (f *vswitchFabric) attach(ctx context.Context, e Endpoint) error {
 	name, ok := f.segments[e.Segment]
 	if !ok {
 		name = fmt.Sprintf("bench%d", e.Segment)
-		if _, err := f.client.AddSegment(ctx, api.SegmentSpec{Name: name, Subnet: e.Addr.Masked().String()}); err != nil {
+		// Of the others none has the host on its network.
+		spec := api.SegmentSpec{Name: name, Subnet: e.Addr.Masked().String(), Uplink: api.UplinkNone}
+		if _, err := f.client.AddSegment(ctx, spec); err != nil {
 			return err
 		}
 		f.segments[e.Segment] = name
 	}
+	security := api.SecurityOff
+	if e.Guarded {
+		security = api.SecurityStrict
+	}
 	_, err := f.client.AddPort(ctx, api.PortSpec{
 		Name: portName(e), Segment: name, NetNS: e.Namespace, IfName: e.IfName,
 		IP: e.Addr.Addr().String(), MAC: e.MAC.String(), NoDefaultRoute: true,
-		// The others check nothing, and the harness's frames are not the port's own:
-		// of an experimental Ethertype, and from up to 64,000 addresses.
-		Security: api.SecurityOff, MACLimit: api.NoLimit, FloodLimit: api.NoLimit,
+		// The others check nothing, and most of the harness's frames are not the port's
+		// own: of an experimental Ethertype, and from up to 64,000 addresses.
+		Security: security, MACLimit: api.NoLimit, FloodLimit: api.NoLimit,
 	})
 	return err
 }

@@ -34,6 +34,7 @@ type needs struct {
 	segments int  // the first one has all ports but one in each of the others
 	changing bool // ports come and go
 	daemon   bool // there are processes to look at
+	guarded  bool // ports are held to their addresses
 }
 
 // reading is one figure of one measurement.
@@ -65,6 +66,7 @@ func scenarios() []scenario {
 		{"segments", segmentsCases},
 		{"attach", attachCases},
 		{"congestion", congestionCases},
+		{"security", securityCases},
 	}
 }
 
@@ -107,7 +109,7 @@ func place(namespaces []string, n needs) []Endpoint {
 	endpoints := make([]Endpoint, n.ports)
 	first := n.ports - (n.segments - 1) // how many are on segment 0
 	for i := range endpoints {
-		e := Endpoint{Namespace: namespaces[i], IfName: "eth0"}
+		e := Endpoint{Namespace: namespaces[i], IfName: "eth0", Guarded: n.guarded}
 		host := i + 2 // .1 is the gateway's
 		if e.Segment = max(0, i-first+1); e.Segment > 0 {
 			e.Addr = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(65 + e.Segment>>8), byte(e.Segment), 2}), 24)

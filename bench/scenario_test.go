@@ -31,7 +31,7 @@ func TestSelectPeers(t *testing.T) {
 }
 
 // Each scenario must be one that the kernel bridge, to which all is compared, can do
-// apart from looking at its processes; and names must not repeat.
+// apart from looking at its processes and holding ports to their addresses; and names must not repeat.
 func TestCasesAreSound(t *testing.T) {
 	t.Parallel()
 	for _, d := range []time.Duration{minDuration, DefaultDuration} {
@@ -42,7 +42,7 @@ func TestCasesAreSound(t *testing.T) {
 					t.Errorf("%s %s: %+v", s.name, v.name, v)
 				}
 				seen[v.name] = true
-				if !v.needs.daemon && !(bridge{}).Limits().allow(v.needs) {
+				if !v.needs.daemon && !v.needs.guarded && !(bridge{}).Limits().allow(v.needs) {
 					t.Errorf("%s %s: the bridge can't do it", s.name, v.name)
 				}
 			}
@@ -66,6 +66,8 @@ func TestLimits(t *testing.T) {
 		{Limits{Changing: 100}, needs{ports: 101, segments: 1, changing: true}, false},
 		{Limits{Changing: 100}, needs{ports: 101, segments: 1}, true},
 		{Limits{Kernel: true}, needs{ports: 2, segments: 1, daemon: true}, false},
+		{Limits{Open: true}, needs{ports: 2, segments: 1, guarded: true}, false},
+		{all, needs{ports: 2, segments: 1, guarded: true}, true},
 		{all, needs{ports: 1000, segments: 1000, changing: true, daemon: true}, true},
 	} {
 		if got := test.limits.allow(test.needs); got != test.want {

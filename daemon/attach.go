@@ -40,6 +40,9 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 		return err
 	}
 	p.record.Namespace = ns.Identity()
+	if err := d.writeResolvConf(p, &undo); err != nil {
+		return err
+	}
 	if err := d.store.PutPort(p.record); err != nil {
 		return api.Internalf("store port %q: %w", p.record.Name, err)
 	}
@@ -61,7 +64,7 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
 	var want netip.Addr
 	var err error
-	if spec.IP != "" {
+	if spec.IP != "" && !p.record.DHCP {
 		if want, err = netip.ParseAddr(spec.IP); err != nil {
 			return api.Invalidf("address %q: %w", spec.IP, err)
 		}
@@ -119,10 +122,14 @@ func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 func (p *port) hostName() string { return "vst-" + p.record.ID[:8] }
 
 func (p *port) linkConfig() netns.LinkConfig {
-	return netns.LinkConfig{
+	config := netns.LinkConfig{
 		HostName: p.hostName(), Name: p.record.IfName, MAC: p.mac[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
 		Address: p.prefix(), Gateway: p.segment.record.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
 	}
+	if p.record.DHCP { // the container's client sets these
+		config.Address, config.DefaultRoute = netip.Prefix{}, false
+	}
+	return config
 }
 
 // connect gives p its place in the switch, behind device.
@@ -194,6 +201,8 @@ func (d *Daemon) detach(p *port) error {
 		return api.Internalf("store the end of port %q: %w", p.record.Name, err)
 	}
 	delete(d.ports, p.record.ID)
+	d.brief(p.segment)
+	d.removeResolvConf(p)
 	p.segment.bindings.Unbind(p.record.Addr)
 	if p.expiry != nil {
 		p.expiry.Stop()
@@ -209,6 +218,7 @@ func (d *Daemon) detach(p *port) error {
 		}
 	}
 	d.leaveRules(p)
+	d.withdraw(p)
 	d.logFailure("release address", p.segment.release(p.record.Addr))
 	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
 	return nil

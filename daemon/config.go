@@ -24,6 +24,8 @@ type Flags struct {
 	MetricsListen string
 	Pools         []string // base=CIDR,size=N
 	LostPortTTL   time.Duration
+	ResolvConf    string // the file that names the host's resolvers
+	NAT           bool   // have the host's kernel forward and masquerade
 	// StopRemovesPorts has the devices removed at the end, not left for the next start.
 	StopRemovesPorts bool
 }
@@ -39,6 +41,8 @@ func DefaultFlags() Flags {
 		FDBSize:  vswitch.DefaultCapacity,
 
 		LostPortTTL: 10 * time.Minute,
+		ResolvConf:  "/etc/resolv.conf",
+		NAT:         true,
 	}
 }
 
@@ -57,6 +61,8 @@ type Config struct {
 	Log           *slog.Logger
 
 	LostPortTTL      time.Duration
+	ResolvConf       string
+	NAT              bool
 	StopRemovesPorts bool
 
 	// Beside run beside the daemon until ctx ends, as its part of it: on an error the
@@ -129,7 +135,7 @@ func (f Flags) Check() (Config, error) {
 	c := Config{
 		Socket: f.Socket, StateDir: f.StateDir, Poll: mode, Spin: f.Spin, Workers: f.Workers,
 		Ageing: f.Ageing, FDBSize: f.FDBSize, MetricsListen: f.MetricsListen, Pools: ipam.DefaultPools(),
-		LostPortTTL: f.LostPortTTL, StopRemovesPorts: f.StopRemovesPorts, Keeper: noKeeper{}, Kept: noKeeper{},
+		LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf, StopRemovesPorts: f.StopRemovesPorts, NAT: f.NAT, Keeper: noKeeper{}, Kept: noKeeper{},
 	}
 	if c.Workers == 0 {
 		c.Workers = defaultWorkers(runtime.NumCPU())

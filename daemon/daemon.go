@@ -13,8 +13,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
+	"vswitch/dns"
 	"vswitch/gateway"
 	"vswitch/ipam"
+	"vswitch/nat"
 	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
@@ -22,20 +24,28 @@ import (
 
 // Daemon is a running switch with its control side. It implements [api.Backend].
 type Daemon struct {
-	config   Config
-	log      *slog.Logger
-	sw       *vswitch.Switch
-	ipam     *ipam.Allocator
-	pools    *gateway.Prefixes // subnets of all segments
-	store    store.Store
-	links    *netns.Watcher
-	stopping <-chan struct{} // closed when the daemon is to end
+	config    Config
+	log       *slog.Logger
+	sw        *vswitch.Switch
+	ipam      *ipam.Allocator
+	pools     *gateway.Prefixes // subnets of all segments
+	store     store.Store
+	links     *netns.Watcher
+	hosts     *netns.Watcher  // of the daemon's own namespace
+	table     *nat.Table      // nil: the kernel has nothing of the kind
+	forwarder *dns.Forwarder  // to the host's resolvers
+	stopping  <-chan struct{} // closed when the daemon is to end
 
 	mu       sync.Mutex // one change at a time; guards all below
 	segments map[string]*segment
 	ports    map[string]*port
 	byLink   map[linkKey]*port // ports whose links are watched
 	closed   bool
+
+	natProblem string      // why containers reach the host and no farther
+	natRetry   *time.Timer // runs while what the kernel is to do is not done
+
+	republishing *time.Timer // runs while published ports are to be tried again
 
 	leasePools map[string]*pool // also guarded by mu
 
@@ -48,7 +58,8 @@ type Daemon struct {
 func New(c Config, state store.Store) (*Daemon, error) {
 	d := &Daemon{
 		config: c, log: c.Log, pools: new(gateway.Prefixes), store: state,
-		segments: make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
+		forwarder: dns.NewForwarder(dns.NewHostServers(c.ResolvConf).List),
+		segments:  make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
 		leasePools: make(map[string]*pool),
 	}
 	if err := d.start(); err != nil {
@@ -66,6 +77,9 @@ func (d *Daemon) start() (err error) {
 	if d.links, err = netns.NewWatcher(); err != nil {
 		c.Log.Warn("changes to interfaces made in the containers will go unnoticed", "error", err)
 	}
+	if d.hosts, err = netns.NewHostWatcher(); err != nil {
+		c.Log.Warn("changes to host links will go unnoticed", "error", err)
+	}
 	// A worker that spins holds its processor: the control side needs one too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.Workers+1))
 	d.sw, err = vswitch.New(vswitch.Options{
@@ -82,6 +96,10 @@ func (d *Daemon) start() (err error) {
 	}
 	d.mu.Lock()
 	err = d.restore(records)
+	if err == nil {
+		d.openNAT()
+		_ = d.applyNAT() // which tells what is wrong
+	}
 	d.mu.Unlock()
 	if err != nil {
 		return err
@@ -158,6 +176,7 @@ func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.L
 		tasks.Go(func() error { return task(ctx, d) })
 	}
 	d.watchers(ctx, tasks)
+	tasks.Go(func() error { return d.watchNAT(ctx) })
 }
 
 // Healthy returns once every worker has answered, unless ctx ends before.
@@ -180,6 +199,9 @@ func (d *Daemon) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
+	for _, s := range d.segments {
+		s.services.close()
+	}
 	if d.sw != nil {
 		d.sw.Close()
 	}
@@ -190,15 +212,30 @@ func (d *Daemon) Close() {
 		if p.expiry != nil {
 			p.expiry.Stop()
 		}
+		for _, q := range p.published {
+			q.close()
+		}
 		p.link.stop()
 		if !p.lost() {
 			_ = p.device.Close()
 		}
 	}
+	if d.republishing != nil {
+		d.republishing.Stop()
+	}
 	d.closing.Wait()
 	clear(d.ports)
+	for _, s := range d.segments {
+		if s.host != nil {
+			s.host.close()
+		}
+	}
+	d.closeNAT()
 	if d.links != nil {
 		_ = d.links.Close()
+	}
+	if d.hosts != nil {
+		_ = d.hosts.Close()
 	}
 	if err := d.store.Close(); err != nil {
 		d.log.Error("close the store", "error", err)
@@ -210,10 +247,21 @@ func (d *Daemon) Close() {
 func (d *Daemon) removeLinks() {
 	for _, p := range d.ports {
 		d.logFailure("store the end of port "+p.record.Name, d.store.DeletePort(p.record.ID))
+		d.removeResolvConf(p)
 		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
+	}
+	for _, s := range d.segments {
+		if s.host != nil {
+			d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(s.host.keptName()))
+		}
 	}
 	d.logFailure("drop kept descriptors", d.config.Keeper.Sync(context.Background()))
 	var closing sync.WaitGroup
+	for _, s := range d.segments {
+		if s.host != nil && s.host.device != nil {
+			_ = s.host.device.SetPersist(false) // fails when the link is gone; Close ends it
+		}
+	}
 	for _, p := range d.ports {
 		if !p.lost() {
 			closing.Go(func() { d.closeDevice(p, p.device) })

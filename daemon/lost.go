@@ -31,6 +31,11 @@ func (d *Daemon) deviceGone(sw *vswitch.Port) {
 		d.lose(p, reason)
 		d.regainPort(p) // another namespace of the name may be there already
 	}
+	for _, s := range d.segments {
+		if s.host != nil && s.host.sw == sw {
+			d.loseHostLink(s.host, hostLinkDeleted)
+		}
+	}
 }
 
 // stands says whether p's namespace is still found where it was.
@@ -47,6 +52,7 @@ func (d *Daemon) stands(p *port) bool {
 // static entries stay for --lost-port-ttl, in case that its namespace comes back.
 func (d *Daemon) lose(p *port, reason string) {
 	d.disconnect(p)
+	d.brief(p.segment)
 	d.noteLost(p, reason)
 }
 
@@ -62,7 +68,10 @@ func (d *Daemon) noteLost(p *port, reason string) {
 
 // expire releases a lost port when its time is over.
 func (d *Daemon) expire(p *port) {
-	p.expiry = time.AfterFunc(max(0, d.config.LostPortTTL-time.Since(p.record.LostSince)), func() {
+	// Wall time, for it outlasts a restart: a clock that went back since then must not
+	// add to the time.
+	since := max(0, time.Since(p.record.LostSince))
+	p.expiry = time.AfterFunc(max(0, d.config.LostPortTTL-since), func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if d.closed || d.ports[p.record.ID] != p || !p.lost() {
@@ -128,6 +137,7 @@ func (d *Daemon) regain(p *port, ns *netns.Namespace) error {
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}
+	d.brief(p.segment)
 	d.watch(p, ns)
 	d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, p.mac, p.record.Addr))
 	d.log.Info("lost port attached again", "port", p.record.Name, "netns", p.namespace())

@@ -12,9 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+
+	"vswitch/api"
 )
 
-// The metrics of each port.
+// The metrics of each port, and of each host link by its interface's name.
 var (
 	framesMetric = prometheus.NewDesc("vswitch_port_frames_total", "Frames read from (rx) or taken by (tx) the port's device.", []string{"segment", "port", "direction"}, nil)
 	bytesMetric  = prometheus.NewDesc("vswitch_port_bytes_total", "Bytes of those frames, without FCS.", []string{"segment", "port", "direction"}, nil)
@@ -38,16 +40,29 @@ func (c portCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, p := range ports {
-		counter := func(desc *prometheus.Desc, n uint64, label string) {
-			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), p.Segment, p.Name, label)
+		collect(ch, p.Segment, p.Name, p.Counters)
+	}
+	segments, err := c.daemon.Segments(context.Background())
+	if err != nil {
+		return
+	}
+	for _, s := range segments {
+		if s.HostLink.Name != "" {
+			collect(ch, s.Name, s.HostLink.Name, s.HostLink.Counters)
 		}
-		counter(framesMetric, p.Counters.RxFrames, "rx")
-		counter(framesMetric, p.Counters.TxFrames, "tx")
-		counter(bytesMetric, p.Counters.RxBytes, "rx")
-		counter(bytesMetric, p.Counters.TxBytes, "tx")
-		for reason, n := range p.Counters.Drops {
-			counter(dropsMetric, n, reason)
-		}
+	}
+}
+
+func collect(ch chan<- prometheus.Metric, segment, port string, c api.Counters) {
+	counter := func(desc *prometheus.Desc, n uint64, label string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), segment, port, label)
+	}
+	counter(framesMetric, c.RxFrames, "rx")
+	counter(framesMetric, c.TxFrames, "tx")
+	counter(bytesMetric, c.RxBytes, "rx")
+	counter(bytesMetric, c.TxBytes, "tx")
+	for reason, n := range c.Drops {
+		counter(dropsMetric, n, reason)
 	}
 }
 

@@ -24,6 +24,8 @@ type port struct {
 	mac     frame.MAC
 	static  []frame.MAC // its static entries of the forwarding table
 
+	published []*publication // in the order of the record's
+
 	device *tap.Device   // nil when lost
 	sw     *vswitch.Port // nil when lost
 	link   link
@@ -53,7 +55,9 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 	p := &port{segment: s, record: store.Port{
 		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS, PID: spec.PID,
 		IfName: cmp.Or(spec.IfName, netns.DefaultName), NoDefaultRoute: spec.NoDefaultRoute,
-		Handover: spec.Handover, Labels: spec.Labels, Created: time.Now().UTC(),
+		Labels: spec.Labels, Created: time.Now().UTC(),
+		Aliases: spec.Aliases, DHCP: spec.IP == api.IPDHCP, ResolvConf: spec.ResolvConf,
+		Handover: spec.Handover,
 	}}
 	if spec.Handover {
 		p.record.IfName = p.hostName()
@@ -65,6 +69,7 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 		return api.Port{}, err
 	}
 	d.ports[p.record.ID] = p
+	d.brief(s)
 	d.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", s.record.Name,
 		"address", p.record.Addr, "mac", p.mac, "netns", p.namespace())
 	return p.view(), nil
@@ -134,12 +139,14 @@ func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	if len(update.Labels) > 0 {
 		record.Labels = withLabels(record.Labels, update.Labels)
 	}
+	set(&record.Aliases, update.Aliases)
 	if err := setPolicy(&record, p.segment, update); err != nil {
 		return api.Port{}, err
 	}
 	if err := d.change(p, record); err != nil {
 		return api.Port{}, err
 	}
+	d.brief(p.segment)
 	d.logFailure("bind address", p.segment.bindings.Bind(arp.Binding{IP: record.Addr, MAC: p.mac, Kind: arp.Port, Port: record.Name}))
 	return p.view(), nil
 }
@@ -265,10 +272,14 @@ func (p *port) view() api.Port {
 		IPs: []netip.Prefix{p.prefix()}, Gateway: p.segment.record.Gateway.String(), NetNS: p.namespace(),
 		IfName: r.IfName, MTU: p.segment.record.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.counters()),
+		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,
 	}
 	if r.Handover {
 		v.Device = p.hostName()
 	}
 	viewPolicy(&v, r)
+	for _, q := range r.Published {
+		v.Published = append(v.Published, published(p, q).String())
+	}
 	return v
 }

@@ -64,9 +64,14 @@ func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.
 	}
 	undo.add(func() { d.logFailure("take back the subnet of segment "+old.Name, d.store.PutSegment(old)) })
 	d.removeSegment(s)
+	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
 	undo.add(func() { d.logFailure("put back segment "+old.Name, d.restoreSegment(old)) })
 	fresh, err := d.addSegment(record, subnet)
 	if err != nil {
+		return api.Segment{}, err
+	}
+	undo.add(func() { d.removeSegment(fresh) })
+	if err := d.addUplink(fresh); err != nil {
 		return api.Segment{}, err
 	}
 	undo.keep()

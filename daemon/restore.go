@@ -44,21 +44,34 @@ func (d *Daemon) restore(state store.State) error {
 			d.noteLost(p, err.Error())
 		}
 	}
+	for _, s := range d.segments {
+		d.brief(s)
+	}
 	d.closeStrays()
 	return nil
 }
 
 func (d *Daemon) restoreSegment(record store.Segment) error {
-	if p := d.leasePools[record.PoolID]; p != nil {
-		_, err := d.addSegment(record, p.subnet)
-		return err
-	}
-	subnet, err := d.ipam.Add(ipam.SubnetConfig{Prefix: record.Subnet, Gateway: record.Gateway, Range: record.Range}, nil)
+	subnet, err := d.restoreSubnet(record)
 	if err != nil {
 		return err
 	}
-	_, err = d.addSegment(record, subnet)
-	return err
+	s, err := d.addSegment(record, subnet)
+	if err != nil {
+		return err
+	}
+	if s.host != nil {
+		d.restoreHostLink(s.host)
+	}
+	return nil
+}
+
+// restoreSubnet is the subnet of the segment's pool, or its own.
+func (d *Daemon) restoreSubnet(record store.Segment) (*ipam.Subnet, error) {
+	if p := d.leasePools[record.PoolID]; p != nil {
+		return p.subnet, nil
+	}
+	return d.ipam.Add(ipam.SubnetConfig{Prefix: record.Subnet, Gateway: record.Gateway, Range: record.Range}, nil)
 }
 
 // restoreRecord gives p its lease back, and all else that needs no device.
@@ -89,6 +102,7 @@ func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port,
 		p.static = append(p.static, mac)
 	}
 	d.ports[record.ID] = p
+	d.restorePublished(p)
 	return p, nil
 }
 
@@ -184,11 +198,11 @@ func attachIn(ns *netns.Namespace, name string) (*tap.Device, error) {
 	}), backoff.WithMaxElapsedTime(attachTimeout))
 }
 
-// closeStrays ends devices that were kept for ports that are not in the state:
+// closeStrays ends devices that were kept for ports or segments not in the state:
 // their removal was acknowledged, or their making never was.
 func (d *Daemon) closeStrays() {
 	for _, name := range d.config.Kept.Names() {
-		if !strings.HasPrefix(name, devicePrefix) {
+		if !strings.HasPrefix(name, devicePrefix) && !strings.HasPrefix(name, hostLinkPrefix) {
 			continue
 		}
 		if device, err := adopt(d.config.Kept.Take(name)); err == nil {
@@ -202,6 +216,7 @@ func (d *Daemon) closeStrays() {
 // settle does what can wait until frames flow again: it looks what became of the
 // links meanwhile, and tells the neighbours of the ports that were made anew.
 func (d *Daemon) settle() {
+	d.lookAtHostLinks()
 	for _, id := range d.portIDs() {
 		d.mu.Lock()
 		if p := d.ports[id]; p != nil && !d.closed && !p.lost() && !p.link.watched {

@@ -24,7 +24,10 @@ type segment struct {
 	pool     *pool // whose subnet it is; nil: it has its own
 	sw       *vswitch.Segment
 	bindings *arp.Table
-	mac      frame.MAC         // the gateway's
+	mac      frame.MAC // the gateway's
+	gateway  *gateway.Gateway
+	services *services         // at the gateway's address
+	host     *hostLink         // nil without that uplink
 	enforced []string          // ids of the rules that the switch has, in their order
 	hits     map[string]uint64 // of rules, by id, before the switch's were last set
 }
@@ -75,9 +78,15 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, ove
 	if err != nil {
 		return nil, err
 	}
+	uplink := api.UplinkOf(spec.Uplink, spec.Internal)
+	if uplink == api.UplinkHost {
+		if err := checkHostFree(subnet.Prefix()); err != nil {
+			return nil, err
+		}
+	}
 	record := store.Segment{
 		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
-		Internal: spec.Internal, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
+		Internal: spec.Internal, Uplink: uplink, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
 	}
 	if over != nil {
 		record.PoolID = over.record.ID
@@ -88,6 +97,10 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, ove
 	undo.add(func() { d.logFailure("take back segment", d.store.DeleteSegment(record.ID)) })
 	s, err := d.addSegment(record, subnet)
 	if err != nil {
+		return nil, err
+	}
+	undo.add(func() { d.removeSegment(s) })
+	if err := d.addUplink(s); err != nil {
 		return nil, err
 	}
 	undo.keep()
@@ -124,17 +137,35 @@ func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment
 	if err := s.bindings.Bind(arp.Binding{IP: subnet.Gateway(), MAC: s.mac, Kind: arp.Gateway, Port: gatewayName}); err != nil {
 		return nil, api.Invalidf("%w", err)
 	}
-	gw := gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
-	if _, err := d.sw.AddResponder(s.sw, s.mac, gw); err != nil {
+	s.gateway = gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
+	s.services = d.newServices(s)
+	undo.add(s.services.close)
+	port, err := d.sw.AddResponder(s.sw, s.mac, s.gateway)
+	if err != nil {
 		return nil, switchError(err)
 	}
+	s.services.run(port)
 	if err := d.enforceRules(s, record.Rules); err != nil {
 		return nil, err
 	}
 	undo.keep()
+	if uplinkOf(record) == api.UplinkHost {
+		s.host = newHostLink(s)
+	}
 	d.pools.Add(subnet.Prefix())
 	d.segments[s.record.ID] = s
 	return s, nil
+}
+
+// removeSegment takes a segment without ports out of the switch.
+func (d *Daemon) removeSegment(s *segment) {
+	if s.host != nil {
+		d.removeHostLink(s.host)
+	}
+	s.services.close()
+	d.pools.Remove(s.subnet.Prefix())
+	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
+	delete(d.segments, s.record.ID)
 }
 
 // gatewayName is what listings call the port that a segment's gateway is.
@@ -207,18 +238,14 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
 	}
 	d.removeSegment(s)
-	d.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
-	return view, nil
-}
-
-// removeSegment is the reverse of addSegment, and gives the subnet back.
-func (d *Daemon) removeSegment(s *segment) {
-	d.pools.Remove(s.subnet.Prefix())
-	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
 	if s.pool == nil {
 		d.logFailure("release subnet", d.ipam.Remove(s.subnet))
 	}
-	delete(d.segments, s.record.ID)
+	if s.host != nil {
+		_ = d.applyNAT()
+	}
+	d.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
+	return view, nil
 }
 
 func (d *Daemon) findSegment(ref string) (*segment, error) {
@@ -252,7 +279,10 @@ func (d *Daemon) segmentView(s *segment) api.Segment {
 	r := s.record
 	v := api.Segment{
 		ID: r.ID, Name: r.Name, Driver: "vswitch", Scope: "local", Subnet: r.Subnet, Gateway: r.Gateway.String(),
-		Internal: r.Internal, MTU: r.MTU, Labels: r.Labels, Created: r.Created, Ports: len(d.portsOf(s)),
+		Internal: r.Internal, Uplink: uplinkOf(r), MTU: r.MTU, Labels: r.Labels, Created: r.Created, Ports: len(d.portsOf(s)),
+	}
+	if s.host != nil {
+		v.HostLink = s.host.view(d.natProblem)
 	}
 	if r.Range != r.Subnet {
 		v.IPRange = r.Range.String()

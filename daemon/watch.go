@@ -42,6 +42,9 @@ func (d *Daemon) watchers(ctx context.Context, tasks *errgroup.Group) {
 	if d.links != nil {
 		tasks.Go(func() error { return d.links.Run(ctx, d.linkChanged) })
 	}
+	if d.hosts != nil {
+		tasks.Go(func() error { return d.hosts.Run(ctx, d.hostChanged) })
+	}
 	tasks.Go(func() error { return netns.WatchMounts(ctx, d.mountsChanged) })
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/netip"
+	"sync/atomic"
 
 	"vswitch/arp"
 	"vswitch/frame"
@@ -17,6 +18,8 @@ type Gateway struct {
 	own   netip.Prefix
 	arp   *arp.Responder
 	pools *Prefixes
+	inbox *Inbox      // nil: no services
+	host  atomic.Bool // the host has the gateway's address: it answers and routes
 }
 
 // New makes the gateway with address addr and mac of the segment whose subnet is
@@ -36,11 +39,19 @@ func (g *Gateway) Respond(buf []byte) vswitch.Response {
 	if !ok {
 		return refuse(vswitch.Runt)
 	}
-	switch etherType := eth.EtherType(); {
-	case etherType == frame.EtherTypeARP:
+	switch eth.EtherType() {
+	case frame.EtherTypeARP:
 		return g.respondARP(h, eth)
+	case frame.EtherTypeIPv4:
+		if r, taken := g.serve(h, eth); taken {
+			return r
+		}
+	}
+	switch etherType := eth.EtherType(); {
 	case eth.Dst() != g.mac:
 		return vswitch.Response{Action: vswitch.Pass}
+	case etherType == frame.EtherTypeIPv4 && g.host.Load():
+		return g.toHost(eth)
 	case etherType == frame.EtherTypeIPv4:
 		return g.respondIPv4(h, eth)
 	case etherType == frame.EtherTypeIPv6:
@@ -64,14 +75,8 @@ func (g *Gateway) respondIPv4(h frame.VNet, eth frame.Ethernet) vswitch.Response
 	if !ok {
 		return refuse(vswitch.MalformedIP)
 	}
-	if dst := packet.Dst(); dst != g.addr {
-		switch {
-		case g.own.Contains(dst):
-			return refuse(vswitch.GatewayUnhandled)
-		case g.pools.Contain(dst):
-			return refuse(vswitch.CrossSegment)
-		}
-		return refuse(vswitch.NoUplink)
+	if packet.Dst() != g.addr {
+		return refuse(g.elsewhere(packet.Dst()))
 	}
 	switch icmp.Echo(packet) {
 	case icmp.Answered:
@@ -82,6 +87,18 @@ func (g *Gateway) respondIPv4(h frame.VNet, eth frame.Ethernet) vswitch.Response
 		return refuse(vswitch.MalformedIP)
 	}
 	return refuse(vswitch.GatewayUnhandled)
+}
+
+// elsewhere is why nothing can go by way of the gateway to dst, which is not its
+// own address.
+func (g *Gateway) elsewhere(dst netip.Addr) vswitch.Reason {
+	switch {
+	case g.own.Contains(dst):
+		return vswitch.GatewayUnhandled
+	case g.pools.Contain(dst):
+		return vswitch.CrossSegment
+	}
+	return vswitch.NoUplink
 }
 
 func answered(h frame.VNet, eth frame.Ethernet) vswitch.Response {

@@ -56,7 +56,7 @@ func TestRefusals(t *testing.T) {
 	cut := func(b []byte, n int) []byte { return b[:frame.VNetHeaderLen+n] }
 	ipv6 := switchtest.Frame(gatewayMAC, hostMAC, "")
 	frame.Ethernet(ipv6).SetEtherType(frame.EtherTypeIPv6)
-	udp := raw(switchtest.Layers(switchtest.Ethernet(gatewayMAC, hostMAC, layers.EthernetTypeIPv4),
+	noService := raw(switchtest.Layers(switchtest.Ethernet(gatewayMAC, hostMAC, layers.EthernetTypeIPv4),
 		&layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: hostAddr.AsSlice(), DstIP: gatewayAddr.AsSlice()},
 		gopacket.Payload{0, 1, 0, 2, 0, 8, 0, 0}))
 	lying := echo(gatewayAddr)
@@ -71,7 +71,7 @@ func TestRefusals(t *testing.T) {
 		"outside":           {echo(outsideAddr), vswitch.NoUplink},
 		"IPv6":              {raw(ipv6), vswitch.NoUplink},
 		"own segment":       {echo(otherAddr), vswitch.GatewayUnhandled},
-		"UDP":               {udp, vswitch.GatewayUnhandled},
+		"UDP":               {noService, vswitch.GatewayUnhandled},
 		"other EtherType":   {raw(switchtest.Frame(gatewayMAC, hostMAC, "")), vswitch.GatewayUnhandled},
 		"IPv4 cut off":      {cut(echo(gatewayAddr), 30), vswitch.MalformedIP},
 		"IPv4 length lies":  {lying, vswitch.MalformedIP},
@@ -180,13 +180,14 @@ func TestPrefixes(t *testing.T) {
 // FuzzRespond looks for panics, for answers that are not well-formed, and for
 // answers to frames that were to be left alone.
 func FuzzRespond(f *testing.F) {
-	for _, seed := range [][]byte{echo(gatewayAddr), echo(acrossAddr), raw(switchtest.ARP(hostMAC, hostAddr, otherAddr))} {
+	for _, seed := range [][]byte{echo(gatewayAddr), echo(acrossAddr), udp(gatewayMAC, hostMAC, "172.17.0.1:53", "172.17.0.2:4711"), raw(switchtest.ARP(hostMAC, hostAddr, otherAddr))} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		b = bytes.Clone(b)[:len(b):len(b)]
 		before := bytes.Clone(b)
-		r := newGateway(t).Respond(b)
+		g, _ := serving(t)
+		r := g.Respond(b)
 		if r.Action != vswitch.Answered {
 			if !bytes.Equal(before, b) {
 				t.Fatalf("%+v, but the frame was changed", r)

@@ -1,49 +1,89 @@
 package ipam
 
 import (
-	"container/list"
+	"encoding/binary"
 	"net/netip"
 )
 
-// queue holds addresses in the order they were released, each once. An address
+// queue holds IPv4 addresses in the order they were released, each once. An address
 // in the middle can leave when somebody requests it. The zero value is empty.
+//
+// It grows to as many addresses as the subnet has: it is a list whose links stand
+// in a map, which takes a tenth of the memory of elements of their own.
 type queue struct {
-	order list.List // of netip.Addr, oldest in front
-	place map[netip.Addr]*list.Element
+	links map[uint32]neighbours
+	ends  neighbours // next is the oldest, previous the newest; both 0 when empty
+}
+
+// neighbours of an address in the queue. 0.0.0.0, which no subnet leases, is what
+// stands before the first and behind the last.
+type neighbours struct{ previous, next uint32 }
+
+func queueKey(addr netip.Addr) uint32 {
+	b := addr.As4()
+	return binary.BigEndian.Uint32(b[:])
 }
 
 // add puts addr, which must not be in the queue, at the end.
-func (q *queue) add(addr netip.Addr) { q.put(addr, q.order.PushBack(addr)) }
+func (q *queue) add(addr netip.Addr) { q.insert(queueKey(addr), neighbours{previous: q.ends.previous}) }
 
 // addFirst puts addr, which must not be in the queue, in front.
-func (q *queue) addFirst(addr netip.Addr) { q.put(addr, q.order.PushFront(addr)) }
+func (q *queue) addFirst(addr netip.Addr) { q.insert(queueKey(addr), neighbours{next: q.ends.next}) }
 
-func (q *queue) put(addr netip.Addr, e *list.Element) {
-	if q.place == nil {
-		q.place = make(map[netip.Addr]*list.Element)
+func (q *queue) insert(key uint32, at neighbours) {
+	if q.links == nil {
+		q.links = make(map[uint32]neighbours)
 	}
-	q.place[addr] = e
+	q.links[key] = at
+	q.setNext(at.previous, key)
+	q.setPrevious(at.next, key)
+}
+
+// setNext says that next follows the address of this key, or is the first.
+func (q *queue) setNext(key, next uint32) {
+	if key == 0 {
+		q.ends.next = next
+		return
+	}
+	n := q.links[key]
+	n.next = next
+	q.links[key] = n
+}
+
+// setPrevious says that the address of this key, or the end, follows previous.
+func (q *queue) setPrevious(key, previous uint32) {
+	if key == 0 {
+		q.ends.previous = previous
+		return
+	}
+	n := q.links[key]
+	n.previous = previous
+	q.links[key] = n
 }
 
 func (q *queue) contains(addr netip.Addr) bool {
-	_, ok := q.place[addr]
+	_, ok := q.links[queueKey(addr)]
 	return ok
 }
 
 // first is the address that has been in the queue the longest.
 func (q *queue) first() (netip.Addr, bool) {
-	e := q.order.Front()
-	if e == nil {
+	if q.ends.next == 0 {
 		return netip.Addr{}, false
 	}
-	addr, ok := e.Value.(netip.Addr)
-	return addr, ok
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], q.ends.next)
+	return netip.AddrFrom4(b), true
 }
 
 // remove takes addr out, if it is there.
 func (q *queue) remove(addr netip.Addr) {
-	if e, ok := q.place[addr]; ok {
-		q.order.Remove(e)
-		delete(q.place, addr)
+	key := queueKey(addr)
+	at, ok := q.links[key]
+	if !ok {
+		return
 	}
+	delete(q.links, key)
+	q.setNext(at.previous, at.next)
+	q.setPrevious(at.next, at.previous)
 }

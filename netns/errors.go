@@ -8,6 +8,7 @@ var (
 	ErrNotNamespace = errors.New("not a network namespace")
 	ErrNoLink       = errors.New("no such interface")
 	ErrLinkExists   = errors.New("interface exists")
+	ErrNotOurs      = errors.New("file of somebody else's")
 )
 
 // kindError says in its own words what one of the sentinels says in general.

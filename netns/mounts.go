@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// WatchMounts calls f whenever the mounts of this process have changed, until ctx
-// ends, and returns nil then. Named namespaces are mounts (ip-netns(8), and
+// WatchMounts calls f whenever the mounts of this process have changed, and once
+// when it begins, for what changed before; until ctx ends, and returns nil then. Named namespaces are mounts (ip-netns(8), and
 // Docker's), so f may look whether one came or went: the kernel tells of no other
 // sign. It is poll(2) on /proc/self/mountinfo (fs/proc_namespace.c).
 func WatchMounts(ctx context.Context, f func()) error {
@@ -34,6 +34,7 @@ func WatchMounts(ctx context.Context, f func()) error {
 			<-ended // wake must not be closed before it was written to
 		}
 	}()
+	f()
 	for {
 		fds := []unix.PollFd{{Fd: int32(mounts.Fd()), Events: unix.POLLPRI}, {Fd: int32(wake), Events: unix.POLLIN}}
 		_, err := unix.Poll(fds, -1)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -18,8 +19,9 @@ import (
 // socket of the calling thread's own namespace (NETLINK_LISTEN_ALL_NSID,
 // netlink(7)). It keeps none of them alive.
 type Watcher struct {
-	file *os.File
-	own  string // the id of the namespace that it was made in
+	file  *os.File
+	kinds []uint16 // of messages that say that a link has changed
+	own   string   // the id of the namespace that it was made in
 }
 
 // ownNumber is what events of the watcher's own namespace bear.
@@ -45,13 +47,31 @@ type Link struct {
 const watchBuffer = 4 << 20
 
 // NewWatcher makes a watcher in the namespace of the calling thread. It takes
-// CAP_NET_BROADCAST.
+// CAP_NET_BROADCAST. A link that was moved into another namespace is told as deleted
+// from where it was.
 func NewWatcher() (*Watcher, error) {
+	return newWatcher([]uint16{unix.RTM_NEWLINK, unix.RTM_DELLINK}, func(fd int) error {
+		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1); err != nil {
+			return err
+		}
+		return join(fd, unix.RTNLGRP_LINK)
+	})
+}
+
+// NewHostWatcher makes a watcher of the links of the calling thread's namespace
+// alone, their IPv4 addresses included. Its events bear -1 as the namespace.
+func NewHostWatcher() (*Watcher, error) {
+	return newWatcher([]uint16{unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR}, func(fd int) error {
+		return join(fd, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR)
+	})
+}
+
+func newWatcher(kinds []uint16, prepare func(fd int) error) (*Watcher, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open a socket to watch links: %w", err)
 	}
-	if err := prepareWatch(fd); err != nil {
+	if err := prepare(fd); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("watch links: %w", err)
 	}
@@ -61,18 +81,21 @@ func NewWatcher() (*Watcher, error) {
 		return nil, fmt.Errorf("watch links: %w", err)
 	}
 	defer own.Close()
-	return &Watcher{file: os.NewFile(uintptr(fd), "netlink"), own: own.ID()}, nil
+	return &Watcher{file: os.NewFile(uintptr(fd), "netlink"), kinds: kinds, own: own.ID()}, nil
 }
 
-func prepareWatch(fd int) error {
+// join has fd get the messages of these groups.
+func join(fd int, groups ...int) error {
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer) // else the default must do
-	if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1); err != nil {
-		return err
-	}
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
-	return unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, unix.RTNLGRP_LINK)
+	for _, group := range groups {
+		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Watch begins to watch the links of ns and returns the number that its events
@@ -122,7 +145,7 @@ func (w *Watcher) Run(ctx context.Context, f func(LinkEvent)) error {
 		case failed != nil && !errors.Is(failed, unix.EINTR):
 			return fmt.Errorf("read changes of links: %w", failed)
 		case failed == nil:
-			linkEvents(buf[:n], namespaceOf(control[:cn]), f)
+			w.linkEvents(buf[:n], namespaceOf(control[:cn]), f)
 		}
 	}
 }
@@ -150,18 +173,18 @@ func namespaceOf(control []byte) int {
 	return ownNumber
 }
 
-// linkEvents reads RTM_NEWLINK and RTM_DELLINK out of a datagram. A link that was
-// moved into another namespace is deleted from where it was.
-func linkEvents(b []byte, namespace int, f func(LinkEvent)) {
+// linkEvents reads the watcher's kinds of message out of a datagram.
+func (w *Watcher) linkEvents(b []byte, namespace int, f func(LinkEvent)) {
 	messages, err := syscall.ParseNetlinkMessage(b)
 	if err != nil {
 		return
 	}
 	for _, m := range messages {
-		if t := m.Header.Type; t != unix.RTM_NEWLINK && t != unix.RTM_DELLINK || len(m.Data) < unix.SizeofIfInfomsg {
+		if !slices.Contains(w.kinds, m.Header.Type) || len(m.Data) < unix.SizeofIfAddrmsg {
 			continue
 		}
-		index := binary.NativeEndian.Uint32(m.Data[4:]) // ifi_index of struct ifinfomsg, rtnetlink(7)
+		// ifi_index of struct ifinfomsg, and ifa_index of struct ifaddrmsg, rtnetlink(7).
+		index := binary.NativeEndian.Uint32(m.Data[4:])
 		f(LinkEvent{Namespace: namespace, Index: int(int32(index))})
 	}
 }

@@ -58,8 +58,8 @@ ip link set lo up
 
 say "Three containers, each a network namespace, and the daemon:"
 for c in c1 c2 c3; do run ip netns add "$c"; done
-show "vswitchd &"
-vswitchd --socket "$VSWITCH_SOCKET" --state-dir "$dir/state" >"$dir/log" 2>&1 &
+show "vswitchd --stop-removes-ports &"
+vswitchd --stop-removes-ports --socket "$VSWITCH_SOCKET" --state-dir "$dir/state" >"$dir/log" 2>&1 &
 daemon=$!
 until vsctl version >/dev/null 2>&1; do
     kill -0 "$daemon" 2>/dev/null || fail "vswitchd runs"
@@ -75,6 +75,11 @@ run ip -n c1 -brief address show eth0
 say "They reach each other, both ways:"
 ping_expect 0 c1 172.17.0.3
 ping_expect 0 c2 172.17.0.2
+
+say "The host has the gateway's address, and reaches them too:"
+show ping -c 3 -i 0.3 -W 1 172.17.0.2
+ping -c 3 -i 0.3 -W 1 172.17.0.2 || fail "the host reaches c1"
+ping_expect 0 c1 172.17.0.1
 
 say "What the segment knows of them:"
 run vsctl inspect bridge

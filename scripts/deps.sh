@@ -24,14 +24,19 @@ need nsenter util-linux
 need ethtool ethtool
 need socat socat
 if [ "${1:-}" = test ]; then
+	need nft nftables               # the tests look at the rules with it; vswitchd does without
+	need iptables iptables          # another firewall
 	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
+	need strace strace              # it makes system calls fail
 	need systemd-analyze systemd    # it checks the unit, also where it does not run
+	need busybox busybox-static     # what containers run, and what small images resolve and lease with
+	need dig bind9-dnsutils
 	need dockerd docker.io
-	need busybox busybox-static # what containers run
 fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch
 	need vde_switch vde2
+	need iptables-restore iptables # scripts/outside.sh makes Docker's rules with it
 fi
 
 [ -n "$missing" ] || exit 0

@@ -104,6 +104,19 @@ func refused() map[string]struct {
 	port("ifname", "ifname", func(p *Port) { p.IfName = "../eth0" })
 	port("long ifname", "ifname", func(p *Port) { p.IfName = "abcdefghijklmnop" })
 	port("security", "security", func(p *Port) { p.Security = "\x1b[31m" })
+	published := func(what string, q Publication) {
+		port("publication", what, func(p *Port) { p.Published = []Publication{q} })
+	}
+	published("protocol", Publication{HostPort: 1, Port: 1})
+	published("protocol", Publication{Protocol: "\x1b", HostPort: 1, Port: 1})
+	published("host address", Publication{Protocol: "tcp", HostIP: netip.MustParseAddr("fe80::1%eth0"), HostPort: 1, Port: 1})
+	published("ports from 0", Publication{Protocol: "tcp", Port: 1})
+	published("not within", Publication{Protocol: "tcp", HostPort: 1})
+	published("not within", Publication{Protocol: "tcp", HostPort: 65535, Port: 1, Count: 2})
+	published("not within", Publication{Protocol: "tcp", HostPort: 1, Port: 1, Count: -1})
+	port("publications", "more than 4096", func(p *Port) { p.Published = make([]Publication, 4097) })
+	port("alias", "alias", func(p *Port) { p.Aliases = []string{"ok", "-"} })
+	port("aliases", "aliases", func(p *Port) { p.Aliases = make([]string, maxAliases+1) })
 	port("allowed address", "allowed address", func(p *Port) { p.AllowAddresses = make([]netip.Prefix, 1) })
 	port("moved away from its entry", "static entries", func(p *Port) {
 		*p = aPort(1, 2)

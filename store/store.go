@@ -20,7 +20,8 @@ type Segment struct {
 	Gateway  netip.Addr        `json:"gateway"`
 	Range    netip.Prefix      `json:"range"` // the whole subnet if it was not narrowed
 	Internal bool              `json:"internal,omitempty"`
-	MTU      int               `json:"mtu"` // bytes
+	Uplink   string            `json:"uplink,omitempty"` // its kind; empty: the default
+	MTU      int               `json:"mtu"`              // bytes
 	Labels   map[string]string `json:"labels,omitempty"`
 	Created  time.Time         `json:"created,omitzero"`
 	PoolID   string            `json:"pool_id,omitempty"` // of the pool that its subnet is
@@ -79,8 +80,23 @@ type Port struct {
 	RateOut        uint64         `json:"rate_out,omitempty"`        // bit/s; 0: no limit
 	RateOutBurst   uint64         `json:"rate_out_burst,omitempty"`  // bytes; 0: the default
 
+	Published []Publication `json:"published,omitempty"`
+	// What the container is called and told.
+	Aliases    []string `json:"aliases,omitempty"`     // names beside Name
+	DHCP       bool     `json:"dhcp,omitempty"`        // it has a client that gets Addr
+	ResolvConf bool     `json:"resolv_conf,omitempty"` // the namespace's resolv.conf was written for it
+
 	LostSince  time.Time `json:"lost_since,omitzero"` // when its namespace or link was found gone; zero: it is there
 	LostReason string    `json:"lost_reason,omitempty"`
+}
+
+// Publication is the part of a port's record that has ports of the host lead to it.
+type Publication struct {
+	Protocol string     `json:"protocol"`         // its name
+	HostIP   netip.Addr `json:"host_ip,omitzero"` // an address of the host; zero: all
+	HostPort uint16     `json:"host_port"`        // the first
+	Port     uint16     `json:"port"`             // the first, of the container
+	Count    int        `json:"count,omitempty"`  // how many in a row; 0: one
 }
 
 // Entry is the record of a static entry of the forwarding table.

@@ -68,7 +68,7 @@ func anEntry(n, p, s int) Entry { return Entry{SegmentID: id(s), MAC: mac(n), Po
 // sample has something of everything.
 func sample() State {
 	bridge, internal := aSegment(1), aSegment(2)
-	internal.Internal, internal.MTU = true, 9000
+	internal.Internal, internal.Uplink, internal.MTU = true, "none", 9000
 	internal.Range = netip.MustParsePrefix("10.2.128.0/17")
 	internal.Labels = map[string]string{"team": "größer", "empty": ""}
 	plain, full := aPort(1, 1), aPort(2, 2)
@@ -79,6 +79,11 @@ func sample() State {
 	full.Security, full.AllowReserved, full.Isolated = "strict", true, true
 	full.MACLimit, full.FloodLimit, full.RateIn, full.RateOut = 8, 1000, 1_000_000_000, 18_000_000_000_000_000_000
 	full.RateInBurst, full.RateOutBurst = 64<<10, 1
+	full.Published = []Publication{
+		{Protocol: "tcp", HostPort: 8080, Port: 80},
+		{Protocol: "udp", HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 65000, Port: 1, Count: 536},
+	}
+	full.Aliases, full.DHCP, full.ResolvConf = []string{"db", "db.example"}, true, true
 	internal.Rules = []Rule{
 		{ID: id(7), From: RuleEnd{PortID: full.ID}, To: RuleEnd{LabelKey: "a", LabelValue: "b"}, Protocol: "tcp", FirstPort: 80, LastPort: 90},
 		{ID: id(8), Deny: true, To: RuleEnd{LabelKey: "a"}},

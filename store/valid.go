@@ -17,6 +17,9 @@ const (
 	maxIfName = 15   // IFNAMSIZ less the NUL (include/uapi/linux/if.h)
 	maxPath   = 4095 // PATH_MAX less the NUL
 	maxRules  = 1024 // of a segment
+
+	maxPublications = 4096 // of a port
+	maxAliases      = 64   // of a port
 )
 
 // check says what is wrong with the record alone.
@@ -28,6 +31,8 @@ func (s Segment) check() error {
 		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(s.Name), maxName)
 	case s.MTU < minMTU || s.MTU > maxMTU:
 		return fmt.Errorf("mtu %d is not %d to %d bytes", s.MTU, minMTU, maxMTU)
+	case len(s.Uplink) > maxName || !printable(s.Uplink):
+		return fmt.Errorf("uplink %q is not the name of a kind", clip(s.Uplink))
 	case len(s.Rules) > maxRules:
 		return fmt.Errorf("%d rules are more than %d", len(s.Rules), maxRules)
 	}
@@ -107,12 +112,43 @@ func (p Port) check() error {
 	case len(p.Security) > maxName || !printable(p.Security):
 		return fmt.Errorf("security %q is not the name of a mode", clip(p.Security))
 	}
+	if err := checkAliases(p.Aliases); err != nil {
+		return err
+	}
 	for _, a := range p.AllowAddresses {
 		if !a.IsValid() {
 			return fmt.Errorf("allowed address %q is not a prefix such as 10.1.0.0/24", a)
 		}
 	}
+	if err := checkPublished(p.Published); err != nil {
+		return err
+	}
 	return checkLabels(p.Labels)
+}
+
+func checkPublished(list []Publication) error {
+	if len(list) > maxPublications {
+		return fmt.Errorf("%d publications are more than %d", len(list), maxPublications)
+	}
+	for _, p := range list {
+		if err := p.check(); err != nil {
+			return fmt.Errorf("publication of port %d: %w", p.HostPort, err)
+		}
+	}
+	return nil
+}
+
+// check says what is wrong with the publication alone.
+func (p Publication) check() error {
+	switch n := max(p.Count, 1); {
+	case p.Protocol == "" || len(p.Protocol) > maxName || !printable(p.Protocol):
+		return fmt.Errorf("protocol %q is not the name of one", clip(p.Protocol))
+	case p.HostIP.Zone() != "":
+		return fmt.Errorf("host address %q is not one such as 127.0.0.1", clip(p.HostIP.String()))
+	case p.HostPort == 0 || p.Port == 0 || p.Count < 0 || p.Count > 65535 || int(max(p.HostPort, p.Port))+n-1 > 65535:
+		return fmt.Errorf("%d ports from %d to %d on are not within 1 to 65535", n, p.HostPort, p.Port)
+	}
+	return nil
 }
 
 // check says what is wrong with the record alone.
@@ -124,6 +160,18 @@ func (e Entry) check() error {
 		return fmt.Errorf("mac %q is not a unicast address such as 02:42:ac:11:00:02", clip(e.MAC))
 	case !validID(e.PortID):
 		return fmt.Errorf("port id %q is not 64 hex digits", clip(e.PortID))
+	}
+	return nil
+}
+
+func checkAliases(aliases []string) error {
+	if len(aliases) > maxAliases {
+		return fmt.Errorf("%d aliases are more than %d", len(aliases), maxAliases)
+	}
+	for _, a := range aliases {
+		if !validName(a) {
+			return fmt.Errorf("alias %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(a), maxName)
+		}
 	}
 	return nil
 }

@@ -98,3 +98,34 @@ func TestLearnAllocs(t *testing.T) {
 		t.Errorf("%v allocations per new address, want none", allocs)
 	}
 }
+
+// passFilter lets everything pass, and the host hear of everything.
+type passFilter struct{}
+
+func (passFilter) FromHost([]byte) Response { return Response{Action: Pass} }
+func (passFilter) Overhears([]byte) bool    { return true }
+
+// TestHostForwardAllocs carries frames to the host, and from it.
+func TestHostForwardAllocs(t *testing.T) {
+	s, ports := newNullSwitchWith(t, 2, strict)
+	seg := ports[0].segment
+	if _, err := s.AddResponder(seg, station(100), toHostResponder{}); err != nil {
+		t.Fatal(err)
+	}
+	host, err := s.AddHostPort(seg, &nullDevice{}, passFilter{}, PortConfig{Policy: Policy{MACLimit: -1, FloodLimit: -1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testForwardAllocs(t, []*Port{ports[0], ports[1], host}, []allocsTest{
+		{"to the host", ipv4Frame(station(100), 0), 1},
+		{"overheard", ipv4Frame(frame.Broadcast, 0), 2},
+	})
+	testForwardAllocs(t, []*Port{host, ports[0], ports[1]}, []allocsTest{
+		{"from the host", rawFrame(station(1), station(100), frame.EtherTypeIPv4), 1},
+		{"from the host to all", rawFrame(frame.Broadcast, station(100), frame.EtherTypeIPv4), 2},
+	})
+}
+
+type toHostResponder struct{}
+
+func (toHostResponder) Respond([]byte) Response { return Response{Action: ToHost} }

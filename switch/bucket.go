@@ -26,7 +26,10 @@ const (
 
 // ticksPerSecond is what buckets count time in: sixteenths of a nanosecond, so
 // that a small frame at a high rate is more than a few of them, and 18 years fit.
-const ticksPerSecond = 16 * int64(time.Second)
+const (
+	ticksPerNanosecond = 16
+	ticksPerSecond     = ticksPerNanosecond * int64(time.Second)
+)
 
 // unitShift is how many bits of a bucket's unit stand behind the point.
 const unitShift = 16

@@ -104,3 +104,9 @@ func (w *worker) flush(p *Port) {
 }
 
 func (w *worker) drop(p *Port, r Reason) { p.stripes[w.id].drops[r].Add(1) }
+
+// discard drops a frame that was read from p in this burst.
+func (w *worker) discard(p *Port, r Reason) {
+	w.drop(p, r)
+	w.refused++
+}

@@ -67,6 +67,7 @@ const (
 	Consumed               // taken, without an answer
 	Answered               // the buffer now holds the answer
 	Refused                // to be dropped for Response.Reason
+	ToHost                 // for the port of the host, which AddHostPort adds
 )
 
 // Response is a responder's word on one frame.

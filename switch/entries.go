@@ -36,6 +36,9 @@ func (s *Switch) AddEntry(p *Port, mac frame.MAC) error {
 	if !s.holds(p) {
 		return fmt.Errorf("the port was %w", errRemoved)
 	}
+	if p.filter != nil {
+		return ErrInUse // what stands there is the gateway's address, and it alone
+	}
 	key := entryKey(mac.Uint64(), p.segment.id)
 	if gw := p.segment.gateway.Load(); gw != nil && s.table.lookup(key) == gw.slot {
 		return ErrInUse

@@ -5,7 +5,7 @@ import "vswitch/frame"
 // group carries a frame to a group address.
 func (w *worker) group(p *Port, g *guard, b []byte) {
 	if eth := frame.Ethernet(b[frame.VNetHeaderLen:]); reserved(eth) && !g.policy.AllowReserved {
-		w.drop(p, ReservedGroup)
+		w.discard(p, ReservedGroup)
 		return
 	}
 	w.flood(p, g, b)
@@ -24,7 +24,7 @@ func (w *worker) flood(p *Port, g *guard, b []byte) {
 		w.refuse(p, FloodLimit, b[frame.VNetHeaderLen:])
 		return
 	}
-	if rules := p.segment.rules.Load(); rules != nil || g.policy.Isolated {
+	if rules := p.segment.rules.Load(); p.filter == nil && (rules != nil || g.policy.Isolated) {
 		w.floodSome(p, g, rules, b)
 		return
 	}
@@ -38,6 +38,7 @@ func (w *worker) floodAll(p *Port, b []byte) {
 			w.transmit(out, b)
 		}
 	}
+	w.tellHost(p, b)
 }
 
 // floodSome leaves out the ports that isolation and the rules keep apart from p.
@@ -49,7 +50,7 @@ func (w *worker) floodSome(p *Port, g *guard, rules *rules, b []byte) {
 			rules = nil
 		}
 	}
-	reached, reason := false, none
+	reached, reason := w.tellHost(p, b), none
 	for _, out := range *p.segment.ports.Load() {
 		switch {
 		case out == p:
@@ -66,5 +67,5 @@ func (w *worker) floodSome(p *Port, g *guard, rules *rules, b []byte) {
 		w.stripe(p).flooded.Add(1)
 		return
 	}
-	w.drop(p, reason)
+	w.discard(p, reason)
 }

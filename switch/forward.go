@@ -14,7 +14,8 @@ import (
 //	          the port's policy wants of each frame
 //	admit     by the port's policy (policy.go, guard*.go, bucket.go)
 //	learn     source address → port (table.go), unless it comes and goes (loop.go)
-//	intercept ARP, and whatever is sent to the gateway's address, to the responder
+//	intercept ARP, DHCP, and whatever is sent to the gateway's address, to the
+//	          responder, which may pass it on to the host (host.go)
 //	look up   destination address → port, or flood (flood.go)
 //	allow     by isolation and the segment's rules (rule.go)
 //	transmit  to the device, completed and segmented in software where it must be
@@ -81,18 +82,18 @@ func (w *worker) carry(p *Port, frames [][]byte) (size int) {
 // ingress decides on one frame from p: b is virtio-net header and frame.
 func (w *worker) ingress(p *Port, b []byte) {
 	if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
-		w.drop(p, Runt)
+		w.discard(p, Runt)
 		return
 	}
 	// The first eight bytes zero: nothing is asked of the receiver.
 	if binary.NativeEndian.Uint64(b) != 0 || len(b) > p.maxFrame+frame.VNetHeaderLen {
 		if reason := checkOffload(b, p.maxFrame); reason != none {
-			w.drop(p, reason)
+			w.discard(p, reason)
 			return
 		}
 	}
 	if state := p.state.Load(); state&(stateDown|stateHeld) != 0 {
-		w.drop(p, stopped(state))
+		w.discard(p, stopped(state))
 		return
 	}
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
@@ -103,6 +104,10 @@ func (w *worker) ingress(p *Port, b []byte) {
 	}
 	if l := &p.last; r.head == l.head && r.tail == l.tail && r.version == l.version {
 		if l.checks != 0 {
+			if l.checks >= checkFilter {
+				w.sameOfHost(p, l, b)
+				return
+			}
 			if reason := w.recheck(p, l, b); reason != none {
 				w.refuse(p, reason, eth)
 				return
@@ -119,7 +124,11 @@ func (w *worker) ingress(p *Port, b []byte) {
 func (w *worker) first(p *Port, b []byte, r route) {
 	eth, g := frame.Ethernet(b[frame.VNetHeaderLen:]), p.guard.Load()
 	if eth.SrcUint64() == 0 || eth[6]&1 != 0 {
-		w.drop(p, BadSource)
+		w.discard(p, BadSource)
+		return
+	}
+	if p.filter != nil {
+		w.firstOfHost(p, g, b, r)
 		return
 	}
 	if reason := g.admit(p.segment, eth); reason != none {
@@ -127,7 +136,7 @@ func (w *worker) first(p *Port, b []byte, r route) {
 		return
 	}
 	if g.rateIn != nil && !g.rateIn.take(w.clock(), len(eth)) {
-		w.drop(p, RateLimitIn)
+		w.discard(p, RateLimitIn)
 		return
 	}
 	if reason := w.learn(p, g, eth); reason != none {
@@ -138,7 +147,9 @@ func (w *worker) first(p *Port, b []byte, r route) {
 		return
 	}
 	if eth[0]&1 != 0 {
-		w.group(p, g, b)
+		if !dhcpRequest(eth) || !w.intercept(p, b) {
+			w.group(p, g, b)
+		}
 		return
 	}
 	w.unicast(p, g, b, r)
@@ -173,7 +184,8 @@ func checkOffload(b []byte, maxFrame int) Reason {
 	return none
 }
 
-// intercept asks the responder about an ARP frame and says whether it took it.
+// intercept asks the responder about a frame that is not sent to its own address
+// and says whether it took it.
 func (w *worker) intercept(p *Port, b []byte) bool {
 	gw := p.segment.gateway.Load()
 	if gw == nil {
@@ -193,7 +205,9 @@ func (w *worker) respond(p, gw *Port, b []byte) bool {
 		if !r.Reason.Ingress() { // would be missing from the sum of what p sent
 			r.Reason = GatewayUnhandled
 		}
-		w.drop(p, r.Reason)
+		w.refuse(p, r.Reason, b[frame.VNetHeaderLen:])
+	case ToHost:
+		w.toHost(p, b, NoUplink)
 	case Answered:
 		w.stripe(p).local.Add(1)
 		w.answer(gw, b[:max(0, min(r.Len, cap(b)))])
@@ -219,7 +233,13 @@ func (w *worker) answer(gw *Port, b []byte) {
 	case eth[0]&1 != 0 || out == nil || out.segment != gw.segment:
 		w.floodAll(gw, b)
 	case out == gw:
-		w.drop(gw, Hairpin)
+		host := gw.segment.host.Load() // which has the gateway's address
+		if host == nil {
+			w.drop(gw, Hairpin)
+			return
+		}
+		s.forwarded.Add(1)
+		w.transmit(host, b)
 	default:
 		s.forwarded.Add(1)
 		w.transmit(out, b)
@@ -238,26 +258,28 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 		return
 	}
 	if out == p {
-		w.drop(p, Hairpin)
+		w.discard(p, Hairpin)
 		return
 	}
 	if out.responder != nil {
-		// ARP that comes here was shown to the responder before.
-		arp := eth.EtherType() == frame.EtherTypeARP
-		if arp || !w.respond(p, out, b) {
-			w.drop(p, GatewayUnhandled)
+		if eth.EtherType() == frame.EtherTypeARP {
+			w.toHost(p, b, GatewayUnhandled) // the responder has seen it, and does not answer
+			return
 		}
+		r.out, r.checks = out, g.checks|checkGateway
+		p.last = r
+		w.toGateway(p, out, b)
 		return
 	}
 	if g.policy.Isolated && out.isolated() {
-		w.drop(p, Isolated)
+		w.discard(p, Isolated)
 		return
 	}
 	r.out, r.checks = out, g.checks
-	if p.segment.rules.Load() != nil {
+	if p.filter == nil && p.segment.rules.Load() != nil {
 		r.checks |= checkRules
 		if w.denied(p, out, eth) {
-			w.drop(p, DeniedByRule)
+			w.discard(p, DeniedByRule)
 			return
 		}
 	}
@@ -266,6 +288,13 @@ func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 	}
 	w.tally.forwarded++
 	w.transmit(out, b)
+}
+
+// toGateway carries a frame to the gateway's address.
+func (w *worker) toGateway(p, gw *Port, b []byte) {
+	if !w.respond(p, gw, b) {
+		w.discard(p, GatewayUnhandled)
+	}
 }
 
 // sending is a frame queued at the poller.

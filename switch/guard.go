@@ -30,9 +30,11 @@ type guard struct {
 type checks uint8
 
 const (
-	checkSource checks = 1 << iota // the guard's inspect
-	checkRate                      // the guard's rateIn
-	checkRules                     // the segment's rules
+	checkSource  checks = 1 << iota // the guard's inspect
+	checkRate                       // the guard's rateIn
+	checkRules                      // the segment's rules
+	checkFilter                     // the host port's filter; it and what follows: host.go
+	checkGateway                    // the segment's responder, whose port the route leads to
 )
 
 // noLimit is the macLimit of who may learn as many as the table holds.

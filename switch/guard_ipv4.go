@@ -70,3 +70,15 @@ func (g *guard) allows4(a uint32) bool {
 	}
 	return false
 }
+
+// dhcpRequest says whether a frame to a group is a broadcast to the servers of DHCP
+// over IPv4.
+func dhcpRequest(eth frame.Ethernet) bool {
+	const broadcast = 1<<48 - 1
+	p := eth.Payload()
+	if eth.EtherType() != frame.EtherTypeIPv4 || eth.DstUint64() != broadcast || len(p) < frame.IPv4HeaderLen || p[ipv4Protocol] != frame.ProtoUDP {
+		return false
+	}
+	header := int(p[0]&15) * 4
+	return header >= frame.IPv4HeaderLen && len(p) >= header+4 && binary.BigEndian.Uint16(p[header+2:]) == dhcpServer
+}

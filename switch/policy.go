@@ -95,6 +95,9 @@ func (p *Port) Policy() Policy { return p.guard.Load().policy }
 // adopt makes g the port's guard. Callers hold the switch's mu, or are the only
 // ones to know p.
 func (p *Port) adopt(g *guard) {
+	if p.filter != nil {
+		g.checks |= checkFilter
+	}
 	p.guard.Store(g)
 	var flags uint32
 	if g.policy.Isolated {

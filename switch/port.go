@@ -12,23 +12,26 @@ type Port struct {
 	name      string
 	slot      uint32 // its number in the forwarding table; never 0
 	segment   *Segment
-	device    Device    // nil for a responder's port
-	responder Responder // nil for a device's port
-	worker    *worker   // reads the device; nil for a responder's port
-	plain     bool      // the device takes no partial checksums and super-frames
-	maxFrame  int       // bytes of an Ethernet frame with one VLAN tag, by the MTU
-	mac       uint64    // the address of a responder's port
+	device    Device     // nil for a responder's port
+	responder Responder  // nil for a device's port
+	filter    HostFilter // nil but for the host's port
+	worker    *worker    // reads the device; nil for a responder's port
+	plain     bool       // the device takes no partial checksums and super-frames
+	maxFrame  int        // bytes of an Ethernet frame with one VLAN tag, by the MTU
+	mac       uint64     // the address of a responder's port
 	state     atomic.Uint32
 	guard     atomic.Pointer[guard]
 	stripes   []stripe // one for each worker
 
 	// Fields of the worker that reads the device; the others read those above.
-	_        [cacheLines]byte
-	ready    bool // may have frames waiting; stands in the worker's list
-	detached bool // is read no more
-	batch    int  // how many frames to ask for first; at least 1
-	last     route
-	reported [numReasons]uint32 // when each kind of violation was last reported; 0: never
+	_         [cacheLines]byte
+	ready     bool // may have frames waiting; stands in the worker's list
+	detached  bool // is read no more
+	batch     int  // how many frames to ask for first; at least 1
+	last      route
+	restraint restraint          // by the frames refused
+	restUntil int64              // in ticks, while it rests
+	reported  [numReasons]uint32 // when each kind of violation was last reported; 0: never
 }
 
 // What a port's state may hold.
@@ -110,8 +113,9 @@ type Segment struct {
 	gatewayIP uint32 // 0: unknown
 	owner     *Switch
 	flaps     *flaps
-	ports     atomic.Pointer[[]*Port] // those with a device: whom a flood reaches
+	ports     atomic.Pointer[[]*Port] // the stations': whom a flood reaches
 	gateway   atomic.Pointer[Port]    // the responder's port; nil without one
+	host      atomic.Pointer[Port]    // the host's port; nil without one
 	rules     atomic.Pointer[rules]   // nil without any
 }
 

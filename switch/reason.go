@@ -16,6 +16,7 @@ const (
 	CrossSegment                     // IP to the gateway for an address in another segment
 	NoUplink                         // IP to the gateway for an address outside all segments
 	GatewayUnhandled                 // to the gateway itself, but nothing it answers
+	GatewayBusy                      // to a service of the gateway's, beyond what it takes at a time
 	PortDown                         // the port it came from is administratively down
 	Hairpin                          // its destination is the port that it came from
 	SpoofedMAC                       // its source address is not the port's
@@ -54,6 +55,7 @@ var reasonNames = [numReasons]string{
 	CrossSegment:       "cross-segment",
 	NoUplink:           "no-uplink",
 	GatewayUnhandled:   "gateway-unhandled",
+	GatewayBusy:        "gateway-busy",
 	PortDown:           "port-down",
 	Hairpin:            "hairpin",
 	SpoofedMAC:         "spoofed-mac",

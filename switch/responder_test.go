@@ -51,12 +51,18 @@ func request(src frame.MAC) []byte {
 	return switchtest.ARP(src, netip.MustParseAddr("172.17.0.2"), netip.MustParseAddr("172.17.0.1"))
 }
 
+// dhcpRequest is what a client without an address sends.
+func dhcpRequest(to frame.MAC) []byte {
+	return switchtest.UDP(to, switchtest.MAC(1), netip.MustParseAddrPort("255.255.255.255:67"), netip.MustParseAddrPort("0.0.0.0:68"), make([]byte, 300))
+}
+
 func TestResponder(t *testing.T) {
 	arp := request(switchtest.MAC(1))
 	arpToGateway := request(switchtest.MAC(1))
 	frame.Ethernet(arpToGateway).SetDst(gatewayMAC)
 	toGateway := switchtest.Frame(gatewayMAC, switchtest.MAC(1), "hello")
 	broadcast := switchtest.Frame(frame.Broadcast, switchtest.MAC(1), "hello")
+	dhcp := dhcpRequest(frame.Broadcast)
 	reply := func(a vswitch.Action) vswitch.Response { return vswitch.Response{Action: a} }
 	refused := func(r vswitch.Reason) vswitch.Response {
 		return vswitch.Response{Action: vswitch.Refused, Reason: r}
@@ -82,6 +88,10 @@ func TestResponder(t *testing.T) {
 		{"to the gateway refused", toGateway, refused(vswitch.CrossSegment), 1, 0, 0, 0, 0, 0, vswitch.CrossSegment},
 		{"refused for what counts elsewhere", toGateway, refused(vswitch.QueueFull), 1, 0, 0, 0, 0, 0, vswitch.GatewayUnhandled},
 		{"refused for nothing known", toGateway, refused(none), 1, 0, 0, 0, 0, 0, vswitch.GatewayUnhandled},
+		{"DHCP passed", dhcp, reply(vswitch.Pass), 1, 0, 1, 0, 1, 0, none},
+		{"DHCP consumed", dhcp, reply(vswitch.Consumed), 1, 0, 0, 1, 0, 0, none},
+		{"DHCP refused", dhcp, refused(vswitch.GatewayBusy), 1, 0, 0, 0, 0, 0, vswitch.GatewayBusy},
+		{"DHCP to a multicast group", dhcpRequest(frame.MAC{1, 0, 0x5e, 0, 0, 1}), reply(vswitch.Consumed), 0, 0, 1, 0, 1, 0, none},
 		{"broadcast is not its business", broadcast, reply(vswitch.Answered), 0, 0, 1, 0, 1, 0, none},
 	}
 	for _, test := range tests {
@@ -166,5 +176,30 @@ func TestGatewayAddressIsTheGateways(t *testing.T) {
 		if _, err := l.sw.AddResponder(seg, gatewayMAC, r); err != nil {
 			l.t.Errorf("a new gateway in place of the removed one: %v", err)
 		}
+	})
+}
+
+// TestAnswer: what a responder says later goes to its station alone.
+func TestAnswer(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		gw, p := l.withGateway(&responder{response: vswitch.Response{Action: vswitch.Consumed}}, 3)
+		p[0].send(gatewayMAC, "a question")
+		synctest.Wait()
+		l.sw.Answer(gw, switchtest.Frame(p[0].mac, gatewayMAC, "the answer"))
+		expect(l.t, p[0], "the answer")
+		expect(l.t, p[1])
+		if c := gw.Counters(); c.RxFrames != 1 || c.Forwarded != 1 {
+			l.t.Errorf("the gateway counted %+v, want one frame from it", c)
+		}
+		if c := p[0].Counters(); c.TxFrames != 1 {
+			l.t.Errorf("the station's port counted %+v, want one frame to it", c)
+		}
+		l.sw.Answer(gw, nil)
+		dropped(l.t, gw, vswitch.Runt, 1)
+		balanced(l.t, gw)
+		l.sw.Answer(p[1].Port, switchtest.Frame(p[0].mac, p[1].mac, "not from a responder"))
+		l.sw.RemovePort(gw)
+		l.sw.Answer(gw, switchtest.Frame(p[0].mac, gatewayMAC, "too late"))
+		expect(l.t, p[0])
 	})
 }

@@ -33,7 +33,7 @@ const MaxRules = 1024
 // a rule for what a client sends says nothing about the answers.
 //
 // ARP and IPv6's neighbour and router discovery are never denied, and frames from
-// and to the gateway are no rule's business. What a tag or an IPv6 extension
+// and to the gateway, and the host behind it, are no rule's business. What a tag or an IPv6 extension
 // header precedes is matched as if it did not, and a super-frame as its segments
 // would be.
 //
@@ -167,8 +167,8 @@ func (s *Segment) portSet(ports []*Port) (portSet, error) {
 	}
 	set := portSet{}
 	for _, p := range ports {
-		if p.segment != s || p.responder != nil || !s.owner.holds(p) {
-			return nil, fmt.Errorf("port %q: give ports of this segment that have a device", p.name)
+		if p.segment != s || p.responder != nil || p.filter != nil || !s.owner.holds(p) {
+			return nil, fmt.Errorf("port %q: give ports of stations on this segment", p.name)
 		}
 		for int(p.slot/64) >= len(set) {
 			set = append(set, 0)

@@ -91,8 +91,7 @@ func (s *Switch) startWorkers(o Options) error {
 func (s *Switch) stopWorkers() {
 	for _, w := range s.workers {
 		w.do(func() { w.stopped = true })
-		<-w.done
-		_ = w.poller.Close() // nothing is lost: no port is read any more
+		w.close()
 	}
 }
 
@@ -181,7 +180,7 @@ func (s *Switch) usable(seg *Segment) error {
 	return nil
 }
 
-// RemoveSegment ends a segment that has no ports but its responder's. Of one
+// RemoveSegment ends a segment that has no port but its responder's. Of one
 // that was removed before nothing is left to end.
 func (s *Switch) RemoveSegment(seg *Segment) error {
 	s.mu.Lock()
@@ -189,7 +188,7 @@ func (s *Switch) RemoveSegment(seg *Segment) error {
 	if s.segments[seg.id] != seg {
 		return nil
 	}
-	if len(*seg.ports.Load()) > 0 {
+	if len(*seg.ports.Load()) > 0 || seg.host.Load() != nil {
 		return ErrInUse
 	}
 	if gw := seg.gateway.Swap(nil); gw != nil {
@@ -231,6 +230,11 @@ func (s *Switch) AddResponder(seg *Segment, mac frame.MAC, r Responder) (*Port, 
 // AddPort joins a device to a segment; frames may flow before it returns, under
 // the policy that c gives.
 func (s *Switch) AddPort(seg *Segment, dev Device, c PortConfig) (*Port, error) {
+	return s.addPort(seg, dev, c, nil)
+}
+
+// addPort is AddPort, and AddHostPort with its filter.
+func (s *Switch) addPort(seg *Segment, dev Device, c PortConfig, f HostFilter) (*Port, error) {
 	g, err := newGuard(c.Policy)
 	if err != nil {
 		return nil, err
@@ -240,13 +244,17 @@ func (s *Switch) AddPort(seg *Segment, dev Device, c PortConfig) (*Port, error) 
 	if err := s.usable(seg); err != nil {
 		return nil, err
 	}
-	p := &Port{name: c.Name, segment: seg, device: dev, worker: s.leastLoaded(), plain: c.Plain, maxFrame: seg.maxFrame(), batch: 1}
+	if f != nil {
+		if err := seg.takesHost(); err != nil {
+			return nil, err
+		}
+	}
+	p := &Port{name: c.Name, segment: seg, device: dev, filter: f, worker: s.leastLoaded(), plain: c.Plain, maxFrame: seg.maxFrame(), batch: 1}
 	p.adopt(g)
 	if err := s.placePort(p); err != nil {
 		return nil, err
 	}
-	ports := append(slices.Clone(*seg.ports.Load()), p)
-	seg.ports.Store(&ports)
+	seg.publish(p)
 	p.worker.do(func() {
 		err = p.worker.poller.Add(dev, p.slot)
 		p.detached = err != nil
@@ -285,9 +293,23 @@ func (s *Switch) holds(p *Port) bool {
 // withdraw takes a port that is not read (any more) out of all snapshots and
 // waits until no worker holds an old one.
 func (s *Switch) withdraw(p *Port) {
-	ports := slices.DeleteFunc(slices.Clone(*p.segment.ports.Load()), func(q *Port) bool { return q == p })
-	p.segment.ports.Store(&ports)
+	if p.filter != nil {
+		p.segment.host.Store(nil)
+	} else {
+		ports := slices.DeleteFunc(slices.Clone(*p.segment.ports.Load()), func(q *Port) bool { return q == p })
+		p.segment.ports.Store(&ports)
+	}
 	s.forgetPort(p)
+}
+
+// publish makes p one that frames go to.
+func (s *Segment) publish(p *Port) {
+	if p.filter != nil {
+		s.host.Store(p)
+		return
+	}
+	ports := append(slices.Clone(*s.ports.Load()), p)
+	s.ports.Store(&ports)
 }
 
 // placePort gives p the lowest free slot.
@@ -364,6 +386,7 @@ func (s *Switch) Announce(p *Port, eth []byte) {
 				w.transmit(out, b)
 			}
 		}
+		w.tellHost(p, b)
 		w.send()
 		w.flush(p)
 	})

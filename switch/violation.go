@@ -28,7 +28,7 @@ type reporter struct {
 
 // refuse drops a frame from p, and reports it where the reason is a violation.
 func (w *worker) refuse(p *Port, r Reason, eth frame.Ethernet) {
-	w.drop(p, r)
+	w.discard(p, r)
 	if w.reporter.call != nil && r.Violation() {
 		w.report(p, r, eth)
 	}

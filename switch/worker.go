@@ -39,6 +39,8 @@ type worker struct {
 	tokens   []uint32 // slots that the poller reports
 	ready    []*Port  // ports that may have frames waiting
 	spare    []*Port  // the array that enlist builds the next list in
+	resting  []*Port  // ports that are not read for a while (rest.go)
+	refused  int      // frames of this burst that were dropped at the port they came from
 	tally    tally
 
 	mail    atomic.Bool // whether box holds anything
@@ -52,7 +54,7 @@ type worker struct {
 // burst, and only where something asks for it.
 func (w *worker) clock() int64 {
 	if !w.fresh {
-		w.ticks, w.fresh = int64(time.Since(w.start))*(ticksPerSecond/int64(time.Second)), true
+		w.ticks, w.fresh = int64(time.Since(w.start))*ticksPerNanosecond, true
 	}
 	return w.ticks
 }
@@ -80,6 +82,9 @@ func (w *worker) run() {
 		timeout := time.Duration(0)
 		if len(w.ready) == 0 {
 			timeout = w.wait()
+		}
+		if len(w.resting) > 0 {
+			timeout = w.rouse(timeout)
 		}
 		if n := w.poller.Wait(w.tokens, timeout); n > 0 {
 			w.enlist(w.tokens[:n])
@@ -112,6 +117,9 @@ func (w *worker) turn() {
 	kept := w.ready[:0]
 	for _, p := range w.ready {
 		p.ready = !p.detached && w.burst(p)
+		if w.refused > 0 && w.rests(p) {
+			continue
+		}
 		if p.ready {
 			kept = append(kept, p)
 		}
@@ -141,20 +149,37 @@ func (w *worker) detach(p *Port) {
 // worker.
 func (w *worker) do(f func()) {
 	ran := make(chan struct{})
-	w.boxMu.Lock()
-	w.box = append(w.box, func() {
+	w.post(func() {
 		defer close(ran)
 		f()
 	})
-	w.mail.Store(true)
-	w.boxMu.Unlock()
+	select {
+	case <-ran:
+	case <-w.done: // it may have ended without a look into its box
+	}
+}
+
+// post puts f into the worker's box and wakes it, unless it has ended: its poller
+// may not be used any more then.
+func (w *worker) post(f func()) {
+	w.boxMu.Lock()
+	defer w.boxMu.Unlock()
 	select {
 	case <-w.done:
-		return // nor may the poller be used any more
+		return
 	default:
 	}
+	w.box = append(w.box, f)
+	w.mail.Store(true)
 	w.poller.Wake()
-	<-ran
+}
+
+// close frees the poller of a worker that has ended.
+func (w *worker) close() {
+	<-w.done
+	w.boxMu.Lock()
+	defer w.boxMu.Unlock()
+	_ = w.poller.Close() // nothing is lost: no port is read any more
 }
 
 func (w *worker) readMail() {

@@ -26,12 +26,13 @@ type Fake struct {
 	// An error it returns is the method's; it may block or panic.
 	Hook func(ctx context.Context, method string) error
 
-	mu       sync.Mutex
-	made     int // objects ever made
-	segments []*segment
-	ports    []*api.Port
-	pools    []*pool
-	fdb      []api.FDBEntry
+	mu        sync.Mutex
+	made      int // objects ever made
+	segments  []*segment
+	ports     []*api.Port
+	pools     []*pool
+	fdb       []api.FDBEntry
+	published []api.Published
 }
 
 type segment struct {
@@ -130,8 +131,9 @@ func (f *Fake) AddSegment(ctx context.Context, spec api.SegmentSpec) (api.Segmen
 	if err != nil {
 		return api.Segment{}, err
 	}
+	id, uplink := f.id(spec.ID), api.UplinkOf(spec.Uplink, spec.Internal)
 	s := &segment{Segment: api.Segment{
-		ID: f.id(spec.ID), Name: spec.Name, Driver: "vswitch", Scope: "local", Subnet: subnet,
+		ID: id, Uplink: uplink, Name: spec.Name, Driver: "vswitch", Scope: "local", Subnet: subnet,
 		Gateway: spec.Gateway, IPRange: spec.IPRange, Internal: spec.Internal, MTU: spec.MTU, Labels: spec.Labels, Created: f.now(),
 	}}
 	if s.Gateway == "" {
@@ -139,6 +141,9 @@ func (f *Fake) AddSegment(ctx context.Context, spec api.SegmentSpec) (api.Segmen
 	}
 	if s.MTU == 0 {
 		s.MTU = 1500
+	}
+	if uplink == api.UplinkHost {
+		s.HostLink = api.HostLink{Name: "vs-" + id[:11], State: api.PortUp, Counters: api.Counters{Drops: map[string]uint64{}}}
 	}
 	s.next = subnet.Addr().Next().Next()
 	f.segments = append(f.segments, s)
@@ -245,7 +250,7 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		}
 	}
 	ip := s.next
-	if spec.IP == "" {
+	if spec.IP == "" || spec.IP == api.IPDHCP {
 		s.next = s.next.Next()
 	} else if ip, err = netip.ParseAddr(spec.IP); err != nil {
 		return api.Port{}, err
@@ -254,6 +259,7 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		ID: f.id(spec.ID), Name: spec.Name, Segment: s.Name, SegmentID: s.ID, MAC: spec.MAC,
 		IPs: []netip.Prefix{netip.PrefixFrom(ip, s.Subnet.Bits())}, Gateway: s.Gateway, NetNS: spec.NetNS,
 		IfName: spec.IfName, MTU: s.MTU, Kind: api.PortTAP, State: api.PortUp, Labels: spec.Labels, Created: f.now(),
+		Aliases: spec.Aliases, DHCP: spec.IP == api.IPDHCP, ResolvConf: spec.ResolvConf,
 		Security: cmp.Or(spec.Security, api.SecurityStrict), AllowAddresses: spec.AllowAddresses,
 		AllowReserved: spec.AllowReserved, Isolated: spec.Isolated, RateIn: limited(spec.RateIn), RateOut: limited(spec.RateOut),
 		MACLimit: cmp.Or(spec.MACLimit, api.DefaultMACLimit), FloodLimit: cmp.Or(spec.FloodLimit, api.DefaultFloodLimit),

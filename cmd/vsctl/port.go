@@ -13,6 +13,7 @@ func (a *app) addPort() *cobra.Command {
 	var (
 		spec   api.PortSpec
 		labels labelFlag
+		names  namesFlag
 		policy policyFlags
 	)
 	cmd := &cobra.Command{
@@ -22,11 +23,19 @@ func (a *app) addPort() *cobra.Command {
 		Long: `Attach a container to a segment and print the port's id.
 
 The container's network namespace gets an interface with an address of the segment,
-a MAC made from the address, and a default route to the segment's gateway.
+a MAC made from the address, and a default route to the segment's gateway. With
+"--ip dhcp" it gets the MAC alone: address, route and the rest are for the container's
+own DHCP client to fetch, such as that of a virtual machine.
+
+In the segment's DNS, at the gateway's address, the container has the port's name and
+its --alias names, which it may share with others. --resolv-conf writes
+/etc/netns/NAME/resolv.conf, which "ip netns exec" puts in the place of the host's.
 ` + policyHelp,
 		Example: `  vsctl add-port container1 --netns c1
   vsctl add-port container3 --netns c3 --segment my_bridge
   vsctl add-port web --pid 4711 --ip 172.17.0.80 --ifname eth1 --no-default-route
+  vsctl add-port db1 --netns c5 --alias db --resolv-conf
+  vsctl add-port vm1 --netns c6 --ip dhcp
   vsctl add-port router --netns c4 --allow-address 10.8.0.0/24 --rate-in 100mbit`,
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(nothing),
@@ -38,7 +47,7 @@ a MAC made from the address, and a default route to the segment's gateway.
 			case !netns && !pid:
 				return usagef("no namespace to attach: give --netns or --pid")
 			}
-			spec.Name, spec.Labels = args[0], labels.values()
+			spec.Name, spec.Labels, spec.Aliases = args[0], labels.values(), names
 			policy.into(&spec)
 			port, err := a.client().AddPort(cmd.Context(), spec)
 			if err != nil {
@@ -52,9 +61,11 @@ a MAC made from the address, and a default route to the segment's gateway.
 	flags.StringVar(&spec.NetNS, "netns", "", "the container's namespace, `NAME-or-PATH`: as in \"ip netns list\", or an absolute path")
 	flags.IntVar(&spec.PID, "pid", 0, "a process in the container, `PID`")
 	flags.StringVar(&spec.IfName, "ifname", api.DefaultIfName, "the interface's `NAME` in the container")
-	ipFlag(flags, &spec.IP, "ip", "the container's address (default the next free one)")
+	flags.Var(address{&spec.IP, "IP|dhcp"}, "ip", "the container's address; dhcp has it fetch the next free one (default the next free one)")
 	macFlag(flags, &spec.MAC, "mac", "the container's MAC (default 02:42 and the address)")
 	flags.BoolVar(&spec.NoDefaultRoute, "no-default-route", false, "leave the container's routes alone")
+	flags.Var(&names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
+	flags.BoolVar(&spec.ResolvConf, "resolv-conf", false, "write the namespace's resolv.conf, which names the gateway; needs the name of a namespace")
 	flags.Var(&labels, "label", "a label to set; may be repeated")
 	policy.register(cmd)
 	completeFlag(cmd, "segment", a.segmentNames)
@@ -88,19 +99,22 @@ func (a *app) setPort() *cobra.Command {
 		rename   string
 		up, down bool
 		labels   = labelFlag{removable: true}
+		names    namesFlag
 		policy   policyFlags
 	)
 	cmd := &cobra.Command{
 		Use:     "set-port NAME",
 		GroupID: groupPorts,
 		Short:   "Change a port",
-		Long: `Change a port: its name, its labels, whether it carries frames, and what it may do.
+		Long: `Change a port: its names, its labels, whether it carries frames, and what it may do.
 ` + policyHelp + `
 
-The addresses of --allow-address take the place of all those before; "none" is none.
+The names of --alias and the addresses of --allow-address take the place of all those
+before; "none" is none.
 A limit of 0 is the default again, and a rate of "none" is no bound.`,
 		Example: `  vsctl set-port container1 --down
   vsctl set-port container1 --rename web --label tier=front --label old-
+  vsctl set-port container1 --alias web --alias www
   vsctl set-port container1 --isolated=false --rate-out none`,
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(a.portNames),
@@ -117,9 +131,10 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 			case down:
 				update.Up = new(false)
 			}
+			names.change(cmd.Flags(), &update)
 			changed := policy.change(cmd.Flags(), &update)
-			if !changed && update.Name == nil && update.Up == nil && len(update.Labels) == 0 {
-				return usagef("nothing to change: give --rename, --up, --down, --label or what the port may do")
+			if !changed && update.Name == nil && update.Up == nil && len(update.Labels) == 0 && update.Aliases == nil {
+				return usagef("nothing to change: give --rename, --alias, --up, --down, --label or what the port may do")
 			}
 			_, err := a.client().UpdatePort(cmd.Context(), args[0], update)
 			return err
@@ -127,6 +142,7 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&rename, "rename", "", "the port's `NEW` name")
+	flags.Var(&names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
 	flags.BoolVar(&up, "up", false, "let the port carry frames")
 	flags.BoolVar(&down, "down", false, "stop the port's frames")
 	flags.Var(&labels, "label", "a label to set, or with a trailing '-' to remove; may be repeated")

@@ -114,6 +114,7 @@ The exit status is 0, 1 for a failure and 2 for wrong usage.`,
 	root.AddCommand(
 		a.addSegment(), a.setSegment(), a.delSegment(), a.listSegments(), a.inspect(),
 		a.addPort(), a.delPort(), a.setPort(), a.listPorts(), a.stats(),
+		a.publish(), a.unpublish(), a.listPublished(),
 		a.allow(), a.deny(), a.delRule(), a.listRules(),
 		a.addFDB(), a.delFDB(), a.flushFDB(), a.listFDB(), a.listARP(),
 		a.show(), a.upgrade(), a.backup(), a.version(),
@@ -213,9 +214,15 @@ func hopeless(cmd *cobra.Command, err error) bool {
 // each calls f for every name, goes on after a failure and prints the names that
 // succeeded, as docker does.
 func (a *app) each(cmd *cobra.Command, names []string, f func(name string) error) error {
+	return a.eachDone(cmd, names, func(name string) (string, error) { return name, f(name) })
+}
+
+// eachDone is each for what is known by another name when it is done.
+func (a *app) eachDone(cmd *cobra.Command, names []string, f func(name string) (done string, err error)) error {
 	failed := false
 	for _, name := range names {
-		if err := f(name); err != nil {
+		done, err := f(name)
+		if err != nil {
 			if hopeless(cmd, err) {
 				return err
 			}
@@ -223,7 +230,7 @@ func (a *app) each(cmd *cobra.Command, names []string, f func(name string) error
 			failed = true
 			continue
 		}
-		if _, err := fmt.Fprintln(cmd.OutOrStdout(), name); err != nil {
+		if _, err := fmt.Fprintln(cmd.OutOrStdout(), done); err != nil {
 			return err
 		}
 	}

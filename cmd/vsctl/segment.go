@@ -21,7 +21,11 @@ func (a *app) addSegment() *cobra.Command {
 		Long: `Create a segment, a network of its own, and print its id.
 
 Without --subnet it takes the next free pool, such as 172.18.0.0/16; the gateway is
-the subnet's first address unless --gateway names another.`,
+the subnet's first address unless --gateway names another.
+
+The host has the gateway's address, on an interface of its own: it reaches the
+containers, they reach it, and it is their way out. With --uplink none, or
+--internal, they have none.`,
 		Example: `  vsctl add-segment my_bridge
   vsctl add-segment lab --subnet 10.1.0.0/24 --ip-range 10.1.0.128/25 --label team=net`,
 		Args:              want(1, 1, "one NAME"),
@@ -40,8 +44,10 @@ the subnet's first address unless --gateway names another.`,
 	ipFlag(flags, &spec.Gateway, "gateway", "the gateway's address (default the subnet's first)")
 	cidrFlag(flags, &spec.IPRange, "ip-range", "part of the subnet that addresses are taken from (default all of it)")
 	flags.BoolVar(&spec.Internal, "internal", false, "give the segment no way out")
+	flags.StringVar(&spec.Uplink, "uplink", "", "the way out, host or none (default host; none with --internal)")
 	flags.IntVar(&spec.MTU, "mtu", 0, "largest packet in bytes, `N` of 68 to 65521 (default the daemon's)")
 	flags.Var(&labels, "label", "a label to set; may be repeated")
+	completeFlag(cmd, "uplink", func(*cobra.Command) []string { return []string{api.UplinkHost, api.UplinkNone} })
 	return cmd
 }
 

@@ -57,6 +57,13 @@ func tree(v api.Version, segments []api.Segment, ports []api.Port) []byte {
 		line(2, "gateway: ", s.Gateway)
 		if s.Internal {
 			line(2, "internal: ", "true")
+		} else if s.Uplink == api.UplinkNone {
+			line(2, "uplink: ", s.Uplink)
+		}
+		if s.HostLink.Name != "" {
+			line(2, "Host link ", s.HostLink.Name)
+			line(3, "state: ", s.HostLink.State)
+			line(3, "reason: ", s.HostLink.Reason)
 		}
 		for _, p := range bySegment[s.ID] {
 			line(2, "Port ", p.Name)
@@ -71,6 +78,9 @@ func tree(v api.Version, segments []api.Segment, ports []api.Port) []byte {
 			}
 			if p.Isolated {
 				line(3, "isolated: ", "true")
+			}
+			for _, published := range p.Published {
+				line(3, "published: ", published)
 			}
 		}
 	}

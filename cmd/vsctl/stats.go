@@ -16,17 +16,18 @@ import (
 func (a *app) stats() *cobra.Command {
 	f := format{text: "table"}
 	cmd := &cobra.Command{
-		Use:     "stats [PORT]",
+		Use:     "stats [PORT | HOST-LINK]",
 		GroupID: groupPorts,
 		Short:   "Show what ports carried and dropped, and why",
 		Long: `Show the frames and bytes of a port, or of all, and how many frames were dropped for
-which reason. RX came from the container, TX went to it.
+which reason. RX came from the container, TX went to it. The host's interfaces of the
+segments come last; RX is what came from the host.
 ` + fmt.Sprintf(formatHelp, fields[api.Port]()) + `
 The numbers are in .Counters: ` + fields[api.Counters]() + `.`,
 		Example: `  vsctl stats
   vsctl stats container3
   vsctl stats --format '{{.Name}} {{.Counters.RxFrames}} {{json .Counters.Drops}}'`,
-		Args:              want(0, 1, "at most one PORT"),
+		Args:              want(0, 1, "at most one PORT or HOST-LINK"),
 		ValidArgsFunction: complete(a.portNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			list, err := a.portsToCount(cmd, args)
@@ -49,11 +50,41 @@ The numbers are in .Counters: ` + fields[api.Counters]() + `.`,
 }
 
 func (a *app) portsToCount(cmd *cobra.Command, args []string) ([]api.Port, error) {
+	ctx, c := cmd.Context(), a.client()
 	if len(args) == 0 {
-		return a.client().Ports(cmd.Context(), "")
+		ports, err := c.Ports(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		segments, err := c.Segments(ctx)
+		return append(ports, hostPorts(segments)...), err
 	}
-	port, err := a.client().Port(cmd.Context(), args[0])
-	return []api.Port{port}, err
+	port, err := c.Port(ctx, args[0])
+	if api.KindOf(err) != api.NotFound {
+		return []api.Port{port}, err
+	}
+	if segments, err := c.Segments(ctx); err == nil {
+		for _, p := range hostPorts(segments) {
+			if p.Name == args[0] {
+				return []api.Port{p}, nil
+			}
+		}
+	}
+	return nil, err
+}
+
+// hostPorts shows the segments' host links as ports.
+func hostPorts(segments []api.Segment) []api.Port {
+	var list []api.Port
+	for _, s := range segments {
+		if l := s.HostLink; l.Name != "" {
+			list = append(list, api.Port{
+				Name: l.Name, Segment: s.Name, SegmentID: s.ID, Gateway: s.Gateway, IfName: l.Name, MTU: s.MTU,
+				Kind: api.PortHost, State: l.State, Reason: l.Reason, Created: s.Created, Counters: l.Counters,
+			})
+		}
+	}
+	return list
 }
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }

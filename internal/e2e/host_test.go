@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -164,13 +165,17 @@ func (h *host) socketThere() bool {
 	return err == nil
 }
 
-// links are the names of the interfaces in a namespace, loopback left out.
+// hostLink matches the name of an interface by which a host reaches a segment.
+var hostLink = regexp.MustCompile(`^vs-[0-9a-f]{11}$`)
+
+// links are the names of the interfaces in a namespace, loopback and those by
+// which the host reaches its segments left out.
 func links(ns *testenv.Namespace) []string {
 	var names []string
 	for line := range strings.Lines(ns.Run("ip", "-o", "link")) {
 		// "2: eth0: <BROADCAST,...", for one half of a pair "3: v0@if4: <..."
 		name, _, _ := strings.Cut(strings.Fields(line)[1], "@")
-		if name = strings.TrimSuffix(name, ":"); name != "lo" {
+		if name = strings.TrimSuffix(name, ":"); name != "lo" && !hostLink.MatchString(name) {
 			names = append(names, name)
 		}
 	}

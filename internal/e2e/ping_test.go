@@ -31,12 +31,13 @@ func parsePing(output string) (pingResult, error) {
 	return r, err
 }
 
-// ping sends n echo requests, one soon after the other, and waits long for the
-// last answer unless options say otherwise.
+// ping sends n echo requests, at most 100 at once, and waits long for the last
+// answer unless options say otherwise. Once there was one, ping(8) waits no longer
+// than its interval, which is therefore long.
 func ping(tb testing.TB, ns *testenv.Namespace, n int, to string, options ...string) pingResult {
 	tb.Helper()
 	testenv.RequireCommand(tb, "ping")
-	argv := append([]string{"ping", "-n", "-c", strconv.Itoa(n), "-i", "0.02", "-W", "10"}, append(options, to)...)
+	argv := append([]string{"ping", "-n", "-c", strconv.Itoa(n), "-l", strconv.Itoa(min(n, 100)), "-i", "3", "-W", "10"}, append(options, to)...)
 	out, _ := ns.Exec(context.Background(), argv...).CombinedOutput() // fails when answers are missing
 	r, err := parsePing(string(out))
 	if err != nil {

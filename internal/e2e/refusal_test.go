@@ -39,6 +39,9 @@ func (h *host) state(namespaces ...*testenv.Namespace) string {
 	for i := range ports {
 		ports[i].Counters = api.Counters{}
 	}
+	for i := range segments {
+		segments[i].HostLink.Counters = api.Counters{}
+	}
 	for i := range fdb {
 		fdb[i].AgeSeconds = 0
 	}

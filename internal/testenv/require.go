@@ -11,13 +11,17 @@ import (
 
 // packages maps a command to the Debian package that has it.
 var packages = map[string]string{
-	"ethtool": "ethtool",
-	"ip":      "iproute2",
-	"iperf3":  "iperf3",
-	"nsenter": "util-linux",
-	"ping":    "iputils-ping",
-	"socat":   "socat",
-	"tc":      "iproute2",
+	"busybox":  "busybox-static",
+	"dig":      "bind9-dnsutils",
+	"ethtool":  "ethtool",
+	"ip":       "iproute2",
+	"iperf3":   "iperf3",
+	"iptables": "iptables",
+	"nft":      "nftables",
+	"nsenter":  "util-linux",
+	"ping":     "iputils-ping",
+	"socat":    "socat",
+	"tc":       "iproute2",
 }
 
 // RequireRoot skips the test when it does not run as root, and fails it when it

@@ -201,8 +201,14 @@ func (p *Poller) Remove(dev vswitch.Device) error {
 
 // Wait implements [vswitch.Poller].
 func (p *Poller) Wait(ready []uint32, timeout time.Duration) int {
-	if timeout < 0 {
+	switch {
+	case timeout < 0:
 		<-p.wake
+	case timeout > 0:
+		select {
+		case <-p.wake:
+		case <-time.After(timeout):
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -69,3 +69,13 @@ func Echo(dst, src frame.MAC, to, from netip.Addr, payload []byte) []byte {
 		&layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoRequest, 0), Id: 7, Seq: 1},
 		gopacket.Payload(payload))
 }
+
+// UDP is a frame with a datagram over IPv4.
+func UDP(dst, src frame.MAC, to, from netip.AddrPort, payload []byte) []byte {
+	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.Addr().AsSlice(), DstIP: to.Addr().AsSlice()}
+	udp := &layers.UDP{SrcPort: layers.UDPPort(from.Port()), DstPort: layers.UDPPort(to.Port())}
+	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+		panic(err) // a test's own mistake
+	}
+	return Layers(Ethernet(dst, src, layers.EthernetTypeIPv4), ip, udp, gopacket.Payload(payload))
+}

@@ -1,0 +1,33 @@
+package bench
+
+import (
+	"context"
+	"time"
+)
+
+// securityCases show what it costs to hold a port to its addresses: the rate of the
+// smallest frames, here with packets that the port may send.
+func securityCases(d time.Duration) []variant {
+	var cases []variant
+	for _, guarded := range []bool{false, true} {
+		name := "security=off"
+		if guarded {
+			name = "security=strict"
+		}
+		cases = append(cases, variant{
+			name: name, needs: needs{ports: 2, segments: 1, guarded: guarded}, about: d,
+			measure: func(ctx context.Context, s *stage) ([]reading, error) {
+				a, b, err := s.pair(ctx)
+				if err != nil {
+					return nil, err
+				}
+				found, err := s.offer(ctx, framesTask{Flows: []flow{{a, b}}, Bytes: smallest - fcsLen, For: s.duration, Packets: true})
+				if err != nil {
+					return nil, err
+				}
+				return []reading{found.delivered()}, nil
+			},
+		})
+	}
+	return cases
+}

@@ -1,0 +1,288 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"time"
+
+	"vswitch/api"
+	"vswitch/netns"
+	"vswitch/store"
+	vswitch "vswitch/switch"
+	"vswitch/tap"
+)
+
+// hostLink is the TAP in the daemon's own namespace by which the host reaches a
+// segment: it has the gateway's MAC and address.
+type hostLink struct {
+	segment *segment
+	name    string
+
+	device *tap.Device   // nil: there is none
+	sw     *vswitch.Port // nil: likewise
+	index  int           // 0: not looked at yet
+
+	problem string           // why it is not what it should be
+	soft    bool             // its settings could not be made; was logged
+	before  vswitch.Counters // of its places in the switch before this one
+	look    *time.Timer      // runs when it is about to be looked at
+	mended  time.Time        // when something about it was last put right
+}
+
+func newHostLink(s *segment) *hostLink {
+	return &hostLink{segment: s, name: "vs-" + s.record.ID[:11], problem: "not made yet"}
+}
+
+// hostLinkPrefix begins the names under which devices of host links are kept; the
+// segment's id follows.
+const hostLinkPrefix = "uplink-"
+
+func (h *hostLink) keptName() string { return hostLinkPrefix + h.segment.record.ID }
+
+// uplinkOf is the segment's uplink. A record without one is of a version that had
+// none; a kind that we do not know is a later version's, and no way out for us.
+func uplinkOf(r store.Segment) string {
+	if u := api.UplinkOf(r.Uplink, r.Internal); u == api.UplinkHost {
+		return u
+	}
+	return api.UplinkNone
+}
+
+// checkHostFree refuses a subnet whose route would cut the host off from something.
+func checkHostFree(subnet netip.Prefix) error {
+	conflict, err := netns.HostConflict(subnet)
+	if err != nil {
+		return api.Internalf("%w", err)
+	}
+	if conflict != "" {
+		return api.Conflictf("subnet %s overlaps the host's %s: choose another subnet, or uplink none", subnet, conflict)
+	}
+	return nil
+}
+
+// addUplink makes a new segment's way out, if it is to have one. That of the default
+// segment may be missing, for that is made whatever the machine lacks.
+func (d *Daemon) addUplink(s *segment) error {
+	if s.host == nil {
+		return nil
+	}
+	err := d.makeHostLink(s.host)
+	if err != nil && s.record.Name == api.DefaultSegment {
+		d.failHostLink(s.host, err)
+		return nil
+	}
+	if err == nil {
+		_ = d.applyNAT() // without it the segment has its host, and says what it has not
+	}
+	return err
+}
+
+// makeHostLink takes every step to make a host link, or none.
+func (d *Daemon) makeHostLink(h *hostLink) error {
+	var undo undo
+	defer undo.run()
+	device, err := tap.Create(h.name, tap.Options{})
+	if err != nil {
+		return hostLinkError(h, err)
+	}
+	undo.add(func() { _ = device.Close() })
+	d.harden(h)
+	if h.index, _, err = netns.SetUpHostLink(0, h.config()); err != nil {
+		return api.Internalf("%w", err)
+	}
+	if err := d.connectHost(h, device); err != nil {
+		return err
+	}
+	undo.add(func() { d.disconnectHost(h) })
+	if err := device.SetPersist(true); err != nil {
+		return api.Internalf("%w", err)
+	}
+	undo.keep()
+	d.keepHostLink(h)
+	return nil
+}
+
+func hostLinkError(h *hostLink, err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return api.Conflictf("the host's interface of segment %q: %w", h.segment.record.Name, err)
+	}
+	return deviceError(err)
+}
+
+func (h *hostLink) config() netns.HostLink {
+	r := h.segment.record
+	return netns.HostLink{
+		Name: h.name, Alias: "vswitch segment " + r.Name, MAC: h.segment.mac[:], MTU: r.MTU, TxQueueLen: txQueueLen,
+		Address: netip.PrefixFrom(r.Gateway, r.Subnet.Bits()),
+	}
+}
+
+// harden sets how the host treats what comes from the segment. The switch has the
+// wall; this is the second one.
+func (d *Daemon) harden(h *hostLink) {
+	err := netns.HardenHostLink(h.name)
+	if err != nil && !h.soft {
+		d.log.Warn("the host treats a segment's packets as its defaults say", "segment", h.segment.record.Name, "error", err)
+	}
+	h.soft = err != nil
+}
+
+// connectHost gives a host link its place in the switch, behind device.
+func (d *Daemon) connectHost(h *hostLink, device *tap.Device) error {
+	s := h.segment
+	sw, err := d.sw.AddHostPort(s.sw, device, s.gateway, vswitch.PortConfig{
+		Name: h.name, Policy: vswitch.Policy{MACLimit: api.NoLimit, FloodLimit: api.NoLimit},
+	})
+	if err != nil {
+		return switchError(err)
+	}
+	s.gateway.SetHost(true)
+	s.services.listen(d.log, device.Name(), s.record.Gateway)
+	h.sw, h.device, h.problem = sw, device, ""
+	return nil
+}
+
+func (d *Daemon) disconnectHost(h *hostLink) {
+	h.before = h.counters()
+	h.segment.services.unlisten()
+	d.sw.RemovePort(h.sw)
+	h.segment.gateway.SetHost(false)
+	h.sw, h.device, h.index = nil, nil, 0
+}
+
+func (d *Daemon) keepHostLink(h *hostLink) {
+	if err := d.config.Keeper.Keep(h.keptName(), h.device.Fd()); err != nil {
+		d.log.Warn("descriptor not kept for the next process, which will open the device anew", "interface", h.name, "error", err)
+	}
+}
+
+// removeHostLink ends a host link for good.
+func (d *Daemon) removeHostLink(h *hostLink) {
+	h.stop()
+	if h.device != nil {
+		d.dropHostLink(h)
+	}
+}
+
+// dropHostLink takes a host link out of the switch and deletes it, if that was not
+// done by others.
+func (d *Daemon) dropHostLink(h *hostLink) {
+	device := h.device
+	d.disconnectHost(h)
+	// The link ends with its last descriptor, which must be ours.
+	d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(h.keptName()))
+	d.logFailure("drop a kept descriptor", d.config.Keeper.Sync(context.Background()))
+	_ = device.SetPersist(false) // fails when the link is gone
+	d.logFailure("close the device of "+h.name, device.Close())
+}
+
+// close lets go of the device; the link stays if it is persistent.
+func (h *hostLink) close() {
+	h.stop()
+	if h.device != nil {
+		_ = h.device.Close()
+	}
+}
+
+func (h *hostLink) stop() {
+	if h.look != nil {
+		h.look.Stop()
+		h.look = nil
+	}
+}
+
+func (h *hostLink) counters() vswitch.Counters {
+	if h.sw == nil {
+		return h.before
+	}
+	return sum(h.before, h.sw.Counters())
+}
+
+// view shows the link; beyond is what is wrong with the way from there on.
+func (h *hostLink) view(beyond string) api.HostLink {
+	v := api.HostLink{Name: h.name, State: api.PortUp, Reason: beyond, Counters: countersView(h.counters())}
+	if h.problem != "" {
+		v.State, v.Reason = api.PortDown, h.problem
+	}
+	return v
+}
+
+// restoreHostLink connects a host link by the descriptor that was kept for it, or
+// opens it, or makes it again. Where that fails the segment goes on without, and
+// it is tried again.
+func (d *Daemon) restoreHostLink(h *hostLink) {
+	device, err := d.reopenHostLink(h)
+	switch {
+	case err == nil:
+		if err = d.connectHost(h, device); err == nil {
+			d.keepHostLink(h)
+			return
+		}
+		_ = device.Close()
+	case errors.Is(err, fs.ErrNotExist):
+		if err = checkHostFree(h.segment.record.Subnet); err == nil {
+			if err = d.makeHostLink(h); err == nil {
+				d.log.Info("host link made again", "segment", h.segment.record.Name, "interface", h.name)
+				_ = d.applyNAT()
+				return
+			}
+		}
+	}
+	d.failHostLink(h, err)
+}
+
+// reopenHostLink is the device of a host link that exists already.
+func (d *Daemon) reopenHostLink(h *hostLink) (*tap.Device, error) {
+	if fds := d.config.Kept.Take(h.keptName()); len(fds) > 0 {
+		device, err := adopt(fds)
+		if err == nil && !inOwnNamespace(device) {
+			_ = device.SetPersist(false)
+			_ = device.Close()
+			err = errors.New(hostLinkMoved)
+		}
+		if err == nil {
+			return device, nil
+		}
+		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(h.keptName()))
+		d.logFailure("drop a kept descriptor", d.config.Keeper.Sync(context.Background()))
+		d.log.Warn("kept descriptor is of no use", "interface", h.name, "error", err)
+	}
+	own, err := netns.Current()
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	return attachIn(own, h.name)
+}
+
+// Reasons why a host link is lost, as users read them.
+const (
+	hostLinkMoved   = "its interface was moved to another network namespace"
+	hostLinkDeleted = "its interface was deleted"
+)
+
+// inOwnNamespace says whether the device's link is in the daemon's namespace.
+func inOwnNamespace(device *tap.Device) bool {
+	own, err := netns.Current()
+	if err != nil {
+		return false
+	}
+	defer own.Close()
+	ns, err := netns.OfDevice(device.Fd(), device.Name())
+	if err != nil {
+		return false
+	}
+	defer ns.Close()
+	return ns.ID() == own.ID()
+}
+
+// failHostLink notes why there is no host link.
+func (d *Daemon) failHostLink(h *hostLink, err error) {
+	if why := err.Error(); why != h.problem {
+		h.problem = why
+		d.log.Warn("segment has no host link, and so no way out", "segment", h.segment.record.Name, "interface", h.name, "error", err)
+	}
+	d.lookAtHostSoon(h, hostLinkRetry)
+}

@@ -1,0 +1,113 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"vswitch/api"
+	"vswitch/nat"
+	"vswitch/store"
+)
+
+// forwardingNote is the note of what net.ipv4.ip_forward was before we changed it.
+const forwardingNote = "ip_forward"
+
+// openNAT gets hold of what the host's kernel does for segments with a host link:
+// forwarding, masquerade, the wall. Where it cannot be had, containers reach the
+// host and no farther.
+func (d *Daemon) openNAT() {
+	if !d.config.NAT {
+		return
+	}
+	before, err := store.ReadNote(d.config.StateDir, forwardingNote)
+	if err != nil {
+		d.log.Warn("net.ipv4.ip_forward will not be put back", "error", err)
+	}
+	d.table, err = nat.Open(nat.Options{
+		Log: d.log, Forwarding: before,
+		Remember: func(value string) error { return store.WriteNote(d.config.StateDir, forwardingNote, value) },
+	})
+	if err != nil {
+		d.noWayOut(err)
+	}
+}
+
+// noWayOut notes why containers reach the host and no farther; nil: they do.
+func (d *Daemon) noWayOut(err error) {
+	was := d.natProblem
+	d.natProblem = ""
+	if err != nil {
+		d.natProblem = "no way out beyond the host: " + err.Error()
+	}
+	if d.natProblem != "" && d.natProblem != was {
+		d.log.Warn("containers reach the host and no farther", "error", err)
+	}
+}
+
+// natConfig is what the host's kernel is to do.
+func (d *Daemon) natConfig() nat.Config {
+	c := nat.Config{Forwards: d.forwards()}
+	for _, s := range d.segments {
+		if s.host == nil {
+			continue
+		}
+		c.Segments = append(c.Segments, nat.Segment{
+			ID: s.record.ID, Link: s.host.name, Subnet: s.record.Subnet, Gateway: s.record.Gateway, Masquerade: true,
+		})
+	}
+	return c
+}
+
+// applyNAT has the host's kernel do what the segments want now, or leaves it as it
+// was. What fails is logged and shown at the host links, and tried again; the error
+// is for who wants more than that. Where the kernel can do nothing of the kind, or
+// is not to, there is none.
+func (d *Daemon) applyNAT() error {
+	if d.table == nil || d.closed {
+		return nil
+	}
+	err := d.table.Apply(d.natConfig())
+	d.noWayOut(err)
+	if err == nil || errors.Is(err, nat.ErrMissing) {
+		return nil
+	}
+	if d.natRetry != nil {
+		d.natRetry.Stop()
+	}
+	d.natRetry = time.AfterFunc(hostLinkRetry, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		_ = d.applyNAT()
+	})
+	return api.Internalf("%w", err)
+}
+
+// watchNAT puts back what others take from the kernel, until ctx ends.
+func (d *Daemon) watchNAT(ctx context.Context) error {
+	if d.table != nil {
+		if err := d.table.Run(ctx); err != nil {
+			d.log.Warn("changes to the nftables table will go unnoticed", "error", err)
+		}
+	}
+	return nil
+}
+
+// closeNAT leaves all as it is for the next start, or as it was before us if the
+// configuration says so.
+func (d *Daemon) closeNAT() {
+	if d.natRetry != nil {
+		d.natRetry.Stop()
+	}
+	if d.table == nil {
+		return
+	}
+	if d.config.StopRemovesPorts {
+		err := d.table.Remove()
+		d.logFailure("take back the way out", err)
+		if err == nil {
+			d.logFailure("forget what was taken back", store.WriteNote(d.config.StateDir, forwardingNote, ""))
+		}
+	}
+	d.logFailure("close the nftables table", d.table.Close())
+}

@@ -1,0 +1,385 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"vswitch/api"
+	"vswitch/gateway"
+	"vswitch/nat"
+	"vswitch/netns"
+	"vswitch/store"
+)
+
+// maxPublished bounds the ports of the host that are published: each takes a
+// descriptor.
+const maxPublished = 4096
+
+// withoutNAT is why nothing is published when the configuration says so.
+const withoutNAT = "vswitchd runs with --nat=false, so the host's rules are yours"
+
+// publication is what has ports of the host lead to a port of the switch.
+type publication struct {
+	record   store.Publication
+	reserved *nat.Reservation // nil: see problem
+	problem  string           // why it is not reachable
+}
+
+func (q *publication) close() {
+	if q.reserved != nil {
+		q.reserved.Close()
+	}
+}
+
+// forward is a record as the host's kernel needs it; p may be nil where that is of
+// no interest.
+func forward(r store.Publication, p *port) nat.Forward {
+	f := nat.Forward{Protocol: nat.Protocol(r.Protocol), HostIP: r.HostIP, HostPort: r.HostPort, Count: max(r.Count, 1), ToPort: r.Port}
+	if p != nil {
+		f.To = p.record.Addr
+		if h := p.segment.host; h != nil {
+			f.Link = h.name
+		}
+	}
+	return f
+}
+
+// forwards are those of all publications that are to be reachable.
+func (d *Daemon) forwards() (list []nat.Forward) {
+	for _, p := range d.ports {
+		for _, q := range p.published {
+			if q.reserved != nil && p.segment.host != nil {
+				list = append(list, forward(q.record, p))
+			}
+		}
+	}
+	return list
+}
+
+// Publish implements [api.Backend].
+func (d *Daemon) Publish(_ context.Context, ref string, spec api.PublishSpec) (api.Published, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := d.findPort(ref)
+	if err != nil {
+		return api.Published{}, err
+	}
+	if err := d.checkPublishable(p); err != nil {
+		return api.Published{}, err
+	}
+	record, err := publicationOf(spec)
+	if err != nil {
+		return api.Published{}, err
+	}
+	if err := d.checkPublication(record); err != nil {
+		return api.Published{}, err
+	}
+	q, err := d.publish(p, record)
+	if err != nil {
+		return api.Published{}, err
+	}
+	d.forgetFlows(q)
+	view := d.publishedView(p, q)
+	d.log.Info("port published", "port", p.record.Name, "published", view)
+	return view, nil
+}
+
+// checkPublishable refuses a port that the host has no way to.
+func (d *Daemon) checkPublishable(p *port) error {
+	switch {
+	case p.segment.host == nil:
+		return api.Invalidf("segment %q of port %q has no link to the host: publish ports of a segment with uplink host", p.segment.record.Name, p.record.Name)
+	case !d.config.NAT:
+		return api.Unsupportedf("ports are not published: %s", withoutNAT)
+	case d.natProblem != "":
+		return api.Unsupportedf("ports are not published: %s", d.natProblem)
+	}
+	return nil
+}
+
+// publicationOf is what a spec that the server has checked asks for.
+func publicationOf(spec api.PublishSpec) (r store.Publication, err error) {
+	first, last, err := api.ParsePorts(spec.Ports)
+	if err != nil {
+		return r, err
+	}
+	r = store.Publication{Protocol: spec.Protocol, Port: first, Count: int(last-first) + 1}
+	if r.Protocol == "" {
+		r.Protocol = api.ProtocolTCP
+	}
+	if spec.HostPorts != "" {
+		if r.HostPort, _, err = api.ParsePorts(spec.HostPorts); err != nil {
+			return r, err
+		}
+	}
+	if spec.HostIP != "" {
+		if r.HostIP, err = netip.ParseAddr(spec.HostIP); err != nil {
+			return r, api.Invalidf("host address %q: %w", spec.HostIP, err)
+		}
+	}
+	return r, nil
+}
+
+// checkPublication refuses what would be too much, or what another port publishes.
+func (d *Daemon) checkPublication(r store.Publication) error {
+	n := max(r.Count, 1)
+	for _, p := range d.ports {
+		for _, q := range p.published {
+			n += max(q.record.Count, 1)
+			if r.HostPort != 0 && forward(r, nil).Overlaps(forward(q.record, nil)) {
+				return api.Conflictf("port %s of the host is published by port %q already, as %s: choose another, or unpublish that",
+					api.FormatPorts(hostPorts(r)), p.record.Name, d.publishedView(p, q))
+			}
+		}
+	}
+	if n > maxPublished {
+		return api.Exhaustedf("%d ports of the host would be published: at most %d can be", n, maxPublished)
+	}
+	return nil
+}
+
+// publish takes every step to have p publish r, or none.
+func (d *Daemon) publish(p *port, r store.Publication) (*publication, error) {
+	var undo undo
+	defer undo.run()
+	q, err := d.reserve(r)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(q.close)
+	old := p.published
+	p.published = append(slices.Clip(old), q)
+	undo.add(func() {
+		p.published = old
+		d.logFailure("take back the rules of published ports", d.applyNAT())
+	})
+	if err := d.applyNAT(); err != nil {
+		return nil, err
+	}
+	return q, d.storePublished(p, &undo)
+}
+
+// reserve keeps the ports of the host from other programs. That of DNS the segments'
+// resolvers have as well, each on its own link: they make way until it is ours.
+func (d *Daemon) reserve(r store.Publication) (*publication, error) {
+	names := nat.Forward{Protocol: nat.Protocol(r.Protocol), HostPort: gateway.DNSPort}
+	shared := (!r.HostIP.IsValid() || r.HostIP.IsUnspecified()) && forward(r, nil).Overlaps(names)
+	if shared {
+		defer d.pauseNames()()
+	}
+	reserved, err := nat.Reserve(nat.Protocol(r.Protocol), r.HostIP, r.HostPort, max(r.Count, 1))
+	switch {
+	case errors.Is(err, nat.ErrInUse):
+		return nil, api.Conflictf("%w: choose another, or end that program", err)
+	case errors.Is(err, nat.ErrNotHost):
+		return nil, api.Invalidf("%w: publish on one that the host has, or on all", err)
+	case err != nil:
+		return nil, api.Internalf("%w", err)
+	}
+	if shared {
+		d.logFailure("share the port of names", reserved.Share(gateway.DNSPort))
+	}
+	r.HostPort = reserved.Port()
+	return &publication{record: r, reserved: reserved}, nil
+}
+
+// storePublished stores what p publishes now, and keeps the change.
+func (d *Daemon) storePublished(p *port, undo *undo) error {
+	record := p.record
+	record.Published = nil
+	for _, q := range p.published {
+		record.Published = append(record.Published, q.record)
+	}
+	if err := d.store.PutPort(record); err != nil {
+		return api.Internalf("store port %q: %w", record.Name, err)
+	}
+	p.record = record
+	undo.keep()
+	return nil
+}
+
+// Published implements [api.Backend].
+func (d *Daemon) Published(_ context.Context, ref string) ([]api.Published, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	segments, err := d.segmentsNamed(ref)
+	if err != nil {
+		return nil, err
+	}
+	list := []api.Published{}
+	for _, s := range segments {
+		for _, p := range d.portsOf(s) {
+			for _, q := range p.published {
+				list = append(list, d.publishedView(p, q))
+			}
+		}
+	}
+	return list, nil
+}
+
+// Unpublish implements [api.Backend].
+func (d *Daemon) Unpublish(_ context.Context, ref string, key api.PublishedKey) (api.Published, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := d.findPort(ref)
+	if err != nil {
+		return api.Published{}, err
+	}
+	i := slices.IndexFunc(p.published, func(q *publication) bool { return names(key, d.publishedView(p, q)) })
+	if i < 0 {
+		return api.Published{}, api.NotFoundf("port %q does not publish %s/%s: see list-published", p.record.Name, key.HostPorts, key.Protocol)
+	}
+	q, old := p.published[i], p.published
+	var undo undo
+	defer undo.run()
+	p.published = slices.Delete(slices.Clone(old), i, i+1)
+	undo.add(func() {
+		p.published = old
+		d.logFailure("take back the rules of published ports", d.applyNAT())
+	})
+	if err := d.applyNAT(); err != nil {
+		return api.Published{}, err
+	}
+	if err := d.storePublished(p, &undo); err != nil {
+		return api.Published{}, err
+	}
+	d.forgetFlows(q)
+	q.close()
+	view := d.publishedView(p, q)
+	d.log.Info("port not published any more", "port", p.record.Name, "published", view)
+	return view, nil
+}
+
+// names says whether key is that of a publication.
+func names(key api.PublishedKey, p api.Published) bool {
+	host := netip.IPv4Unspecified().String()
+	if key.HostIP != "" {
+		host = key.HostIP
+	}
+	return p.HostIP.String() == host && p.HostPorts == key.HostPorts && p.Protocol == key.Protocol
+}
+
+// withdraw ends all that a port publishes which has gone.
+func (d *Daemon) withdraw(p *port) {
+	if len(p.published) == 0 {
+		return
+	}
+	published := p.published
+	p.published = nil
+	d.logFailure("take the ports that "+p.record.Name+" has published from the host", d.applyNAT())
+	for _, q := range published {
+		d.forgetFlows(q)
+		q.close()
+	}
+}
+
+// forgetFlows has datagrams go the way that they should from now on. Connections of
+// TCP end by themselves.
+func (d *Daemon) forgetFlows(q *publication) {
+	if q.record.Protocol == api.ProtocolUDP {
+		first, last := hostPorts(q.record)
+		if err := netns.ForgetUDP(q.record.HostIP, first, last); err != nil {
+			d.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
+		}
+	}
+}
+
+// restorePublished brings back what the record says that p publishes. What cannot
+// be reserved stays in the record, out of reach, and is tried again.
+func (d *Daemon) restorePublished(p *port) {
+	for _, r := range p.record.Published {
+		if !d.config.NAT {
+			p.published = append(p.published, &publication{record: r, problem: withoutNAT})
+			continue
+		}
+		q, err := d.reserve(r)
+		if err != nil {
+			q = &publication{record: r, problem: err.Error()}
+			d.log.Warn("port not published", "port", p.record.Name, "published", d.publishedView(p, q), "error", err)
+			d.republishSoon()
+		}
+		p.published = append(p.published, q)
+	}
+}
+
+// republishDelay is how long to wait before ports that could not be reserved are
+// tried again: an address of the host may come late, and a program may end.
+const republishDelay = 5 * time.Second
+
+func (d *Daemon) republishSoon() {
+	if d.republishing != nil || d.closed {
+		return
+	}
+	d.republishing = time.AfterFunc(republishDelay, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.republishing = nil; !d.closed {
+			d.republish()
+		}
+	})
+}
+
+// republish tries again what could not be published.
+func (d *Daemon) republish() {
+	var back []*publication
+	for _, p := range d.ports {
+		for _, q := range p.published {
+			if q.reserved != nil {
+				continue
+			}
+			again, err := d.reserve(q.record)
+			if err != nil {
+				q.problem = err.Error()
+				d.republishSoon()
+				continue
+			}
+			*q = *again
+			back = append(back, q)
+			d.log.Info("port published", "port", p.record.Name, "published", d.publishedView(p, q))
+		}
+	}
+	if len(back) == 0 {
+		return
+	}
+	d.logFailure("publish on the host", d.applyNAT())
+	for _, q := range back {
+		d.forgetFlows(q)
+	}
+}
+
+func hostPorts(r store.Publication) (first, last uint16) {
+	return r.HostPort, r.HostPort + uint16(max(r.Count, 1)-1)
+}
+
+// publishedView shows what p publishes, and why it is not reachable if it is not.
+func (d *Daemon) publishedView(p *port, q *publication) api.Published {
+	v := published(p, q.record)
+	switch h := p.segment.host; {
+	case q.problem != "":
+		v.Reason = q.problem
+	case h == nil:
+		v.Reason = "the segment has no link to the host"
+	case h.problem != "":
+		v.Reason = "the segment's link to the host: " + h.problem
+	case d.natProblem != "":
+		v.Reason = d.natProblem
+	case p.lost():
+		v.Reason = "the port is lost: " + p.record.LostReason
+	}
+	return v
+}
+
+func published(p *port, r store.Publication) api.Published {
+	v := api.Published{
+		Port: p.record.Name, PortID: p.record.ID, Segment: p.segment.record.Name,
+		HostIP: netip.IPv4Unspecified(), HostPorts: api.FormatPorts(hostPorts(r)),
+		IP: p.record.Addr, Ports: api.FormatPorts(r.Port, r.Port+uint16(max(r.Count, 1)-1)), Protocol: r.Protocol,
+	}
+	if r.HostIP.IsValid() {
+		v.HostIP = r.HostIP
+	}
+	return v
+}

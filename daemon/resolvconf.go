@@ -1,0 +1,33 @@
+package daemon
+
+import (
+	"errors"
+
+	"vswitch/api"
+	"vswitch/netns"
+)
+
+// writeResolvConf has the processes of p's namespace ask the segment's gateway for
+// names, where that is wanted.
+func (d *Daemon) writeResolvConf(p *port, undo *undo) error {
+	if !p.record.ResolvConf {
+		return nil
+	}
+	err := netns.WriteResolvConf(netns.ResolvConfDir, p.record.NetNS, p.record.ID, p.segment.record.Gateway,
+		func(id string) bool { return d.ports[id] != nil })
+	if errors.Is(err, netns.ErrNotOurs) {
+		return api.Conflictf("%w", err)
+	}
+	if err != nil {
+		return kernelError(err)
+	}
+	undo.add(func() { d.removeResolvConf(p) })
+	return nil
+}
+
+func (d *Daemon) removeResolvConf(p *port) {
+	if p.record.ResolvConf {
+		d.logFailure("remove the resolv.conf of network namespace "+p.record.NetNS,
+			netns.RemoveResolvConf(netns.ResolvConfDir, p.record.NetNS, p.record.ID))
+	}
+}

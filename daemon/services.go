@@ -1,0 +1,153 @@
+package daemon
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"vswitch/api"
+	"vswitch/dhcp"
+	"vswitch/dns"
+	"vswitch/frame"
+	"vswitch/gateway"
+	vswitch "vswitch/switch"
+)
+
+// services are what a segment's gateway has to offer beside ARP and echo: names
+// and leases. What the ports are is published to them whenever it changes, so that
+// no answer waits for a change under way.
+type services struct {
+	sw       *vswitch.Switch
+	gateway  *gateway.Gateway
+	port     *vswitch.Port // the gateway's
+	room     int           // bytes that a datagram may hold
+	inbox    *gateway.Inbox
+	names    dns.Names
+	resolver *dns.Resolver
+	leases   atomic.Pointer[map[frame.MAC]dhcp.Lease]
+	notice   func(dhcp.Event, dhcp.Lease)
+	sockets  *sockets // where the host has the gateway's address; else nil
+
+	stop    chan struct{}
+	running sync.WaitGroup
+}
+
+// udpHeaders is the size of the headers before a datagram's payload, in bytes.
+const udpHeaders = frame.IPv4HeaderLen + 8
+
+// newServices makes the services of s, and has its gateway hand them what is
+// theirs. They begin to answer with run. Outside names are for those who have a
+// way out.
+func (d *Daemon) newServices(s *segment) *services {
+	v := &services{
+		sw: d.sw, gateway: s.gateway, inbox: gateway.NewInbox(), room: s.record.MTU - udpHeaders,
+		notice: d.leaseNotice(s.record.Name), stop: make(chan struct{}),
+	}
+	config := dns.Config{Subnet: s.record.Subnet, Names: &v.names}
+	if uplinkOf(s.record) == api.UplinkHost {
+		config.Forwarder = d.forwarder
+	}
+	v.resolver = dns.NewResolver(config)
+	v.leases.Store(new(map[frame.MAC]dhcp.Lease))
+	s.gateway.Serve(v.inbox)
+	return v
+}
+
+// run answers from the gateway's port in the switch until close is called.
+func (v *services) run(port *vswitch.Port) {
+	v.port = port
+	v.running.Go(func() {
+		for {
+			select {
+			case <-v.stop:
+				return
+			case datagram := <-v.inbox.Queue():
+				v.handle(datagram)
+			}
+		}
+	})
+}
+
+func (v *services) close() {
+	v.unlisten()
+	close(v.stop)
+	v.running.Wait()
+	v.resolver.Close()
+}
+
+// handle answers one datagram, and waits for nobody with it.
+func (v *services) handle(d gateway.Datagram) {
+	switch d.Dst.Port() {
+	case gateway.DNSPort:
+		v.resolver.Handle(d.Payload, d.Src.Addr(), v.room, func(answer []byte) {
+			v.sw.Answer(v.port, v.gateway.Frame(d, d.Src, answer))
+		})
+	case gateway.DHCPPort:
+		v.lease(d)
+	}
+}
+
+// lease answers a DHCP client, which must be at the port whose lease it is: a port
+// with security can send with its own MAC only.
+func (v *services) lease(d gateway.Datagram) {
+	lease, ok := (*v.leases.Load())[d.MAC]
+	if !ok {
+		return // it has gone meanwhile
+	}
+	answer := dhcp.Respond(d.Payload, lease)
+	if answer.Message != nil {
+		v.sw.Answer(v.port, v.gateway.Frame(d, netip.AddrPortFrom(answer.To, dhcp.ClientPort), answer.Message))
+	}
+	v.notice(answer.Event, lease)
+}
+
+// noticeEvery bounds how often a container can have the log written.
+const noticeEvery = time.Minute
+
+// leaseNotice tells people of what a client should not have to say.
+func (d *Daemon) leaseNotice(segment string) func(dhcp.Event, dhcp.Lease) {
+	var last time.Time
+	return func(event dhcp.Event, lease dhcp.Lease) {
+		d.log.Debug("lease", "event", event.String(), "segment", segment, "port", lease.HostName, "address", lease.Addr)
+		if event == dhcp.Declined && (last.IsZero() || time.Since(last) >= noticeEvery) {
+			last = time.Now()
+			d.log.Warn("a container declines its address: it has seen another station use it", "segment", segment, "port", lease.HostName, "address", lease.Addr)
+		}
+	}
+}
+
+// leaseDuration is for how long a client may keep its address without asking
+// again. The address is its port's for as long as that exists.
+const leaseDuration = time.Hour
+
+// brief tells the services of s what its ports are now.
+func (d *Daemon) brief(s *segment) {
+	var stations []dns.Station
+	leases, clients := make(map[frame.MAC]dhcp.Lease), make(map[frame.MAC]struct{})
+	for _, p := range d.portsOf(s) {
+		if p.lost() {
+			continue
+		}
+		stations = append(stations, dns.Station{Addr: p.record.Addr, Name: p.record.Name, Aliases: p.record.Aliases})
+		if p.record.DHCP {
+			leases[p.mac], clients[p.mac] = p.lease(), struct{}{}
+		}
+	}
+	s.services.names.Set(stations)
+	s.services.leases.Store(&leases)
+	s.services.inbox.SetClients(clients)
+}
+
+// lease is what p's DHCP client is told.
+func (p *port) lease() dhcp.Lease {
+	gw := p.segment.record.Gateway
+	l := dhcp.Lease{
+		MAC: p.mac[:], Addr: p.prefix(), Server: gw, Router: gw, DNS: gw,
+		MTU: p.segment.record.MTU, HostName: p.record.Name, Duration: leaseDuration,
+	}
+	if p.record.NoDefaultRoute {
+		l.Router = netip.Addr{}
+	}
+	return l
+}

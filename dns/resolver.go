@@ -1,0 +1,160 @@
+package dns
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	mdns "github.com/miekg/dns"
+)
+
+const (
+	// maxUDP is what fits a path of 1280 bytes, IPv6's least (DNS flag day 2020):
+	// longer answers take TCP rather than fragments.
+	maxUDP = 1232
+
+	// ttl is how many seconds an answer about the segment may be kept: containers
+	// come and go.
+	ttl = 5
+)
+
+// Config is what a [Resolver] is made with.
+type Config struct {
+	// Subnet holds the addresses that may ask, and those that are nobody else's to
+	// name.
+	Subnet netip.Prefix
+	Names  *Names
+	// Forwarder is asked for all names that are not the segment's; nil: there are
+	// no other names.
+	Forwarder *Forwarder
+	// Timeout is how long the host's resolvers have for an answer; 0:
+	// DefaultTimeout.
+	Timeout time.Duration
+}
+
+// DefaultTimeout is less than the 5 seconds after which a client asks again
+// (resolv.conf(5)), so that it learns of the failure.
+const DefaultTimeout = 4 * time.Second
+
+// Resolver answers the queries of one segment.
+type Resolver struct {
+	config Config
+	slots  slots
+	ctx    context.Context // of the queries that are forwarded
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	closed bool // guarded by mu, as is adding to tasks
+	tasks  sync.WaitGroup
+}
+
+// NewResolver makes a resolver, which the caller must Close.
+func NewResolver(c Config) *Resolver {
+	r := &Resolver{config: c, slots: newSlots(maxForwarded, maxForwardedEach)}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
+}
+
+// Close ends all queries under way and waits for whoever serves them. The caller
+// closes its sockets first.
+func (r *Resolver) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	r.tasks.Wait()
+}
+
+// spawn runs f and has Close wait for it; false once the resolver is closed.
+func (r *Resolver) spawn(f func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.tasks.Go(f)
+	return true
+}
+
+// Handle answers a query that came as a datagram from an address. reply gets the
+// answer, of at most room bytes (512 at the least, which every client takes), if
+// there is one: before Handle returns or, when the query is forwarded, later and
+// from another goroutine. query is not kept.
+func (r *Resolver) Handle(query []byte, from netip.Addr, room int, reply func([]byte)) {
+	q := r.read(query, from)
+	if q == nil {
+		return
+	}
+	q.room = min(q.room, max(room, mdns.MinMsgSize))
+	if answer := r.local(q); answer != nil {
+		deliver(q.pack(answer), reply)
+		return
+	}
+	if !r.slots.take(from) {
+		deliver(q.pack(q.failure(mdns.RcodeServerFailure)), reply)
+		return
+	}
+	spawned := r.spawn(func() {
+		defer r.slots.give(from)
+		deliver(q.pack(r.forward(q)), reply)
+	})
+	if !spawned {
+		r.slots.give(from)
+	}
+}
+
+func deliver(answer []byte, reply func([]byte)) {
+	if answer != nil {
+		reply(answer)
+	}
+}
+
+// handleStream answers a query that came over TCP, and takes its time for it. nil
+// is no answer.
+func (r *Resolver) handleStream(query []byte, from netip.Addr) []byte {
+	q := r.read(query, from)
+	if q == nil {
+		return nil
+	}
+	q.room = mdns.MaxMsgSize
+	answer := r.local(q)
+	if answer == nil {
+		if !r.slots.take(from) {
+			return q.pack(q.failure(mdns.RcodeServerFailure))
+		}
+		defer r.slots.give(from)
+		answer = r.forward(q)
+	}
+	return q.pack(answer)
+}
+
+// local answers what needs nobody else; nil: the query is to be forwarded.
+func (r *Resolver) local(q *query) *mdns.Msg {
+	if code := q.refusal(); code != mdns.RcodeSuccess {
+		return q.failure(code)
+	}
+	question := q.msg.Question[0]
+	if addrs := r.config.Names.lookup(question.Name); addrs != nil {
+		return q.addresses(addrs)
+	}
+	if addr, ok := reverseAddr(question.Name); ok && r.config.Subnet.Contains(addr) {
+		return q.pointer(r.config.Names.reverse(addr))
+	}
+	if r.config.Forwarder == nil {
+		return q.failure(mdns.RcodeNameError)
+	}
+	return nil
+}
+
+// forward has the host's resolvers answer.
+func (r *Resolver) forward(q *query) *mdns.Msg {
+	ctx, cancel := context.WithTimeout(r.ctx, cmp.Or(r.config.Timeout, DefaultTimeout))
+	defer cancel()
+	answer, err := r.config.Forwarder.exchange(ctx, q.upstream())
+	if err != nil {
+		return q.failure(mdns.RcodeServerFailure)
+	}
+	return answer
+}

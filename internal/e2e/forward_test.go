@@ -1,0 +1,243 @@
+package e2e
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"vswitch/api"
+	"vswitch/internal/testenv"
+)
+
+// resolver is one of the outer world's, which the host's resolv.conf names. It
+// knows one address for every name, and of some names more:
+//
+//	dead.example    is never answered
+//	long.example    has more texts than fit a datagram
+type resolver struct {
+	mu    sync.Mutex
+	asked map[string]int // how often for each name; guarded by mu
+}
+
+// longTexts is how many records long.example has.
+const longTexts = 40
+
+// startResolver serves on c's address.
+func startResolver(c *container, address string) *resolver {
+	c.Helper()
+	r := &resolver{asked: make(map[string]int)}
+	at := c.addr().String() + ":53"
+	packets := inside(c, func() (net.PacketConn, error) { return net.ListenPacket("udp4", at) })
+	listener := inside(c, func() (net.Listener, error) { return net.Listen("tcp4", at) })
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { r.answer(w, q, net.ParseIP(address)) })
+	for _, s := range []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: listener, Handler: handler}} {
+		started, ended := make(chan struct{}), make(chan struct{})
+		s.NotifyStartedFunc = func() { close(started) }
+		go func() {
+			defer close(ended)
+			_ = s.ActivateAndServe() // ends with Shutdown
+		}()
+		<-started
+		c.Cleanup(func() {
+			_ = s.Shutdown()
+			<-ended
+		})
+	}
+	return r
+}
+
+func (r *resolver) answer(w dns.ResponseWriter, q *dns.Msg, address net.IP) {
+	name := q.Question[0].Name
+	r.mu.Lock()
+	r.asked[name]++
+	r.mu.Unlock()
+	m := new(dns.Msg).SetReply(q)
+	header := dns.RR_Header{Name: name, Rrtype: q.Question[0].Qtype, Class: dns.ClassINET, Ttl: 60}
+	switch {
+	case name == "dead.example.":
+		return
+	case name == "long.example." && w.RemoteAddr().Network() == "udp":
+		m.Truncated = true
+	case name == "long.example.":
+		for range longTexts {
+			m.Answer = append(m.Answer, &dns.TXT{Hdr: header, Txt: []string{strings.Repeat("x", 100)}})
+		}
+	case q.Question[0].Qtype == dns.TypeA:
+		m.Answer = []dns.RR{&dns.A{Hdr: header, A: address}}
+	}
+	_ = w.WriteMsg(m) // who asked may be gone
+}
+
+func (r *resolver) times(name string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.asked[name]
+}
+
+// resolvConf is the file that names the host's resolvers in a test.
+func (h *host) resolvConf(servers ...string) string {
+	h.Helper()
+	path := filepath.Join(filepath.Dir(h.socket), "resolv.conf")
+	text := ""
+	for _, s := range servers {
+		text += "nameserver " + s + "\n"
+	}
+	if err := os.WriteFile(path+"~", []byte(text), 0o600); err != nil {
+		h.Fatal(err)
+	}
+	if err := os.Rename(path+"~", path); err != nil {
+		h.Fatal(err)
+	}
+	return path
+}
+
+// digs asks the gateway with bind's dig and returns what it prints.
+func (c *container) digs(args ...string) string {
+	c.Helper()
+	testenv.RequireCommand(c, "dig")
+	out, _ := c.try(append([]string{"dig", "+tries=1", "+timeout=20", "@" + c.port.Gateway}, args...)...)
+	return out
+}
+
+// hostWithResolver has a resolver outside, and vswitchd forward to it.
+func hostWithResolver(t *testing.T) (*host, *container, *resolver) {
+	t.Helper()
+	h := newQuietHost(t)
+	outside := h.outside(1500)
+	r := startResolver(outside, "198.51.100.1")
+	h.start("--resolv-conf", h.resolvConf(farOutside))
+	return h, outside, r
+}
+
+// Names that are not the segment's are the host's resolvers' to know.
+func TestOutsideNamesAreForwarded(t *testing.T) {
+	t.Parallel()
+	h, outside, upstream := hostWithResolver(t)
+	c := h.attach("container1")
+	h.attach("container2")
+
+	c.resolves("www.example", "198.51.100.1")
+	c.resolves("container2", "172.17.0.3")
+	if n := upstream.times("container2."); n != 0 {
+		t.Errorf("the host's resolver was asked %d times for a name of the segment", n)
+	}
+	if out := c.digs("+tcp", "www.example"); !strings.Contains(out, "198.51.100.1") {
+		t.Errorf("dig +tcp:\n%s", out)
+	}
+	// Too long for a datagram, from there to here and from here to the client.
+	if out := c.digs("long.example", "TXT"); strings.Count(out, strings.Repeat("x", 100)) != longTexts {
+		t.Errorf("dig of a long answer:\n%s", out)
+	}
+	if out := c.digs("+ignore", "+noedns", "long.example", "TXT"); !strings.Contains(out, " tc ") {
+		t.Errorf("dig of a long answer in one datagram, want it marked as cut off:\n%s", out)
+	}
+
+	// A resolver that does not answer ends in an error, and holds up nobody.
+	dead := c.Exec(t.Context(), "dig", "+tries=1", "+timeout=20", "@"+c.port.Gateway, "dead.example")
+	var said strings.Builder
+	dead.Stdout = &said
+	if err := dead.Start(); err != nil {
+		t.Fatal(err)
+	}
+	h.await("the question that is not answered arrives", func() bool { return upstream.times("dead.example.") > 0 })
+	c.resolves("container2", "172.17.0.3")
+	c.resolves("other.example", "198.51.100.1")
+	if err := dead.Wait(); err != nil || !strings.Contains(said.String(), "status: SERVFAIL") {
+		t.Errorf("dig of what no resolver answers, want SERVFAIL: %v\n%s", err, &said)
+	}
+
+	// Another process takes over, sockets and all.
+	if err := h.client.Upgrade(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	h.await("names are served by the next process", func() bool { return strings.Contains(c.digs("third.example"), "198.51.100.1") })
+
+	// The host's resolvers may change; the first of them may be out of order.
+	outside.Run("ip", "addr", "add", "192.0.2.3/24", "dev", "eth0")
+	second := *outside
+	second.port.IPs = []netip.Prefix{netip.MustParsePrefix("192.0.2.3/24")}
+	startResolver(&second, "198.51.100.2")
+	h.resolvConf("192.0.2.99", "192.0.2.3")
+	h.await("the other resolver is asked", func() bool { return strings.Contains(c.digs("again.example"), "198.51.100.2") })
+}
+
+// The resolver is its segment's, and no one else's.
+func TestResolverIsNotOpen(t *testing.T) {
+	t.Parallel()
+	h, outside, upstream := hostWithResolver(t)
+	h.routes()
+	h.addSegment("other")
+	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	h.addSegment("none", func(s *api.SegmentSpec) { s.Uplink = api.UplinkNone })
+	c := h.attach("container1")
+	other, internal, none := h.attach("container2", on("other")), h.attach("container3", on("internal")), h.attach("container4", on("none"))
+	c.resolves("www.example", "198.51.100.1")
+	asked := upstream.times("open.example.")
+	for _, from := range []*container{outside, other, internal, none, h.onHost("bridge")} {
+		out, ok := from.try("dig", "+tries=1", "+timeout=1", "@172.17.0.1", "open.example")
+		tcp, tcpOK := from.try("dig", "+tcp", "+tries=1", "+timeout=1", "@172.17.0.1", "open.example")
+		if ok || tcpOK {
+			t.Errorf("%s is answered by the resolver of a segment that it is not in:\n%s%s", from.port.Name, out, tcp)
+		}
+	}
+	if n := upstream.times("open.example."); n != asked {
+		t.Errorf("the host's resolver was asked %d times for them", n)
+	}
+	// Who has no way out has no names from there either.
+	for _, from := range []*container{internal, none} {
+		from.resolves(from.port.Name, from.addr().String())
+		from.unknown("www.example")
+	}
+}
+
+// A resolver of the host's own that has taken the port is no failure.
+func TestPortOfTheResolverIsTaken(t *testing.T) {
+	t.Parallel()
+	h := newQuietHost(t)
+	taken := inside(&container{Namespace: h.ns, TB: t}, func() (net.PacketConn, error) { return net.ListenPacket("udp4", "0.0.0.0:53") })
+	defer taken.Close()
+	h.start()
+	c := h.attach("container1")
+	h.await("a warning", func() bool { return strings.Contains(h.daemon.said(), "names are not served") })
+	c.reaches(c.port.Gateway)
+	taken.Close()
+	h.await("names are served", func() bool {
+		out, ok := c.lookup("container1")
+		return ok && strings.Contains(out, "172.17.0.2")
+	})
+}
+
+// A name server in a container is published like anything else, and takes nothing
+// from the segments' own resolvers.
+func TestPublishedNameServer(t *testing.T) {
+	t.Parallel()
+	h, outside, _ := hostWithResolver(t)
+	server, c := h.attach("server"), h.attach("container1")
+	startResolver(server, "203.0.113.53")
+	h.publish("server", "53:53/udp")
+	h.publish("server", "53:53/tcp")
+	digs := func(from *container, to, want string) {
+		t.Helper()
+		for _, how := range []string{"+notcp", "+tcp"} {
+			if out, _ := from.try("dig", how, "+tries=1", "+timeout=20", "@"+to, "www.example"); !strings.Contains(out, want) {
+				t.Errorf("dig %s @%s in %s, want %s:\n%s", how, to, from.port.Name, want, out)
+			}
+		}
+	}
+	for range 2 {
+		digs(outside, hostOutside, "203.0.113.53")
+		digs(c, hostOutside, "203.0.113.53")
+		digs(c, c.port.Gateway, "198.51.100.1")
+		c.resolves("server", server.addr().String())
+		h.daemon.signal(syscall.SIGKILL)
+		h.daemon.wait()
+		h.start("--resolv-conf", h.resolvConf(farOutside))
+	}
+}

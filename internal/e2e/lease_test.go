@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"vswitch/api"
+	"vswitch/internal/testenv"
+)
+
+// dhcpClient is busybox's udhcpc in a container, which it configures.
+type dhcpClient struct {
+	*container
+	cmd *exec.Cmd
+	log string // the file of its events, each with what it was told
+}
+
+// withDHCP leaves the address to the container.
+func withDHCP(s *api.PortSpec) { s.IP = api.IPDHCP }
+
+// dhcpScript is what udhcpc calls: it configures the interface as that of a small
+// distribution does, and notes each event.
+const dhcpScript = `#!/bin/sh
+case $1 in
+deconfig)
+	ip address flush dev "$interface"
+	ip link set "$interface" up ;;
+bound | renew)
+	ip address replace "$ip/$mask" dev "$interface"
+	ip link set "$interface" mtu "$mtu"
+	[ -z "$router" ] || ip route replace default via "$router" ;;
+esac
+echo "$1 $ip/$mask router=$router dns=$dns mtu=$mtu hostname=$hostname lease=$lease server=$serverid" >>%s
+`
+
+// startDHCP starts a client in c; it is stopped when the test ends.
+func startDHCP(c *container, options ...string) *dhcpClient {
+	c.Helper()
+	testenv.RequireCommand(c, "busybox")
+	d := &dhcpClient{container: c, log: filepath.Join(c.TempDir(), "events")}
+	script := filepath.Join(c.TempDir(), "script")
+	if err := os.WriteFile(script, fmt.Appendf(nil, dhcpScript, d.log), 0o755); err != nil {
+		c.Fatal(err)
+	}
+	argv := append([]string{"busybox", "udhcpc", "-f", "-i", "eth0", "-s", script}, options...)
+	d.cmd = c.Exec(c.Context(), argv...)
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := d.cmd.Start(); err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(func() {
+		_ = d.cmd.Process.Kill()
+		_ = d.cmd.Wait()
+	})
+	return d
+}
+
+// await waits until the client has noted its nth event of a kind and returns what
+// it was told.
+func (d *dhcpClient) await(event string, nth int) (told string) {
+	d.Helper()
+	await(d, fmt.Sprintf("%d of %q at the DHCP client", nth, event), func() bool {
+		text, _ := os.ReadFile(d.log)
+		n := 0
+		for line := range strings.Lines(string(text)) {
+			if what, rest, _ := strings.Cut(strings.TrimSpace(line), " "); what == event {
+				n++
+				told = rest
+			}
+		}
+		return n >= nth
+	})
+	return told
+}
+
+func (d *dhcpClient) signal(s syscall.Signal) {
+	d.Helper()
+	if err := d.cmd.Process.Signal(s); err != nil {
+		d.Fatal(err)
+	}
+}
+
+// A container with a DHCP client of its own gets its port's address from the
+// gateway, keeps it when it renews it, and over a restart of the daemon.
+func TestDHCPClientGetsItsLease(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	peer := h.attach("peer")
+	c := h.attach("vm1", withDHCP)
+	if got := c.port.IPs[0].String(); got != "172.17.0.3/16" || !c.port.DHCP {
+		t.Fatalf("the port has address %s, DHCP %t; want the next free one, to be fetched", got, c.port.DHCP)
+	}
+	if out := c.Run("ip", "-4", "address", "show", "dev", "eth0"); strings.Contains(out, "inet") {
+		t.Fatalf("the interface has an address already:\n%s", out)
+	}
+	client := startDHCP(c)
+	const want = "172.17.0.3/16 router=172.17.0.1 dns=172.17.0.1 mtu=1500 hostname=vm1 lease=3600 server=172.17.0.1"
+	if told := client.await("bound", 1); told != want {
+		t.Errorf("the client was told %q, want %q", told, want)
+	}
+	c.reaches(peer.addr().String())
+	peer.reaches("172.17.0.3")
+
+	client.signal(syscall.SIGUSR1) // renew
+	if told := client.await("renew", 1); told != want {
+		t.Errorf("renewed: the client was told %q, want %q", told, want)
+	}
+
+	h.daemon.signal(syscall.SIGKILL)
+	h.daemon.wait()
+	h.start()
+	client.signal(syscall.SIGUSR1)
+	if told := client.await("renew", 2); told != want {
+		t.Errorf("renewed after a restart: the client was told %q, want %q", told, want)
+	}
+	c.reaches(peer.addr().String())
+
+	client.signal(syscall.SIGUSR2) // release
+	client.await("deconfig", 2)
+	client.signal(syscall.SIGUSR1)
+	if told := client.await("bound", 2); told != want {
+		t.Errorf("asked anew: the client was told %q, want %q", told, want)
+	}
+}
+
+// Only a port that was added for it is answered, with its own address alone. The
+// host has no part in it.
+func TestDHCPAnswersItsPortsOnly(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	vm := h.attach("vm1", withDHCP, on("internal"))
+	plain := h.attach("plain", on("internal"))
+	testenv.RequireCommand(t, "busybox")
+	plain.Run("ip", "address", "flush", "dev", "eth0")
+	if out, ok := plain.try("busybox", "udhcpc", "-f", "-n", "-q", "-t", "1", "-T", "1", "-i", "eth0", "-s", "/bin/true"); ok {
+		t.Errorf("a client at a port without DHCP got a lease:\n%s", out)
+	}
+	// It asked, and all others heard it, as a server of theirs would have.
+	if flooded := h.counters("plain").Flooded; flooded == 0 {
+		t.Error("the request was not passed on")
+	}
+	// Who asks for another's address is refused, and gets its own.
+	greedy := h.attach("greedy", withDHCP, on("internal"))
+	client := startDHCP(greedy, "-r", vm.addr().String(), "-T", "1")
+	if told := client.await("bound", 1); !strings.HasPrefix(told, greedy.addr().String()+"/16 ") {
+		t.Errorf("asked for another's address and was told %q, want %s", told, greedy.addr())
+	}
+}

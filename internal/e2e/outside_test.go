@@ -1,0 +1,61 @@
+package e2e
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"vswitch/api"
+	"vswitch/internal/testenv"
+)
+
+// Addresses of a host's outer network.
+const (
+	hostOutside = "192.0.2.1"
+	farOutside  = "192.0.2.2"
+)
+
+// outside makes a namespace that plays the world, on a link of this MTU to the
+// host. It knows the way to the segments of the default pools, though with NAT it
+// should never see one of their addresses.
+func (h *host) outside(mtu int) *container {
+	h.Helper()
+	c := &container{Namespace: testenv.NewNamespace(h), TB: h}
+	c.sysctl("net.ipv6.conf.default.disable_ipv6=1")
+	c.port = api.Port{Name: "outside", IPs: []netip.Prefix{netip.MustParsePrefix(farOutside + "/24")}}
+	h.ns.Run("ip", "link", "add", "outer", "mtu", strconv.Itoa(mtu), "type", "veth", "peer", "name", "eth0", "mtu", strconv.Itoa(mtu), "netns", c.Name())
+	h.ns.Run("ip", "addr", "add", hostOutside+"/24", "dev", "outer")
+	h.ns.Run("ip", "link", "set", "outer", "up")
+	h.ns.Run("ip", "route", "add", "default", "via", farOutside)
+	c.Run("ip", "link", "set", "lo", "up")
+	c.Run("ip", "addr", "add", farOutside+"/24", "dev", "eth0")
+	c.Run("ip", "link", "set", "eth0", "up")
+	c.Run("ip", "route", "add", "172.16.0.0/12", "via", hostOutside)
+	return c
+}
+
+// routes has the host forward whatever its routes allow, with a firewall that lets
+// everything pass: none.
+func (h *host) routes() {
+	h.Helper()
+	h.ns.Run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+}
+
+// onHost is the host itself as a container, by its address on a segment.
+func (h *host) onHost(segment string) *container {
+	h.Helper()
+	s := h.segment(segment)
+	addr := netip.PrefixFrom(netip.MustParseAddr(s.Gateway), s.Subnet.Bits())
+	return &container{Namespace: h.ns, TB: h, port: api.Port{Name: "the host", IfName: s.HostLink.Name, IPs: []netip.Prefix{addr}}}
+}
+
+// awaitHostLink waits until the segment's host link is up or down.
+func (h *host) awaitHostLink(segment, state string) api.HostLink {
+	h.Helper()
+	var l api.HostLink
+	h.await(fmt.Sprintf("the host link of segment %s is %s", segment, state), func() bool {
+		l = h.segment(segment).HostLink
+		return l.State == state
+	})
+	return l
+}

@@ -1,0 +1,466 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/testenv"
+)
+
+// serveAs answers HTTP at address in c with "NAME sees CLIENT", and UDP with the same and the
+// question behind it.
+func serveAs(c *container, name, address string) {
+	c.Helper()
+	listener := inside(c, func() (net.Listener, error) { return net.Listen("tcp4", address) })
+	packets := inside(c, func() (net.PacketConn, error) { return net.ListenPacket("udp4", address) })
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client, _, _ := net.SplitHostPort(r.RemoteAddr)
+		fmt.Fprintf(w, "%s sees %s", name, client)
+	})}
+	done := make(chan struct{}, 2)
+	go func() {
+		_ = server.Serve(listener)
+		done <- struct{}{}
+	}()
+	go func() {
+		defer func() { done <- struct{}{} }()
+		buf := make([]byte, 1500)
+		for {
+			n, from, err := packets.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			client, _, _ := net.SplitHostPort(from.String())
+			_, _ = packets.WriteTo(fmt.Appendf(nil, "%s sees %s%s", name, client, buf[:n]), from) // who does not hear it fails the test
+		}
+	}()
+	c.Cleanup(func() {
+		server.Close()
+		packets.Close()
+		<-done
+		<-done
+	})
+}
+
+// newPublishingHost makes a host whose loopback is up, as on any machine.
+func newPublishingHost(t *testing.T) *host {
+	t.Helper()
+	testenv.RequireCommand(t, "nft")
+	h := newHost(t)
+	h.ns.Run("ip", "link", "set", "lo", "up")
+	return h
+}
+
+// silence is how long to wait where no answer is wanted.
+const silence = time.Second
+
+// get fetches http://address/ from within c.
+func get(c *container, address string, within time.Duration) (string, error) {
+	dial := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		c.Do(func() { conn, err = (&net.Dialer{Timeout: within}).DialContext(ctx, network, address) })
+		return conn, err
+	}
+	client := http.Client{Timeout: within, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
+	response, err := client.Get("http://" + address + "/")
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return string(body), err
+}
+
+// ask sends a datagram to address from within c until an answer comes.
+func ask(c *container, address string, within time.Duration) (string, error) {
+	conn := inside(c, func() (net.Conn, error) { return net.Dial("udp4", address) })
+	defer conn.Close()
+	return askOn(conn, within)
+}
+
+// askOn is ask over a socket that stays. Late answers to what was asked before have
+// another number.
+func askOn(conn net.Conn, within time.Duration) (string, error) {
+	question := fmt.Sprintf("#%d", time.Now().UnixNano())
+	buf := make([]byte, 1500)
+	var err error
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
+		if _, err = conn.Write([]byte(question)); err != nil {
+			continue // refused, by what came back for the one before
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(silence / 4)) // fails on closed connections only
+		for err == nil {
+			var n int
+			if n, err = conn.Read(buf); err == nil {
+				if text, mine := strings.CutSuffix(string(buf[:n]), question); mine {
+					return text, nil
+				}
+			}
+		}
+	}
+	return "", err
+}
+
+func (c *container) gets(address, want string) {
+	c.Helper()
+	if got, err := get(c, address, patience); err != nil || got != want {
+		c.Errorf("from %s, http://%s/ is %q, %v; want %q", c.port.Name, address, got, err, want)
+	}
+}
+
+func (c *container) asks(address, want string) {
+	c.Helper()
+	if got, err := ask(c, address, patience); err != nil || got != want {
+		c.Errorf("from %s, a datagram to %s is answered %q, %v; want %q", c.port.Name, address, got, err, want)
+	}
+}
+
+func (c *container) getsNothing(address string) {
+	c.Helper()
+	if got, err := get(c, address, silence); err == nil {
+		c.Errorf("from %s, http://%s/ is %q; want no answer", c.port.Name, address, got)
+	}
+}
+
+func (h *host) publish(port, text string) api.Published {
+	h.Helper()
+	spec, err := api.ParsePublish(text)
+	if err != nil {
+		h.Fatal(err)
+	}
+	p, err := h.client.Publish(h.Context(), port, spec)
+	if err != nil {
+		h.Fatalf("publish %s of %s: %v", text, port, err)
+	}
+	return p
+}
+
+func (h *host) unpublish(port, text string) {
+	h.Helper()
+	key, err := api.ParsePublished(text)
+	if err == nil {
+		_, err = h.client.Unpublish(h.Context(), port, key)
+	}
+	if err != nil {
+		h.Fatalf("unpublish %s of %s: %v", text, port, err)
+	}
+}
+
+// refuses wants publishing refused, for a reason.
+func (h *host) refuses(port, text string, kind api.Kind, why string) {
+	h.Helper()
+	spec, err := api.ParsePublish(text)
+	if err != nil {
+		h.Fatal(err)
+	}
+	if p, err := h.client.Publish(h.Context(), port, spec); api.KindOf(err) != kind || !strings.Contains(err.Error(), why) {
+		h.Errorf("publish %s of %s: %v, %v; want it %s for %q", text, port, p, err, kind, why)
+	}
+}
+
+func TestPublishedPorts(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	h.addSegment("other")
+	web, near, far := h.attach("web"), h.attach("near"), h.attach("far", on("other"))
+	outside, self := h.outside(1500), h.onHost("bridge")
+	serveAs(web, "web", ":80")
+	serveAs(web, "second", ":81")
+	serveAs(self, "the host", "127.0.0.1:7000")
+	for _, text := range []string{"8080:80", "8080:80/udp", "127.0.0.1:8081:80", hostOutside + ":8082:80", "9000-9001:80-81"} {
+		h.publish("web", text)
+	}
+	chosen := h.publish("web", "80")
+
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	outside.asks(hostOutside+":8080", "web sees "+farOutside)
+	outside.gets(hostOutside+":8082", "web sees "+farOutside)
+	outside.gets(hostOutside+":9000", "web sees "+farOutside)
+	outside.gets(hostOutside+":9001", "second sees "+farOutside)
+	outside.gets(hostOutside+":"+chosen.HostPorts, "web sees "+farOutside)
+	outside.getsNothing(hostOutside + ":8081") // the host's loopback only
+	outside.getsNothing(web.addr().String() + ":80")
+
+	self.gets(hostOutside+":8080", "web sees "+hostOutside)
+	self.asks(hostOutside+":8080", "web sees "+hostOutside)
+	self.gets("127.0.0.1:8080", "web sees "+web.port.Gateway)
+	self.asks("127.0.0.1:8080", "web sees "+web.port.Gateway)
+	self.gets("127.0.0.1:8081", "web sees "+web.port.Gateway)
+	self.gets("127.0.0.1:7000", "the host sees 127.0.0.1")
+	self.getsNothing("127.0.0.1:8082")
+
+	// Through the host and back, so that the answers come the same way.
+	for _, c := range []*container{near, web} {
+		c.gets(hostOutside+":8080", "web sees "+web.port.Gateway)
+		c.asks(hostOutside+":8080", "web sees "+web.port.Gateway)
+	}
+	far.gets(hostOutside+":8080", "web sees "+web.port.Gateway)
+	far.getsNothing(hostOutside + ":8081")
+	far.getsNothing(web.addr().String() + ":80")
+
+	h.unpublish("web", "8080")
+	outside.getsNothing(hostOutside + ":8080")
+	outside.asks(hostOutside+":8080", "web sees "+farOutside)
+	h.unpublish("web", "8080/udp")
+	if got, err := ask(outside, hostOutside+":8080", silence); err == nil {
+		t.Errorf("a datagram to a port that is not published any more is answered %q", got)
+	}
+	h.delPort("web")
+	outside.getsNothing(hostOutside + ":8082")
+	if list, err := h.client.Published(h.Context(), ""); err != nil || len(list) != 0 {
+		t.Errorf("with its port gone there is still %v, %v published", list, err)
+	}
+	if rules := h.ns.Run("nft", "list", "table", "inet", "vswitch"); strings.Contains(rules, ":") && strings.Contains(rules, "tcp . ") {
+		t.Errorf("with its port gone there are still rules:\n%s", rules)
+	}
+}
+
+func TestPublishRefusals(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	h.attach("web")
+	h.attach("db")
+	h.attach("inner", on("internal"))
+	taken := inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", "127.0.0.1:7001") })
+	defer taken.Close()
+	h.publish("web", "8000-8010:8000-8010")
+	before := h.ns.Run("nft", "list", "table", "inet", "vswitch")
+
+	h.refuses("inner", "80:80", api.Invalid, "no link to the host")
+	h.refuses("none", "80:80", api.NotFound, "does not exist")
+	h.refuses("db", "8010:80", api.Conflict, `port 8010 of the host is published by port "web" already`)
+	h.refuses("web", "127.0.0.1:7990-8000:1-11", api.Conflict, "published by port")
+	h.refuses("db", "7001:80", api.Conflict, "belongs to another program")
+	h.refuses("db", "6999-7001:6999-7001", api.Conflict, "7001/tcp")
+	h.refuses("db", "198.51.100.1:80:80", api.Invalid, "not an address of this host")
+	if after := h.ns.Run("nft", "list", "table", "inet", "vswitch"); after != before {
+		t.Errorf("what was refused has changed the rules to\n%s\nfrom\n%s", after, before)
+	}
+	if list, err := h.client.Published(h.Context(), ""); err != nil || len(list) != 1 {
+		t.Errorf("published are %v, %v; want what was before", list, err)
+	}
+	h.publish("db", "8010:80/udp")
+	h.publish("db", "7000:80")
+
+	// What is published no other program gets.
+	self := h.onHost("bridge")
+	self.Do(func() {
+		if l, err := net.Listen("tcp4", "127.0.0.1:8005"); err == nil {
+			l.Close()
+			t.Error("another program can listen on a published port")
+		}
+	})
+	h.unpublish("web", "8000-8010")
+	inside(self, func() (net.Listener, error) { return net.Listen("tcp4", "127.0.0.1:8005") }).Close()
+}
+
+func TestPublishedPortsSurviveRestarts(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	web, outside, self := h.attach("web"), h.outside(1500), h.onHost("bridge")
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	h.publish("web", "127.0.0.1:8081:80")
+	h.publish("web", "8082:80")
+	h.unpublish("web", "8082")
+
+	h.daemon.signal(syscall.SIGKILL)
+	h.daemon.wait()
+	outside.Do(func() {}) // the kernel sends on what it knows, without us
+	h.start()
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	self.gets("127.0.0.1:8081", "web sees "+web.port.Gateway)
+	outside.getsNothing(hostOutside + ":8082")
+	h.refuses("web", "8080:80", api.Conflict, "published by port")
+
+	// A program that took the port meanwhile keeps it, until it ends.
+	h.daemon.signal(syscall.SIGKILL)
+	h.daemon.wait()
+	thief := inside(self, func() (net.Listener, error) { return net.Listen("tcp4", ":8080") })
+	h.start()
+	states := func() map[string]string {
+		list, err := h.client.Published(h.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		reasons := make(map[string]string)
+		for _, p := range list {
+			reasons[p.HostPorts] = p.Reason
+		}
+		return reasons
+	}
+	if s := states(); len(s) != 2 || !strings.Contains(s["8080"], "belongs to another program") || s["8081"] != "" {
+		t.Errorf("with one port taken meanwhile the states are %q", s)
+	}
+	self.gets("127.0.0.1:8081", "web sees "+web.port.Gateway)
+	thief.Close()
+	h.await("the port is published again", func() bool { return states()["8080"] == "" })
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+}
+
+// The kernel decides about a flow of datagrams once, and a flow goes on for as long
+// as its client sends.
+func TestDatagramsFollowWhatIsPublished(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	first, second, outside := h.attach("first"), h.attach("second"), h.outside(1500)
+	serveAs(first, "first", ":80")
+	serveAs(second, "second", ":80")
+	conn := inside(outside, func() (net.Conn, error) { return net.Dial("udp4", hostOutside+":8080") })
+	defer conn.Close()
+	answer := func(within time.Duration) string {
+		got, _ := askOn(conn, within)
+		return got
+	}
+	if got := answer(silence); got != "" {
+		t.Errorf("a datagram to a port that is not published is answered %q", got)
+	}
+	h.publish("first", "8080:80/udp")
+	if got, want := answer(patience), "first sees "+farOutside; got != want {
+		t.Errorf("published, a flow that was there before is answered %q, want %q", got, want)
+	}
+	h.unpublish("first", "8080/udp")
+	if got := answer(silence); got != "" {
+		t.Errorf("not published any more, the flow is answered %q", got)
+	}
+	h.publish("second", "8080:80/udp")
+	if got, want := answer(patience), "second sees "+farOutside; got != want {
+		t.Errorf("published by another, the flow is answered %q, want %q", got, want)
+	}
+	h.delPort("second")
+	if got := answer(silence); got != "" {
+		t.Errorf("with its port gone, the flow is answered %q", got)
+	}
+}
+
+// Without NAT the ports of the host are left alone, and what was published waits.
+func TestPublishedPortsWithoutNAT(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.ns.Run("nft", "flush ruleset")
+	h.start("--nat=false")
+	h.refuses("web", "8081:80", api.Unsupported, "--nat=false")
+	list, err := h.client.Published(h.Context(), "")
+	if err != nil || len(list) != 1 || !strings.Contains(list[0].Reason, "--nat=false") {
+		t.Errorf("published are %+v, %v; want one that says why it is not", list, err)
+	}
+	inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", ":8080") }).Close()
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.start()
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+}
+
+// TestPublishedPortObeysTheUser holds what the documentation says of the chain.
+func TestPublishedPortObeysTheUser(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	h.publish("web", "8081:80")
+	h.ns.Run("nft", "add rule inet vswitch user iifname outer meta l4proto tcp ct original proto-dst 8080 drop")
+	outside.getsNothing(hostOutside + ":8080")
+	outside.gets(hostOutside+":8081", "web sees "+farOutside)
+	h.publish("web", "8082:80") // replaces the table
+	outside.getsNothing(hostOutside + ":8080")
+
+	// All is back at once, but for what the user had put there.
+	h.ns.Run("nft", "flush ruleset")
+	outside.gets(hostOutside+":8081", "web sees "+farOutside)
+}
+
+// A connection from outside to a published port survives all ends that the daemon
+// may come to, and the port is open for others after each.
+func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
+	t.Parallel()
+	h := newPublishingHost(t)
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	h.publish("web", "8081:81")
+	listener := inside(web, func() (net.Listener, error) { return net.Listen("tcp4", ":81") })
+	defer listener.Close()
+	out := inside(outside, func() (net.Conn, error) { return net.DialTimeout("tcp4", hostOutside+":8081", patience) })
+	defer out.Close()
+	in, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	h.daemon.harmed = true
+	for _, event := range []struct {
+		name string
+		harm func()
+	}{
+		{"nothing", func() {}},
+		{"the carrier's death", h.killCarrier},
+		{"an upgrade", h.upgradeInPlace},
+		{"the daemon's death", h.killDaemon},
+		{"a flush", func() { h.ns.Run("nft", "flush ruleset") }},
+		{"the end of its publication", func() { h.unpublish("web", "8081") }},
+	} {
+		event.harm()
+		name, word := event.name, make([]byte, len(event.name))
+		err := out.SetDeadline(time.Now().Add(patience))
+		if err == nil {
+			_, err = out.Write([]byte(name))
+		}
+		if err == nil {
+			err = in.SetDeadline(time.Now().Add(patience))
+		}
+		if err == nil {
+			_, err = io.ReadFull(in, word)
+		}
+		if err != nil || string(word) != name {
+			t.Fatalf("after %s the connection brings %q, %v", name, word, err)
+		}
+		outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	}
+}
+
+// TestBesideAnotherFirewall holds what the documentation says of Docker's rules, with
+// those that Docker makes (libnetwork's setupIPTables and setupIPForwarding).
+func TestBesideAnotherFirewall(t *testing.T) {
+	t.Parallel()
+	testenv.RequireCommand(t, "iptables")
+	h := newQuietHost(t)
+	iptables := func(rules ...string) {
+		for _, r := range rules {
+			h.ns.Run(append([]string{"iptables", "-w"}, strings.Fields(r)...)...)
+		}
+	}
+	iptables("-N DOCKER-USER", "-A DOCKER-USER -j RETURN", "-A FORWARD -j DOCKER-USER", "-P FORWARD DROP")
+	before := h.ns.Run("iptables", "-S")
+	h.start()
+	web, outside := h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	serveAs(outside, "outside", ":80")
+	h.publish("web", "8080:80")
+	web.getsNothing(farOutside + ":80")
+	outside.getsNothing(hostOutside + ":8080")
+	const warning = "another firewall drops"
+	if said := h.daemon.said(); strings.Count(said, warning) != 1 || !strings.Contains(said, "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT") {
+		t.Errorf("the log warns %d times of the other firewall, want once with what helps:\n%s", strings.Count(said, warning), said)
+	}
+	if after := h.ns.Run("iptables", "-S"); after != before {
+		t.Errorf("the other firewall's rules became\n%s\nfrom\n%s", after, before)
+	}
+	iptables("-I DOCKER-USER -i vs-+ -o outer -j ACCEPT", "-I DOCKER-USER -o vs-+ -j ACCEPT")
+	web.gets(farOutside+":80", "outside sees "+hostOutside)
+	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	outside.getsNothing(web.addr().String() + ":80") // our wall is not moved by that
+}

@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/testenv"
+)
+
+// A connection of a container to the outside survives all ends that the daemon may
+// come to.
+func TestConnectionsOutsideGoOn(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	c, out := h.attach("c"), h.outside(1500)
+	h.daemon.harmed = true
+	s := openStream(t, c, out)
+	for _, harm := range []func(){h.killCarrier, h.upgradeInPlace, h.killDaemon} {
+		s.runs(600 * time.Millisecond) // longer than the supervisor takes to call a child sound
+		harm()
+		t.Logf("it stood still for %s", s.pause())
+	}
+	s.finish()
+	h.awaitHostLink("bridge", api.PortUp)
+}
+
+// hostLinkHarms are what somebody on the host may do to a host link, by its name.
+func hostLinkHarms(elsewhere *testenv.Namespace) map[string][]string {
+	return map[string][]string{
+		"address":   {"ip", "addr", "flush", "dev", "LINK"},
+		"down":      {"ip", "link", "set", "LINK", "down"},
+		"MAC":       {"ip", "link", "set", "LINK", "address", "02:00:00:00:00:66"},
+		"MTU":       {"ip", "link", "set", "LINK", "mtu", "1280"},
+		"name":      {"ip", "link", "set", "LINK", "name", "renamed"},
+		"deleted":   {"ip", "link", "delete", "LINK"},
+		"namespace": {"ip", "link", "set", "LINK", "netns", elsewhere.Name()},
+	}
+}
+
+func TestHostLinkIsPutRight(t *testing.T) {
+	t.Parallel()
+	for _, running := range []bool{true, false} {
+		t.Run(map[bool]string{true: "while it runs", false: "while it does not"}[running], func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			c := h.attach("c")
+			name := h.segment("bridge").HostLink.Name
+			asMade := func() bool {
+				out, _ := h.onHost("bridge").try("ip", "-o", "addr", "show", "dev", name, "up")
+				link, _ := h.onHost("bridge").try("ip", "-o", "link", "show", "dev", name)
+				return strings.Contains(out, "inet 172.17.0.1/16 ") && strings.Contains(link, "02:42:ac:11:00:01") &&
+					strings.Contains(link, "mtu 1500 ") && h.segment("bridge").HostLink.State == api.PortUp
+			}
+			for what, argv := range hostLinkHarms(h.container().Namespace) {
+				if what == "name" && !running {
+					continue // nobody is left who knows which it is
+				}
+				argv = strings.Split(strings.ReplaceAll(strings.Join(argv, " "), "LINK", name), " ")
+				if !running {
+					h.daemon.signal(os.Kill)
+					h.daemon.wait()
+				}
+				h.ns.Run(argv...)
+				if !running {
+					h.start()
+				}
+				h.await("the host link is right after its harm: "+what, asMade)
+				h.await("the host reaches the container after the harm: "+what, func() bool {
+					return ping(h, h.ns, 1, c.addr().String(), "-W", "0.5").received == 1
+				})
+				c.reaches("172.17.0.1")
+			}
+		})
+	}
+}
+
+func TestStopRemovesHostLinksWhenAsked(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--stop-removes-ports")
+	h.addSegment("other")
+	names := []string{h.segment("bridge").HostLink.Name, h.segment("other").HostLink.Name}
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	if out := h.ns.Run("ip", "-o", "link"); strings.Contains(out, "vs-") {
+		t.Errorf("after the end the host has\n%s", out)
+	}
+	h.start()
+	for i, segment := range []string{"bridge", "other"} {
+		if l := h.awaitHostLink(segment, api.PortUp); l.Name != names[i] {
+			t.Errorf("the host link of segment %s is %s, want %s again", segment, l.Name, names[i])
+		}
+	}
+}
+
+// What stands in a host link's way when the daemon starts keeps only the host away.
+func TestHostLinkInTheWayIsTold(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--stop-removes-ports")
+	name := h.segment("bridge").HostLink.Name
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.ns.Run("ip", "link", "add", name, "type", "veth", "peer", "name", "other-end")
+	h.start("--stop-removes-ports")
+	l := h.awaitHostLink("bridge", api.PortDown)
+	if !strings.Contains(l.Reason, name) {
+		t.Errorf("the host link is down because %q, want a reason that names %s", l.Reason, name)
+	}
+	a, b := h.attach("a"), h.attach("b")
+	a.reaches(b.addr().String())
+	a.reaches("172.17.0.1")
+	h.ns.Run("ip", "link", "delete", name)
+	h.awaitHostLink("bridge", api.PortUp)
+	h.reaches(a.addr().String())
+
+	h.daemon.signal(syscall.SIGTERM)
+	h.daemon.wait()
+	h.ns.Run("ip", "link", "add", "lan", "type", "veth", "peer", "name", "lan1")
+	h.ns.Run("ip", "addr", "add", "172.17.9.9/24", "dev", "lan")
+	h.start()
+	if l := h.awaitHostLink("bridge", api.PortDown); !strings.Contains(l.Reason, `172.17.9.9/24 of interface "lan"`) {
+		t.Errorf("the host link is down because %q, want the address that is in its way named", l.Reason)
+	}
+}

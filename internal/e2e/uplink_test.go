@@ -1,0 +1,191 @@
+package e2e
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"vswitch/api"
+	"vswitch/internal/testenv"
+)
+
+// reaches sends three echo requests from the host and wants all answered.
+func (h *host) reaches(to string, options ...string) {
+	h.Helper()
+	if r := ping(h, h.ns, 3, to, options...); r.received != r.sent {
+		h.Errorf("ping from the host to %s: %d of %d answered, want all:\n%s", to, r.received, r.sent, r.output)
+	}
+}
+
+func (h *host) segment(name string) api.Segment {
+	h.Helper()
+	s, err := h.client.Segment(h.Context(), name)
+	if err != nil {
+		h.Fatalf("segment %s: %v", name, err)
+	}
+	return s
+}
+
+func TestHostAndContainersReachEachOther(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.addSegment("other", func(s *api.SegmentSpec) { s.MTU = 9000 })
+	c1, c2 := h.attach("c1"), h.attach("c2", on("other"))
+	for _, c := range []*container{c1, c2} {
+		h.reaches(c.addr().String())
+		c.reaches(c.port.Gateway)
+	}
+	h.reaches(c2.addr().String(), "-M", "do", "-s", "8972")
+	transfer(t, c1, h.onHost("bridge"), 64<<20)
+	transfer(t, h.onHost("bridge"), c1, 64<<20)
+	for _, s := range []api.Segment{h.segment("bridge"), h.segment("other")} {
+		if s.Uplink != api.UplinkHost || s.HostLink.Name != "vs-"+s.ID[:11] || s.HostLink.State != api.PortUp {
+			t.Errorf("segment %s has uplink %q and host link %+v, want vs-%s up", s.Name, s.Uplink, s.HostLink, s.ID[:11])
+		}
+		if c := s.HostLink.Counters; c.RxFrames == 0 || c.RxFrames != c.Forwarded+c.Flooded+c.Local+drops(c, true) {
+			t.Errorf("segment %s: %d frames received from the host and not as many accounted for: %+v", s.Name, c.RxFrames, c)
+		}
+		link := h.ns.Run("ip", "-d", "addr", "show", "dev", s.HostLink.Name)
+		for _, want := range []string{
+			"inet " + netip.PrefixFrom(netip.MustParseAddr(s.Gateway), s.Subnet.Bits()).String(), "alias vswitch segment " + s.Name, "qlen 1000", ",UP",
+		} {
+			if !strings.Contains(link, want) {
+				t.Errorf("the host's interface lacks %q:\n%s", want, link)
+			}
+		}
+		if strings.Contains(link, "inet6") {
+			t.Errorf("the host's interface has an IPv6 address:\n%s", link)
+		}
+	}
+}
+
+// Isolated ports and rules keep containers apart, not from the host; and the host
+// is no way around them.
+func TestHostLinkAndIsolation(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.routes()
+	isolated := func(s *api.PortSpec) { s.Isolated = true }
+	a, b := h.attach("a", isolated), h.attach("b", isolated)
+	if _, err := h.client.AddRule(t.Context(), "bridge", api.RuleSpec{Action: "deny"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*container{a, b} {
+		h.reaches(c.addr().String())
+		c.reaches(c.port.Gateway)
+	}
+	a.misses(b.addr().String())
+	a.Run("ip", "route", "add", b.addr().String(), "via", a.port.Gateway)
+	a.misses(b.addr().String())
+	h.awaitDrops("a", "gateway-unhandled", 3)
+}
+
+func TestWithoutUplinkTheGatewayAnswersAlone(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.outside(1500)
+	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	h.addSegment("none", func(s *api.SegmentSpec) { s.Uplink = api.UplinkNone })
+	for _, name := range []string{"internal", "none"} {
+		s := h.segment(name)
+		if s.Uplink != api.UplinkNone || s.HostLink.Name != "" {
+			t.Errorf("segment %s has uplink %q and host link %q, want none", name, s.Uplink, s.HostLink.Name)
+		}
+		c := h.attach("in-"+name, on(name))
+		c.reaches(c.port.Gateway)
+		c.misses(farOutside)
+		h.awaitDrops("in-"+name, "no-uplink", 3)
+		if r := ping(h, h.ns, 1, c.addr().String(), "-W", "0.5"); r.received != 0 {
+			t.Errorf("the host reaches a container of segment %s", name)
+		}
+	}
+	if out := h.ns.Run("ip", "-o", "addr"); strings.Contains(out, "172.18.0.1") || strings.Contains(out, "172.19.0.1") {
+		t.Errorf("the host has the address of a segment without uplink:\n%s", out)
+	}
+}
+
+func TestSubnetsOfTheHostAreRefused(t *testing.T) {
+	t.Parallel()
+	h := newQuietHost(t)
+	h.ns.Run("ip", "link", "add", "lan", "type", "veth", "peer", "name", "lan1")
+	h.ns.Run("ip", "addr", "add", "172.17.3.4/16", "dev", "lan")
+	h.ns.Run("ip", "link", "set", "lan", "up")
+	h.ns.Run("ip", "route", "add", "10.5.6.0/24", "via", "172.17.0.9", "onlink", "dev", "lan")
+	h.ns.Run("ip", "route", "add", "10.0.0.0/9", "via", "172.17.0.9", "onlink", "dev", "lan")
+	h.start()
+	if s := h.segment("bridge"); s.Subnet.String() != "172.18.0.0/16" {
+		t.Errorf("the default segment has %s, want 172.18.0.0/16: the host has an address in 172.17.0.0/16", s.Subnet)
+	}
+	add := func(subnet, uplink string) error {
+		_, err := h.client.AddSegment(t.Context(), api.SegmentSpec{Name: "s", Subnet: subnet, Uplink: uplink})
+		return err
+	}
+	for subnet, says := range map[string]string{
+		"172.17.0.0/16": `address 172.17.3.4/16 of interface "lan"`,
+		"172.17.9.0/24": `address 172.17.3.4/16 of interface "lan"`,
+		"10.5.0.0/16":   `route to 10.5.6.0/24 by interface "lan"`,
+		"10.5.6.0/24":   `route to 10.5.6.0/24 by interface "lan"`,
+	} {
+		err := add(subnet, "")
+		if api.KindOf(err) != api.Conflict || !strings.Contains(err.Error(), says) {
+			t.Errorf("subnet %s: %v, want a conflict with the host's %s", subnet, err, says)
+		}
+	}
+	if list, err := h.client.Segments(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("%d segments, %v; want the default one alone", len(list), err)
+	}
+	// Within a route that leads elsewhere the longer prefix wins, and who has no link
+	// to the host cannot be in its way.
+	for _, subnet := range []string{"10.6.0.0/16", "172.17.0.0/16"} {
+		uplink := map[string]string{"172.17.0.0/16": api.UplinkNone}[subnet]
+		if err := add(subnet, uplink); err != nil {
+			t.Errorf("subnet %s with uplink %q: %v", subnet, uplink, err)
+		}
+		if _, err := h.client.DeleteSegment(t.Context(), "s", false); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestDeletedSegmentTakesItsHostLink(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	s := h.addSegment("short")
+	h.attach("c", on("short"))
+	if _, err := h.client.DeleteSegment(t.Context(), "short", true); err != nil {
+		t.Fatal(err)
+	}
+	if out := h.ns.Run("ip", "-o", "addr"); strings.Contains(out, s.HostLink.Name) || !strings.Contains(out, h.segment("bridge").HostLink.Name) {
+		t.Errorf("after the deletion of a segment with %s the host has\n%s", s.HostLink.Name, out)
+	}
+}
+
+// A packet's way through the host costs one hop, and what it cannot pass is said.
+func TestHopsAndSizesThroughTheHost(t *testing.T) {
+	t.Parallel()
+	testenv.RequireCommand(t, "ping")
+	h := newHost(t, "--nat=false")
+	h.routes()
+	c, out := h.attach("c"), h.outside(1400)
+	c.reaches(farOutside)
+	out.reaches(c.addr().String())
+	if text, _ := c.try("ping", "-n", "-c", "1", "-W", "5", farOutside); !strings.Contains(text, "ttl=63") {
+		t.Errorf("an answer from outside has not passed one hop:\n%s", text)
+	}
+	if text, ok := c.try("ping", "-n", "-c", "1", "-W", "5", "-t", "1", farOutside); ok || !strings.Contains(text, "From 172.17.0.1 ") || !strings.Contains(text, "Time to live exceeded") {
+		t.Errorf("a packet that may pass no hop, want the gateway to say so:\n%s", text)
+	}
+	if text, ok := c.try("ping", "-n", "-c", "1", "-W", "5", "-M", "do", "-s", "1400", farOutside); ok || !strings.Contains(text, "From 172.17.0.1 ") || !strings.Contains(text, "mtu = 1400") {
+		t.Errorf("a packet of 1428 bytes over a link of 1400, want the gateway to say its MTU:\n%s", text)
+	}
+	c.reaches(farOutside, "-M", "do", "-s", "1372")
+	c.reaches(farOutside, "-M", "dont", "-s", "4000")
+	c.Run("ip", "route", "flush", "cache")
+	// TCP must find the path's MTU by itself: the other end says that it takes more.
+	out.Run("ip", "route", "change", "172.16.0.0/12", "via", hostOutside, "advmss", "1460")
+	transfer(t, c, out, 16<<20)
+	transfer(t, out, c, 16<<20)
+	if text := c.Run("ip", "route", "get", farOutside); !strings.Contains(text, "mtu 1400") {
+		t.Errorf("TCP has not learned the path's MTU: %s", text)
+	}
+}

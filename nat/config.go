@@ -1,0 +1,147 @@
+package nat
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Config is all that the host's kernel is to do for the switch.
+type Config struct {
+	Segments []Segment
+	Forwards []Forward
+}
+
+// Segment is a segment that has a link of the host in it.
+type Segment struct {
+	ID         string       // for errors
+	Link       string       // the host's interface in the segment
+	Subnet     netip.Prefix // IPv4
+	Gateway    netip.Addr   // the host's address on Link
+	Masquerade bool         // what leaves the host from Subnet takes the host's address
+}
+
+// Protocol is what a port is a port of.
+type Protocol string
+
+// The protocols that have ports to publish.
+const (
+	TCP Protocol = "tcp"
+	UDP Protocol = "udp"
+)
+
+// number is the protocol's in the IPv4 header (RFC 1700).
+func (p Protocol) number() (byte, bool) {
+	switch p {
+	case TCP:
+		return 6, true
+	case UDP:
+		return 17, true
+	default:
+		return 0, false
+	}
+}
+
+// Forward sends what comes to ports of the host on to a container.
+type Forward struct {
+	Protocol Protocol
+	HostIP   netip.Addr // an address of the host; the zero Addr or 0.0.0.0: any
+	HostPort uint16     // the first of Count
+	Count    int        // how many ports in a row; 0 is 1
+	To       netip.Addr // the container's address
+	ToPort   uint16     // where HostPort goes; those after it go to those after this
+	Link     string     // of the segment that To is in
+}
+
+func (f Forward) count() int { return max(f.Count, 1) }
+
+// anyHost says whether every address of the host is meant.
+func (f Forward) anyHost() bool { return !f.HostIP.IsValid() || f.HostIP.IsUnspecified() }
+
+// loopback says whether the host's own 127.0.0.1 is to lead to the container.
+func (f Forward) loopback() bool { return f.anyHost() || f.HostIP.IsLoopback() }
+
+// String is the forward in the notation of docker run -p.
+func (f Forward) String() string {
+	host, port, to := "", fmt.Sprint(f.HostPort), fmt.Sprint(f.ToPort)
+	if !f.anyHost() {
+		host = f.HostIP.String() + ":"
+	}
+	if n := f.count() - 1; n > 0 {
+		port, to = fmt.Sprintf("%s-%d", port, int(f.HostPort)+n), fmt.Sprintf("%s-%d", to, int(f.ToPort)+n)
+	}
+	return fmt.Sprintf("%s%s:%s/%s", host, port, to, f.Protocol)
+}
+
+// Overlaps says whether f and g want the same port of the same address.
+func (f Forward) Overlaps(g Forward) bool {
+	return f.Protocol == g.Protocol && (f.anyHost() || g.anyHost() || f.HostIP == g.HostIP) &&
+		int(f.HostPort) < int(g.HostPort)+g.count() && int(g.HostPort) < int(f.HostPort)+f.count()
+}
+
+// linkSize is the kernel's IFNAMSIZ, the closing zero included.
+const linkSize = 16
+
+// validate tells what the kernel would not take, or would take for something else.
+func (c Config) validate() error {
+	links := make(map[string]Segment, len(c.Segments))
+	for _, s := range c.Segments {
+		if s.Link == "" || len(s.Link) >= linkSize {
+			return fmt.Errorf("segment %s has a link named %q: 1 to %d bytes make a name", s.ID, s.Link, linkSize-1)
+		}
+		if !s.Subnet.IsValid() || !s.Subnet.Addr().Is4() {
+			return fmt.Errorf("segment %s has subnet %s: only IPv4 is forwarded", s.ID, s.Subnet)
+		}
+		if other, double := links[s.Link]; double {
+			return fmt.Errorf("segments %s and %s both have the link %s", other.ID, s.ID, s.Link)
+		}
+		links[s.Link] = s
+	}
+	for _, f := range c.Forwards {
+		if err := f.validate(links); err != nil {
+			return fmt.Errorf("forward %s: %w", f, err)
+		}
+	}
+	return disjoint(c.Forwards)
+}
+
+func (f Forward) validate(links map[string]Segment) error {
+	if _, known := f.Protocol.number(); !known {
+		return fmt.Errorf("protocol %q has no ports: tcp and udp have", f.Protocol)
+	}
+	if !f.anyHost() && !f.HostIP.Is4() {
+		return fmt.Errorf("host address %s is not IPv4", f.HostIP)
+	}
+	if f.HostPort == 0 || f.ToPort == 0 || f.Count < 0 || int(max(f.HostPort, f.ToPort))+f.count()-1 > 65535 {
+		return fmt.Errorf("ports are 1 to 65535")
+	}
+	s, known := links[f.Link]
+	if !known {
+		return fmt.Errorf("no segment has the link %q", f.Link)
+	}
+	if !s.Subnet.Contains(f.To) {
+		return fmt.Errorf("address %s is not in the segment's subnet %s", f.To, s.Subnet)
+	}
+	return nil
+}
+
+// disjoint tells of two forwards that want the same port. Sorted by protocol and
+// port, one that overlaps another also overlaps a neighbour that begins before it
+// ends.
+func disjoint(forwards []Forward) error {
+	sorted := slices.SortedFunc(slices.Values(forwards), func(f, g Forward) int {
+		return cmp.Or(cmp.Compare(f.Protocol, g.Protocol), cmp.Compare(f.HostPort, g.HostPort))
+	})
+	for i, f := range sorted {
+		for _, g := range sorted[i+1:] {
+			if g.Protocol != f.Protocol || int(g.HostPort) >= int(f.HostPort)+f.count() {
+				break
+			}
+			if f.Overlaps(g) {
+				return fmt.Errorf("forwards %s and %s want the same port", f, g)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,189 @@
+package nat
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/userdata"
+	"go4.org/netipx"
+)
+
+// UserChain is the chain in our table that is the user's: every packet that the
+// host forwards from or to a segment goes through it before we accept it. Its
+// rules are never changed by us.
+const UserChain = "user"
+
+// The names of what else we own in the table.
+const (
+	chainGuard   = "guard"
+	chainHost    = "host"
+	chainPublish = "publish"
+	chainLocal   = "local"
+	chainForward = "forward"
+	chainSource  = "source"
+
+	setLinks   = "links"
+	setSubnets = "subnets"
+	mapAny     = "published"
+	mapOne     = "published-on"
+)
+
+var (
+	ownChains = []string{chainGuard, chainHost, chainLocal, chainPublish, chainForward, chainSource}
+	ownSets   = []string{setLinks, setSubnets, mapAny, mapOne}
+)
+
+// ruleset is what a config becomes: the objects of our table.
+type ruleset struct {
+	table    *nftables.Table
+	chains   []*nftables.Chain
+	sets     []*nftables.Set
+	elements map[*nftables.Set][]nftables.SetElement
+	rules    []*nftables.Rule
+}
+
+// newRuleset builds the table of c.
+//
+//	prerouting   guard:   drop what no container may send to the host
+//	             host:    to the host itself, but for a segment's resolver -> publish
+//	output       local:   the same for the host's own programs
+//	             publish: send published ports to their containers
+//	forward      forward: the wall between segments and before them; the user's chain
+//	postrouting  source:  take the host's address where the answer must pass it
+func newRuleset(table *nftables.Table, c Config) *ruleset {
+	r := &ruleset{table: table, elements: make(map[*nftables.Set][]nftables.SetElement)}
+	links := r.set(&nftables.Set{Name: setLinks, KeyType: nftables.TypeIFName}, linkElements(c.Segments))
+	subnets := r.set(&nftables.Set{Name: setSubnets, KeyType: nftables.TypeIPAddr, Interval: true}, subnetElements(c.Segments))
+	anyHost, oneHost := elements(c.Forwards)
+	anyMap := r.set(&nftables.Set{Name: mapAny, KeyType: anyKey, DataType: target, IsMap: true, Concatenation: true}, anyHost)
+	oneMap := r.set(&nftables.Set{Name: mapOne, KeyType: ownKey, DataType: target, IsMap: true, Concatenation: true}, oneHost)
+
+	r.chain(&nftables.Chain{Name: UserChain}) // first, as it is when the others are made again
+	r.guard(links)
+	r.publish(links, anyMap, oneMap)
+	r.forward(links)
+	r.source(links, subnets)
+	return r
+}
+
+// guard keeps addresses of others out. The kernel drops 127.0.0.0/8 on its own
+// only while route_localnet is off, which publishing on 127.0.0.1 turns on.
+func (r *ruleset) guard(links *nftables.Set) {
+	c := r.base(chainGuard, nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
+	drop := verdict(expr.VerdictDrop, "")
+	r.rule(c, "containers do not reach the host's loopback", from(links), loopback(offsetDestination), drop)
+	r.rule(c, "nor come from it", from(links), loopback(offsetSource), drop)
+	r.rule(c, "sources must be in their segment", from(links), misplaced(), drop)
+}
+
+func (r *ruleset) publish(links, anyMap, oneMap *nftables.Set) {
+	publish := r.chain(&nftables.Chain{Name: chainPublish})
+	r.rule(publish, "ports published on one address", redirect(oneMap, true))
+	r.rule(publish, "ports published on all addresses", redirect(anyMap, false))
+
+	host := r.base(chainHost, nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
+	for _, p := range []Protocol{UDP, TCP} {
+		r.rule(host, "a segment's resolver is its own", from(links), toResolver(p), verdict(expr.VerdictReturn, ""))
+	}
+	r.rule(host, "the host's loopback is its own", loopback(offsetDestination), verdict(expr.VerdictReturn, ""))
+	r.rule(host, "", toHost(), verdict(expr.VerdictJump, chainPublish))
+	local := r.base(chainLocal, nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
+	r.rule(local, "", toHost(), verdict(expr.VerdictJump, chainPublish))
+}
+
+// forward is the wall. What is dropped here is dropped whatever others accept; what
+// is accepted here others may still drop.
+func (r *ruleset) forward(links *nftables.Set) {
+	c := r.base(chainForward, nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
+	accept, drop := verdict(expr.VerdictAccept, ""), verdict(expr.VerdictDrop, "")
+	r.rule(c, "not ours", notFrom(links), notTo(links), accept)
+	r.rule(c, "segments are IPv4 here", family(nftables.TableFamilyIPv6), drop)
+	r.rule(c, "would leave with its inner address", state(expr.CtStateBitINVALID), drop)
+	r.rule(c, "segments are apart", from(links), to(links), published(false), drop)
+	r.rule(c, "", verdict(expr.VerdictJump, UserChain))
+	r.rule(c, "", state(expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED), accept)
+	r.rule(c, "segment to outside", from(links), notTo(links), accept)
+	r.rule(c, "published ports", published(true), accept)
+	r.rule(c, "outside to segment", drop)
+}
+
+func (r *ruleset) source(links, subnets *nftables.Set) {
+	c := r.base(chainSource, nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
+	masquerade := match{&expr.Masq{}}
+	r.rule(c, "from the host's loopback to a published port", to(links), loopback(offsetSource), masquerade)
+	r.rule(c, "from a segment to a published port", from(links), to(links), masquerade)
+	r.rule(c, "segment to outside", notTo(links), source(subnets), masquerade)
+}
+
+func (r *ruleset) chain(c *nftables.Chain) *nftables.Chain {
+	c.Table = r.table
+	r.chains = append(r.chains, c)
+	return c
+}
+
+func (r *ruleset) base(name string, t nftables.ChainType, hook *nftables.ChainHook, priority *nftables.ChainPriority) *nftables.Chain {
+	policy := nftables.ChainPolicyAccept
+	return r.chain(&nftables.Chain{Name: name, Type: t, Hooknum: hook, Priority: priority, Policy: &policy})
+}
+
+// set gives s the next number, which must be its own within a transaction only.
+func (r *ruleset) set(s *nftables.Set, elements []nftables.SetElement) *nftables.Set {
+	s.Table = r.table
+	s.ID = uint32(len(r.sets) + 1)
+	s.KeyByteOrder = binaryutil.BigEndian // this only tells nft how to show it
+	if s.KeyType == nftables.TypeIFName {
+		s.KeyByteOrder = binaryutil.NativeEndian
+	}
+	r.sets = append(r.sets, s)
+	r.elements[s] = elements
+	return s
+}
+
+// rule appends a rule to c, with a comment that nft list shows.
+func (r *ruleset) rule(c *nftables.Chain, comment string, parts ...match) {
+	rule := &nftables.Rule{Table: r.table, Chain: c, Exprs: slices.Concat(parts...)}
+	if comment != "" {
+		rule.UserData = userdata.AppendString(nil, userdata.TypeComment, comment)
+	}
+	r.rules = append(r.rules, rule)
+}
+
+// objects is how many chains and rules there are, without the user's.
+func (r *ruleset) objects() int {
+	return len(r.chains) - 1 + len(r.rules)
+}
+
+func linkElements(segments []Segment) (elements []nftables.SetElement) {
+	for _, s := range segments {
+		name := make([]byte, linkSize)
+		copy(name, s.Link)
+		elements = append(elements, nftables.SetElement{Key: name})
+	}
+	return elements
+}
+
+// subnetElements has each subnet as the kernel wants intervals: its first address
+// and, marked as the end, the first after it. Neighbours are joined before, for
+// one's end would be the other's beginning.
+func subnetElements(segments []Segment) (elements []nftables.SetElement) {
+	var subnets netipx.IPSetBuilder
+	for _, s := range segments {
+		if s.Masquerade {
+			subnets.AddPrefix(s.Subnet)
+		}
+	}
+	set, err := subnets.IPSet()
+	if err != nil {
+		return nil // only of invalid prefixes, which validate has refused
+	}
+	for _, run := range set.Ranges() {
+		elements = append(elements, nftables.SetElement{Key: addrWord(run.From())})
+		if end := run.To().Next(); end.IsValid() && end != (netip.Addr{}) {
+			elements = append(elements, nftables.SetElement{Key: addrWord(end), IntervalEnd: true})
+		}
+	}
+	return elements
+}

@@ -1,0 +1,108 @@
+package nat
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+const (
+	forwardingPath = "/proc/sys/net/ipv4/ip_forward"
+	localnetPath   = "/proc/sys/net/ipv4/conf/%s/route_localnet"
+)
+
+// sysctls sets what c needs: forwarding, and that links with ports published on
+// 127.0.0.1 let its connections through. These are the settings of the namespace
+// of the calling thread.
+func (t *Table) sysctls(c Config) error {
+	if len(c.Segments) > 0 {
+		if err := t.enableForwarding(); err != nil {
+			return err
+		}
+	}
+	for _, s := range c.Segments {
+		want := false
+		for _, f := range c.Forwards {
+			want = want || f.Link == s.Link && f.loopback()
+		}
+		if err := t.setLocalnet(s.Link, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Table) enableForwarding() error {
+	value, err := read(forwardingPath)
+	if err != nil || value == "1" {
+		return err
+	}
+	if t.forwarding == "" && t.remember != nil {
+		if err := t.remember(value); err != nil {
+			return fmt.Errorf("remember that net.ipv4.ip_forward was %s: %w", value, err)
+		}
+	}
+	if err := write(forwardingPath, "1"); err != nil {
+		return err
+	}
+	t.forwarding = value
+	t.log.Info("forwarding of IPv4 enabled", "sysctl", "net.ipv4.ip_forward", "before", value)
+	return nil
+}
+
+// setLocalnet sets route_localnet of a link, which is ours alone. A link that is not
+// there has it off; the next Apply after it was made sets it.
+func (t *Table) setLocalnet(link string, on bool) error {
+	path, value := fmt.Sprintf(localnetPath, link), "0"
+	if on {
+		value = "1"
+	}
+	now, err := read(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		delete(t.localnet, link)
+		return nil
+	}
+	if err == nil && now != value {
+		err = write(path, value)
+	}
+	if err != nil {
+		return err
+	}
+	t.localnet[link] = on
+	return nil
+}
+
+func (t *Table) restoreSysctls() error {
+	var errs []error
+	for link, on := range t.localnet {
+		if on {
+			errs = append(errs, t.setLocalnet(link, false))
+		}
+	}
+	if t.forwarding != "" {
+		if value, err := read(forwardingPath); err != nil || value != "1" {
+			errs = append(errs, err) // someone else has changed it since
+		} else {
+			errs = append(errs, write(forwardingPath, t.forwarding))
+		}
+		t.forwarding = ""
+	}
+	return errors.Join(errs...)
+}
+
+func read(path string) (string, error) {
+	value, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read a setting of the kernel: %w", err)
+	}
+	return strings.TrimSpace(string(value)), nil
+}
+
+func write(path, value string) error {
+	if err := os.WriteFile(path, []byte(value), 0); err != nil {
+		return fmt.Errorf("set a setting of the kernel to %s: %w", value, err)
+	}
+	return nil
+}

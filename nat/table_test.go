@@ -1,0 +1,345 @@
+package nat_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"vswitch/internal/testenv"
+	"vswitch/nat"
+)
+
+// newHost is a namespace with the links of both segments and nothing behind them.
+func newHost(t *testing.T) *rig {
+	t.Helper()
+	testenv.RequireCommand(t, "nft")
+	r := &rig{host: testenv.NewNamespace(t)}
+	r.bridge(segmentA)
+	r.bridge(segmentB)
+	return r
+}
+
+var fullConfig = nat.Config{Segments: both, Forwards: []nat.Forward{
+	forward("", 8080, container1, 80, "vs-a"),
+	forward("127.0.0.1", 8081, container1, 80, "vs-a"),
+	forward(hostOuter, 8082, container3, 80, "vs-b"),
+}}
+
+// listing is our table as nft shows it.
+func (r *rig) listing() string { return r.host.Run("nft", "list", "table", "inet", "vswitch") }
+
+func TestApplyIsIdempotent(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	table := r.open(t, nat.Options{})
+	r.apply(t, table, fullConfig)
+	first := r.listing()
+	for _, want := range []string{`"vs-a"`, "172.17.0.0-172.18.255.255", "tcp . 8080 : 172.17.0.2 . 80", "127.0.0.1 . tcp . 8081", "192.0.2.1 . tcp . 8082 : 172.18.0.2 . 80"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("the table has no %s:\n%s", want, first)
+		}
+	}
+	r.apply(t, table, fullConfig)
+	if again := r.listing(); again != first {
+		t.Errorf("applied twice:\n%s\nwant as the first time:\n%s", again, first)
+	}
+	r.apply(t, table, nat.Config{})
+	if left := r.listing(); strings.Contains(left, "elements") {
+		t.Errorf("without segments the table has\n%s", left)
+	}
+	r.apply(t, r.open(t, nat.Options{}), fullConfig) // as the next process does
+	if again := r.listing(); again != first {
+		t.Errorf("applied by another:\n%s\nwant\n%s", again, first)
+	}
+}
+
+// TestListingIsReadable holds that nft takes what it shows of our table.
+func TestListingIsReadable(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	table := r.open(t, nat.Options{})
+	r.apply(t, table, fullConfig)
+	before := r.listing()
+	file := t.TempDir() + "/ruleset"
+	if err := os.WriteFile(file, []byte("flush ruleset\n"+before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.host.Run("nft", "-f", file)
+	if after := r.listing(); after != before {
+		t.Errorf("loaded by nft:\n%s\nwant\n%s", after, before)
+	}
+}
+
+func TestLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	r.host.Run("nft", "add table inet filter; add chain inet filter forward { type filter hook forward priority 0; policy drop; }; "+
+		"add rule inet filter forward tcp dport 1 accept; add table ip vswitch; add chain ip vswitch guard; add rule ip vswitch guard drop")
+	before := r.host.Run("nft", "list", "ruleset")
+	table := r.open(t, nat.Options{})
+	r.apply(t, table, fullConfig)
+	r.apply(t, table, nat.Config{Segments: both})
+	if with := r.host.Run("nft", "list", "ruleset"); !strings.HasPrefix(with, before) {
+		t.Errorf("the ruleset became\n%s\nwant it to begin as before with\n%s", with, before)
+	}
+	r.remove(t, table)
+	if after := r.host.Run("nft", "list", "ruleset"); after != before {
+		t.Errorf("the ruleset is now\n%s\nwant\n%s", after, before)
+	}
+}
+
+// TestUserChain holds that the user's rules are asked first, before and after the
+// table is replaced, and that they stay when all else goes.
+func TestUserChain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	serve(t, r.c1, "container1", ":80")
+	r.host.Run("nft", "add table inet vswitch; add chain inet vswitch user; add chain inet vswitch mine; add set inet vswitch banned { type ipv4_addr; }; "+
+		"add rule inet vswitch mine ip saddr @banned meta l4proto tcp ct original proto-dst 8080 drop; add rule inet vswitch user jump mine")
+	table := r.open(t, nat.Options{})
+	c := nat.Config{Segments: both, Forwards: []nat.Forward{forward("", 8080, container1, 80, "vs-a"), forward("", 8081, container1, 80, "vs-a")}}
+	r.apply(t, table, c)
+	wantGet(t, r.outside, hostOuter+":8080", "container1 sees "+outsideIP)
+	r.host.Run("nft", "add element inet vswitch banned { "+outsideIP+" }")
+	wantNoGet(t, r.outside, hostOuter+":8080")
+	wantGet(t, r.outside, hostOuter+":8081", "container1 sees "+outsideIP)
+	r.apply(t, table, c)
+	wantNoGet(t, r.outside, hostOuter+":8080")
+	r.remove(t, table)
+	left := r.listing()
+	for _, want := range []string{"jump mine", outsideIP, "ct original proto-dst 8080 drop"} {
+		if !strings.Contains(left, want) {
+			t.Errorf("after the removal there is no %q of the user's in\n%s", want, left)
+		}
+	}
+	if strings.Contains(left, "hook") {
+		t.Errorf("after the removal the table still works:\n%s", left)
+	}
+}
+
+func TestRefusedConfigChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	table := r.open(t, nat.Options{})
+	r.apply(t, table, fullConfig)
+	before := r.listing()
+	for _, c := range []nat.Config{
+		{Segments: []nat.Segment{segmentA, segmentA}},
+		{Segments: both, Forwards: []nat.Forward{forward("", 1, container1, 1, "vs-c")}},
+	} {
+		var err error
+		r.host.Do(func() { err = table.Apply(c) })
+		if err == nil {
+			t.Errorf("%+v was applied", c)
+		}
+		if after := r.listing(); after != before {
+			t.Errorf("after the refusal of %+v (%v) the table is\n%s\nwant\n%s", c, err, after, before)
+		}
+	}
+}
+
+func TestForwardingIsPutBack(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	const forwarding = "ip_forward"
+	value := func(path string) string { return setting(r.host, path) }
+	set(r.host, forwarding, "0")
+	var remembered []string
+	remember := func(s string) error {
+		if now := value(forwarding); now != s {
+			t.Errorf("told to remember %s when it is %s", s, now)
+		}
+		remembered = append(remembered, s)
+		return nil
+	}
+	first := r.open(t, nat.Options{Remember: remember})
+	r.apply(t, first, nat.Config{})
+	if value(forwarding) != "0" || remembered != nil {
+		t.Errorf("without segments %s is %s, remembered %q", forwarding, value(forwarding), remembered)
+	}
+	r.apply(t, first, fullConfig)
+	if value(forwarding) != "1" || len(remembered) != 1 {
+		t.Errorf("with segments %s is %s, remembered %q", forwarding, value(forwarding), remembered)
+	}
+	const localnetA, localnetB = "conf/vs-a/route_localnet", "conf/vs-b/route_localnet"
+	if a, b := value(localnetA), value(localnetB); a != "1" || b != "0" {
+		t.Errorf("route_localnet is %s where loopback is published and %s elsewhere", a, b)
+	}
+	second := r.open(t, nat.Options{Forwarding: remembered[0], Remember: remember})
+	r.apply(t, second, nat.Config{Segments: both})
+	r.remove(t, second)
+	if value(forwarding) != "0" || len(remembered) != 1 {
+		t.Errorf("after removal %s is %s, remembered %q", forwarding, value(forwarding), remembered)
+	}
+	if a := value(localnetA); a != "0" {
+		t.Errorf("route_localnet is %s when nothing is published", a)
+	}
+
+	refused := errors.New("disk full")
+	third := r.open(t, nat.Options{Remember: func(string) error { return refused }})
+	r.host.Do(func() {
+		if err := third.Apply(fullConfig); !errors.Is(err, refused) {
+			t.Errorf("applied with %v when the value cannot be remembered", err)
+		}
+	})
+	if value(forwarding) != "0" {
+		t.Errorf("%s was changed without being remembered", forwarding)
+	}
+}
+
+// log collects what is logged; ask waits for a line with a word in it.
+type log struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	wrote chan struct{}
+}
+
+func newLog() *log { return &log{wrote: make(chan struct{}, 1)} }
+
+func (l *log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer func() {
+		select {
+		case l.wrote <- struct{}{}:
+		default:
+		}
+	}()
+	return l.text.Write(b)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *log) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// waitCount waits until word was logged n times.
+func (l *log) waitCount(t *testing.T, word string, n int) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for strings.Count(l.String(), word) < n {
+		select {
+		case <-l.wrote:
+		case <-deadline:
+			t.Fatalf("%q was not logged %d times but only:\n%s", word, n, l)
+		}
+	}
+}
+
+func TestPutBack(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	l := newLog()
+	table := r.open(t, nat.Options{Log: l.logger()})
+	r.apply(t, table, fullConfig)
+	before := r.listing()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- table.Run(ctx) }()
+	for i, harm := range []string{
+		"flush ruleset",
+		"delete table inet vswitch",
+		"flush chain inet vswitch forward",
+		"insert rule inet vswitch forward accept",
+		"flush set inet vswitch links",
+		"add element inet vswitch published { tcp . 1 : 172.17.0.2 . 1 }",
+		"add chain inet vswitch guard { policy drop; }",
+	} {
+		r.host.Run("nft", harm)
+		l.waitCount(t, "put back", i+1)
+		if after := r.listing(); after != before {
+			t.Errorf("after %q the table is\n%s\nwant\n%s", harm, after, before)
+		}
+	}
+	r.apply(t, table, nat.Config{Segments: both}) // our own changes are none of others
+	r.host.Run("nft", "add table inet other")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(l.String(), "put back"); n != 7 {
+		t.Errorf("put back %d times, want 7:\n%s", n, l)
+	}
+}
+
+func TestRemovedIsNotPutBack(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	table := r.open(t, nat.Options{})
+	r.apply(t, table, fullConfig)
+	done := make(chan error)
+	go func() { done <- table.Run(t.Context()) }()
+	r.remove(t, table)
+	if left := r.host.Run("nft", "list", "ruleset"); left != "" {
+		t.Errorf("after the removal the ruleset is\n%s", left)
+	}
+	if err := table.Close(); err != nil { // ends Run
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := table.Apply(fullConfig); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a closed table answers %v", err)
+	}
+}
+
+func TestForeignDrops(t *testing.T) {
+	t.Parallel()
+	const inTheWay = "another firewall"
+	for name, c := range map[string]struct {
+		ruleset string
+		warns   string // in the warning; "" when there is none to be
+	}{
+		"none":               {"add table ip filter", ""},
+		"accepting":          {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy accept; }", ""},
+		"as iptables":        {"add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I FORWARD -i vs-+"},
+		"as Docker":          {"add table ip filter; add chain ip filter DOCKER-USER; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }", "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT; iptables -I DOCKER-USER -o vs-+"},
+		"input only":         {"add table ip filter; add chain ip filter INPUT { type filter hook input priority 0; policy drop; }", ""},
+		"IPv6 only":          {"add table ip6 filter; add chain ip6 filter FORWARD { type filter hook forward priority 0; policy drop; }", ""},
+		"as firewalld":       {"add table inet firewalld; add chain inet firewalld filter_FORWARD { type filter hook forward priority 10; }; add rule inet firewalld filter_FORWARD ct state established accept; add rule inet firewalld filter_FORWARD reject with icmpx admin-prohibited", "firewall-cmd"},
+		"firewalld's reload": {"add table inet firewalld_policy_drop; add chain inet firewalld_policy_drop filter_forward { type filter hook forward priority 9; policy drop; }", ""},
+		"conditional":        {"add table inet f; add chain inet f forward { type filter hook forward priority 0; }; add rule inet f forward tcp dport 25 reject", ""},
+		"knows our links":    {`add table ip filter; add chain ip filter USER; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }; add rule ip filter USER iifname "vs-*" accept`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newHost(t)
+			r.host.Run("nft", c.ruleset)
+			l := newLog()
+			table := r.open(t, nat.Options{Log: l.logger()})
+			r.apply(t, table, fullConfig)
+			r.apply(t, table, fullConfig)
+			if n := strings.Count(l.String(), inTheWay); c.warns == "" && n != 0 || c.warns != "" && n != 1 || !strings.Contains(l.String(), c.warns) {
+				t.Errorf("logged %d warnings; want %q once or, if empty, none:\n%s", n, c.warns, l)
+			}
+		})
+	}
+}
+
+// TestLateForeignDrop holds that a firewall is noticed which comes after us.
+func TestLateForeignDrop(t *testing.T) {
+	t.Parallel()
+	r := newHost(t)
+	l := newLog()
+	table := r.open(t, nat.Options{Log: l.logger()})
+	r.apply(t, table, fullConfig)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- table.Run(ctx) }()
+	r.host.Run("nft", "add table inet late; add chain inet late forward { type filter hook forward priority 0; policy drop; }")
+	l.waitCount(t, "inet late forward", 1)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

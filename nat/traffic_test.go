@@ -1,0 +1,127 @@
+package nat_test
+
+import (
+	"strings"
+	"testing"
+
+	"vswitch/internal/testenv"
+	"vswitch/nat"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
+
+func TestMasquerade(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	serve(t, r.outside, "outside", outsideIP+":80")
+	table := r.open(t, nat.Options{})
+	open := segmentB
+	open.Masquerade = false
+	r.apply(t, table, nat.Config{Segments: []nat.Segment{segmentA, open}})
+	wantGet(t, r.c1, outsideIP+":80", "outside sees "+hostOuter)
+	wantNoGet(t, r.c3, outsideIP+":80") // the outside has no way back
+	r.outside.Run("ip", "route", "add", "172.18.0.0/16", "via", hostOuter)
+	wantGet(t, r.c3, outsideIP+":80", "outside sees "+container3)
+}
+
+func TestOutsideInward(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.outside.Run("ip", "route", "add", "172.17.0.0/16", "via", hostOuter)
+	serve(t, r.c1, "container1", ":80")
+	table := r.open(t, nat.Options{})
+	r.apply(t, table, nat.Config{Segments: both, Forwards: []nat.Forward{forward("", 8080, container1, 80, "vs-a")}})
+	wantNoGet(t, r.outside, container1+":80")
+	wantGet(t, r.outside, hostOuter+":8080", "container1 sees "+outsideIP)
+	wantGet(t, r.host, container1+":80", "container1 sees 172.17.0.1") // the host is a station of the segment
+}
+
+// TestSegmentsApart tries all that a container's root can do about routes.
+func TestSegmentsApart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	serve(t, r.c1, "container1", ":80")
+	table := r.open(t, nat.Options{})
+	r.apply(t, table, nat.Config{Segments: both})
+	for _, route := range [][]string{
+		nil, // the default route
+		{"172.17.0.0/16", "via", "172.18.0.1"},
+		{container1, "via", "172.18.0.1"},
+		{"172.17.0.0/16", "dev", "eth0"}, // the host does not proxy ARP
+	} {
+		if route != nil {
+			r.c3.Run(append([]string{"ip", "route", "replace"}, route...)...)
+		}
+		loses(t, r.c3, container1)
+		wantNoGet(t, r.c3, container1+":80")
+	}
+	// With a source from the other segment the answer would not even have to pass.
+	r.c3.Run("ip", "route", "flush", "172.17.0.0/16")
+	r.c3.Run("ip", "address", "add", "172.17.0.9/32", "dev", "lo")
+	loses(t, r.c3, "-I", "172.17.0.9", container1)
+	loses(t, r.c3, "-I", "172.17.0.9", "172.17.0.1")
+	wantGet(t, r.c2, container1+":80", "container1 sees "+container2)
+}
+
+// loses wants every one of some pings lost.
+func loses(t *testing.T, ns *testenv.Namespace, arguments ...string) {
+	t.Helper()
+	out, err := ns.Exec(t.Context(), append([]string{"ping", "-n", "-q", "-c", "3", "-i", "0.1", "-W", "1"}, arguments...)...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "100% packet loss") {
+		t.Errorf("ping %v from %s: %v, %s; want all lost", arguments, ns.Name(), err, out)
+	}
+}
+
+func TestPublished(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	serve(t, r.c1, "container1", ":80")
+	serve(t, r.c1, "second", ":82")
+	serve(t, r.host, "host", "127.0.0.1:7000")
+	table := r.open(t, nat.Options{})
+	span := forward("", 9000, container1, 80, "vs-a")
+	span.Count = 3
+	r.apply(t, table, nat.Config{Segments: both, Forwards: []nat.Forward{
+		forward("0.0.0.0", 8080, container1, 80, "vs-a"),
+		forward("127.0.0.1", 8081, container1, 80, "vs-a"),
+		forward(hostOuter, 8082, container1, 80, "vs-a"),
+		span,
+	}})
+	for _, c := range []struct {
+		from    *testenv.Namespace
+		address string
+		sees    string // "" when it must not be reached
+	}{
+		{r.outside, hostOuter + ":8080", outsideIP},
+		{r.outside, hostOuter + ":8081", ""},
+		{r.outside, hostOuter + ":8082", outsideIP},
+		{r.outside, hostOuter + ":9000", outsideIP},
+		{r.outside, hostOuter + ":9003", ""},
+		{r.host, hostOuter + ":8080", hostOuter},
+		{r.host, "127.0.0.1:8080", "172.17.0.1"},
+		{r.host, "127.0.0.1:8081", "172.17.0.1"},
+		{r.host, "127.0.0.1:8082", ""},
+		{r.host, "172.17.0.1:8080", "172.17.0.1"},
+		{r.c2, hostOuter + ":8080", "172.17.0.1"}, // else the answer would not pass the host
+		{r.c2, "172.17.0.1:8080", "172.17.0.1"},
+		{r.c1, hostOuter + ":8080", "172.17.0.1"}, // itself
+		{r.c3, hostOuter + ":8080", "172.17.0.1"}, // published is for all who reach the host
+		{r.c3, hostOuter + ":8081", ""},
+	} {
+		if c.sees == "" {
+			wantNoGet(t, c.from, c.address)
+		} else {
+			wantGet(t, c.from, c.address, "container1 sees "+c.sees)
+		}
+	}
+	wantGet(t, r.outside, hostOuter+":9002", "second sees "+outsideIP)
+
+	// The host's loopback is its own, whatever route a container makes to it.
+	wantGet(t, r.host, "127.0.0.1:7000", "host sees 127.0.0.1")
+	set(r.c1, "conf/all/route_localnet", "1")
+	r.c1.Run("ip", "route", "add", "127.0.0.1", "via", "172.17.0.1", "table", "7")
+	r.c1.Run("ip", "rule", "add", "pref", "0", "to", "127.0.0.1", "lookup", "7")
+	r.c1.Run("ip", "rule", "del", "pref", "0", "lookup", "local")
+	r.c1.Run("ip", "rule", "add", "pref", "1", "lookup", "local")
+	wantNoGet(t, r.c1, "127.0.0.1:7000")
+}

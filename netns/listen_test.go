@@ -1,0 +1,70 @@
+package netns
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+
+	"vswitch/internal/testenv"
+)
+
+// What comes in by another link is not for the socket, whatever its address.
+func TestListenOnLink(t *testing.T) {
+	t.Parallel()
+	ns, peer := testenv.NewNamespace(t), testenv.NewNamespace(t)
+	for n, link := range []string{"own", "other"} {
+		host, far := []string{"10.1.0.1/24", "10.2.0.1/24"}[n], []string{"10.1.0.2/24", "10.2.0.2/24"}[n]
+		ns.Run("ip", "link", "add", link, "type", "veth", "peer", "name", link, "netns", peer.Name())
+		ns.Run("ip", "addr", "add", host, "dev", link)
+		peer.Run("ip", "addr", "add", far, "dev", link)
+		ns.Run("ip", "link", "set", link, "up")
+		peer.Run("ip", "link", "set", link, "up")
+	}
+	peer.Run("ip", "route", "add", "10.3.0.1/32", "via", "10.1.0.1")
+	at := netip.MustParseAddrPort("10.3.0.1:53") // which no link has yet
+	var s LinkSocket
+	var err error
+	ns.Do(func() { s, err = ListenOnLink("own", at) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ns.Run("ip", "addr", "add", "10.3.0.1/32", "dev", "own")
+
+	dial := func(network string) (conn net.Conn, err error) {
+		peer.Do(func() { conn, err = net.Dial(network, at.String()) })
+		return conn, err
+	}
+	send := func(text string) {
+		t.Helper()
+		conn, err := dial("udp4")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := dial("tcp4")
+	if err != nil {
+		t.Fatalf("connect by the socket's link: %v", err)
+	}
+	conn.Close()
+	peer.Run("ip", "route", "replace", "10.3.0.1/32", "via", "10.2.0.1")
+	if conn, err := dial("tcp4"); err == nil {
+		conn.Close()
+		t.Error("connected by another link")
+	}
+	send("by another link")
+	peer.Run("ip", "route", "replace", "10.3.0.1/32", "via", "10.1.0.1")
+	send("by its own link")
+	buf := make([]byte, 64)
+	if n, _, err := s.UDP.ReadFrom(buf); err != nil || string(buf[:n]) != "by its own link" {
+		t.Errorf("got %q, %v", buf[:n], err)
+	}
+	ns.Do(func() { _, err = ListenOnLink("none", at) })
+	if err == nil {
+		t.Error("on a link that is not there: no error")
+	}
+}

@@ -1,0 +1,80 @@
+package vswitch_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	vswitch "vswitch/switch"
+	"vswitch/switch/switchtest"
+)
+
+// TestPortOfRefusedFramesRests: beyond a bound the frames wait in the device, and
+// are looked at by and by. Neighbours and what else the port sends suffer no loss.
+func TestPortOfRefusedFramesRests(t *testing.T) {
+	const (
+		atOnce    = 20000 // and as many in a second
+		flood     = 60000
+		tolerance = 100 // a burst, and what time has passed
+	)
+	inLab(t, vswitch.Options{Workers: 1}, func(l *lab) {
+		seg := l.segment()
+		evil := l.portWith(seg, 1, vswitch.PortConfig{Policy: vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: switchtest.MAC(1)}})
+		a, b := l.port(seg, 2), l.port(seg, 3)
+		teach(evil, a, b)
+		for range flood {
+			evil.Send(switchtest.Frame(a.mac, switchtest.MAC(9), "spoofed"))
+		}
+		evil.Send(switchtest.Frame(a.mac, evil.mac, "honest"))
+		synctest.Wait()
+		within := func(want uint64) {
+			t.Helper()
+			synctest.Wait()
+			if got := evil.Counters().Drops[vswitch.SpoofedMAC]; got < want-tolerance || got > want+tolerance {
+				t.Errorf("%d frames were looked at, want about %d", got, want)
+			}
+		}
+		within(atOnce)
+		a.send(b.mac, "beside it")
+		expect(t, b, "beside it")
+		time.Sleep(time.Second)
+		within(2 * atOnce)
+		time.Sleep(time.Second + 10*time.Millisecond)
+		expect(t, a, "honest")
+		dropped(t, evil.Port, vswitch.SpoofedMAC, flood)
+		balanced(t, evil.Port)
+		// It has rested, and what it may send is carried at once.
+		evil.send(b.mac, "later")
+		expect(t, b, "later")
+	})
+}
+
+// TestRestingPortMayEnd: a port that rests can be removed, and its device can end.
+func TestRestingPortMayEnd(t *testing.T) {
+	for name, end := range map[string]func(*lab, *port){
+		"removed": func(l *lab, p *port) { l.sw.RemovePort(p.Port) },
+		"broken":  func(_ *lab, p *port) { p.Break() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			gone := 0
+			inLab(t, vswitch.Options{Workers: 1, OnGone: func(*vswitch.Port) { gone++ }}, func(l *lab) {
+				seg := l.segment()
+				evil, a, b := l.port(seg, 1), l.port(seg, 2), l.port(seg, 3)
+				teach(a, b)
+				for i := range 40000 {
+					evil.Send(switchtest.Frame(evil.mac, evil.mac, fmt.Sprint(i))) // comes back to where it was
+				}
+				synctest.Wait()
+				end(l, evil)
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if want := map[string]int{"removed": 0, "broken": 1}[name]; gone != want {
+					t.Errorf("the end of %d devices was told, want %d", gone, want)
+				}
+				a.send(b.mac, "goes on")
+				expect(t, b, "goes on")
+			})
+		})
+	}
+}
