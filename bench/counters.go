@@ -78,6 +78,17 @@ func (c *receiveCounters) settled() (uint64, error) {
 	return last, err
 }
 
+// settledAfter is settled, but waits for the first frame since the count before,
+// which on a busy machine may take its time.
+func (c *receiveCounters) settledAfter(before uint64) (uint64, error) {
+	for begin := time.Now(); ; {
+		n, err := c.settled()
+		if err != nil || n != before || time.Since(begin) > settleMost {
+			return n, err
+		}
+	}
+}
+
 // rxPackets finds an interface in /proc/net/dev: "eth0: bytes packets …".
 func rxPackets(dev []byte, name string) (uint64, error) {
 	for line := range bytes.Lines(dev) {

@@ -120,7 +120,7 @@ func (t framesTask) run() (framesFound, error) {
 	if err != nil {
 		return framesFound{}, err
 	}
-	after, err := receivers.settled()
+	after, err := receivers.settledAfter(before)
 	if err != nil {
 		return framesFound{}, err
 	}
@@ -152,7 +152,7 @@ func (t framesTask) send(batches []*batch) (found framesFound, err error) {
 	due := start // when the next frame is due, at a set rate
 	for next := 0; ; next++ {
 		now := time.Now()
-		if found.Took = now.Sub(start); found.Took >= t.For {
+		if found.Took = now.Sub(start); found.Took >= t.For && found.Offered > 0 {
 			return found, nil
 		}
 		n := fullBatch

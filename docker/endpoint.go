@@ -62,8 +62,10 @@ func portSpec(r createEndpointRequest, want endpointInterface, segment api.Segme
 }
 
 // addPort adds a port, or finds the one that was added when dockerd asked before
-// and did not hear the answer. A port that stands in the way and has lost its
-// container is one that dockerd no longer knows: it gives addresses out once.
+// and did not hear the answer. A port of Docker's that has the address already is
+// one that dockerd no longer knows, for it gives each out once; its container may be
+// ending just now. One that has the MAC, which is the user's to choose, must have
+// lost its container.
 func (p *Plugin) addPort(ctx context.Context, spec api.PortSpec) (api.Port, error) {
 	port, err := p.backend.AddPort(ctx, spec)
 	if api.KindOf(err) != api.Conflict {
@@ -80,7 +82,8 @@ func (p *Plugin) addPort(ctx context.Context, spec api.PortSpec) (api.Port, erro
 		return port, err
 	}
 	for _, other := range ports {
-		if other.Device == "" || other.State != api.PortLost || other.IPs[0].Addr().String() != spec.IP && other.MAC != spec.MAC {
+		sameAddr, sameMAC := other.IPs[0].Addr().String() == spec.IP, other.MAC == spec.MAC
+		if other.Device == "" || !sameAddr && (!sameMAC || other.State != api.PortLost) {
 			continue
 		}
 		p.log.Info("port without a container makes room for another", "port", other.Name, "address", other.IPs[0])

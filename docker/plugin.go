@@ -93,6 +93,11 @@ func nothing(context.Context, []byte) (any, error) { return done{}, nil }
 func on[T any](f func(context.Context, T) (any, error)) method {
 	return func(ctx context.Context, body []byte) (any, error) {
 		var request T
+		if _, bare := any(request).(done); !bare && len(body) == 0 {
+			// dockerd repeats what was cut off, but has lost what it said (moby's
+			// pkg/plugins/client.go).
+			return nil, errors.New("request without a body: vswitchd was replaced while it was under way: try again")
+		}
 		if len(body) > 0 {
 			if err := json.Unmarshal(body, &request); err != nil {
 				return nil, fmt.Errorf("request: %w: want JSON of the plugin protocol", err)

@@ -65,7 +65,7 @@ func TestRefusals(t *testing.T) {
 		{network, `{`, "request: unexpected end of JSON input"},
 		{network, `[]`, "cannot unmarshal array"},
 		{network, `null`, "network without an id"},
-		{network, ``, "network without an id"},
+		{network, ``, "request without a body"},
 		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[]}`, "0 IPv4 subnets: a vswitch network has exactly one"},
 		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[{},{}]}`, "2 IPv4 subnets"},
 		{network, `{"NetworkID":"` + networkID + `","IPv4Data":[{"Pool":"10.1.0.0"}]}`, `subnet "10.1.0.0"`},
