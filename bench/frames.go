@@ -157,8 +157,8 @@ func (t framesTask) send(batches []*batch) (found framesFound, err error) {
 		}
 		n := fullBatch
 		if t.Rate > 0 {
-			if now.Sub(due) > maxLag {
-				due = now.Add(-maxLag)
+			if lag := t.maxLag(); now.Sub(due) > lag {
+				due = now.Add(-lag)
 			}
 			if n = min(int(now.Sub(due).Seconds()*t.Rate), pacedBatch); n < t.least() {
 				t.rest()
@@ -182,6 +182,12 @@ func (t framesTask) least() int {
 		return 1
 	}
 	return pacedBatch
+}
+
+// maxLag is how far behind its schedule the sender may fall: by what it sends in
+// one call at least, or it would never send.
+func (t framesTask) maxLag() time.Duration {
+	return max(maxLag, time.Duration(2*float64(t.least())/t.Rate*1e9))
 }
 
 // rest lets a slow sender sleep for part of the time until the next frame is due.
