@@ -84,7 +84,7 @@ func (d *Daemon) start() (err error) {
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.Workers+1))
 	d.sw, err = vswitch.New(vswitch.Options{
 		NewPoller: func() (vswitch.Poller, error) { return newPoller(c.Log) }, Workers: c.Workers, Poll: c.Poll, Spin: c.Spin,
-		Ageing: c.Ageing, Capacity: c.FDBSize, OnGone: d.deviceGone,
+		Held: true, Ageing: c.Ageing, Capacity: c.FDBSize, OnGone: d.deviceGone,
 		OnLoop: d.portHeld, OnViolation: d.violated,
 	})
 	if err != nil {
@@ -96,6 +96,7 @@ func (d *Daemon) start() (err error) {
 	}
 	d.mu.Lock()
 	err = d.restore(records)
+	d.sw.Release()
 	if err == nil {
 		d.openNAT()
 		_ = d.applyNAT() // which tells what is wrong

@@ -82,10 +82,21 @@ func (s *Switch) startWorkers(o Options) error {
 		for i := range w.frames {
 			w.frames[i] = make([]byte, bufferSize)
 		}
+		w.dormant.Store(o.Held)
 		s.workers = append(s.workers, w)
 		go w.run()
 	}
 	return nil
+}
+
+// Release has a switch that was made with [Options].Held read its ports.
+func (s *Switch) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range s.workers {
+		w.dormant.Store(false)
+		w.post(func() {}) // it may be asleep
+	}
 }
 
 func (s *Switch) stopWorkers() {

@@ -43,6 +43,7 @@ type worker struct {
 	refused  int      // frames of this burst that were dropped at the port they came from
 	tally    tally
 
+	dormant atomic.Bool // no port is read yet: Options.Held
 	mail    atomic.Bool // whether box holds anything
 	boxMu   sync.Mutex
 	box     []func()
@@ -79,8 +80,11 @@ func (w *worker) run() {
 			w.readMail()
 			continue
 		}
-		timeout := time.Duration(0)
-		if len(w.ready) == 0 {
+		timeout, held := time.Duration(0), w.dormant.Load()
+		switch {
+		case held:
+			timeout = -1
+		case len(w.ready) == 0:
 			timeout = w.wait()
 		}
 		if len(w.resting) > 0 {
@@ -89,7 +93,7 @@ func (w *worker) run() {
 		if n := w.poller.Wait(w.tokens, timeout); n > 0 {
 			w.enlist(w.tokens[:n])
 		}
-		if len(w.ready) > 0 {
+		if len(w.ready) > 0 && !held {
 			w.busy()
 			w.turn()
 		}
