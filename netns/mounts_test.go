@@ -2,8 +2,10 @@ package netns
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,13 +24,28 @@ func TestWatchMountsTellsOfWhatWasBefore(t *testing.T) {
 			}
 		})
 	}()
-	<-looks
-	target := t.TempDir()
-	if err := unix.Mount("tmpfs", target, "tmpfs", 0, "size=4k"); err != nil {
-		t.Fatal(os.NewSyscallError("mount", err))
+	look := func(after string) {
+		t.Helper()
+		select {
+		case <-looks:
+		case <-time.After(30 * time.Second):
+			cancel()
+			t.Fatalf("no look after %s", after)
+		}
 	}
+	look("the beginning")
+	target := t.TempDir()
 	t.Cleanup(func() { _ = unix.Unmount(target, unix.MNT_DETACH) })
-	<-looks
+	for n := range 500 { // one that is lost may be one of many
+		if err := unix.Mount("tmpfs", target, "tmpfs", 0, "size=4k"); err != nil {
+			t.Fatal(os.NewSyscallError("mount", err))
+		}
+		look(fmt.Sprintf("mount %d", n))
+		if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
+			t.Fatal(os.NewSyscallError("umount", err))
+		}
+		look(fmt.Sprintf("umount %d", n))
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
