@@ -88,7 +88,7 @@ bench: build ## measure vswitch beside other switches; plots in bench-out/ (need
 	bin/vsbench report '$(BENCHDIR)/result.json' >/dev/null
 
 .PHONY: bench-deps
-bench-deps: ## install the other switches to measure: Open vSwitch and VDE
+bench-deps: ## install what else is measured: Open vSwitch, VDE and Docker
 	@sh scripts/deps.sh bench
 
 .PHONY: micro

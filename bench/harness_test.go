@@ -98,6 +98,38 @@ func TestHarnessRunsEveryScenario(t *testing.T) {
 	}
 }
 
+// A Docker engine beside the harness, with its own driver and with ours.
+func TestHarnessRunsContainers(t *testing.T) {
+	requireLab(t)
+	testenv.RequireCommand(t, "dockerd", "docker", "iptables", "busybox")
+	bin := buildPrograms(t)
+	r, err := Run(t.Context(), Options{
+		Scenarios: []string{"ping", "frames"}, Cases: []string{"interval=3ms", "size=64"}, Peers: []string{"docker"}, Rounds: 1,
+		Duration: 40 * time.Millisecond, Bin: bin, Helper: []string{filepath.Join(bin, "vsbench"), "helper"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range r.Failures {
+		t.Errorf("%s, %s, %s: %s", f.Scenario, f.Case, f.Peer, f.Error)
+	}
+	for _, peer := range []string{"docker-bridge", "docker-vswitch"} {
+		wantPositive(t, r, "ping", peer, "rtt_p50")
+	}
+	for _, s := range r.Series {
+		if s.Scenario != "ping" {
+			t.Errorf("%s sent frames from addresses that are no container's", s.Peer)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own := fmt.Sprintf("%s%d-", namePrefix, os.Getpid()); strings.Contains(string(mounts), own) {
+		t.Errorf("mounts of %s are left:\n%s", own, mounts)
+	}
+}
+
 // wantPositive wants one value above zero in some case, and a rising sample if any.
 func wantPositive(t *testing.T, r *Result, scenario, peer, metric string) {
 	t.Helper()

@@ -33,6 +33,7 @@ func thisMachine(l *Lab) Machine {
 	for tool, command := range map[string][]string{
 		"iperf3": {"iperf3", "--version"}, "ping": {"ping", "-V"}, "iproute2": {"ip", "-V"},
 		"ovs": {"ovs-vswitchd", "--version"}, "vde": {"vde_switch", "--version"},
+		"docker": {"dockerd", "--version"},
 	} {
 		if path, err := findProgram(command[0]); err == nil {
 			m.Tools[tool] = versionOf(path, command[1])

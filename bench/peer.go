@@ -58,6 +58,7 @@ type Limits struct {
 	Changing int  // ports, at most, that come one by one in a time worth waiting for; 0 is any number
 	Kernel   bool // no process carries frames, so there is none to look at
 	Open     bool // ports can't be held to their addresses
+	Held     bool // ports send from their own addresses only
 }
 
 // allow says whether a case that needs so much can run.
@@ -66,7 +67,7 @@ func (l Limits) allow(n needs) bool {
 	switch {
 	case !within(l.Ports, n.ports), !within(l.Segments, n.segments):
 		return false
-	case n.guarded && l.Open:
+	case n.guarded && l.Open, n.foreign && l.Held:
 		return false
 	case n.changing && (l.Fixed || !within(l.Changing, n.ports)):
 		return false
@@ -87,6 +88,8 @@ func Peers() []Peer {
 		ovs{tso: false},
 		ovs{tso: true},
 		vde{},
+		dockerPeer{"bridge"},
+		dockerPeer{"vswitch"},
 	}
 }
 

@@ -41,13 +41,19 @@ func (l *Lab) vswitchd() (string, error) {
 }
 
 func (p vswitchPeer) Start(ctx context.Context, l *Lab) (Fabric, error) {
+	return l.startVswitch(ctx, "--poll", p.poll, "--nat=false")
+}
+
+// startVswitch starts a daemon in the host namespace, with more flags, and waits
+// until it answers.
+func (l *Lab) startVswitch(ctx context.Context, flags ...string) (*vswitchFabric, error) {
 	path, err := l.vswitchd()
 	if err != nil {
 		return nil, err
 	}
 	socket := filepath.Join(l.Dir(), "vswitchd.sock")
-	daemon, err := l.start(l.Host(), nil, path,
-		"--poll", p.poll, "--nat=false", "--socket", socket, "--state-dir", filepath.Join(l.Dir(), "state"), "--log-level", "warn")
+	argv := append([]string{path, "--socket", socket, "--state-dir", filepath.Join(l.Dir(), "state"), "--log-level", "warn"}, flags...)
+	daemon, err := l.start(l.Host(), nil, argv...)
 	if err != nil {
 		return nil, err
 	}

@@ -19,8 +19,8 @@ type style struct {
 }
 
 // palette tells its colours apart under the common kinds of colour blindness: those of
-// Okabe and Ito without their yellow, which is too pale for a line on white, and wine
-// and olive of Paul Tol's "muted". Dashes and glyphs differ too, for print in grey.
+// Okabe and Ito without their yellow, which is too pale for a line on white, and wine,
+// olive, indigo and sand of Paul Tol's "muted". Dashes and glyphs differ too, for print in grey.
 func palette() []style {
 	return []style{
 		{color.RGBA{0x00, 0x00, 0x00, 0xff}, nil, draw.CircleGlyph{}},                   // black
@@ -33,6 +33,8 @@ func palette() []style {
 		{color.RGBA{0xd5, 0x5e, 0x00, 0xff}, []vg.Length{2, 2}, draw.SquareGlyph{}},     // vermilion
 		{color.RGBA{0xcc, 0x79, 0xa7, 0xff}, []vg.Length{2, 2}, draw.BoxGlyph{}},        // reddish purple
 		{color.RGBA{0x80, 0x80, 0x80, 0xff}, []vg.Length{7, 2, 1, 2}, draw.RingGlyph{}}, // grey
+		{color.RGBA{0x33, 0x22, 0x88, 0xff}, []vg.Length{1, 2}, draw.CrossGlyph{}},      // indigo
+		{color.RGBA{0xbb, 0xaa, 0x55, 0xff}, []vg.Length{1, 2}, draw.PlusGlyph{}},       // sand, darker
 	}
 }
 
@@ -40,7 +42,7 @@ func palette() []style {
 func preferred(peer string) (int, bool) {
 	i := slices.Index([]string{
 		bridgePeer, "vswitch-adaptive", "vswitch-busy", "vswitch-sleep",
-		"relay-adaptive", "relay-busy", "relay-sleep", "ovs", "ovs-tso", "vde",
+		"relay-adaptive", "relay-busy", "relay-sleep", "ovs", "ovs-tso", "vde", "docker-bridge", "docker-vswitch",
 	}, peer)
 	return i, i >= 0
 }

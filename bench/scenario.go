@@ -35,6 +35,7 @@ type needs struct {
 	changing bool // ports come and go
 	daemon   bool // there are processes to look at
 	guarded  bool // ports are held to their addresses
+	foreign  bool // frames are sent from and to addresses that are not the ports'
 }
 
 // reading is one figure of one measurement.

@@ -19,7 +19,7 @@ const (
 // overloads a receiver that has stopped reading, while a pair beside them goes on.
 func congestionCases(d time.Duration) []variant {
 	return []variant{{
-		name: "overload=1", x: 1, needs: needs{ports: 4, segments: 1}, about: 2*d + time.Second,
+		name: "overload=1", x: 1, needs: needs{ports: 4, segments: 1, foreign: true}, about: 2*d + time.Second,
 		measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.congestion(ctx) },
 	}}
 }

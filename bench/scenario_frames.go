@@ -26,7 +26,7 @@ func framesCases(d time.Duration) []variant {
 	var cases []variant
 	for _, size := range frameSizes {
 		cases = append(cases, variant{
-			name: fmt.Sprintf("size=%d", size), x: float64(size), needs: needs{ports: 2, segments: 1},
+			name: fmt.Sprintf("size=%d", size), x: float64(size), needs: needs{ports: 2, segments: 1, foreign: true},
 			about: d + searchSteps*(d/trialShare+150*time.Millisecond),
 			measure: func(ctx context.Context, s *stage) ([]reading, error) {
 				return s.frames(ctx, size-fcsLen)
@@ -116,7 +116,7 @@ func portsCases(d time.Duration) []variant {
 			}
 			cases = append(cases, variant{
 				name: fmt.Sprintf("ports=%d,pairs=%d", ports, pairs), x: float64(ports),
-				needs: needs{ports: ports, segments: 1}, about: d + time.Duration(ports)*10*time.Millisecond,
+				needs: needs{ports: ports, segments: 1, foreign: true}, about: d + time.Duration(ports)*10*time.Millisecond,
 				measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.pairs(ctx, pairs, 1) },
 			})
 		}
@@ -129,7 +129,7 @@ func macsCases(d time.Duration) []variant {
 	var cases []variant
 	for _, macs := range []int{1, 1_000, 64_000} {
 		cases = append(cases, variant{
-			name: fmt.Sprintf("macs=%d", macs), x: float64(macs), needs: needs{ports: 2, segments: 1}, about: d,
+			name: fmt.Sprintf("macs=%d", macs), x: float64(macs), needs: needs{ports: 2, segments: 1, foreign: true}, about: d,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.pairs(ctx, 1, macs) },
 		})
 	}
@@ -143,7 +143,7 @@ func segmentsCases(d time.Duration) []variant {
 	for _, segments := range []int{1, 64, 1000} {
 		cases = append(cases, variant{
 			name: fmt.Sprintf("segments=%d", segments), x: float64(segments),
-			needs: needs{ports: segments + 1, segments: segments}, about: d + time.Duration(segments)*15*time.Millisecond,
+			needs: needs{ports: segments + 1, segments: segments, foreign: true}, about: d + time.Duration(segments)*15*time.Millisecond,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.pairs(ctx, 1, 1) },
 		})
 	}

@@ -15,7 +15,7 @@ func securityCases(d time.Duration) []variant {
 			name = "security=strict"
 		}
 		cases = append(cases, variant{
-			name: name, needs: needs{ports: 2, segments: 1, guarded: guarded}, about: d,
+			name: name, needs: needs{ports: 2, segments: 1, guarded: guarded, foreign: !guarded}, about: d,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) {
 				a, b, err := s.pair(ctx)
 				if err != nil {

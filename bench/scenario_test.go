@@ -67,6 +67,8 @@ func TestLimits(t *testing.T) {
 		{Limits{Changing: 100}, needs{ports: 101, segments: 1}, true},
 		{Limits{Kernel: true}, needs{ports: 2, segments: 1, daemon: true}, false},
 		{Limits{Open: true}, needs{ports: 2, segments: 1, guarded: true}, false},
+		{Limits{Held: true}, needs{ports: 2, segments: 1, foreign: true}, false},
+		{Limits{Held: true}, needs{ports: 2, segments: 1, guarded: true}, true},
 		{all, needs{ports: 2, segments: 1, guarded: true}, true},
 		{all, needs{ports: 1000, segments: 1000, changing: true, daemon: true}, true},
 	} {

@@ -36,6 +36,8 @@ fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch
 	need vde_switch vde2
+	need dockerd docker.io
+	need busybox busybox-static    # what containers run
 	need iptables-restore iptables # scripts/outside.sh makes Docker's rules with it
 fi
 

@@ -45,6 +45,7 @@ var rooms = []Room{
 	{"cmd/vswitchd", []string{"daemon", "docker", "api", "supervisor"}, "main parses flags and wires: what it would do itself belongs into daemon"},
 	{"cmd/vsctl", []string{"api"}, "vsctl is a client: it knows the daemon through the api only"},
 	{"cmd/vsbench", []string{"bench"}, "main parses flags and wires: what it would do itself belongs into bench"},
+	{"internal/busybox", nil, "busybox makes an image for tests and benchmarks: it needs neither"},
 	{"internal/daemontest", []string{"internal/testenv"}, "daemontest runs vswitchd as a program: what is in it is seen from outside only"},
 	{"internal/testenv", nil, "testenv serves the tests of all rooms: importing one of them would make a cycle"},
 	{"internal/deptest", nil, "deptest reads sources: it needs none of them built"},

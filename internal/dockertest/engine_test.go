@@ -3,6 +3,7 @@ package dockertest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/moby/sys/mount"
 
 	"vswitch/api"
 	"vswitch/internal/daemontest"
@@ -59,9 +62,9 @@ func newQuietHost(t *testing.T) *host {
 	h.client = api.NewClient(h.path("vs.sock"), patience)
 	t.Cleanup(func() {
 		h.client.Close()
-		unmountBelow(dir)
 		os.Remove(h.plugin() + ".lock")
-		if err := os.RemoveAll(dir); err != nil {
+		// An engine leaves mounts.
+		if err := errors.Join(mount.RecursiveUnmount(dir), os.RemoveAll(dir)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -320,18 +323,4 @@ func (h *host) wantNothingLeft() {
 		h.Errorf("segments are left: %+v, %v", segments, err)
 	}
 	h.await("no interface is left", func() bool { return !strings.Contains(h.ns.Run("ip", "-o", "link"), "vst-") })
-}
-
-// unmountBelow takes away what dockerd has left mounted, the innermost first.
-func unmountBelow(dir string) {
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	var below []string
-	for line := range strings.Lines(string(mounts)) {
-		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
-			below = append(below, fields[4])
-		}
-	}
-	for i := len(below) - 1; i >= 0; i-- {
-		_ = syscall.Unmount(below[i], syscall.MNT_DETACH)
-	}
 }

@@ -8,16 +8,13 @@
 package dockertest
 
 import (
-	"archive/tar"
-	"debug/elf"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"vswitch/internal/busybox"
 	"vswitch/internal/daemontest"
 	"vswitch/internal/testenv"
 )
@@ -41,7 +38,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binaries, image = dir, filepath.Join(dir, "busybox.tar")
-	if err := errors.Join(daemontest.Build(dir), makeImage(image)); err != nil {
+	if err := errors.Join(daemontest.Build(dir), busybox.WriteImage(image, applets...)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -57,56 +54,3 @@ func needDocker(t *testing.T) {
 
 // applets are what the image's busybox is called as.
 var applets = []string{"sh", "ping", "ip", "nc", "sleep", "cat", "arping"}
-
-// makeImage writes the root file system of a container for docker import.
-func makeImage(path string) error {
-	binary, err := exec.LookPath("busybox")
-	if err != nil {
-		return nil // needDocker tells
-	}
-	if err := checkStatic(binary); err != nil {
-		return err
-	}
-	program, err := os.Open(binary)
-	if err != nil {
-		return err
-	}
-	defer program.Close()
-	info, err := program.Stat()
-	if err != nil {
-		return err
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	archive := tar.NewWriter(f)
-	if err := archive.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: info.Size()}); err != nil {
-		return err
-	}
-	if _, err := io.Copy(archive, program); err != nil {
-		return err
-	}
-	for _, applet := range applets {
-		if err := archive.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + applet, Linkname: "busybox"}); err != nil {
-			return err
-		}
-	}
-	return archive.Close()
-}
-
-// checkStatic wants a program that runs where there is no library.
-func checkStatic(path string) error {
-	f, err := elf.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP {
-			return fmt.Errorf("%s needs libraries: install busybox-static", path)
-		}
-	}
-	return nil
-}
