@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -111,8 +110,7 @@ func TestForwardingIsPutBackWhenAsked(t *testing.T) {
 		if got := forwarding(); got != "1" {
 			t.Errorf("ip_forward is %s under %q, want 1", got, test.flags)
 		}
-		h.daemon.signal(syscall.SIGTERM)
-		h.daemon.wait()
+		h.stop()
 		if got := forwarding(); got != test.left {
 			t.Errorf("ip_forward is %s after %q, want %s", got, test.flags, test.left)
 		}
@@ -148,8 +146,7 @@ func TestReadOnlySettingsAreTold(t *testing.T) {
 	h := newQuietHost(t)
 	h.ns.Run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
 	readOnly := `mount -o bind,ro /proc/sys /proc/sys && exec "$0" "$@"`
-	h.daemon = start(t, h.ns, append([]string{"unshare", "--mount", "--propagation=slave", "sh", "-c", readOnly}, h.argv()...)...)
-	h.daemon.awaitReady()
+	h.startBy("unshare", "--mount", "--propagation=slave", "sh", "-c", readOnly)
 	h.addSegment("other")
 	c, out := h.attach("c", on("other")), h.outside(1500)
 	serveAddress(t, out)

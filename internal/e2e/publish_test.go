@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -272,9 +271,7 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	h.publish("web", "8082:80")
 	h.unpublish("web", "8082")
 
-	h.daemon.signal(syscall.SIGKILL)
-	h.daemon.wait()
-	outside.Do(func() {}) // the kernel sends on what it knows, without us
+	h.kill()
 	h.start()
 	outside.gets(hostOutside+":8080", "web sees "+farOutside)
 	self.gets("127.0.0.1:8081", "web sees "+web.port.Gateway)
@@ -282,8 +279,7 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	h.refuses("web", "8080:80", api.Conflict, "published by port")
 
 	// A program that took the port meanwhile keeps it, until it ends.
-	h.daemon.signal(syscall.SIGKILL)
-	h.daemon.wait()
+	h.kill()
 	thief := inside(self, func() (net.Listener, error) { return net.Listen("tcp4", ":8080") })
 	h.start()
 	states := func() map[string]string {
@@ -348,8 +344,7 @@ func TestPublishedPortsWithoutNAT(t *testing.T) {
 	web, outside := h.attach("web"), h.outside(1500)
 	serveAs(web, "web", ":80")
 	h.publish("web", "8080:80")
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	h.ns.Run("nft", "flush ruleset")
 	h.start("--nat=false")
 	h.refuses("web", "8081:80", api.Unsupported, "--nat=false")
@@ -358,8 +353,7 @@ func TestPublishedPortsWithoutNAT(t *testing.T) {
 		t.Errorf("published are %+v, %v; want one that says why it is not", list, err)
 	}
 	inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", ":8080") }).Close()
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	h.start()
 	outside.gets(hostOutside+":8080", "web sees "+farOutside)
 }
@@ -401,7 +395,7 @@ func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	h.daemon.harmed = true
+	h.daemon.Harmed()
 	for _, event := range []struct {
 		name string
 		harm func()
@@ -453,7 +447,7 @@ func TestBesideAnotherFirewall(t *testing.T) {
 	web.getsNothing(farOutside + ":80")
 	outside.getsNothing(hostOutside + ":8080")
 	const warning = "another firewall drops"
-	if said := h.daemon.said(); strings.Count(said, warning) != 1 || !strings.Contains(said, "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT") {
+	if said := h.daemon.Said(); strings.Count(said, warning) != 1 || !strings.Contains(said, "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT") {
 		t.Errorf("the log warns %d times of the other firewall, want once with what helps:\n%s", strings.Count(said, warning), said)
 	}
 	if after := h.ns.Run("iptables", "-S"); after != before {
