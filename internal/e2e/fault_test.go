@@ -199,9 +199,7 @@ func TestStateDiskFull(t *testing.T) {
 		t.Error(err)
 	}
 	h.killCarrier()
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 // TestAttachCyclesLeaveNothing counts what the daemon's processes hold.

@@ -58,6 +58,17 @@ func newPublishingHost(t *testing.T) *host {
 	return h
 }
 
+// newWebHost makes one with the container web, whose server is published as port 8080,
+// and a machine outside.
+func newWebHost(t *testing.T) (h *host, web, outside *container) {
+	t.Helper()
+	h = newPublishingHost(t)
+	web, outside = h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	return h, web, outside
+}
+
 // silence is how long to wait where no answer is wanted.
 const silence = time.Second
 
@@ -263,10 +274,8 @@ func TestPublishRefusals(t *testing.T) {
 
 func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	t.Parallel()
-	h := newPublishingHost(t)
-	web, outside, self := h.attach("web"), h.outside(1500), h.onHost("bridge")
-	serveAs(web, "web", ":80")
-	h.publish("web", "8080:80")
+	h, web, outside := newWebHost(t)
+	self := h.onHost("bridge")
 	h.publish("web", "127.0.0.1:8081:80")
 	h.publish("web", "8082:80")
 	h.unpublish("web", "8082")
@@ -340,10 +349,7 @@ func TestDatagramsFollowWhatIsPublished(t *testing.T) {
 // Without NAT the ports of the host are left alone, and what was published waits.
 func TestPublishedPortsWithoutNAT(t *testing.T) {
 	t.Parallel()
-	h := newPublishingHost(t)
-	web, outside := h.attach("web"), h.outside(1500)
-	serveAs(web, "web", ":80")
-	h.publish("web", "8080:80")
+	h, _, outside := newWebHost(t)
 	h.stop()
 	h.ns.Run("nft", "flush ruleset")
 	h.start("--nat=false")
@@ -361,10 +367,7 @@ func TestPublishedPortsWithoutNAT(t *testing.T) {
 // TestPublishedPortObeysTheUser holds what the documentation says of the chain.
 func TestPublishedPortObeysTheUser(t *testing.T) {
 	t.Parallel()
-	h := newPublishingHost(t)
-	web, outside := h.attach("web"), h.outside(1500)
-	serveAs(web, "web", ":80")
-	h.publish("web", "8080:80")
+	h, _, outside := newWebHost(t)
 	h.publish("web", "8081:80")
 	h.ns.Run("nft", "add rule inet vswitch user iifname outer meta l4proto tcp ct original proto-dst 8080 drop")
 	outside.getsNothing(hostOutside + ":8080")
@@ -381,10 +384,7 @@ func TestPublishedPortObeysTheUser(t *testing.T) {
 // may come to, and the port is open for others after each.
 func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
 	t.Parallel()
-	h := newPublishingHost(t)
-	web, outside := h.attach("web"), h.outside(1500)
-	serveAs(web, "web", ":80")
-	h.publish("web", "8080:80")
+	h, web, outside := newWebHost(t)
 	h.publish("web", "8081:81")
 	listener := inside(web, func() (net.Listener, error) { return net.Listen("tcp4", ":81") })
 	defer listener.Close()

@@ -218,6 +218,14 @@ func (h *host) picture() string {
 	return strings.Join(all, "\n")
 }
 
+// isStill wants the switch to give the picture that it gave before.
+func (h *host) isStill(before string) {
+	h.Helper()
+	if after := h.picture(); after != before {
+		h.Errorf("the switch was\n%s\nand is\n%s", before, after)
+	}
+}
+
 // furnish adds a bit of everything, and returns two containers of one segment.
 func (h *host) furnish() (a, b *container) {
 	h.Helper()
@@ -252,9 +260,7 @@ func TestKilledCarrierIsReplacedUnderAStream(t *testing.T) {
 	}
 	s.finish()
 	report(t, pauses)
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 	if p := h.connect(h.container(), "e"); p.IPs[0].String() != "172.17.0.4/16" {
 		t.Errorf("the next port gets %s, want 172.17.0.4/16", p.IPs[0])
 	}
@@ -274,9 +280,7 @@ func TestKilledDaemonIsStartedAnewUnderAStream(t *testing.T) {
 	}
 	s.finish()
 	report(t, pauses)
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 func TestStoppedDaemonLeavesThePorts(t *testing.T) {
@@ -290,9 +294,7 @@ func TestStoppedDaemonLeavesThePorts(t *testing.T) {
 	}
 	h.start()
 	h.await("the containers reach each other", func() bool { return a.ping(b.addr().String(), "-W", "0.5").received == 3 })
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 func TestStopRemovesPortsWhenAsked(t *testing.T) {
@@ -357,9 +359,7 @@ func TestUpgradeUnderAStream(t *testing.T) {
 		}
 	}
 	s.finish()
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 func copyFile(tb testing.TB, to, from string) {
@@ -459,9 +459,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.start("--restore", file)
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 func TestDamagedStateStopsTheStart(t *testing.T) {
