@@ -234,30 +234,14 @@ func TestHostileServer(t *testing.T) {
 // serveRaw sends answer to whoever connects, and hangs or closes the connection.
 func serveRaw(t *testing.T, answer string, hang bool) string {
 	t.Helper()
-	path := apitest.Socket(t)
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if _, err := c.Read(make([]byte, 4096)); err == nil {
-				_, _ = io.WriteString(c, answer)
-			}
-			if hang {
-				_, _ = io.Copy(io.Discard, c) // until the client gives up
-			}
-			c.Close()
+	return apitest.ServeRaw(t, func(c net.Conn) {
+		if _, err := c.Read(make([]byte, 4096)); err == nil {
+			_, _ = io.WriteString(c, answer)
 		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return path
+		if hang {
+			_, _ = io.Copy(io.Discard, c) // until the client gives up
+		}
+	})
 }
 
 type fullDisk struct{}
