@@ -315,6 +315,32 @@ func TestStopRemovesPortsWhenAsked(t *testing.T) {
 	}
 }
 
+// A process that is replaced, or fails, has not been stopped.
+func TestPortsThatAStopRemovesSurviveAnUpgrade(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--stop-removes-ports")
+	a, b := h.furnish()
+	before := h.picture()
+	s := openStream(t, a, b)
+	h.upgradeInPlace()
+	s.pause()
+	h.isStill(before)
+	old := h.carrier()
+	if err := syscall.Kill(h.daemon.Pid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	h.await("another process carries the frames", func() bool {
+		v, err := h.client.Version(t.Context())
+		return err == nil && v.PID != old
+	})
+	s.finish()
+	h.isStill(before)
+	h.stop()
+	if got := links(a.Namespace); len(got) != 0 {
+		t.Errorf("links %v left after the stop, want none", got)
+	}
+}
+
 func TestMissingDevicesAreMadeAgain(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
