@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -149,6 +150,37 @@ func TestHelp(t *testing.T) {
 		}
 		if cmd.Short == "" || cmd.Long == "" || cmd.GroupID == "" || cmd.ValidArgsFunction == nil {
 			t.Errorf("%s lacks a description, a group or completion", cmd.Name())
+		}
+	}
+}
+
+func TestTemplatesOfTheExamples(t *testing.T) {
+	t.Parallel()
+	templates := regexp.MustCompile(`--format '([^']*)'`)
+	n := 0
+	for _, cmd := range (&app{}).rootCommand(defaultSocket).Commands() {
+		for _, m := range templates.FindAllStringSubmatch(cmd.Example, -1) {
+			n++
+			if err := new(format).Set(m[1]); err != nil {
+				t.Errorf("%s: %v", cmd.Name(), err)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no example has a template")
+	}
+}
+
+func TestEscapesInTemplates(t *testing.T) {
+	t.Parallel()
+	socket := apitest.Serve(t, apitest.New())
+	for text, want := range map[string]string{
+		`{{.Name}}\t{{.MTU}}\n.`:      "bridge\t1500\n.\n",
+		`{{.Name}}{{"\n\t"}}{{.MTU}}`: "bridge\n\t1500\n",
+		`{{.Name}}{{len "\\n"}}`:      "bridge2\n",
+	} {
+		if code, stdout, stderr := vsctl(context.Background(), socket, "list-segments", "--format", text); code != 0 || stdout != want {
+			t.Errorf("--format %s: exit status %d, %q, %q; want %q", text, code, stdout, stderr, want)
 		}
 	}
 }
