@@ -57,7 +57,7 @@ type Backend interface {
 	// Published lists what the ports of a segment publish, of all when segment is
 	// empty.
 	Published(ctx context.Context, segment string) ([]Published, error)
-	// Unpublish ends what Publish began. Connections that are there go on.
+	// Unpublish ends what Publish began. TCP connections that are there go on.
 	Unpublish(ctx context.Context, port string, key PublishedKey) (Published, error)
 
 	// FDB lists the forwarding table of a segment, of all when segment is empty.

@@ -120,30 +120,6 @@ func TestClientCannotReach(t *testing.T) {
 	}
 }
 
-// serveRaw answers each connection on a socket with f.
-func serveRaw(t *testing.T, f func(net.Conn)) string {
-	t.Helper()
-	path := apitest.Socket(t)
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			f(c)
-			c.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return path
-}
-
 func answer(head, body string) func(net.Conn) {
 	return func(c net.Conn) {
 		buf := make([]byte, 4096)
@@ -180,7 +156,7 @@ func TestClientOfAHostileServer(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := client(t, serveRaw(t, test.serve), time.Minute).Segments(context.Background())
+			_, err := client(t, apitest.ServeRaw(t, test.serve), time.Minute).Segments(context.Background())
 			if err == nil || api.KindOf(err) != test.kind || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v of kind %s, want %q of kind %s", err, api.KindOf(err), test.want, test.kind)
 			}
@@ -190,7 +166,7 @@ func TestClientOfAHostileServer(t *testing.T) {
 
 func TestClientBoundsTheAnswer(t *testing.T) {
 	t.Parallel()
-	path := serveRaw(t, func(c net.Conn) {
+	path := apitest.ServeRaw(t, func(c net.Conn) {
 		answer("200 OK\r\nContent-Type: application/json", "[")(c)
 		spaces := strings.Repeat(" ", 1<<20)
 		for {

@@ -26,7 +26,8 @@ type Flags struct {
 	LostPortTTL   time.Duration
 	ResolvConf    string // the file that names the host's resolvers
 	NAT           bool   // have the host's kernel forward and masquerade
-	// StopRemovesPorts has the devices removed at the end, not left for the next start.
+	// StopRemovesPorts has the devices removed when the daemon is stopped, not left for
+	// the next start.
 	StopRemovesPorts bool
 }
 
@@ -74,6 +75,7 @@ type Config struct {
 	Kept     Kept                                           // descriptors kept for us
 	Keeper   Keeper                                         // keeps descriptors for the next process
 	Upgrade  func(ctx context.Context, binary string) error // returns only when it failed
+	Replaced <-chan struct{}                                // closed when the next process is up and wants our place
 }
 
 // Keeper holds descriptors under names for the process that comes after this one.

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -35,6 +36,7 @@ type Daemon struct {
 	table     *nat.Table      // nil: the kernel has nothing of the kind
 	forwarder *dns.Forwarder  // to the host's resolvers
 	stopping  <-chan struct{} // closed when the daemon is to end
+	removes   bool            // set by Run: Close is to remove what there is for containers and segments
 
 	mu       sync.Mutex // one change at a time; guards all below
 	segments map[string]*segment
@@ -117,9 +119,9 @@ func (d *Daemon) start() (err error) {
 // stopTimeout bounds how long requests under way may take at the end.
 const stopTimeout = 500 * time.Millisecond
 
-// Run serves until ctx ends, and returns nil then. Ports stay as they are in their
-// namespaces for the next start, unless the configuration has them removed. ready
-// is called once requests are answered.
+// Run serves until ctx ends or the daemon is replaced, and returns nil then. Ports stay
+// as they are in their namespaces for the next start, unless ctx has ended and the
+// configuration has them removed then. ready is called once requests are answered.
 func Run(ctx context.Context, c Config, ready func(*Daemon)) error {
 	// The socket first: whoever has it is the one daemon.
 	if c.Listener == nil {
@@ -146,15 +148,32 @@ func Run(ctx context.Context, c Config, ready func(*Daemon)) error {
 		return err
 	}
 	defer d.Close()
-	tasks, ctx := errgroup.WithContext(ctx)
-	d.stopping = ctx.Done()
-	d.serve(ctx, tasks, metrics)
+	tasks, running := errgroup.WithContext(ctx)
+	d.stopping = running.Done()
+	d.serve(running, tasks, metrics)
 	c.Log.Info("ready", "version", c.Version, "socket", c.Socket, "workers", c.Workers)
 	ready(d)
 	d.settle()
 	err = tasks.Wait()
 	c.Log.Info("stopping")
+	d.removes = c.StopRemovesPorts && ctx.Err() != nil
+	if errors.Is(err, errReplaced) {
+		err = nil
+	}
 	return err
+}
+
+// errReplaced ends a daemon whose place the next process wants.
+var errReplaced = errors.New("replaced")
+
+// awaitSuccessor ends the daemon when it is replaced.
+func (d *Daemon) awaitSuccessor(ctx context.Context) error {
+	select {
+	case <-d.config.Replaced:
+		return errReplaced
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // serve starts what runs until ctx ends.
@@ -178,6 +197,7 @@ func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.L
 	}
 	d.watchers(ctx, tasks)
 	tasks.Go(func() error { return d.watchNAT(ctx) })
+	tasks.Go(func() error { return d.awaitSuccessor(ctx) })
 }
 
 // Healthy returns once every worker has answered, unless ctx ends before.
@@ -195,7 +215,8 @@ func (d *Daemon) Healthy(ctx context.Context) error {
 	}
 }
 
-// Close stops the switch. The links go as well if the configuration says so.
+// Close stops the switch. The links stay, unless [Run] was told to stop and the
+// configuration has them removed then.
 func (d *Daemon) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -206,7 +227,7 @@ func (d *Daemon) Close() {
 	if d.sw != nil {
 		d.sw.Close()
 	}
-	if d.config.StopRemovesPorts {
+	if d.removes {
 		d.removeLinks()
 	}
 	for _, p := range d.ports {

@@ -32,7 +32,7 @@ func (d *Daemon) deviceGone(sw *vswitch.Port) {
 		d.regainPort(p) // another namespace of the name may be there already
 	}
 	for _, s := range d.segments {
-		if s.host != nil && s.host.sw == sw {
+		if s.host != nil && s.host.sw == sw && !d.closed {
 			d.loseHostLink(s.host, hostLinkDeleted)
 		}
 	}

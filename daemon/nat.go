@@ -93,8 +93,8 @@ func (d *Daemon) watchNAT(ctx context.Context) error {
 	return nil
 }
 
-// closeNAT leaves all as it is for the next start, or as it was before us if the
-// configuration says so.
+// closeNAT leaves all as it is for the next start, or as it was before us if ports are
+// removed as well.
 func (d *Daemon) closeNAT() {
 	if d.natRetry != nil {
 		d.natRetry.Stop()
@@ -102,7 +102,7 @@ func (d *Daemon) closeNAT() {
 	if d.table == nil {
 		return
 	}
-	if d.config.StopRemovesPorts {
+	if d.removes {
 		err := d.table.Remove()
 		d.logFailure("take back the way out", err)
 		if err == nil {

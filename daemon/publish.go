@@ -34,10 +34,13 @@ func (q *publication) close() {
 	}
 }
 
+// count is how many ports of the host a record is about.
+func count(r store.Publication) int { return max(r.Count, 1) }
+
 // forward is a record as the host's kernel needs it; p may be nil where that is of
 // no interest.
 func forward(r store.Publication, p *port) nat.Forward {
-	f := nat.Forward{Protocol: nat.Protocol(r.Protocol), HostIP: r.HostIP, HostPort: r.HostPort, Count: max(r.Count, 1), ToPort: r.Port}
+	f := nat.Forward{Protocol: nat.Protocol(r.Protocol), HostIP: r.HostIP, HostPort: r.HostPort, Count: count(r), ToPort: r.Port}
 	if p != nil {
 		f.To = p.record.Addr
 		if h := p.segment.host; h != nil {
@@ -125,10 +128,10 @@ func publicationOf(spec api.PublishSpec) (r store.Publication, err error) {
 
 // checkPublication refuses what would be too much, or what another port publishes.
 func (d *Daemon) checkPublication(r store.Publication) error {
-	n := max(r.Count, 1)
+	n := count(r)
 	for _, p := range d.ports {
 		for _, q := range p.published {
-			n += max(q.record.Count, 1)
+			n += count(q.record)
 			if r.HostPort != 0 && forward(r, nil).Overlaps(forward(q.record, nil)) {
 				return api.Conflictf("port %s of the host is published by port %q already, as %s: choose another, or unpublish that",
 					api.FormatPorts(hostPorts(r)), p.record.Name, d.publishedView(p, q))
@@ -170,7 +173,7 @@ func (d *Daemon) reserve(r store.Publication) (*publication, error) {
 	if shared {
 		defer d.pauseNames()()
 	}
-	reserved, err := nat.Reserve(nat.Protocol(r.Protocol), r.HostIP, r.HostPort, max(r.Count, 1))
+	reserved, err := nat.Reserve(nat.Protocol(r.Protocol), r.HostIP, r.HostPort, count(r))
 	switch {
 	case errors.Is(err, nat.ErrInUse):
 		return nil, api.Conflictf("%w: choose another, or end that program", err)
@@ -351,7 +354,7 @@ func (d *Daemon) republish() {
 }
 
 func hostPorts(r store.Publication) (first, last uint16) {
-	return r.HostPort, r.HostPort + uint16(max(r.Count, 1)-1)
+	return r.HostPort, r.HostPort + uint16(count(r)-1)
 }
 
 // publishedView shows what p publishes, and why it is not reachable if it is not.
@@ -376,7 +379,7 @@ func published(p *port, r store.Publication) api.Published {
 	v := api.Published{
 		Port: p.record.Name, PortID: p.record.ID, Segment: p.segment.record.Name,
 		HostIP: netip.IPv4Unspecified(), HostPorts: api.FormatPorts(hostPorts(r)),
-		IP: p.record.Addr, Ports: api.FormatPorts(r.Port, r.Port+uint16(max(r.Count, 1)-1)), Protocol: r.Protocol,
+		IP: p.record.Addr, Ports: api.FormatPorts(r.Port, r.Port+uint16(count(r)-1)), Protocol: r.Protocol,
 	}
 	if r.HostIP.IsValid() {
 		v.HostIP = r.HostIP

@@ -35,6 +35,9 @@ func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.Segment
 		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
 	}
 	s.record = record
+	if s.host != nil {
+		d.lookAtHostSoon(s.host, 0) // its alias has the segment's name
+	}
 	return d.segmentView(s), nil
 }
 
@@ -75,7 +78,7 @@ func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.
 		return api.Segment{}, err
 	}
 	undo.keep()
-	fresh.hits = s.hits
+	fresh.hits = s.ruleHits()
 	d.log.Info("segment has another subnet", "segment", record.Name, "from", old.Subnet, "to", record.Subnet)
 	return d.segmentView(fresh), nil
 }

@@ -231,7 +231,10 @@ func (d *Daemon) leaveRules(p *port) {
 	if removed == 0 {
 		return
 	}
-	d.logFailure("remove the rules that name port "+p.record.Name, d.setRules(s, rest))
+	if err := d.setRules(s, rest); err != nil {
+		d.logFailure("remove the rules that name port "+p.record.Name, err)
+		return
+	}
 	d.log.Info("rules removed with the port that they name", "segment", s.record.Name, "port", p.record.Name, "rules", removed)
 }
 

@@ -40,7 +40,7 @@ func (f foreign) String() string {
 func (f foreign) remedy() string {
 	switch {
 	case f.docker:
-		return fmt.Sprintf("iptables -I %s -i %s+ -o OUT -j ACCEPT; iptables -I %[1]s -o %s+ -j ACCEPT, where OUT is the host's outer interface", dockerUser, LinkPrefix, LinkPrefix)
+		return fmt.Sprintf("iptables -I %s -i %s+ -o OUT -j ACCEPT; iptables -I %[1]s -o %[2]s+ -j ACCEPT, where OUT is the host's outer interface", dockerUser, LinkPrefix)
 	case f.family == nftables.TableFamilyIPv4 && f.table == "filter":
 		return fmt.Sprintf("iptables -I %s -i %s+ -j ACCEPT; iptables -I %[1]s -o %[2]s+ -j ACCEPT", f.chain, LinkPrefix)
 	case f.table == "firewalld":

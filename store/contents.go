@@ -51,6 +51,18 @@ func (c *contents) stray(bucket, key string) {
 	c.note(damagef("bucket %q has an unexpected %q", clip(bucket), clip(key)))
 }
 
+// stateOf is the state that a transaction sees, checked as at a start.
+func stateOf(tx *bbolt.Tx, schema int) (State, *index, error) {
+	c := newContents()
+	if err := c.readTx(tx); err != nil {
+		return State{}, nil, err
+	}
+	if _, err := c.verify(schema); err != nil {
+		return State{}, nil, err
+	}
+	return c.state()
+}
+
 // readTx takes in all that a transaction sees.
 func (c *contents) readTx(tx *bbolt.Tx) error {
 	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {

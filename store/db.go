@@ -141,16 +141,8 @@ func (db *DB) Load() (State, error) {
 		return State{}, err
 	}
 	var state State
-	err := db.view(func(tx *bbolt.Tx) error {
-		c := newContents()
-		if err := c.readTx(tx); err != nil {
-			return err
-		}
-		if _, err := c.verify(db.schema); err != nil {
-			return err
-		}
-		var err error
-		state, _, err = c.state()
+	err := db.view(func(tx *bbolt.Tx) (err error) {
+		state, _, err = stateOf(tx, db.schema)
 		return err
 	})
 	if err != nil {

@@ -45,16 +45,8 @@ func (w *writer) migrate(steps []migration) error {
 // migrate brings a file from an older schema to the present one, in a single
 // transaction: it is done wholly or not at all.
 func (db *DB) migrate(steps []migration) error {
-	return db.transact(func(w *writer) error { return w.migrate(steps) }, func(tx *bbolt.Tx) error {
-		c := newContents()
-		if err := c.readTx(tx); err != nil {
-			return err
-		}
-		if _, err := c.verify(db.schema); err != nil {
-			return err
-		}
-		var err error
-		_, db.index, err = c.state()
+	return db.transact(func(w *writer) error { return w.migrate(steps) }, func(tx *bbolt.Tx) (err error) {
+		_, db.index, err = stateOf(tx, db.schema)
 		return err
 	})
 }

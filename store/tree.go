@@ -53,12 +53,9 @@ func (w *walker) page(id uint64, low, high []byte, depth int) error {
 func (w *walker) leaf(p page, low, high []byte) error {
 	keys := bounds{low: low, high: high}
 	for i := range p.count {
-		e, err := p.element(i)
+		e, err := keys.element(p, i)
 		if err != nil {
 			return err
-		}
-		if !keys.admit(e.key) {
-			return damagef("element %d of page %d is out of order", i, p.id)
 		}
 		if err := w.visit(e); err != nil {
 			return err
@@ -70,12 +67,9 @@ func (w *walker) leaf(p page, low, high []byte) error {
 func (w *walker) branch(p page, low, high []byte, depth int) error {
 	keys := bounds{low: low, high: high}
 	for i := range p.count {
-		e, err := p.element(i)
+		e, err := keys.element(p, i)
 		if err != nil {
 			return err
-		}
-		if !keys.admit(e.key) {
-			return damagef("element %d of page %d is out of order", i, p.id)
 		}
 		end := high
 		if i+1 < p.count {
@@ -95,6 +89,15 @@ func (w *walker) branch(p page, low, high []byte, depth int) error {
 // bounds admit keys in ascending order, from low and up to but without high.
 type bounds struct {
 	low, high, last []byte
+}
+
+// element is one of a page's, whose turn it must be.
+func (b *bounds) element(p page, i int) (element, error) {
+	e, err := p.element(i)
+	if err == nil && !b.admit(e.key) {
+		err = damagef("element %d of page %d is out of order", i, p.id)
+	}
+	return e, err
 }
 
 func (b *bounds) admit(key []byte) bool {

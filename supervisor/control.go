@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
 )
@@ -18,14 +20,17 @@ var (
 // supervisor has one as well: its turn has always come and it cannot be upgraded.
 //
 // One goroutine reads the socket; it ends when the supervisor dies or the [Child]
-// is closed. The methods are safe for use by several goroutines.
+// is closed. Another one waits for the signal to make room and for the first one's
+// end. The methods are safe for use by several goroutines.
 type Control struct {
 	conn     *net.UnixConn // nil: no supervisor
 	files    *Files        // kept up to date until the turn comes
 	standby  bool
 	turn     chan struct{} // closed when the turn comes
 	orphaned chan struct{} // closed when the supervisor is gone
+	replaced chan struct{} // closed when a successor is up
 	ended    chan struct{} // closed when the reader has ended
+	tasks    sync.WaitGroup
 
 	mu      sync.Mutex
 	last    uint64
@@ -39,6 +44,7 @@ func newControl(e environment, files *Files) (*Control, error) {
 		standby:  e.standby,
 		turn:     make(chan struct{}),
 		orphaned: make(chan struct{}),
+		replaced: make(chan struct{}),
 		ended:    make(chan struct{}),
 		pending:  make(map[uint64]chan error),
 	}
@@ -55,7 +61,10 @@ func newControl(e environment, files *Files) (*Control, error) {
 		return nil, err
 	}
 	c.conn = conn
-	go c.read()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, makeRoom)
+	c.tasks.Go(c.read)
+	c.tasks.Go(func() { c.awaitSuccessor(signals) })
 	return c, nil
 }
 
@@ -88,9 +97,8 @@ func (c *Control) AwaitTurn(ctx context.Context) error {
 // Upgrade asks the supervisor to replace this process by the program in the file
 // binary, or, when that is empty, by what stands now where this program came
 // from. It returns only when that has failed, with the reason, and then this
-// process goes on undisturbed; otherwise the process gets SIGTERM once its
-// successor is up. When ctx ends first, as it well may by that signal, the
-// upgrade goes on.
+// process goes on undisturbed; otherwise [Control.Replaced] is closed once its
+// successor is up. When ctx ends first, as it well may by that, the upgrade goes on.
 func (c *Control) Upgrade(ctx context.Context, binary string) error {
 	if c.conn == nil {
 		return fmt.Errorf("upgrade: %w", errUnsupervised)
@@ -122,6 +130,20 @@ func (c *Control) Upgrade(ctx context.Context, binary string) error {
 // or is setuid; such a program should end itself. It is never closed in a process
 // without a supervisor.
 func (c *Control) Orphaned() <-chan struct{} { return c.orphaned }
+
+// Replaced is closed when a successor is up and waits for this process to end. Unlike
+// after SIGTERM, which is to stop, all is to be left as the successor needs it. It is
+// never closed in a process without a supervisor.
+func (c *Control) Replaced() <-chan struct{} { return c.replaced }
+
+func (c *Control) awaitSuccessor(signals chan os.Signal) {
+	defer signal.Stop(signals)
+	select {
+	case <-signals:
+		close(c.replaced)
+	case <-c.ended:
+	}
+}
 
 // expect makes a place where the answer to a new question will arrive.
 func (c *Control) expect() (uint64, <-chan error) {
@@ -192,5 +214,5 @@ func (c *Control) close() {
 		return
 	}
 	c.conn.Close()
-	<-c.ended
+	c.tasks.Wait()
 }

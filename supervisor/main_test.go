@@ -112,8 +112,12 @@ func childMain(role string) int {
 	if c.commands != nil {
 		go c.obey(ctx)
 	}
-	<-ctx.Done()
-	c.say("ending")
+	select {
+	case <-ctx.Done():
+		c.say("ending")
+	case <-c.Control.Replaced():
+		c.say("making room")
+	}
 	return 0
 }
 

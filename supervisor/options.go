@@ -44,7 +44,8 @@ type Options struct {
 	// StartTimeout is how long a child may take to be ready, and one that shall
 	// replace another to come up before that.
 	StartTimeout time.Duration
-	// StopTimeout is how long a child may take to end after SIGTERM.
+	// StopTimeout is how long a child may take to end after SIGTERM, or to make room
+	// for another.
 	StopTimeout time.Duration
 	// Watchdog is how long a ready child may be silent before it is killed and
 	// started again; 0: forever.

@@ -30,7 +30,7 @@ func (p *parent) said(w *worker, m packet) {
 // An upgrade has these steps:
 //
 //  1. upgrade starts the new program, with all descriptors, beside the active child.
-//  2. cameUp: the new one has come up. The active child is asked to end.
+//  2. cameUp: the new one has come up. The active child is asked to make room.
 //  3. takeTurn: that has ended. The new one is told what changed meanwhile, and to go on.
 //  4. completeUpgrade: the new one is ready.
 //
@@ -100,7 +100,7 @@ func (p *parent) cameUp(w *worker) {
 	w.phase = waiting
 	w.within(0, "") // it waits for us now
 	if p.active != nil {
-		p.active.stop(p.options.StopTimeout)
+		p.active.makeRoom(p.options.StopTimeout)
 		return
 	}
 	p.cancelRestart()

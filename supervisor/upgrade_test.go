@@ -35,7 +35,7 @@ func TestUpgradeAtTheChildsRequest(t *testing.T) {
 	r.upTo(own(t))
 	r.want("keep tap0 frames", "<nil>")
 	r.want("upgrade "+program(t, "second"), "asked")
-	r.hears("ending")
+	r.hears("making room")
 	pid := r.upTo("second")
 	r.want("show tap0", "[frames@6]")
 	r.want("environment", "[]")
@@ -45,7 +45,7 @@ func TestUpgradeAtTheChildsRequest(t *testing.T) {
 	r.want("show tap0", "[frames@6]")
 
 	r.want("upgrade "+program(t, "third"), "asked")
-	r.hears("ending")
+	r.hears("making room")
 	r.upTo("third")
 	r.want("show tap0", "[frames@6]")
 	if err := r.stop(); err != nil {
@@ -71,7 +71,7 @@ func TestUpgradeToWhatReplacedTheFile(t *testing.T) {
 	write(t, path, b, 0o755)
 	r.upgrade <- struct{}{}
 	m.hearsReloading()
-	r.hears("ending")
+	r.hears("making room")
 	second := r.upTo("daemon")
 	m.hears("READY=1\nSTATUS=serving")
 	if now, err := os.Stat(exe(second)); err != nil || os.SameFile(old, now) {
@@ -155,11 +155,11 @@ func TestUpgradeThatFailsInItsTurnIsRolledBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			r.want("upgrade "+bad, "asked")
-			r.hears("ending")
+			r.hears("making room")
 			r.upTo("daemon")
 			r.want("show tap0", "[frames@6]")
 			r.want("upgrade "+program(t, "good"), "asked")
-			r.hears("ending")
+			r.hears("making room")
 			r.upTo("good")
 			r.want("show tap0", "[frames@6]")
 		})
@@ -183,7 +183,7 @@ func TestUpgradeSeesWhatChangesMeanwhile(t *testing.T) {
 	r.want("upgrade "+program(t, "another"), "asked")
 	r.hears("upgrade: another upgrade is under way: try again when it has ended")
 	r.open()
-	r.hears("ending")
+	r.hears("making room")
 	r.upTo("gated")
 	for name, want := range map[string]string{
 		"stays": "[old@3 more@4]", "comes": "[new@3]", "goes": "[]", "changes": "[new@3]",
@@ -210,7 +210,7 @@ func TestChildThatDiesDuringItsUpgradeIsRestarted(t *testing.T) {
 	r.upTo(own(t))
 	r.want("keep tap0 frames", "<nil>")
 	r.open()
-	r.hears("ending")
+	r.hears("making room")
 	r.upTo("gated")
 	r.want("show tap0", "[frames@6]")
 }
@@ -254,7 +254,7 @@ func TestUpgradeOfAChildThatKeepsDying(t *testing.T) {
 	r.upgrade <- struct{}{}
 	for {
 		line := r.heard()
-		if line == "ending" {
+		if line == "making room" {
 			continue // the old one had been started again
 		}
 		fields := strings.Fields(line)
@@ -279,6 +279,8 @@ func TestUpgradeWithoutASupervisor(t *testing.T) {
 	select {
 	case <-c.Orphaned():
 		t.Error("a process without a supervisor is orphaned")
+	case <-c.Replaced():
+		t.Error("a process without a supervisor is replaced")
 	default:
 	}
 	c.close()

@@ -14,7 +14,7 @@ import (
 
 // phase is how far a child has come:
 //
-//	standby ──STANDBY──▶ waiting ──its turn──▶ starting ──READY──▶ ready ──SIGTERM──▶ stopping
+//	standby ──STANDBY──▶ waiting ──its turn──▶ starting ──READY──▶ ready ──asked to end──▶ stopping
 //
 // A child that replaces nobody begins at starting. From each of them it may die.
 type phase int
@@ -66,14 +66,26 @@ func (w *worker) within(d time.Duration, reason string) {
 	})
 }
 
-// stop asks the child to end.
-func (w *worker) stop(timeout time.Duration) {
-	if w.phase == stopping {
-		return
+// makeRoom is the signal by which a child learns that it is replaced, and not stopped:
+// see [Control.Replaced].
+const makeRoom = unix.SIGUSR1
+
+// stop asks the child to end, also one that was asked to make room.
+func (w *worker) stop(timeout time.Duration) { w.end(unix.SIGTERM, timeout) }
+
+// makeRoom asks the child to end and to leave all to its successor.
+func (w *worker) makeRoom(timeout time.Duration) {
+	if w.phase != stopping {
+		w.end(makeRoom, timeout)
 	}
-	w.phase = stopping
-	_ = w.process.Signal(unix.SIGTERM) // it may be dead already
-	w.within(timeout, "did not end")
+}
+
+func (w *worker) end(s unix.Signal, timeout time.Duration) {
+	_ = w.process.Signal(s) // it may be dead already
+	if w.phase != stopping {
+		w.phase = stopping
+		w.within(timeout, "did not end")
+	}
 }
 
 func (w *worker) kill(reason error) {
@@ -90,10 +102,10 @@ func (w *worker) close() {
 }
 
 // failure says how the child ended; nil: as it was asked to. That includes death
-// by the very SIGTERM that asked, before it had a handler.
+// by the very signal that asked, before it had a handler.
 func (w *worker) failure() error {
 	status, _ := w.state.Sys().(syscall.WaitStatus) //nolint:forbidigo // a type that package os hands out
-	if w.killed == nil && w.phase == stopping && (w.state.Success() || status.Signaled() && status.Signal() == unix.SIGTERM) {
+	if w.killed == nil && w.phase == stopping && (w.state.Success() || status.Signaled() && (status.Signal() == unix.SIGTERM || status.Signal() == makeRoom)) {
 		return nil
 	}
 	e := &ExitError{Code: w.state.ExitCode(), reason: w.killed}

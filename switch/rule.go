@@ -33,9 +33,9 @@ const MaxRules = 1024
 // a rule for what a client sends says nothing about the answers.
 //
 // ARP and IPv6's neighbour and router discovery are never denied, and frames from
-// and to the gateway, and the host behind it, are no rule's business. What a tag or an IPv6 extension
-// header precedes is matched as if it did not, and a super-frame as its segments
-// would be.
+// and to the gateway, and the host behind it, are no rule's business. What a tag or an
+// IPv6 extension header precedes is matched as if it did not, and a super-frame as its
+// segments would be.
 //
 // A fragment other than the first shows no ports: it matches by its protocol
 // alone, whatever ports the rule wants. So a datagram that a rule denies does not

@@ -3,6 +3,7 @@ package apitest
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -45,5 +46,30 @@ func Serve(tb testing.TB, b api.Backend) string {
 			tb.Errorf("serving: %v", err)
 		}
 	})
+	return path
+}
+
+// ServeRaw has f answer each connection on a socket, one after the other, until the
+// test's end, and closes the connection behind it. It returns the socket's path.
+func ServeRaw(tb testing.TB, f func(net.Conn)) string {
+	tb.Helper()
+	path := Socket(tb)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			f(c)
+			c.Close()
+		}
+	}()
+	tb.Cleanup(func() { l.Close(); <-done })
 	return path
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"text/template"
@@ -40,13 +41,29 @@ func (f *format) Set(s string) error {
 	if !strings.Contains(s, "{{") || strings.HasPrefix(s, "table ") {
 		return errors.New("want table, json or a Go template such as {{.Name}}")
 	}
-	body := strings.NewReplacer(`\t`, "\t", `\n`, "\n").Replace(s)
-	t, err := template.New("--format").Funcs(templateFuncs).Parse(body)
+	t, err := template.New("--format").Funcs(templateFuncs).Parse(unescape(s))
 	if err != nil {
 		return err
 	}
 	f.text, f.template = s, t
 	return nil
+}
+
+// escapes are those of a template's text. In its actions, matched as a whole, they are
+// for Go's own strings to mean.
+var escapes = regexp.MustCompile(`(?s)\{\{.*?\}\}|\\[tn]`)
+
+// unescape puts tabs and newlines in place of their escapes.
+func unescape(s string) string {
+	return escapes.ReplaceAllStringFunc(s, func(match string) string {
+		switch match {
+		case `\t`:
+			return "\t"
+		case `\n`:
+			return "\n"
+		}
+		return match
+	})
 }
 
 // templateFuncs are those of docker's templates that have a use here.

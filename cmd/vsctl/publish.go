@@ -50,7 +50,7 @@ func (a *app) unpublish() *cobra.Command {
 		GroupID: groupPorts,
 		Short:   "End what publish began",
 		Long: `Have ports of the host lead to a container no more, and print what was given for each.
-Connections that are there go on. After a failure the others are ended all the same.`,
+TCP connections that are there go on. After a failure the others are ended all the same.`,
 		Example: `  vsctl unpublish web 8080
   vsctl unpublish media 8000-8010:8000-8010/udp`,
 		Args:              want(2, -1, "PORT and at least one [HOSTIP:]HOSTPORT[:PORT][/tcp|udp]"),

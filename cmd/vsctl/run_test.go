@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -153,6 +154,37 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+func TestTemplatesOfTheExamples(t *testing.T) {
+	t.Parallel()
+	templates := regexp.MustCompile(`--format '([^']*)'`)
+	n := 0
+	for _, cmd := range (&app{}).rootCommand(defaultSocket).Commands() {
+		for _, m := range templates.FindAllStringSubmatch(cmd.Example, -1) {
+			n++
+			if err := new(format).Set(m[1]); err != nil {
+				t.Errorf("%s: %v", cmd.Name(), err)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no example has a template")
+	}
+}
+
+func TestEscapesInTemplates(t *testing.T) {
+	t.Parallel()
+	socket := apitest.Serve(t, apitest.New())
+	for text, want := range map[string]string{
+		`{{.Name}}\t{{.MTU}}\n.`:      "bridge\t1500\n.\n",
+		`{{.Name}}{{"\n\t"}}{{.MTU}}`: "bridge\n\t1500\n",
+		`{{.Name}}{{len "\\n"}}`:      "bridge2\n",
+	} {
+		if code, stdout, stderr := vsctl(context.Background(), socket, "list-segments", "--format", text); code != 0 || stdout != want {
+			t.Errorf("--format %s: exit status %d, %q, %q; want %q", text, code, stdout, stderr, want)
+		}
+	}
+}
+
 func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	socket := apitest.Socket(t)
@@ -234,30 +266,14 @@ func TestHostileServer(t *testing.T) {
 // serveRaw sends answer to whoever connects, and hangs or closes the connection.
 func serveRaw(t *testing.T, answer string, hang bool) string {
 	t.Helper()
-	path := apitest.Socket(t)
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if _, err := c.Read(make([]byte, 4096)); err == nil {
-				_, _ = io.WriteString(c, answer)
-			}
-			if hang {
-				_, _ = io.Copy(io.Discard, c) // until the client gives up
-			}
-			c.Close()
+	return apitest.ServeRaw(t, func(c net.Conn) {
+		if _, err := c.Read(make([]byte, 4096)); err == nil {
+			_, _ = io.WriteString(c, answer)
 		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return path
+		if hang {
+			_, _ = io.Copy(io.Discard, c) // until the client gives up
+		}
+	})
 }
 
 type fullDisk struct{}

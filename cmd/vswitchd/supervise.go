@@ -131,7 +131,8 @@ func (o *options) carry(ctx context.Context, config daemon.Config, child *superv
 		defer listener.Close()
 		config.Beside = append(config.Beside, o.docker.serve(listener, config.Log))
 	}
-	config.Keeper, config.Kept, config.Upgrade = child.Notify, child.Files, child.Control.Upgrade
+	config.Keeper, config.Kept = child.Notify, child.Files
+	config.Upgrade, config.Replaced = child.Control.Upgrade, child.Control.Replaced()
 	return daemon.Run(ctx, config, func(d *daemon.Daemon) {
 		if err := child.Notify.Ready(""); err != nil {
 			config.Log.Error("cannot tell that the switch is ready", "error", err)

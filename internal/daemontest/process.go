@@ -95,22 +95,50 @@ func (p *Process) AwaitReady() error {
 // from then on.
 func (p *Process) Harmed() { p.harmed = true }
 
+// Pid is the process's id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Signal sends s to the process, whose end is then the caller's business.
+func (p *Process) Signal(s os.Signal) error {
+	p.ending = true
+	if err := p.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("send %s to vswitchd: %w", s, err)
+	}
+	return nil
+}
+
+// Wait returns the exit status once the process has ended, -1 when a signal ended
+// it. The error says that it has not within [Patience].
+func (p *Process) Wait() (int, error) {
+	p.ending = true
+	select {
+	case <-p.exited:
+		return p.cmd.ProcessState.ExitCode(), nil
+	case <-time.After(Patience):
+		return 0, fmt.Errorf("vswitchd has not ended after %s: %s", Patience, p.Said())
+	}
+}
+
 // Stop asks the process to end by SIGTERM and returns when it has. The error says
 // that it ended with another exit status than 0, or not within [Patience].
 func (p *Process) Stop() error {
-	p.ending = true
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("send SIGTERM to vswitchd: %w", err)
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		return err
 	}
-	select {
-	case <-p.exited:
-	case <-time.After(Patience):
-		return fmt.Errorf("vswitchd has not ended %s after SIGTERM: %s", Patience, p.Said())
+	code, err := p.Wait()
+	if err == nil && code != 0 {
+		err = fmt.Errorf("vswitchd stopped with exit status %d, want 0: %s", code, p.Said())
 	}
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("vswitchd stopped with exit status %d, want 0: %s", code, p.Said())
+	return err
+}
+
+// Kill ends the process by SIGKILL and returns when it has ended.
+func (p *Process) Kill() error {
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		return err
 	}
-	return nil
+	_, err := p.Wait()
+	return err
 }
 
 // end stops the process at the end of its test and looks back at its life.

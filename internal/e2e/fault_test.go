@@ -42,7 +42,7 @@ func TestFaultsInTurn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.harmed = true
+	h.daemon.Harmed()
 	before := h.picture()
 	s := openStream(t, a, b)
 	seed := uint64(time.Now().UnixNano())
@@ -90,10 +90,9 @@ func (h *host) killCarrier() {
 
 func (h *host) killDaemon() {
 	h.Helper()
-	h.daemon.signal(os.Kill)
-	h.daemon.wait()
+	h.kill()
 	h.start()
-	h.daemon.harmed = true
+	h.daemon.Harmed()
 }
 
 func (h *host) upgradeInPlace() {
@@ -169,13 +168,12 @@ func TestStateDiskFull(t *testing.T) {
 	}
 	// A mount of the daemon's own, to which the containers' names still come.
 	mount := fmt.Sprintf("mount -t tmpfs -o size=512k,mode=700 tmpfs %s && exec \"$@\"", h.stateDir())
-	h.daemon = start(h, h.ns, append([]string{"unshare", "--mount", "--propagation", "slave", "sh", "-c", mount, "sh"}, h.argv()...)...)
-	h.daemon.awaitReady()
-	h.daemon.harmed = true
+	h.startBy("unshare", "--mount", "--propagation", "slave", "sh", "-c", mount, "sh")
+	h.daemon.Harmed()
 	a, b := h.attach("a"), h.attach("b")
 	inMount := func(argv ...string) {
 		t.Helper()
-		h.ns.Run(append([]string{"nsenter", "--mount", "--target", strconv.Itoa(h.daemon.cmd.Process.Pid)}, argv...)...)
+		h.ns.Run(append([]string{"nsenter", "--mount", "--target", strconv.Itoa(h.daemon.Pid())}, argv...)...)
 	}
 	fill := filepath.Join(h.stateDir(), "fill")
 	inMount("sh", "-c", "cat /dev/zero >"+fill+" 2>/dev/null || true")
@@ -201,9 +199,7 @@ func TestStateDiskFull(t *testing.T) {
 		t.Error(err)
 	}
 	h.killCarrier()
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 // TestAttachCyclesLeaveNothing counts what the daemon's processes hold.
@@ -222,7 +218,7 @@ func TestAttachCyclesLeaveNothing(t *testing.T) {
 		cycles, warm = 10_000, 1000 // the runtime's heap has its size by then
 	}
 	cycle(warm)
-	pids := []int{h.daemon.cmd.Process.Pid, h.carrier()}
+	pids := []int{h.daemon.Pid(), h.carrier()}
 	count := func() string {
 		var all []string
 		for _, pid := range pids {
@@ -314,9 +310,8 @@ func TestDescriptorsRunOut(t *testing.T) {
 	t.Parallel()
 	testenv.RequireCommand(t, "prlimit")
 	h := newQuietHost(t)
-	h.daemon = start(h, h.ns, append([]string{"prlimit", "--nofile=48"}, h.argv()...)...)
-	h.daemon.awaitReady()
-	h.daemon.harmed = true
+	h.startBy("prlimit", "--nofile=48")
+	h.daemon.Harmed()
 	a, b := h.attach("a"), h.attach("b")
 	var failed error
 	var last *container

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -205,7 +204,7 @@ func TestPortOfTheResolverIsTaken(t *testing.T) {
 	defer taken.Close()
 	h.start()
 	c := h.attach("container1")
-	h.await("a warning", func() bool { return strings.Contains(h.daemon.said(), "names are not served") })
+	h.await("a warning", func() bool { return strings.Contains(h.daemon.Said(), "names are not served") })
 	c.reaches(c.port.Gateway)
 	taken.Close()
 	h.await("names are served", func() bool {
@@ -236,8 +235,7 @@ func TestPublishedNameServer(t *testing.T) {
 		digs(c, hostOutside, "203.0.113.53")
 		digs(c, c.port.Gateway, "198.51.100.1")
 		c.resolves("server", server.addr().String())
-		h.daemon.signal(syscall.SIGKILL)
-		h.daemon.wait()
+		h.kill()
 		h.start("--resolv-conf", h.resolvConf(farOutside))
 	}
 }

@@ -12,15 +12,19 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/daemontest"
 	"vswitch/internal/testenv"
 )
+
+// patience bounds every wait.
+const patience = daemontest.Patience
 
 // host is a network namespace that plays a machine, with a vswitchd on it.
 type host struct {
 	*testing.T
 	ns     *testenv.Namespace
 	socket string
-	daemon *process
+	daemon *daemontest.Process
 	client *api.Client
 }
 
@@ -55,8 +59,48 @@ func shortDir(tb testing.TB) string {
 
 func (h *host) start(flags ...string) {
 	h.Helper()
-	h.daemon = start(h, h.ns, h.argv(flags...)...)
-	h.daemon.awaitReady()
+	h.startArgv(h.argv(flags...))
+}
+
+// startBy has a program start vswitchd, whose command line follows the arguments.
+func (h *host) startBy(program ...string) {
+	h.Helper()
+	h.startArgv(append(program, h.argv()...))
+}
+
+func (h *host) startArgv(argv []string) {
+	h.Helper()
+	h.daemon = daemontest.Start(h, h.ns, argv...)
+	if err := h.daemon.AwaitReady(); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// startInVain starts a vswitchd that ends by itself, and returns its exit status
+// and what it has said.
+func (h *host) startInVain(flags ...string) (code int, said string) {
+	h.Helper()
+	p := daemontest.Start(h, h.ns, h.argv(flags...)...)
+	code, err := p.Wait()
+	if err != nil {
+		h.Fatal(err)
+	}
+	return code, p.Said()
+}
+
+// stop ends vswitchd by SIGTERM, kill by SIGKILL.
+func (h *host) stop() {
+	h.Helper()
+	if err := h.daemon.Stop(); err != nil {
+		h.Fatal(err)
+	}
+}
+
+func (h *host) kill() {
+	h.Helper()
+	if err := h.daemon.Kill(); err != nil {
+		h.Fatal(err)
+	}
 }
 
 // argv is the command line of a vswitchd on the host's socket.

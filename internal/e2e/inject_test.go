@@ -62,7 +62,7 @@ func TestStateDiskErrors(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			a, b := h.furnish()
-			h.daemon.harmed = true
+			h.daemon.Harmed()
 			before := h.picture()
 			mended := h.inject(call + ":error=EIO")
 			_, err := h.client.AddSegment(t.Context(), api.SegmentSpec{Name: "refused"})
@@ -100,7 +100,7 @@ func TestKilledAtEachWrite(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.harmed = true
+	h.daemon.Harmed()
 	kills := 0
 	for _, call := range []string{"pwrite64", "fdatasync"} {
 		for n := 1; n <= rounds(t, 4, 8); n++ {
@@ -150,8 +150,7 @@ func TestLostPortIsReleasedAfterAClockJump(t *testing.T) {
 	a, b := h.furnish()
 	a.Remove()
 	h.await("the port is lost", func() bool { return h.port("a").State == api.PortLost })
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	db, err := store.Open(h.stateDir(), store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +184,7 @@ func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.harmed = true
+	h.daemon.Harmed()
 	before := h.picture()
 	victim := h.carrier()
 	h.ns.Run("prlimit", "--pid", strconv.Itoa(victim), "--data=1")
@@ -198,8 +197,6 @@ func TestOutOfMemory(t *testing.T) {
 		v, err := h.client.Version(t.Context())
 		return err == nil && v.PID != victim
 	})
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 	a.reaches(b.addr().String())
 }

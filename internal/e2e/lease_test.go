@@ -111,8 +111,7 @@ func TestDHCPClientGetsItsLease(t *testing.T) {
 		t.Errorf("renewed: the client was told %q, want %q", told, want)
 	}
 
-	h.daemon.signal(syscall.SIGKILL)
-	h.daemon.wait()
+	h.kill()
 	h.start()
 	client.signal(syscall.SIGUSR1)
 	if told := client.await("renew", 2); told != want {

@@ -18,9 +18,11 @@ func TestSignalsStopTheDaemonCleanly(t *testing.T) {
 			h.addSegment("other")
 			all := []*container{h.attach("c1"), h.attach("c2"), h.attach("c3", on("other"))}
 			begin := time.Now()
-			h.daemon.signal(s)
-			if code := h.daemon.wait(); code != 0 {
-				t.Errorf("exit status %d, want 0", code)
+			if err := h.daemon.Signal(s); err != nil {
+				t.Fatal(err)
+			}
+			if code, err := h.daemon.Wait(); err != nil || code != 0 {
+				t.Fatalf("exit status %d, %v; want 0", code, err)
 			}
 			t.Logf("stopped %s after the signal", time.Since(begin).Round(time.Millisecond))
 			for _, c := range all {
@@ -45,12 +47,12 @@ func TestASecondDaemonOnASocketIsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	c := h.attach("c")
-	second := start(h, h.ns, h.argv()...)
-	if code := second.wait(); code != 1 {
+	code, said := h.startInVain()
+	if code != 1 {
 		t.Errorf("exit status %d, want 1", code)
 	}
-	if want := "vswitchd: another vswitchd is already serving on " + h.socket + ": stop it or choose another --socket\n"; second.said() != want {
-		t.Errorf("says %q, want %q", second.said(), want)
+	if want := "vswitchd: another vswitchd is already serving on " + h.socket + ": stop it or choose another --socket\n"; said != want {
+		t.Errorf("says %q, want %q", said, want)
 	}
 	c.reaches("172.17.0.1")
 	if h.port("c").State != api.PortUp {

@@ -10,12 +10,13 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"vswitch/internal/daemontest"
 )
 
 // binaries is the directory of vswitchd and vsctl while the tests run.
@@ -38,7 +39,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if err := build(); err != nil {
+	if err := daemontest.Build(binaries); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -51,20 +52,6 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return 0
-}
-
-func build() error {
-	args := map[string][]string{"vswitchd": nil, "vsctl": nil}
-	if raceDetector {
-		args["vswitchd"] = []string{"-race"}
-	}
-	for name, flags := range args {
-		argv := append([]string{"build", "-buildvcs=false", "-o", filepath.Join(binaries, name)}, flags...)
-		if out, err := exec.Command("go", append(argv, "vswitch/cmd/"+name)...).CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w: %s", name, err, out)
-		}
-	}
-	return nil
 }
 
 // leaks says what the tests left: goroutines, or namespaces, whose names begin

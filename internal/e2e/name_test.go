@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"vswitch/api"
@@ -71,8 +70,7 @@ func TestNamesResolveInTheirSegment(t *testing.T) {
 	if out, _ := c1.lookup("shared"); strings.Contains(out, "172.17.0.3") {
 		t.Errorf("an alias that was taken away still leads to its port:\n%s", out)
 	}
-	h.daemon.signal(os.Kill)
-	h.daemon.wait()
+	h.kill()
 	h.start()
 	c1.resolves("www", "172.17.0.3")
 	h.delPort("web")
@@ -164,14 +162,12 @@ func TestResolvConfOfTheNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.connect(c, "again", func(s *api.PortSpec) { s.ResolvConf = true })
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	if _, err := os.Lstat(file); err != nil {
 		t.Error(err)
 	}
 	h.start("--stop-removes-ports")
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	if _, err := os.Lstat(dir); !os.IsNotExist(err) {
 		t.Errorf("%s is there after all ports have gone: %v", dir, err)
 	}

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -57,6 +56,17 @@ func newPublishingHost(t *testing.T) *host {
 	h := newHost(t)
 	h.ns.Run("ip", "link", "set", "lo", "up")
 	return h
+}
+
+// newWebHost makes one with the container web, whose server is published as port 8080,
+// and a machine outside.
+func newWebHost(t *testing.T) (h *host, web, outside *container) {
+	t.Helper()
+	h = newPublishingHost(t)
+	web, outside = h.attach("web"), h.outside(1500)
+	serveAs(web, "web", ":80")
+	h.publish("web", "8080:80")
+	return h, web, outside
 }
 
 // silence is how long to wait where no answer is wanted.
@@ -264,17 +274,13 @@ func TestPublishRefusals(t *testing.T) {
 
 func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	t.Parallel()
-	h := newPublishingHost(t)
-	web, outside, self := h.attach("web"), h.outside(1500), h.onHost("bridge")
-	serveAs(web, "web", ":80")
-	h.publish("web", "8080:80")
+	h, web, outside := newWebHost(t)
+	self := h.onHost("bridge")
 	h.publish("web", "127.0.0.1:8081:80")
 	h.publish("web", "8082:80")
 	h.unpublish("web", "8082")
 
-	h.daemon.signal(syscall.SIGKILL)
-	h.daemon.wait()
-	outside.Do(func() {}) // the kernel sends on what it knows, without us
+	h.kill()
 	h.start()
 	outside.gets(hostOutside+":8080", "web sees "+farOutside)
 	self.gets("127.0.0.1:8081", "web sees "+web.port.Gateway)
@@ -282,8 +288,7 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	h.refuses("web", "8080:80", api.Conflict, "published by port")
 
 	// A program that took the port meanwhile keeps it, until it ends.
-	h.daemon.signal(syscall.SIGKILL)
-	h.daemon.wait()
+	h.kill()
 	thief := inside(self, func() (net.Listener, error) { return net.Listen("tcp4", ":8080") })
 	h.start()
 	states := func() map[string]string {
@@ -344,12 +349,8 @@ func TestDatagramsFollowWhatIsPublished(t *testing.T) {
 // Without NAT the ports of the host are left alone, and what was published waits.
 func TestPublishedPortsWithoutNAT(t *testing.T) {
 	t.Parallel()
-	h := newPublishingHost(t)
-	web, outside := h.attach("web"), h.outside(1500)
-	serveAs(web, "web", ":80")
-	h.publish("web", "8080:80")
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h, _, outside := newWebHost(t)
+	h.stop()
 	h.ns.Run("nft", "flush ruleset")
 	h.start("--nat=false")
 	h.refuses("web", "8081:80", api.Unsupported, "--nat=false")
@@ -358,8 +359,7 @@ func TestPublishedPortsWithoutNAT(t *testing.T) {
 		t.Errorf("published are %+v, %v; want one that says why it is not", list, err)
 	}
 	inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", ":8080") }).Close()
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	h.start()
 	outside.gets(hostOutside+":8080", "web sees "+farOutside)
 }
@@ -367,10 +367,7 @@ func TestPublishedPortsWithoutNAT(t *testing.T) {
 // TestPublishedPortObeysTheUser holds what the documentation says of the chain.
 func TestPublishedPortObeysTheUser(t *testing.T) {
 	t.Parallel()
-	h := newPublishingHost(t)
-	web, outside := h.attach("web"), h.outside(1500)
-	serveAs(web, "web", ":80")
-	h.publish("web", "8080:80")
+	h, _, outside := newWebHost(t)
 	h.publish("web", "8081:80")
 	h.ns.Run("nft", "add rule inet vswitch user iifname outer meta l4proto tcp ct original proto-dst 8080 drop")
 	outside.getsNothing(hostOutside + ":8080")
@@ -387,10 +384,7 @@ func TestPublishedPortObeysTheUser(t *testing.T) {
 // may come to, and the port is open for others after each.
 func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
 	t.Parallel()
-	h := newPublishingHost(t)
-	web, outside := h.attach("web"), h.outside(1500)
-	serveAs(web, "web", ":80")
-	h.publish("web", "8080:80")
+	h, web, outside := newWebHost(t)
 	h.publish("web", "8081:81")
 	listener := inside(web, func() (net.Listener, error) { return net.Listen("tcp4", ":81") })
 	defer listener.Close()
@@ -401,7 +395,7 @@ func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	h.daemon.harmed = true
+	h.daemon.Harmed()
 	for _, event := range []struct {
 		name string
 		harm func()
@@ -453,7 +447,7 @@ func TestBesideAnotherFirewall(t *testing.T) {
 	web.getsNothing(farOutside + ":80")
 	outside.getsNothing(hostOutside + ":8080")
 	const warning = "another firewall drops"
-	if said := h.daemon.said(); strings.Count(said, warning) != 1 || !strings.Contains(said, "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT") {
+	if said := h.daemon.Said(); strings.Count(said, warning) != 1 || !strings.Contains(said, "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT") {
 		t.Errorf("the log warns %d times of the other firewall, want once with what helps:\n%s", strings.Count(said, warning), said)
 	}
 	if after := h.ns.Run("iptables", "-S"); after != before {

@@ -231,8 +231,7 @@ func TestWithoutTunDeviceAddPortSaysSo(t *testing.T) {
 	c := h.container()
 	// A mount namespace of its own, where /dev/net is empty.
 	hide := `mount -t tmpfs tmpfs /dev/net && exec "$0" "$@"`
-	h.daemon = start(t, h.ns, append([]string{"unshare", "--mount", "sh", "-c", hide}, h.argv()...)...)
-	h.daemon.awaitReady()
+	h.startBy("unshare", "--mount", "sh", "-c", hide)
 	h.refusesPort(c, api.Unsupported, "/dev/net/tun")
 }
 
@@ -246,8 +245,7 @@ func TestWithoutPrivilegesAddPortSaysSo(t *testing.T) {
 	if err := os.Chown(dir, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	h.daemon = start(t, h.ns, append([]string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"}, h.argv()...)...)
-	h.daemon.awaitReady()
+	h.startBy("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
 	h.refusesPort(c, api.Denied, "run as root")
 
 	// Nor may it open a namespace that lies where others have no access.
@@ -295,8 +293,7 @@ func TestDaemonRefusesWrongUsage(t *testing.T) {
 		{[]string{"--config", config}, 1, `"colour" is not a flag`},
 		{[]string{"--metrics-listen", "nowhere"}, 1, "--metrics-listen nowhere"},
 	} {
-		p := start(t, h.ns, h.argv(test.flags...)...)
-		code, said := p.wait(), p.said()
+		code, said := h.startInVain(test.flags...)
 		if code != test.status || !strings.Contains(said, test.says) || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "vswitchd: ") {
 			t.Errorf("%q: exit status %d, says %q; want %d and one line with %q", test.flags, code, said, test.status, test.says)
 		}

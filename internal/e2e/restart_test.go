@@ -218,6 +218,14 @@ func (h *host) picture() string {
 	return strings.Join(all, "\n")
 }
 
+// isStill wants the switch to give the picture that it gave before.
+func (h *host) isStill(before string) {
+	h.Helper()
+	if after := h.picture(); after != before {
+		h.Errorf("the switch was\n%s\nand is\n%s", before, after)
+	}
+}
+
 // furnish adds a bit of everything, and returns two containers of one segment.
 func (h *host) furnish() (a, b *container) {
 	h.Helper()
@@ -241,7 +249,7 @@ func TestKilledCarrierIsReplacedUnderAStream(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.harmed = true
+	h.daemon.Harmed()
 	before := h.picture()
 	s := openStream(t, a, b)
 	var pauses []time.Duration
@@ -252,9 +260,7 @@ func TestKilledCarrierIsReplacedUnderAStream(t *testing.T) {
 	}
 	s.finish()
 	report(t, pauses)
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 	if p := h.connect(h.container(), "e"); p.IPs[0].String() != "172.17.0.4/16" {
 		t.Errorf("the next port gets %s, want 172.17.0.4/16", p.IPs[0])
 	}
@@ -274,9 +280,7 @@ func TestKilledDaemonIsStartedAnewUnderAStream(t *testing.T) {
 	}
 	s.finish()
 	report(t, pauses)
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 func TestStoppedDaemonLeavesThePorts(t *testing.T) {
@@ -284,26 +288,20 @@ func TestStoppedDaemonLeavesThePorts(t *testing.T) {
 	h := newHost(t)
 	a, b := h.furnish()
 	before := h.picture()
-	h.daemon.signal(syscall.SIGTERM)
-	if code := h.daemon.wait(); code != 0 {
-		t.Errorf("exit status %d, want 0", code)
-	}
+	h.stop()
 	if got := links(a.Namespace); !slices.Equal(got, []string{"eth0"}) {
 		t.Errorf("links %v in the container of a stopped daemon, want eth0", got)
 	}
 	h.start()
 	h.await("the containers reach each other", func() bool { return a.ping(b.addr().String(), "-W", "0.5").received == 3 })
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 func TestStopRemovesPortsWhenAsked(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--stop-removes-ports")
 	a, _ := h.furnish()
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	if got := links(a.Namespace); len(got) != 0 {
 		t.Errorf("links %v left, want none", got)
 	}
@@ -317,12 +315,37 @@ func TestStopRemovesPortsWhenAsked(t *testing.T) {
 	}
 }
 
+// A process that is replaced, or fails, has not been stopped.
+func TestPortsThatAStopRemovesSurviveAnUpgrade(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--stop-removes-ports")
+	a, b := h.furnish()
+	before := h.picture()
+	s := openStream(t, a, b)
+	h.upgradeInPlace()
+	s.pause()
+	h.isStill(before)
+	old := h.carrier()
+	if err := syscall.Kill(h.daemon.Pid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	h.await("another process carries the frames", func() bool {
+		v, err := h.client.Version(t.Context())
+		return err == nil && v.PID != old
+	})
+	s.finish()
+	h.isStill(before)
+	h.stop()
+	if got := links(a.Namespace); len(got) != 0 {
+		t.Errorf("links %v left after the stop, want none", got)
+	}
+}
+
 func TestMissingDevicesAreMadeAgain(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.signal(os.Kill)
-	h.daemon.wait()
+	h.kill()
 	a.Run("ip", "link", "delete", "eth0")
 	h.start()
 	// The kernel takes up to a second to follow the links' carriers.
@@ -334,7 +357,7 @@ func TestUpgradeUnderAStream(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.harmed = true
+	h.daemon.Harmed()
 	before := h.picture()
 	s := openStream(t, a, b)
 	old := h.carrier()
@@ -362,9 +385,7 @@ func TestUpgradeUnderAStream(t *testing.T) {
 		}
 	}
 	s.finish()
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 func copyFile(tb testing.TB, to, from string) {
@@ -385,8 +406,7 @@ func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) {
 			if restarted {
-				h.daemon.signal(os.Kill)
-				h.daemon.wait()
+				h.kill()
 				h.start()
 			}
 			a.reaches(b.addr().String())
@@ -436,8 +456,7 @@ func TestChangesInTheNamespaceAreNoticed(t *testing.T) {
 	a.Run("ip", "link", "set", "net7", "address", "02:00:00:00:0a:0a")
 	h.await("the new address shows", func() bool { return strings.Contains(h.port("a").Reason, "02:00:00:00:0a:0a") })
 	// The new name is found again after a restart.
-	h.daemon.signal(os.Kill)
-	h.daemon.wait()
+	h.kill()
 	h.start()
 	if p := h.port("a"); p.State != api.PortUp || p.IfName != "net7" {
 		t.Errorf("after a restart the port is %s at %s, want up at net7: %s", p.State, p.IfName, p.Reason)
@@ -458,35 +477,29 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.delPort("d")
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
-	again := start(h, h.ns, h.argv("--restore", file)...)
-	if code := again.wait(); code != 1 || !strings.Contains(again.said(), "state.db") || strings.Count(again.said(), "\n") != 1 {
-		t.Errorf("restoring over a state: exit status %d, %q", code, again.said())
+	h.stop()
+	if code, said := h.startInVain("--restore", file); code != 1 || !strings.Contains(said, "state.db") || strings.Count(said, "\n") != 1 {
+		t.Errorf("restoring over a state: exit status %d, %q", code, said)
 	}
 	if err := os.Rename(h.stateDir(), h.stateDir()+".old"); err != nil {
 		t.Fatal(err)
 	}
 	h.start("--restore", file)
-	if after := h.picture(); after != before {
-		t.Errorf("the switch was\n%s\nand is\n%s", before, after)
-	}
+	h.isStill(before)
 }
 
 func TestDamagedStateStopsTheStart(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.furnish()
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	file := filepath.Join(h.stateDir(), "state.db")
 	damaged := bytes.Repeat([]byte("nonsense"), 1<<12)
 	if err := os.WriteFile(file, damaged, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(h, h.ns, h.argv()...)
-	if code := p.wait(); code != 1 || !strings.Contains(p.said(), file) || strings.Count(p.said(), "\n") != 1 {
-		t.Errorf("exit status %d, %q; want 1 and one line that names %s", code, p.said(), file)
+	if code, said := h.startInVain(); code != 1 || !strings.Contains(said, file) || strings.Count(said, "\n") != 1 {
+		t.Errorf("exit status %d, %q; want 1 and one line that names %s", code, said, file)
 	}
 	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, damaged) {
 		t.Error("the damaged file was changed")

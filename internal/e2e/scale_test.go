@@ -108,7 +108,7 @@ func TestAttachingAndDetachingLeavesNothing(t *testing.T) {
 }
 
 func (h *host) proc(name string) string {
-	return filepath.Join("/proc", strconv.Itoa(h.daemon.cmd.Process.Pid), name)
+	return filepath.Join("/proc", strconv.Itoa(h.daemon.Pid()), name)
 }
 
 func (h *host) descriptors() int {

@@ -7,11 +7,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"vswitch/internal/daemontest"
 	"vswitch/internal/testenv"
 )
 
@@ -65,7 +65,7 @@ type stage struct {
 	env        *testscript.Env
 	host       *testenv.Namespace
 	socket     string
-	daemon     *process
+	daemon     *daemontest.Process
 	namespaces map[string]*testenv.Namespace
 }
 
@@ -96,15 +96,12 @@ func onStage(do func(*stage, *testscript.TestScript, []string)) func(*testscript
 
 func (s *stage) startDaemon(ts *testscript.TestScript, flags []string) {
 	argv := []string{filepath.Join(binaries, "vswitchd"), "--socket", s.socket, "--state-dir", ts.MkAbs("state")}
-	s.daemon = start(s.tb, s.host, append(argv, flags...)...)
-	s.daemon.awaitReady()
+	s.daemon = daemontest.Start(s.tb, s.host, append(argv, flags...)...)
+	ts.Check(s.daemon.AwaitReady())
 }
 
 func (s *stage) stopDaemon(ts *testscript.TestScript, _ []string) {
-	s.daemon.signal(syscall.SIGTERM)
-	if code := s.daemon.wait(); code != 0 {
-		ts.Fatalf("vswitchd stopped with exit status %d", code)
-	}
+	ts.Check(s.daemon.Stop())
 }
 
 func (s *stage) makeNamespaces(ts *testscript.TestScript, names []string) {

@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,7 +15,7 @@ func TestConnectionsOutsideGoOn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	c, out := h.attach("c"), h.outside(1500)
-	h.daemon.harmed = true
+	h.daemon.Harmed()
 	s := openStream(t, c, out)
 	for _, harm := range []func(){h.killCarrier, h.upgradeInPlace, h.killDaemon} {
 		s.runs(600 * time.Millisecond) // longer than the supervisor takes to call a child sound
@@ -61,8 +59,7 @@ func TestHostLinkIsPutRight(t *testing.T) {
 				}
 				argv = strings.Split(strings.ReplaceAll(strings.Join(argv, " "), "LINK", name), " ")
 				if !running {
-					h.daemon.signal(os.Kill)
-					h.daemon.wait()
+					h.kill()
 				}
 				h.ns.Run(argv...)
 				if !running {
@@ -83,8 +80,7 @@ func TestStopRemovesHostLinksWhenAsked(t *testing.T) {
 	h := newHost(t, "--stop-removes-ports")
 	h.addSegment("other")
 	names := []string{h.segment("bridge").HostLink.Name, h.segment("other").HostLink.Name}
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	if out := h.ns.Run("ip", "-o", "link"); strings.Contains(out, "vs-") {
 		t.Errorf("after the end the host has\n%s", out)
 	}
@@ -101,8 +97,7 @@ func TestHostLinkInTheWayIsTold(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--stop-removes-ports")
 	name := h.segment("bridge").HostLink.Name
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	h.ns.Run("ip", "link", "add", name, "type", "veth", "peer", "name", "other-end")
 	h.start("--stop-removes-ports")
 	l := h.awaitHostLink("bridge", api.PortDown)
@@ -116,8 +111,7 @@ func TestHostLinkInTheWayIsTold(t *testing.T) {
 	h.awaitHostLink("bridge", api.PortUp)
 	h.reaches(a.addr().String())
 
-	h.daemon.signal(syscall.SIGTERM)
-	h.daemon.wait()
+	h.stop()
 	h.ns.Run("ip", "link", "add", "lan", "type", "veth", "peer", "name", "lan1")
 	h.ns.Run("ip", "addr", "add", "172.17.9.9/24", "dev", "lan")
 	h.start()

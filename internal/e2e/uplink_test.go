@@ -189,3 +189,45 @@ func TestHopsAndSizesThroughTheHost(t *testing.T) {
 		t.Errorf("TCP has not learned the path's MTU: %s", text)
 	}
 }
+
+func TestHostLinkFollowsItsSegmentsName(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	s := h.addSegment("blue")
+	h.kill()
+	h.start() // by which the link does not change: nobody looks at it for that
+	c := h.attach("c", on("blue"))
+	c.reaches(c.port.Gateway)
+	if _, err := h.client.UpdateSegment(t.Context(), "blue", api.SegmentUpdate{Name: new("green")}); err != nil {
+		t.Fatal(err)
+	}
+	h.await("the interface's alias has the new name", func() bool {
+		return strings.Contains(h.ns.Run("ip", "link", "show", "dev", s.HostLink.Name), "alias vswitch segment green\n")
+	})
+}
+
+func TestRulesGoOnCountingInAnotherSubnet(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	if _, err := h.client.AddRule(t.Context(), "bridge", api.RuleSpec{Action: "deny", Protocol: "icmp"}); err != nil {
+		t.Fatal(err)
+	}
+	hits := func() uint64 {
+		rules, err := h.client.Rules(t.Context(), "bridge")
+		if err != nil || len(rules) != 1 {
+			t.Fatalf("rules are %+v, %v; want one", rules, err)
+		}
+		return rules[0].Hits
+	}
+	a, b := h.attach("a"), h.attach("b")
+	a.misses(b.addr().String())
+	h.delPort("a")
+	h.delPort("b")
+	before := hits()
+	if _, err := h.client.UpdateSegment(t.Context(), "bridge", api.SegmentUpdate{Subnet: new("10.9.0.0/24")}); err != nil {
+		t.Fatal(err)
+	}
+	if after := hits(); before == 0 || after != before {
+		t.Errorf("%d hits in one subnet and %d in the next, want as many, and some", before, after)
+	}
+}
