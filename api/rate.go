@@ -62,7 +62,8 @@ func ParseRate(s string) (Rate, error) {
 
 // parseQuantity reads digits and a unit.
 func parseQuantity(s string, units []unit) (uint64, bool) {
-	digits := strings.TrimRight(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz")
+	// Not by strings.ToLower: it makes three bytes of one that is no UTF-8.
+	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	if strings.HasPrefix(digits, "+") {
 		return 0, false
 	}

@@ -38,7 +38,7 @@ func TestParseRateRefuses(t *testing.T) {
 		"+1mbit": "whole number", "100 mbit": "whole number", "100mb": "with bit", "100mbps": "with bit", "0bit": "out of range",
 		"999bit": "out of range", "2tbit": "out of range", "99999999999999999999bit": "whole number",
 		"18446744073709551615tbit": "whole number", "1mbit:": "burst", "1mbit:64": "burst", "1mbit:64kbit": "burst",
-		"1mbit:0b": "1b to 1gb", "1mbit:2gb": "1b to 1gb", "1mbit:1kb:1kb": "burst", "\x00": "whole number",
+		"1mbit:0b": "1b to 1gb", "1mbit:2gb": "1b to 1gb", "1mbit:1kb:1kb": "burst", "\x00": "whole number", "\x82": "whole number", "1\u212abit": "whole number",
 	} {
 		if got, err := api.ParseRate(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, %v, want an error with %q", text, got, err, want)
@@ -47,7 +47,7 @@ func TestParseRateRefuses(t *testing.T) {
 }
 
 func FuzzParseRate(f *testing.F) {
-	for _, s := range []string{"100mbit", "1gbit:64kb", "none", "1001bit:3b", "kbit", ":", "1tbit:1gb"} {
+	for _, s := range []string{"100mbit", "1gbit:64kb", "none", "1001bit:3b", "kbit", ":", "1tbit:1gb", "1\x82"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
