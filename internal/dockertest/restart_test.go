@@ -150,7 +150,16 @@ func TestFiftyContainersWhileTheSwitchIsKilled(t *testing.T) {
 	h.wantReach("c0", "c49")
 	h.wantReach("c49", "c25")
 	h.docker(append([]string{"rm", "-f"}, strings.Fields(h.docker("ps", "-aq"))...)...)
-	h.docker("network", "rm", "blue")
+	if _, err := h.try("network", "rm", "blue"); err != nil {
+		// After a start that failed Docker 20.10 may count an endpoint too many; it mends
+		// that when it starts (libnetwork, "Fixing inconsistent endpoint_cnt").
+		if !strings.Contains(err.Error(), "has active endpoints") {
+			t.Fatal(err)
+		}
+		h.stopDocker(syscall.SIGTERM)
+		h.startDocker()
+		h.docker("network", "rm", "blue")
+	}
 	h.wantNothingLeft()
 }
 
