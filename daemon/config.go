@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
 	"vswitch/ipam"
+	"vswitch/nat"
 	vswitch "vswitch/switch"
 )
 
@@ -26,6 +29,7 @@ type Flags struct {
 	LostPortTTL   time.Duration
 	ResolvConf    string // the file that names the host's resolvers
 	NAT           bool   // have the host's kernel forward and masquerade
+	SysctlDir     string // where the host's links are set up and forwarding is enabled
 	// StopRemovesPorts has the devices removed when the daemon is stopped, not left for
 	// the next start.
 	StopRemovesPorts bool
@@ -44,6 +48,7 @@ func DefaultFlags() Flags {
 		LostPortTTL: 10 * time.Minute,
 		ResolvConf:  "/etc/resolv.conf",
 		NAT:         true,
+		SysctlDir:   nat.DefaultSysctlDir,
 	}
 }
 
@@ -64,6 +69,7 @@ type Config struct {
 	LostPortTTL      time.Duration
 	ResolvConf       string
 	NAT              bool
+	SysctlDir        string
 	StopRemovesPorts bool
 
 	// Beside run beside the daemon until ctx ends, as its part of it: on an error the
@@ -134,10 +140,14 @@ func (f Flags) Check() (Config, error) {
 	case f.LostPortTTL < 0:
 		return Config{}, fmt.Errorf("--lost-port-ttl %s is out of range: give 0s or more", f.LostPortTTL)
 	}
+	if _, err := os.Stat(filepath.Join(f.SysctlDir, "net/ipv4")); err != nil {
+		return Config{}, fmt.Errorf("--sysctl-dir %q: %w: give where the kernel's settings are, which have net/ipv4, such as %s", f.SysctlDir, err, nat.DefaultSysctlDir)
+	}
 	c := Config{
 		Socket: f.Socket, StateDir: f.StateDir, Poll: mode, Spin: f.Spin, Workers: f.Workers,
 		Ageing: f.Ageing, FDBSize: f.FDBSize, MetricsListen: f.MetricsListen, Pools: ipam.DefaultPools(),
-		LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf, StopRemovesPorts: f.StopRemovesPorts, NAT: f.NAT, Keeper: noKeeper{}, Kept: noKeeper{},
+		LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf, StopRemovesPorts: f.StopRemovesPorts, NAT: f.NAT, SysctlDir: f.SysctlDir,
+		Keeper: noKeeper{}, Kept: noKeeper{},
 	}
 	if c.Workers == 0 {
 		c.Workers = defaultWorkers(runtime.NumCPU())

@@ -122,7 +122,7 @@ func (h *hostLink) config() netns.HostLink {
 // harden sets how the host treats what comes from the segment. The switch has the
 // wall; this is the second one.
 func (d *Daemon) harden(h *hostLink) {
-	err := netns.HardenHostLink(h.name)
+	err := netns.HardenHostLink(d.config.SysctlDir, h.name)
 	if err != nil && !h.soft {
 		d.log.Warn("the host treats a segment's packets as its defaults say", "segment", h.segment.record.Name, "error", err)
 	}

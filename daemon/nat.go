@@ -25,7 +25,7 @@ func (d *Daemon) openNAT() {
 		d.log.Warn("net.ipv4.ip_forward will not be put back", "error", err)
 	}
 	d.table, err = nat.Open(nat.Options{
-		Log: d.log, Forwarding: before,
+		Log: d.log, Forwarding: before, SysctlDir: d.config.SysctlDir,
 		Remember: func(value string) error { return store.WriteNote(d.config.StateDir, forwardingNote, value) },
 	})
 	if err != nil {

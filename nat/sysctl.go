@@ -5,13 +5,18 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
-const (
-	forwardingPath = "/proc/sys/net/ipv4/ip_forward"
-	localnetPath   = "/proc/sys/net/ipv4/conf/%s/route_localnet"
-)
+// DefaultSysctlDir is where the kernel's settings are.
+const DefaultSysctlDir = "/proc/sys"
+
+func (t *Table) forwardingPath() string { return filepath.Join(t.sysctl, "net/ipv4/ip_forward") }
+
+func (t *Table) localnetPath(link string) string {
+	return filepath.Join(t.sysctl, "net/ipv4/conf", link, "route_localnet")
+}
 
 // sysctls sets what c needs: forwarding, and that links with ports published on
 // 127.0.0.1 let its connections through. These are the settings of the namespace
@@ -35,7 +40,7 @@ func (t *Table) sysctls(c Config) error {
 }
 
 func (t *Table) enableForwarding() error {
-	value, err := read(forwardingPath)
+	value, err := read(t.forwardingPath())
 	if err != nil || value == "1" {
 		return err
 	}
@@ -44,7 +49,7 @@ func (t *Table) enableForwarding() error {
 			return fmt.Errorf("remember that net.ipv4.ip_forward was %s: %w", value, err)
 		}
 	}
-	if err := write(forwardingPath, "1"); err != nil {
+	if err := write(t.forwardingPath(), "1"); err != nil {
 		return err
 	}
 	t.forwarding = value
@@ -55,7 +60,7 @@ func (t *Table) enableForwarding() error {
 // setLocalnet sets route_localnet of a link, which is ours alone. A link that is not
 // there has it off; the next Apply after it was made sets it.
 func (t *Table) setLocalnet(link string, on bool) error {
-	path, value := fmt.Sprintf(localnetPath, link), "0"
+	path, value := t.localnetPath(link), "0"
 	if on {
 		value = "1"
 	}
@@ -82,10 +87,10 @@ func (t *Table) restoreSysctls() error {
 		}
 	}
 	if t.forwarding != "" {
-		if value, err := read(forwardingPath); err != nil || value != "1" {
+		if value, err := read(t.forwardingPath()); err != nil || value != "1" {
 			errs = append(errs, err) // someone else has changed it since
 		} else {
-			errs = append(errs, write(forwardingPath, t.forwarding))
+			errs = append(errs, write(t.forwardingPath(), t.forwarding))
 		}
 		t.forwarding = ""
 	}

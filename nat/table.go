@@ -33,6 +33,8 @@ type Options struct {
 	// Remember is told what net.ipv4.ip_forward is, before it is changed, for the
 	// next run and for Remove; an error keeps it as it is. It may be nil.
 	Remember func(forwarding string) error
+	// SysctlDir is another place of the kernel's settings than [DefaultSysctlDir].
+	SysctlDir string
 }
 
 // Table is our table in one network namespace. Its methods may be called
@@ -40,6 +42,7 @@ type Options struct {
 type Table struct {
 	log      *slog.Logger
 	remember func(string) error
+	sysctl   string   // directory
 	ns       *os.File // the namespace of the thread that called Open
 	table    *nftables.Table
 	changes  *netlink.Conn // hears of each transaction in the namespace
@@ -63,6 +66,7 @@ func Open(o Options) (*Table, error) {
 	}
 	t := &Table{
 		log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), remember: o.Remember, ns: ns, forwarding: o.Forwarding,
+		sysctl:   cmp.Or(o.SysctlDir, DefaultSysctlDir),
 		table:    &nftables.Table{Name: cmp.Or(o.Name, DefaultName), Family: nftables.TableFamilyINet},
 		localnet: make(map[string]bool),
 	}

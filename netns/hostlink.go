@@ -151,16 +151,17 @@ func addHostAddress(h *netlink.Handle, l netlink.Link, c HostLink) (bool, error)
 }
 
 // HardenHostLink sets what the calling thread's namespace has to say about a host
-// link's packets. A link without these settings works; the error says which could
-// not be set, as where /proc/sys may not be written.
-func HardenHostLink(name string) error {
+// link's packets, below the directory sysctl, which is /proc/sys or the same mounted
+// elsewhere. A link without these settings works; the error says which could not be
+// set, as where they may not be written.
+func HardenHostLink(sysctl, name string) error {
 	if err := CheckName(name); err != nil {
 		return err
 	}
 	var failed []string
 	var why error
 	for _, s := range hostSettings {
-		path := filepath.Join("/proc/sys/net", s.family, "conf", name, s.name)
+		path := filepath.Join(sysctl, "net", s.family, "conf", name, s.name)
 		got, err := os.ReadFile(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // no IPv6, or an older kernel

@@ -79,10 +79,10 @@ func TestHostLinkThatIsMissing(t *testing.T) {
 		if _, err := LinkIndex("none"); !errors.Is(err, ErrNoLink) {
 			t.Errorf("LinkIndex: %v, want ErrNoLink", err)
 		}
-		if err := HardenHostLink("none"); err != nil {
+		if err := HardenHostLink("/proc/sys", "none"); err != nil {
 			t.Errorf("settings of a missing link: %v, want them left alone", err)
 		}
-		if err := HardenHostLink("../all"); err == nil {
+		if err := HardenHostLink("/proc/sys", "../all"); err == nil {
 			t.Error("a path is taken for the name of a link")
 		}
 	})
@@ -94,7 +94,7 @@ func TestHostLinkIsHardened(t *testing.T) {
 	env.Run("ip", "tuntap", "add", "vs-0", "mode", "tap")
 	for range 2 {
 		env.Do(func() {
-			if err := HardenHostLink("vs-0"); err != nil {
+			if err := HardenHostLink("/proc/sys", "vs-0"); err != nil {
 				t.Fatal(err)
 			}
 		})

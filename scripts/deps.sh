@@ -32,6 +32,7 @@ if [ "${1:-}" = test ]; then
 	need busybox busybox-static     # what containers run, and what small images resolve and lease with
 	need dig bind9-dnsutils
 	need dockerd docker.io
+	need docker-compose docker-compose # it runs the example
 fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch

@@ -34,18 +34,32 @@ type host struct {
 	client *api.Client
 	vs     *daemontest.Process
 
+	// ownRun gives dockerd a /run of its own, where a managed plugin looks for everything.
+	ownRun bool
+
 	dockerd *exec.Cmd
 	ended   chan struct{} // closed when dockerd has ended and been waited for
 	log     *os.File      // of dockerd
 }
 
-// newHost makes a host with both daemons running.
-func newHost(t *testing.T) *host {
+// newHost makes a host with both daemons running, dockerd with these flags.
+func newHost(t *testing.T, flags ...string) *host {
 	t.Helper()
 	h := newQuietHost(t)
 	h.startSwitch()
-	h.startDocker()
+	h.startDocker(flags...)
 	h.docker("import", image, "busybox:local")
+	return h
+}
+
+// newBlueHost makes a host that has a network "blue" with these containers.
+func newBlueHost(t *testing.T, containers []string, flags ...string) *host {
+	t.Helper()
+	h := newHost(t, flags...)
+	h.network("blue")
+	for _, name := range containers {
+		h.run(name, "blue")
+	}
 	return h
 }
 
@@ -59,7 +73,10 @@ func newQuietHost(t *testing.T) *host {
 	}
 	h := &host{T: t, ns: testenv.NewNamespace(t), dir: dir, driver: testenv.UniqueName()}
 	h.ns.Run("ip", "link", "set", "lo", "up")
-	h.client = api.NewClient(h.path("vs.sock"), patience)
+	if err := os.Mkdir(h.path("run"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.client = api.NewClient(h.socket(), patience)
 	t.Cleanup(func() {
 		h.client.Close()
 		os.Remove(h.plugin() + ".lock")
@@ -76,11 +93,20 @@ func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
 // plugin is where dockerd looks for the drivers.
 func (h *host) plugin() string { return "/run/docker/plugins/" + h.driver + ".sock" }
 
+// socket is where vswitchd answers.
+func (h *host) socket() string { return h.path("run/vswitch/vswitchd.sock") }
+
+// engine is where dockerd answers.
+func (h *host) engine() string { return "unix://" + h.path("run/docker.sock") }
+
+// execRoot is where dockerd keeps what runs.
+func (h *host) execRoot() string { return h.path("run/docker") }
+
 // startSwitch starts vswitchd, which ends with the test.
 func (h *host) startSwitch() {
 	h.Helper()
-	h.vs = daemontest.Start(h, h.ns, filepath.Join(binaries, "vswitchd"), "--socket", h.path("vs.sock"), "--state-dir", h.path("state"),
-		"--docker", "--docker-socket", h.plugin(), "--docker-host", "unix://"+h.path("docker.sock"))
+	h.vs = daemontest.Start(h, h.ns, filepath.Join(binaries, "vswitchd"), "--socket", h.socket(), "--state-dir", h.path("state"),
+		"--docker", "--docker-socket", h.plugin(), "--docker-host", h.engine())
 	if err := h.vs.AwaitReady(); err != nil {
 		h.Fatal(err)
 	}
@@ -121,6 +147,12 @@ func (h *host) version() int {
 	return v.PID
 }
 
+// ownRun runs its arguments where the directory $0 is /run. What is mounted below it
+// later shows in the plugin too, as on a machine that systemd has started.
+const ownRun = `mount --bind "$0" /run
+mount --make-shared /run
+exec "$@"`
+
 // startDocker starts dockerd, which ends with the test, and waits until it answers.
 func (h *host) startDocker(flags ...string) {
 	h.Helper()
@@ -128,10 +160,16 @@ func (h *host) startDocker(flags ...string) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	argv := append([]string{
-		"dockerd", "--data-root", h.path("data"), "--exec-root", h.path("exec"), "-H", "unix://" + h.path("docker.sock"), "-p", h.path("docker.pid"),
-		"--bridge=none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false", "--storage-driver=vfs",
-	}, flags...)
+	var argv []string
+	execRoot := h.execRoot()
+	if h.ownRun {
+		argv = []string{"unshare", "--mount", "--propagation", "slave", "sh", "-ec", ownRun, h.path("run")}
+		execRoot = "/var/run/docker"
+	}
+	argv = append(argv,
+		"dockerd", "--data-root", h.path("data"), "--exec-root", execRoot, "-H", h.engine(), "-p", h.path("docker.pid"),
+		"--bridge=none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false", "--storage-driver=vfs")
+	argv = append(argv, flags...)
 	h.dockerd, h.ended, h.log = h.ns.Exec(context.Background(), argv...), make(chan struct{}), log
 	h.dockerd.Stdout, h.dockerd.Stderr = log, log
 	if err := h.dockerd.Start(); err != nil {
@@ -148,7 +186,7 @@ func (h *host) startDocker(flags ...string) {
 			h.Fatalf("dockerd ended instead of answering: %s", h.dockerLog())
 		default:
 		}
-		return exec.Command(cli(), "-H", "unix://"+h.path("docker.sock"), "version").Run() == nil
+		return exec.Command(cli(), "-H", h.engine(), "version").Run() == nil
 	})
 }
 
@@ -184,7 +222,7 @@ func (h *host) stopDocker(signal os.Signal) {
 		h.Errorf("dockerd has not ended %s after %s", patience, signal)
 	}
 	// The next dockerd would take a containerd that is about to die for its own.
-	if pid, err := os.ReadFile(h.path("exec/containerd/containerd.pid")); err == nil && signal == syscall.SIGKILL {
+	if pid, err := os.ReadFile(filepath.Join(h.execRoot(), "containerd/containerd.pid")); err == nil && signal == syscall.SIGKILL {
 		h.await("containerd has ended with dockerd", func() bool {
 			_, err := os.Stat("/proc/" + string(pid))
 			return err != nil
@@ -194,7 +232,7 @@ func (h *host) stopDocker(signal os.Signal) {
 
 // endContainers ends what an engine has left that died.
 func (h *host) endContainers() {
-	pids, _ := filepath.Glob(h.path("exec/containerd/daemon/io.containerd.runtime.v2.task/moby/*/init.pid"))
+	pids, _ := filepath.Glob(filepath.Join(h.execRoot(), "containerd/daemon/io.containerd.runtime.v2.task/*/*/init.pid"))
 	for _, path := range pids {
 		text, _ := os.ReadFile(path)
 		pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
@@ -225,7 +263,7 @@ func (h *host) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var out, failure bytes.Buffer
-	c := exec.CommandContext(ctx, cli(), append([]string{"-H", "unix://" + h.path("docker.sock")}, args...)...)
+	c := exec.CommandContext(ctx, cli(), append([]string{"-H", h.engine()}, args...)...)
 	c.Stdout, c.Stderr = &out, &failure
 	if err := c.Run(); err != nil {
 		return out.String(), fmt.Errorf("docker %s: %w: %s%s", strings.Join(args, " "), err, out.String(), failure.String())
@@ -302,6 +340,14 @@ func (h *host) port(name string) api.Port {
 	return p
 }
 
+// wantNoLoss wants every echo request answered.
+func (h *host) wantNoLoss(from, to, after string) {
+	h.Helper()
+	if out, err := h.try("exec", from, "ping", "-c", "3", "-W", "2", to); err != nil || !strings.Contains(out, ", 0% packet loss") {
+		h.Errorf("after %s, from %s to %s: %v: %s", after, from, to, err, out)
+	}
+}
+
 func (h *host) await(what string, reached func() bool) {
 	h.Helper()
 	for deadline := time.Now().Add(patience); !reached(); time.Sleep(20 * time.Millisecond) {
@@ -309,6 +355,16 @@ func (h *host) await(what string, reached func() bool) {
 			h.Fatalf("still not so after %s: %s", patience, what)
 		}
 	}
+}
+
+// wantCleanEnd removes all containers and these networks, and wants nothing left.
+func (h *host) wantCleanEnd(networks ...string) {
+	h.Helper()
+	if containers := strings.Fields(h.docker("ps", "-aq")); len(containers) > 0 {
+		h.docker(append([]string{"rm", "-f"}, containers...)...)
+	}
+	h.docker(append([]string{"network", "rm"}, networks...)...)
+	h.wantNothingLeft()
 }
 
 // wantNothingLeft wants no port, no segment but the default one, and no interface.

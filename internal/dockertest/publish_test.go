@@ -9,8 +9,7 @@ import (
 // docker_gwbridge, and no longer than the container is there.
 func TestPublishedPorts(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.network("blue")
+	h := newBlueHost(t, nil)
 	h.docker("run", "-d", "--name", "web", "--network", "blue", "-p", "127.0.0.1:8080:80", "busybox:local",
 		"nc", "-ll", "-p", "80", "-e", "/bin/busybox", "echo", "hello")
 	says := func() string {
@@ -18,6 +17,7 @@ func TestPublishedPorts(t *testing.T) {
 		return string(out)
 	}
 	h.await("the published port leads to the container", func() bool { return strings.Contains(says(), "hello") })
+	h.port("web") // so that Docker's names have been learnt
 	if out := h.vsctl("list-published"); !strings.Contains(out, "web") || !strings.Contains(out, "127.0.0.1:8080") {
 		t.Errorf("vsctl list-published:\n%s", out)
 	}
@@ -33,6 +33,5 @@ func TestPublishedPorts(t *testing.T) {
 	if out := says(); out != "" {
 		t.Errorf("after the container's end the port still says %q", out)
 	}
-	h.docker("network", "rm", "blue")
-	h.wantNothingLeft()
+	h.wantCleanEnd("blue")
 }

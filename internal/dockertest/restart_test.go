@@ -14,13 +14,7 @@ const liveRestore = "--live-restore"
 
 func TestContainersOutliveBothDaemons(t *testing.T) {
 	t.Parallel()
-	h := newQuietHost(t)
-	h.startSwitch()
-	h.startDocker(liveRestore)
-	h.docker("import", image, "busybox:local")
-	h.network("blue")
-	h.run("one", "blue")
-	h.run("two", "blue")
+	h := newBlueHost(t, []string{"one", "two"}, liveRestore)
 	h.port("two") // so that Docker's names have been learnt
 	h.wantReach("one", "two")
 
@@ -41,40 +35,30 @@ func TestContainersOutliveBothDaemons(t *testing.T) {
 
 	h.run("three", "blue")
 	h.wantReach("three", "one")
-	h.docker("rm", "-f", "one", "two", "three")
-	h.docker("network", "rm", "blue")
-	h.wantNothingLeft()
+	h.wantCleanEnd("blue")
 }
 
 // A dockerd that is killed takes its containers along, and says nothing of their
 // ports to anybody.
 func TestAKilledEngineFindsItsNetworksAgain(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.network("blue")
-	h.run("one", "blue")
-	h.run("two", "blue")
+	h := newBlueHost(t, []string{"one", "two"})
 	h.stopDocker(syscall.SIGKILL)
 	h.startDocker()
 	h.docker("start", "one")
 	h.docker("start", "two")
 	h.wantReach("one", "two")
-	h.docker("rm", "-f", "one", "two")
-	h.docker("network", "rm", "blue")
-	h.wantNothingLeft()
+	h.wantCleanEnd("blue")
 }
 
 // The stream must arrive whole: what the switch loses while it is replaced, TCP
 // sends again.
 func TestAStreamOutlivesTheProcessThatCarriesIt(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.network("blue")
-	h.run("sink", "blue")
-	h.run("source", "blue")
+	h := newBlueHost(t, []string{"sink", "source"})
 	h.wantReach("source", "sink")
 	// It reads from a pipe without an end: at the end of its input nc would hang up.
-	sink := exec.Command(cli(), "-H", "unix://"+h.path("docker.sock"), "exec", "sink", "sh", "-c", "/bin/busybox mkfifo /f; nc -l -p 5000 <>/f | /bin/busybox wc -c")
+	sink := exec.Command(cli(), "-H", h.engine(), "exec", "sink", "sh", "-c", "/bin/busybox mkfifo /f; nc -l -p 5000 <>/f | /bin/busybox wc -c")
 	var out, complaint strings.Builder
 	sink.Stdout, sink.Stderr = &out, &out
 	h.vs.Harmed()
@@ -86,7 +70,7 @@ func TestAStreamOutlivesTheProcessThatCarriesIt(t *testing.T) {
 		return err == nil && strings.Contains(list, ":5000")
 	})
 	// A megabyte at a time, so that the stream lasts longer than the two kills.
-	source := exec.Command(cli(), "-H", "unix://"+h.path("docker.sock"), "exec", "source", "sh", "-c",
+	source := exec.Command(cli(), "-H", h.engine(), "exec", "source", "sh", "-c",
 		fmt.Sprintf("(for i in $(/bin/busybox seq 20); do /bin/busybox dd if=/dev/zero bs=1M count=1 2>/dev/null; sleep 0.1; done) | nc %s 5000", h.address("sink", "blue")))
 	source.Stderr = &complaint
 	if err := source.Start(); err != nil {
@@ -110,8 +94,7 @@ func TestAStreamOutlivesTheProcessThatCarriesIt(t *testing.T) {
 // that is under way fails, and can be made again.
 func TestFiftyContainersWhileTheSwitchIsKilled(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.network("blue")
+	h := newBlueHost(t, nil)
 	const count = 50
 	var starting sync.WaitGroup
 	limit := make(chan struct{}, 10)
@@ -165,10 +148,7 @@ func TestFiftyContainersWhileTheSwitchIsKilled(t *testing.T) {
 
 func TestAContainerThatIsKilledAndStartedAgain(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
-	h.network("blue")
-	h.run("one", "blue")
-	h.run("two", "blue")
+	h := newBlueHost(t, []string{"one", "two"})
 	h.port("two")
 	h.docker("kill", "two")
 	h.await("its port is gone", func() bool {
@@ -179,9 +159,7 @@ func TestAContainerThatIsKilledAndStartedAgain(t *testing.T) {
 	h.wantReach("one", "two")
 	h.docker("restart", "-t", "0", "two")
 	h.wantReach("one", "two")
-	h.docker("rm", "-f", "one", "two")
-	h.docker("network", "rm", "blue")
-	h.wantNothingLeft()
+	h.wantCleanEnd("blue")
 }
 
 func TestTheSwitchMayComeAfterTheEngine(t *testing.T) {

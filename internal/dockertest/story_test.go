@@ -57,15 +57,13 @@ func TestTwoNetworksAndThreeContainers(t *testing.T) {
 	h.wantNoReach("container3", first)
 
 	h.refused("has active endpoints", "network", "rm", "blue")
-	h.docker("rm", "-f", "container1", "container2", "container3")
-	h.docker("network", "rm", "blue", "my_bridge")
-	h.wantNothingLeft()
+	h.wantCleanEnd("blue", "my_bridge")
 }
 
 // vsctl runs our own command.
 func (h *host) vsctl(args ...string) string {
 	h.Helper()
-	out, err := exec.Command(filepath.Join(binaries, "vsctl"), append([]string{"--socket", h.path("vs.sock")}, args...)...).CombinedOutput()
+	out, err := exec.Command(filepath.Join(binaries, "vsctl"), append([]string{"--socket", h.socket()}, args...)...).CombinedOutput()
 	if err != nil {
 		h.Fatalf("vsctl %s: %v: %s", strings.Join(args, " "), err, out)
 	}
