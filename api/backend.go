@@ -78,6 +78,12 @@ type Backend interface {
 	// DeleteRule removes a rule, found by id or unique id prefix.
 	DeleteRule(ctx context.Context, segment, ref string) (Rule, error)
 
+	// Pools lists the subnets that [Pools] has given out.
+	Pools(ctx context.Context) ([]Pool, error)
+	// ReclaimPool gives back a subnet of which whoever took it knows no more, as an
+	// engine that died while it created a network; Conflict when a segment is over it.
+	ReclaimPool(ctx context.Context, ref string) (Pool, error)
+
 	// ARP lists the bindings of a segment, of all when segment is empty.
 	ARP(ctx context.Context, segment string) ([]Binding, error)
 }

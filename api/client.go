@@ -190,6 +190,16 @@ func (c *Client) ARP(ctx context.Context, segment string) ([]Binding, error) {
 	return call[[]Binding](ctx, c, http.MethodGet, "/v1/arp"+bySegment(segment), nil)
 }
 
+// Pools implements [Backend].
+func (c *Client) Pools(ctx context.Context) ([]Pool, error) {
+	return call[[]Pool](ctx, c, http.MethodGet, "/v1/pools", nil)
+}
+
+// ReclaimPool implements [Backend].
+func (c *Client) ReclaimPool(ctx context.Context, ref string) (Pool, error) {
+	return callRef[Pool](ctx, c, http.MethodDelete, "pool", ref, "", nil)
+}
+
 func bySegment(segment string) string {
 	if segment == "" {
 		return ""

@@ -67,7 +67,7 @@ func TestDocumentNamesEveryField(t *testing.T) {
 		"FDBFlush": api.FDBFlush{}, "FDBFlushed": api.FDBFlushed{}, "Binding": api.Binding{}, "Version": api.Version{},
 		"SegmentUpdate": api.SegmentUpdate{}, "Inspect": api.Inspect{}, "UpgradeSpec": api.UpgradeSpec{},
 		"PublishSpec": api.PublishSpec{}, "Published": api.Published{},
-		"RuleEnd": api.RuleEnd{}, "RuleSpec": api.RuleSpec{}, "Rule": api.Rule{},
+		"RuleEnd": api.RuleEnd{}, "RuleSpec": api.RuleSpec{}, "Rule": api.Rule{}, "Pool": api.Pool{},
 	} {
 		var want, got []string
 		for field := range reflect.TypeOf(v).Fields() {
@@ -132,6 +132,8 @@ var operationTests = []operationTest{
 	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/none", "", 404, map[string]string{"segment": "bridge", "rule": "none"}},
 	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/e7f6c011776e", "", 200, map[string]string{"segment": "bridge", "rule": "e7f6c011776e"}},
 	{"GET /v1/arp", "/v1/arp", "", 200, nil},
+	{"GET /v1/pools", "/v1/pools", "", 200, nil},
+	{"DELETE /v1/pools/{pool}", "/v1/pools/none", "", 404, map[string]string{"pool": "none"}},
 	{"DELETE /v1/ports/{port}", "/v1/ports/one", "", 200, map[string]string{"port": "one"}},
 	{"DELETE /v1/segments/{segment}", "/v1/segments/my_bridge?force=true", "", 200, map[string]string{"segment": "my_bridge"}},
 	// Problems.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/netip"
+	"time"
 )
 
 // Pools are subnets whose addresses are leased by the caller, such as Docker's
@@ -38,11 +39,12 @@ type PoolSpec struct {
 
 // Pool is a subnet with its leases.
 type Pool struct {
-	ID      string // 64 hex digits
-	Subnet  netip.Prefix
-	Gateway netip.Addr
-	Leases  int
-	Segment string // id of the segment over it, if there is one
+	ID      string       `json:"id"` // 64 hex digits
+	Subnet  netip.Prefix `json:"subnet"`
+	Gateway netip.Addr   `json:"gateway"`
+	Leases  int          `json:"leases"`  // addresses, without the gateway's
+	Segment string       `json:"segment"` // name of the segment over it; empty without
+	Created time.Time    `json:"created"`
 }
 
 // CheckedPools is p behind the checks of the form of what callers hand to it, as

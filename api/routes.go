@@ -45,6 +45,8 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/segments/{segment}/rules", s.addRule},
 		{"DELETE", "/v1/segments/{segment}/rules/{rule}", s.deleteRule},
 		{"GET", "/v1/arp", s.listARP},
+		{"GET", "/v1/pools", s.listPools},
+		{"DELETE", "/v1/pools/{pool}", s.reclaimPool},
 	}
 }
 
@@ -323,6 +325,24 @@ func (s *Server) listARP(r *http.Request) (reply, error) {
 	return ok(sorted(list,
 		func(a, b Binding) int { return cmp.Compare(a.Segment, b.Segment) },
 		func(a, b Binding) int { return a.IP.Compare(b.IP) }), err)
+}
+
+func (s *Server) listPools(r *http.Request) (reply, error) {
+	if _, err := query(r); err != nil {
+		return reply{}, err
+	}
+	list, err := s.backend.Pools(r.Context())
+	return ok(sorted(list,
+		func(a, b Pool) int { return a.Created.Compare(b.Created) },
+		func(a, b Pool) int { return a.Subnet.Addr().Compare(b.Subnet.Addr()) }), err)
+}
+
+func (s *Server) reclaimPool(r *http.Request) (reply, error) {
+	ref, _, err := target(r, "pool")
+	if err != nil {
+		return reply{}, err
+	}
+	return ok(s.backend.ReclaimPool(r.Context(), ref))
 }
 
 func onePort(p Port, err error) (reply, error) { return ok(complete(p), err) }

@@ -20,6 +20,9 @@ type pool struct {
 	subnet *ipam.Subnet
 }
 
+// title is what people call it.
+func (p *pool) title() string { return p.record.Subnet.String() }
+
 func (p *pool) leased(a netip.Addr) bool { return p != nil && slices.Contains(p.record.Leases, a) }
 
 func (p *pool) config() ipam.SubnetConfig {
@@ -75,6 +78,25 @@ func (d *Daemon) DeletePool(_ context.Context, id string) (api.Pool, error) {
 	if err != nil {
 		return api.Pool{}, err
 	}
+	return d.deletePool(p)
+}
+
+// ReclaimPool implements [api.Backend].
+func (d *Daemon) ReclaimPool(_ context.Context, ref string) (api.Pool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, err := resolve(d.leasePools, ref, "pool", "list-pools")
+	if err != nil {
+		return api.Pool{}, err
+	}
+	if s := d.segmentOver(p); s != nil {
+		return api.Pool{}, api.Conflictf("pool %s is in use by segment %q: delete that, or its network in Docker", p.record.Subnet, s.record.Name)
+	}
+	return d.deletePool(p)
+}
+
+func (d *Daemon) deletePool(p *pool) (api.Pool, error) {
+	id := p.record.ID
 	view := d.poolView(p)
 	if err := d.store.DeletePool(id); err != nil {
 		return api.Pool{}, api.Internalf("store the end of pool %s: %w", p.record.Subnet, err)
@@ -216,9 +238,11 @@ func (d *Daemon) findPool(id string) (*pool, error) {
 }
 
 func (d *Daemon) poolView(p *pool) api.Pool {
-	v := api.Pool{ID: p.record.ID, Subnet: p.record.Subnet, Gateway: p.record.Gateway, Leases: len(p.record.Leases)}
+	v := api.Pool{
+		ID: p.record.ID, Subnet: p.record.Subnet, Gateway: p.record.Gateway, Leases: len(p.record.Leases), Created: p.record.Created,
+	}
 	if s := d.segmentOver(p); s != nil {
-		v.Segment = s.record.ID
+		v.Segment = s.record.Name
 	}
 	return v
 }

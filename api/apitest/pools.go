@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"vswitch/api"
 )
@@ -28,7 +29,7 @@ func (f *Fake) AddPool(ctx context.Context, spec api.PoolSpec) (api.Pool, error)
 		return api.Pool{}, err
 	}
 	gateway := subnet.Addr().Next()
-	p := &pool{Pool: api.Pool{ID: f.id(""), Subnet: subnet, Gateway: gateway}, next: gateway}
+	p := &pool{Pool: api.Pool{ID: f.id(""), Subnet: subnet, Gateway: gateway, Created: f.now()}, next: gateway}
 	if spec.IPRange != "" {
 		p.next = netip.MustParsePrefix(spec.IPRange).Addr() // which the caller has checked
 	}
@@ -60,6 +61,24 @@ func (f *Fake) DeletePool(ctx context.Context, id string) (api.Pool, error) {
 		return api.Pool{}, err
 	}
 	f.pools = slices.DeleteFunc(f.pools, func(o *pool) bool { return o == p })
+	return p.Pool, nil
+}
+
+// ReclaimPool implements [api.Backend].
+func (f *Fake) ReclaimPool(ctx context.Context, ref string) (api.Pool, error) {
+	if err := f.enter(ctx, "ReclaimPool"); err != nil {
+		return api.Pool{}, err
+	}
+	defer f.mu.Unlock()
+	i := slices.IndexFunc(f.pools, func(p *pool) bool { return strings.HasPrefix(p.ID, ref) })
+	if i < 0 {
+		return api.Pool{}, api.NotFoundf("no pool %q: see list-pools", ref)
+	}
+	p := f.pools[i]
+	if p.Segment != "" {
+		return api.Pool{}, api.Conflictf("pool %s is that of segment %s: delete that", p.Subnet, p.Segment)
+	}
+	f.pools = slices.Delete(f.pools, i, i+1)
 	return p.Pool, nil
 }
 
@@ -133,7 +152,7 @@ func (f *Fake) AddSegmentOver(ctx context.Context, id string, spec api.SegmentSp
 	}
 	s, err := f.AddSegment(ctx, spec)
 	if err == nil {
-		p.Segment = s.ID
+		p.Segment = s.Name
 	}
 	return s, err
 }

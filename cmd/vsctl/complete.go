@@ -50,6 +50,20 @@ func (a *app) ruleIDs(cmd *cobra.Command, segment string) []string {
 	return ids
 }
 
+// poolIDs are those of pools that may be freed.
+func (a *app) poolIDs(cmd *cobra.Command) []string {
+	c := api.NewClient(a.socket, min(a.timeout, completionTimeout))
+	defer c.Close()
+	list, _ := c.Pools(cmd.Context())
+	var ids []string
+	for _, p := range list {
+		if p.Segment == "" {
+			ids = append(ids, clean(shortID(p.ID)))
+		}
+	}
+	return ids
+}
+
 // complete offers the i-th argument by the i-th completer.
 func complete(by ...completer) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {

@@ -117,6 +117,7 @@ The exit status is 0, 1 for a failure and 2 for wrong usage.`,
 		a.publish(), a.unpublish(), a.listPublished(),
 		a.allow(), a.deny(), a.delRule(), a.listRules(),
 		a.addFDB(), a.delFDB(), a.flushFDB(), a.listFDB(), a.listARP(),
+		a.listPools(), a.delPool(),
 		a.show(), a.upgrade(), a.backup(), a.version(),
 	)
 	root.SetHelpCommand(helpCommand(root))

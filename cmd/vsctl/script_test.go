@@ -15,7 +15,7 @@ import (
 // Each script talks to a switch of its own through "vsctl ARGS", which must exit
 // with 0; "! vsctl ARGS", which must exit with 1; and "misuse ARGS", with 2. "learn
 // PORT AGE", "count PORT NAME=N..." and "hit SEGMENT POSITION N" make the switch see
-// traffic.
+// traffic; "pool SUBNET [SEGMENT]" makes a pool, with a segment over it.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"learn":  learn,
 			"count":  count,
 			"hit":    hit,
+			"pool":   pool,
 		},
 	})
 }
@@ -79,4 +80,14 @@ func hit(ts *testscript.TestScript, _ bool, args []string) {
 	frames, err := strconv.ParseUint(args[2], 10, 64)
 	ts.Check(err)
 	ts.Value("fake").(*apitest.Fake).Hit(args[0], position, frames)
+}
+
+func pool(ts *testscript.TestScript, _ bool, args []string) {
+	fake := ts.Value("fake").(*apitest.Fake)
+	made, err := fake.AddPool(context.Background(), api.PoolSpec{Subnet: args[0]})
+	ts.Check(err)
+	if len(args) > 1 {
+		_, err = fake.AddSegmentOver(context.Background(), made.ID, api.SegmentSpec{Name: args[1]})
+		ts.Check(err)
+	}
 }

@@ -2,6 +2,8 @@ package dockertest
 
 import (
 	"context"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -115,7 +117,33 @@ func TestOurIPAM(t *testing.T) {
 	}
 	h.network("again", "--ipam-driver", h.driver, "--subnet", "10.73.0.0/24") // is free again
 	h.docker("network", "rm", "again")
+	h.wantForgottenPoolFreed()
 	h.wantNothingLeft()
+}
+
+// wantForgottenPoolFreed takes a subnet as Docker does, which is then killed, and wants
+// that people can free it, but not while a network has it.
+func (h *host) wantForgottenPoolFreed() {
+	h.Helper()
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", h.plugin())
+	}
+	docker := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	answer, err := docker.Post("http://plugin/IpamDriver.RequestPool", "application/json", strings.NewReader(`{"AddressSpace":"vswitch","Pool":"10.73.0.0/24"}`))
+	if err != nil {
+		h.Fatal(err)
+	}
+	answer.Body.Close()
+	network := []string{"network", "create", "-d", h.driver, "--ipam-driver", h.driver, "--subnet", "10.73.0.0/24", "after"}
+	h.refused("overlaps the existing subnet 10.73.0.0/24", network...)
+	pool := strings.TrimSpace(h.vsctl("list-pools", "-q"))
+	h.vsctl("del-pool", pool)
+	h.docker(network...)
+	pool = strings.TrimSpace(h.vsctl("list-pools", "-q"))
+	if _, err := h.client.ReclaimPool(h.Context(), pool); api.KindOf(err) != api.Conflict {
+		h.Errorf("freeing a network's pool: %v, want a conflict", err)
+	}
+	h.docker("network", "rm", "after")
 }
 
 // A container on two networks is no way from one to the other.
