@@ -42,7 +42,8 @@ func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.Segment
 }
 
 // renumber gives a segment without ports another subnet, a free one if none is
-// given, or leaves it as it was.
+// given, or leaves it as it was. The other may be a part of the one that it has, or
+// more than that.
 func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.Segment, error) {
 	if ports := d.portsOf(s); len(ports) > 0 {
 		return api.Segment{}, api.Conflictf("segment %q has %d ports with addresses of %s: remove them with vsctl del-port first", s.record.Name, len(ports), s.record.Subnet)
@@ -56,7 +57,7 @@ func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.
 	}
 	var undo undo
 	defer undo.run()
-	subnet, err := d.takeSubnet(config, nil, &undo)
+	subnet, err := d.takeSubnet(config, s.subnet, &undo)
 	if err != nil {
 		return api.Segment{}, err
 	}
@@ -67,8 +68,12 @@ func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.
 	}
 	undo.add(func() { d.logFailure("take back the subnet of segment "+old.Name, d.store.PutSegment(old)) })
 	d.removeSegment(s)
-	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
-	undo.add(func() { d.logFailure("put back segment "+old.Name, d.restoreSegment(old)) })
+	undo.add(func() { d.logFailure("put back segment "+old.Name, d.restoreSegmentOn(old, s.subnet)) })
+	if record.Uplink == api.UplinkHost { // whose interface for the old subnet is gone by now
+		if err := checkHostFree(record.Subnet); err != nil {
+			return api.Segment{}, err
+		}
+	}
 	fresh, err := d.addSegment(record, subnet)
 	if err != nil {
 		return api.Segment{}, err
@@ -78,6 +83,7 @@ func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.
 		return api.Segment{}, err
 	}
 	undo.keep()
+	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
 	fresh.hits = s.ruleHits()
 	d.log.Info("segment has another subnet", "segment", record.Name, "from", old.Subnet, "to", record.Subnet)
 	return d.segmentView(fresh), nil

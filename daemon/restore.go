@@ -56,6 +56,11 @@ func (d *Daemon) restoreSegment(record store.Segment) error {
 	if err != nil {
 		return err
 	}
+	return d.restoreSegmentOn(record, subnet)
+}
+
+// restoreSegmentOn is restoreSegment with a subnet that is reserved already.
+func (d *Daemon) restoreSegmentOn(record store.Segment, subnet *ipam.Subnet) error {
 	s, err := d.addSegment(record, subnet)
 	if err != nil {
 		return err

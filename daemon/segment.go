@@ -74,9 +74,14 @@ func (d *Daemon) checkSegmentName(name string) error {
 func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, over *pool) (*segment, error) {
 	var undo undo
 	defer undo.run()
-	subnet, err := d.takeSubnet(config, over, &undo)
-	if err != nil {
-		return nil, err
+	var subnet *ipam.Subnet
+	if over != nil {
+		subnet = over.subnet
+	} else {
+		var err error
+		if subnet, err = d.takeSubnet(config, nil, &undo); err != nil {
+			return nil, err
+		}
 	}
 	uplink := api.UplinkOf(spec.Uplink, spec.Internal)
 	if uplink == api.UplinkHost {
@@ -107,16 +112,14 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, ove
 	return s, nil
 }
 
-// takeSubnet is the pool's subnet, or one of the segment's own.
-func (d *Daemon) takeSubnet(config ipam.SubnetConfig, over *pool, undo *undo) (*ipam.Subnet, error) {
-	if over != nil {
-		return over.subnet, nil
-	}
+// takeSubnet reserves a subnet, which may have addresses of old: it is to take that
+// one's place.
+func (d *Daemon) takeSubnet(config ipam.SubnetConfig, old *ipam.Subnet, undo *undo) (*ipam.Subnet, error) {
 	avoid, err := netns.HostPrefixes()
 	if err != nil {
 		return nil, api.Internalf("list the host's routes: %w", err)
 	}
-	subnet, err := d.ipam.Add(config, avoid)
+	subnet, err := d.ipam.AddInstead(old, config, avoid)
 	if err != nil {
 		return nil, ipamError(err)
 	}

@@ -49,6 +49,13 @@ func New(pools []Pool) (*Allocator, error) {
 // avoid. On an error nothing is reserved: ErrInvalid for a bad cfg, ErrOverlap
 // if another subnet has some of the addresses, ErrExhausted if no block is free.
 func (a *Allocator) Add(cfg SubnetConfig, avoid []netip.Prefix) (*Subnet, error) {
+	return a.AddInstead(nil, cfg, avoid)
+}
+
+// AddInstead is [Allocator.Add] for a subnet that is to take the place of old: it may
+// have addresses of old, which is still there, for the caller to remove or to keep.
+// One that is chosen from the pools has none of them.
+func (a *Allocator) AddInstead(old *Subnet, cfg SubnetConfig, avoid []netip.Prefix) (*Subnet, error) {
 	cfg = cfg.unmap()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -68,7 +75,7 @@ func (a *Allocator) Add(cfg SubnetConfig, avoid []netip.Prefix) (*Subnet, error)
 		return nil, err
 	}
 	for _, other := range a.subnets {
-		if other.prefix.Overlaps(s.prefix) {
+		if other != old && other.prefix.Overlaps(s.prefix) {
 			return nil, failf(ErrOverlap, "subnet %s overlaps the existing subnet %s: choose another prefix, or none for a free one", s.prefix, other.prefix)
 		}
 	}

@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -177,6 +178,29 @@ func TestAddRefuses(t *testing.T) {
 				t.Errorf("a refused subnet left %d subnets, want the one from before", len(got))
 			}
 		})
+	}
+}
+
+// A subnet may overlap the one whose place it is to take, and no other.
+func TestSubnetInsteadOfAnother(t *testing.T) {
+	t.Parallel()
+	a := newAllocator(t, DefaultPools()...)
+	old := add(t, a, config("10.9.0.0/24", "", ""))
+	beside := add(t, a, config("10.9.1.0/24", "", ""))
+	if _, err := a.AddInstead(old, config("10.9.0.0/23", "", ""), nil); !errors.Is(err, ErrOverlap) {
+		t.Errorf("over its neighbour: %v, want ErrOverlap", err)
+	}
+	if err := a.Remove(beside); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.AddInstead(old, config("10.9.0.0/23", "", ""), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Remove(old); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Add(config("10.9.0.0/24", "", ""), nil); !errors.Is(err, ErrOverlap) {
+		t.Errorf("in the new subnet: %v, want ErrOverlap", err)
 	}
 }
 

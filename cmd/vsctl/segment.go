@@ -63,7 +63,8 @@ func (a *app) setSegment() *cobra.Command {
 		Long: `Change a segment: its name, its labels or its subnet.
 
 The default segment keeps its name. Only a segment without ports takes another subnet,
-and its gateway becomes the first address of that.`,
+which may be a larger or smaller one around or in the old; its gateway becomes the first
+address of that.`,
 		Example: `  vsctl set-segment my_bridge --rename lab
   vsctl set-segment bridge --subnet 10.1.0.0/24
   vsctl set-segment lab --label team=net --label old-`,

@@ -206,6 +206,30 @@ func TestHostLinkFollowsItsSegmentsName(t *testing.T) {
 	})
 }
 
+// A segment takes no subnet that would cut the host off from a network of its own, and
+// goes on with the one that it has.
+func TestAnotherSubnetThatTheHostHas(t *testing.T) {
+	t.Parallel()
+	testenv.RequireCommand(t, "nft")
+	h := newHost(t)
+	s := h.addSegment("blue", func(s *api.SegmentSpec) { s.Subnet = "10.9.0.0/24" })
+	h.ns.Run("ip", "address", "add", "10.9.7.1/24", "dev", "lo")
+	for _, subnet := range []string{"10.9.7.0/25", "10.9.0.0/16"} {
+		_, err := h.client.UpdateSegment(t.Context(), "blue", api.SegmentUpdate{Subnet: &subnet})
+		if api.KindOf(err) != api.Conflict || !strings.Contains(err.Error(), "overlaps the host's address 10.9.7.1/24") {
+			t.Errorf("subnet %s: %v, want a conflict with the host's", subnet, err)
+		}
+		if now := h.segment("blue"); now.Subnet != s.Subnet || now.HostLink.State != api.PortUp {
+			t.Errorf("the segment has %s and host link %+v, want it as before: %s, up", now.Subnet, now.HostLink, s.Subnet)
+		}
+	}
+	h.reaches(h.attach("c", on("blue")).addr().String())
+	if rules := h.ns.Run("nft", "list", "table", "inet", "vswitch"); !strings.Contains(rules, s.HostLink.Name) || !strings.Contains(rules, "10.9.0.0/24") {
+		t.Errorf("the segment has no way out any more:\n%s", rules)
+	}
+	h.addSegment("green", func(s *api.SegmentSpec) { s.Subnet = "10.9.1.0/24" }) // what was refused is not reserved
+}
+
 func TestRulesGoOnCountingInAnotherSubnet(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
