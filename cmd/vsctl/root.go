@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,7 +103,8 @@ The exit status is 0, 1 for a failure and 2 for wrong usage.`,
 		},
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.socket, "socket", socket, "the daemon's socket, `PATH`; the default is taken from $"+socketVariable)
+	a.socket = socket
+	flags.Var(textFlag{&a.socket, "PATH"}, "socket", "the daemon's socket; the default is taken from $"+socketVariable)
 	flags.DurationVar(&a.timeout, "timeout", defaultTimeout, "how long to wait for each of the daemon's answers")
 	root.AddGroup(
 		&cobra.Group{ID: groupSegments, Title: "Segments:"},
@@ -190,10 +192,14 @@ func clean(s string) string {
 	}, s)
 }
 
-// want checks the number of arguments; max < 0 is any number. what names them.
+// want checks the number of arguments; max < 0 is any number. what names them. None is
+// empty, as of a script's unset variable, which would mean another thing or all of them.
 func want(min, max int, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) >= min && (max < 0 || len(args) <= max) {
+			if i := slices.Index(args, ""); i >= 0 {
+				return fmt.Errorf("argument %d is empty: want %s", i+1, what)
+			}
 			return nil
 		}
 		if what == "" {

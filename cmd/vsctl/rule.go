@@ -58,8 +58,8 @@ func (a *app) addRule(cmd *cobra.Command, action string) *cobra.Command {
 	flags := cmd.Flags()
 	flags.Var((*endFlag)(&spec.From), "from", "the ports that frames come from (default any)")
 	flags.Var((*endFlag)(&spec.To), "to", "the ports that frames go to (default any)")
-	flags.Var(address{&spec.Protocol, "tcp|udp|icmp|any"}, "protocol", "the frames' protocol (default any)")
-	flags.Var(address{&spec.Ports, "N[-M]"}, "port", "the destination port of TCP or UDP, or a range (default all)")
+	flags.Var(textFlag{&spec.Protocol, "tcp|udp|icmp|any"}, "protocol", "the frames' protocol (default any)")
+	flags.Var(textFlag{&spec.Ports, "N[-M]"}, "port", "the destination port of TCP or UDP, or a range (default all)")
 	flags.IntVar(&spec.Position, "at", 0, "put the rule at this `POSITION`, 1 for the first (default behind all others)")
 	completeFlag(cmd, "from", a.portNames)
 	completeFlag(cmd, "to", a.portNames)
@@ -86,7 +86,7 @@ func (e *endFlag) Type() string { return "PORT|K=V|any" }
 // Set tells labels from ports: no port's name has a '='.
 func (e *endFlag) Set(s string) error {
 	var text string
-	if err := (address{text: &text}).Set(strings.TrimPrefix(s, "label ")); err != nil {
+	if err := (textFlag{text: &text}).Set(strings.TrimPrefix(s, "label ")); err != nil {
 		return err
 	}
 	switch {
