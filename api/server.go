@@ -182,7 +182,7 @@ func (s *Server) noRoute(r *http.Request) (reply, error) {
 		return unknownPath(r)
 	}
 	cause := &methodError{allow: strings.Join(allowed, ", ")}
-	return reply{}, errorf(MethodNotAllowed, "method %q is not for %s: %w", []any{clip(r.Method), clip(r.URL.Path), cause})
+	return reply{}, errorf(MethodNotAllowed, "method %q is not for %q: %w", []any{clip(r.Method), clip(r.URL.Path), cause})
 }
 
 func unknownPath(r *http.Request) (reply, error) {

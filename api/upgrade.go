@@ -13,8 +13,8 @@ type UpgradeSpec struct {
 }
 
 func (s UpgradeSpec) validate() (UpgradeSpec, error) {
-	if s.Binary != "" && !filepath.IsAbs(s.Binary) {
-		return s, Invalidf("binary %q: want an absolute path", clip(s.Binary))
+	if s.Binary != "" && (!filepath.IsAbs(s.Binary) || len(s.Binary) > maxPath || !printable(s.Binary)) {
+		return s, Invalidf("binary %q: want an absolute path of at most %d bytes", clip(s.Binary), maxPath)
 	}
 	return s, nil
 }

@@ -14,7 +14,7 @@ const (
 	maxRef        = 64   // an id is longer than a name
 	maxIfName     = 15   // IFNAMSIZ less the NUL (include/uapi/linux/if.h)
 	maxNetNSName  = 255  // NAME_MAX, since a namespace's name is a file's
-	maxNetNSPath  = 4095 // PATH_MAX less the NUL
+	maxPath       = 4095 // PATH_MAX less the NUL
 	maxPID        = 1 << 22
 	maxLabels     = 64
 	maxLabelKey   = 128
@@ -182,8 +182,9 @@ func wellFormed(s string, max int) bool {
 }
 
 // clip keeps an error one readable line when the value is huge.
-func clip(s string) string {
-	const most = 80
+func clip(s string) string { return clipTo(80, s) }
+
+func clipTo(most int, s string) string {
 	if len(s) <= most {
 		return s
 	}
@@ -206,7 +207,7 @@ func validateNamespace(netns string, pid int) error {
 }
 
 func validateNetNS(netns string) error {
-	isPath := filepath.IsAbs(netns) && len(netns) <= maxNetNSPath
+	isPath := filepath.IsAbs(netns) && len(netns) <= maxPath
 	isName := !strings.Contains(netns, "/") && netns != "." && netns != ".." && len(netns) <= maxNetNSName
 	if !printable(netns) || !isPath && !isName {
 		return Invalidf("netns %q: want a name as in \"ip netns list\" or an absolute path", clip(netns))
@@ -271,7 +272,7 @@ func parseHost(what, s string) (netip.Addr, error) {
 		return ip, Invalidf("%s %q: want an address without prefix length, such as 10.1.0.5", what, clip(s))
 	}
 	if !ip.Is4() {
-		return ip, Unsupportedf("%s %s: only IPv4 is supported so far, such as 10.1.0.5", what, ip)
+		return ip, Unsupportedf("%s %q: only IPv4 is supported so far, such as 10.1.0.5", what, clip(s))
 	}
 	if !forHosts(ip) {
 		return ip, Invalidf("%s %s is not a host's: want a unicast address", what, ip)
