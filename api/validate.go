@@ -16,10 +16,12 @@ const (
 	maxNetNSName  = 255  // NAME_MAX, since a namespace's name is a file's
 	maxPath       = 4095 // PATH_MAX less the NUL
 	maxPID        = 1 << 22
-	maxLabels     = 64
 	maxLabelKey   = 128
 	maxLabelValue = 4096
 )
+
+// MaxLabels is how many labels a segment or port may have.
+const MaxLabels = 64
 
 // Prefix lengths of subnets: room for a gateway and a container at the least, and
 // nothing that spans different sorts of address at the most.
@@ -225,8 +227,8 @@ func validateIfName(name string) error {
 }
 
 func validateLabels(labels map[string]string) error {
-	if len(labels) > maxLabels {
-		return Invalidf("%d labels: want at most %d", len(labels), maxLabels)
+	if len(labels) > MaxLabels {
+		return Invalidf("%d labels: want at most %d", len(labels), MaxLabels)
 	}
 	for k, v := range labels {
 		if k == "" || len(k) > maxLabelKey || !printable(k) || strings.ContainsAny(k, "= ") {

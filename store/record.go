@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -24,7 +25,7 @@ const aboutKey = "about"
 // A record's value is its checksum, most significant byte first, and its JSON.
 const (
 	checksumSize = 4
-	maxRecord    = 1 << 20 // bytes; many times what the longest labels make
+	maxRecord    = 1 << 20 // bytes; the longest labels fit, whatever is in them
 )
 
 // about is the record of the file itself. Versions to come may store all else in
@@ -67,10 +68,13 @@ func checksum(bucket, key string, text []byte) uint32 {
 
 // seal makes the value under which record is stored.
 func seal(bucket, key string, record any) ([]byte, error) {
-	text, err := json.Marshal(record)
-	if err != nil {
+	var encoded bytes.Buffer
+	enc := json.NewEncoder(&encoded)
+	enc.SetEscapeHTML(false) // which would make six bytes of one, more than a record may have
+	if err := enc.Encode(record); err != nil {
 		return nil, fmt.Errorf("encode record %q of %s: %w", clip(key), bucket, err)
 	}
+	text := bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))
 	if len(text) > maxRecord-checksumSize {
 		return nil, fmt.Errorf("record %q of %s has %d bytes: want at most %d", clip(key), bucket, len(text), maxRecord-checksumSize)
 	}
