@@ -48,6 +48,25 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// Each socket's own flag is named where something else is in its place.
+func TestSocketThatIsNone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"--socket: ":        {"--socket", file},
+		"--docker-socket: ": {"--socket", filepath.Join(dir, "s"), "--docker", "--docker-socket", file},
+	} {
+		err := execute(args...)
+		if want += file + " exists and is not a socket: remove it or choose another path"; err == nil || err.Error() != want || exitStatus(err) != 1 {
+			t.Errorf("vswitchd %q: %v, want %q and exit status 1", args, err, want)
+		}
+	}
+}
+
 func configFile(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "vswitchd.toml")

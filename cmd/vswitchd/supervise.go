@@ -39,7 +39,7 @@ func (o *options) supervise(c *cobra.Command, config daemon.Config, inherited *s
 	// The socket first: whoever has it is the one daemon.
 	listener, err := api.Listen(config.Socket)
 	if err != nil {
-		return err
+		return fmt.Errorf("--socket: %w", err)
 	}
 	defer listener.Close()
 	file, err := fileOf(listener)
