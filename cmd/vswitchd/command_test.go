@@ -104,6 +104,9 @@ func TestConfigFileErrors(t *testing.T) {
 		"config = 'x'":    `"config" is not a flag of vswitchd`,
 		"workers = 'two'": "workers = two",
 		"poll = ":         "--config",
+
+		"poll = ['busy', 'sleep']": "poll is given 2 times: want it once",
+		"workers = []":             "workers is given 0 times: want it once",
 	} {
 		path := configFile(t, text)
 		err := execute("--config", path)
