@@ -109,7 +109,7 @@ func (a *app) delRule() *cobra.Command {
 for each that went. After a failure the other rules are deleted all the same.`,
 		Example:           `  vsctl del-rule bridge 6b86b273ff34`,
 		Args:              want(2, -1, "SEGMENT and at least one ID"),
-		ValidArgsFunction: a.completeRules,
+		ValidArgsFunction: completeOf(a.segmentNames, a.ruleIDs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := a.client()
 			return a.each(cmd, args[1:], func(id string) error {
@@ -118,14 +118,6 @@ for each that went. After a failure the other rules are deleted all the same.`,
 			})
 		},
 	}
-}
-
-// completeRules offers a segment and then ids of its rules.
-func (a *app) completeRules(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		return a.segmentNames(cmd), cobra.ShellCompDirectiveNoFileComp
-	}
-	return a.ruleIDs(cmd, args[0]), cobra.ShellCompDirectiveNoFileComp
 }
 
 func (a *app) listRules() *cobra.Command {
