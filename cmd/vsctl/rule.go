@@ -86,7 +86,7 @@ func (e *endFlag) Type() string { return "PORT|K=V|any" }
 // Set tells labels from ports: no port's name has a '='.
 func (e *endFlag) Set(s string) error {
 	var text string
-	if err := (textFlag{text: &text}).Set(strings.TrimPrefix(s, "label ")); err != nil {
+	if err := (textFlag{text: &text}).Set(s); err != nil {
 		return err
 	}
 	switch {
