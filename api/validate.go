@@ -5,7 +5,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
+
+	"vswitch/internal/wellformed"
 )
 
 // Lengths in bytes, and counts, of what a request may hold.
@@ -155,32 +156,17 @@ func (f FDBFlush) validate() (FDBFlush, error) {
 }
 
 func validateName(what, name string) error {
-	if !wellFormed(name, maxName) {
+	if !wellformed.Name(name, maxName) {
 		return Invalidf("%s %q: want 1 to %d letters, digits, '_', '.' or '-', the first a letter or digit", what, clip(name), maxName)
 	}
 	return nil
 }
 
 func validateRef(what, ref string) error {
-	if !wellFormed(ref, maxRef) {
+	if !wellformed.Name(ref, maxRef) {
 		return Invalidf("%s %q: want a name, an id or the beginning of an id", what, clip(ref))
 	}
 	return nil
-}
-
-// wellFormed says whether s matches [A-Za-z0-9][A-Za-z0-9_.-]* within max bytes.
-func wellFormed(s string, max int) bool {
-	if s == "" || len(s) > max {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-		if !alphanumeric && (i == 0 || c != '_' && c != '.' && c != '-') {
-			return false
-		}
-	}
-	return true
 }
 
 // clip keeps an error one readable line when the value is huge.
@@ -211,7 +197,7 @@ func validateNamespace(netns string, pid int) error {
 func validateNetNS(netns string) error {
 	isPath := filepath.IsAbs(netns) && len(netns) <= maxPath
 	isName := !strings.Contains(netns, "/") && netns != "." && netns != ".." && len(netns) <= maxNetNSName
-	if !printable(netns) || !isPath && !isName {
+	if !wellformed.Printable(netns) || !isPath && !isName {
 		return Invalidf("netns %q: want a name as in \"ip netns list\" or an absolute path", clip(netns))
 	}
 	return nil
@@ -220,7 +206,7 @@ func validateNetNS(netns string) error {
 // validateIfName follows dev_valid_name (net/core/dev.c); '%' would be taken for a
 // pattern by dev_alloc_name.
 func validateIfName(name string) error {
-	if len(name) > maxIfName || name == "." || name == ".." || strings.ContainsAny(name, "/:% ") || !printable(name) {
+	if len(name) > maxIfName || name == "." || name == ".." || strings.ContainsAny(name, "/:% ") || !wellformed.Printable(name) {
 		return Invalidf("ifname %q: want 1 to %d characters without spaces, '/', ':' or '%%', such as eth0", clip(name), maxIfName)
 	}
 	return nil
@@ -231,21 +217,14 @@ func validateLabels(labels map[string]string) error {
 		return Invalidf("%d labels: want at most %d", len(labels), MaxLabels)
 	}
 	for k, v := range labels {
-		if k == "" || len(k) > maxLabelKey || !printable(k) || strings.ContainsAny(k, "= ") {
+		if k == "" || len(k) > maxLabelKey || !wellformed.Printable(k) || strings.ContainsAny(k, "= ") {
 			return Invalidf("label key %q: want 1 to %d printable characters without '=' and spaces", clip(k), maxLabelKey)
 		}
-		if len(v) > maxLabelValue || !printable(v) {
+		if len(v) > maxLabelValue || !wellformed.Printable(v) {
 			return Invalidf("label %s: want a value of at most %d bytes without control characters", k, maxLabelValue)
 		}
 	}
 	return nil
-}
-
-// printable says whether s is UTF-8 that leaves a terminal alone.
-func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029'
-	})
 }
 
 func parseSubnet(s string) (netip.Prefix, error) {

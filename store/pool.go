@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"vswitch/internal/wellformed"
 )
 
 // Pool is the record of a subnet whose addresses are leased by others than ports,
@@ -30,7 +32,7 @@ func addPools(w *writer) error {
 // check says what is wrong with the record alone.
 func (p Pool) check() error {
 	switch {
-	case !validID(p.ID):
+	case !wellformed.ID(p.ID):
 		return fmt.Errorf("id %q is not 64 hex digits", clip(p.ID))
 	case len(p.Leases) > maxLeases:
 		return fmt.Errorf("%d leases are more than %d", len(p.Leases), maxLeases)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vswitch/api"
+	"vswitch/internal/wellformed"
 )
 
 const (
@@ -185,7 +186,7 @@ func oneLine(s string) string {
 // clean keeps text from outside from steering the terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+		if wellformed.Control(r) {
 			return '?'
 		}
 		return r
