@@ -247,11 +247,11 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 func newRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {
 	var r io.Reader
 	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
+		var data bytes.Buffer
+		if err := encode(&data, body); err != nil {
 			return nil, Internalf("encoding the request: %w", err)
 		}
-		r = bytes.NewReader(data)
+		r = &data
 	}
 	// The host is never looked up; HTTP wants one.
 	req, err := http.NewRequestWithContext(ctx, method, "http://vswitchd"+path, r)

@@ -1,5 +1,7 @@
 package api
 
+import "vswitch/internal/wellformed"
+
 // validateContainer wants to know in one way where the interface shall be.
 func (s PortSpec) validateContainer() error {
 	if s.Handover {
@@ -19,22 +21,11 @@ func (s PortSpec) validateContainer() error {
 
 // validateID takes what the caller chose as an id, such as Docker's, or nothing.
 func validateID(what, id string) error {
-	if id == "" {
-		return nil
-	}
-	if len(id) != idLen {
-		return Invalidf("%s %q: want %d hex digits, or none for a new one", what, clip(id), idLen)
-	}
-	for i := range len(id) {
-		if c := id[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return Invalidf("%s %q: want %d hex digits in lower case, or none for a new one", what, clip(id), idLen)
-		}
+	if id != "" && !wellformed.ID(id) {
+		return Invalidf("%s %q: want %d hex digits in lower case, or none for a new one", what, clip(id), wellformed.IDLen)
 	}
 	return nil
 }
-
-// idLen is the length of an id in hex digits, as of Docker's.
-const idLen = 64
 
 func (u SegmentUpdate) validate() (SegmentUpdate, error) {
 	if u.Name == nil && u.Subnet == nil && len(u.Labels) == 0 {

@@ -34,7 +34,7 @@ const (
 // stays, since removing it would let two daemons lock two files.
 func Listen(path string) (net.Listener, error) {
 	if path == "" || len(path) > maxSocketPath {
-		return nil, fmt.Errorf("socket path %q has %d bytes: want 1 to %d, choose another --socket", path, len(path), maxSocketPath)
+		return nil, fmt.Errorf("socket path %q has %d bytes: want 1 to %d, choose another path", path, len(path), maxSocketPath)
 	}
 	if err := refuseOther(path); err != nil { // before the lock, so that a refusal leaves no file behind
 		return nil, err
@@ -107,7 +107,7 @@ func lockSocket(path string) (*os.File, error) {
 }
 
 func errAlreadyServing(path string) error {
-	return fmt.Errorf("another vswitchd is already serving on %s: stop it or choose another --socket", path)
+	return fmt.Errorf("another vswitchd is already serving on %s: stop it or choose another path", path)
 }
 
 // listenLocked is called with the lock held.
@@ -144,7 +144,7 @@ func refuseOther(path string) error {
 	case err != nil:
 		return fmt.Errorf("looking for a socket: %w", err)
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("%s exists and is not a socket: remove it or choose another --socket", path)
+		return fmt.Errorf("%s exists and is not a socket: remove it or choose another path", path)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func TestListenLeavesADirectoryAlone(t *testing.T) {
 func TestListenTellsOfAnotherDaemon(t *testing.T) {
 	t.Parallel()
 	want := func(path string) string {
-		return "another vswitchd is already serving on " + path + ": stop it or choose another --socket"
+		return "another vswitchd is already serving on " + path + ": stop it or choose another path"
 	}
 	t.Run("by its lock", func(t *testing.T) {
 		t.Parallel()

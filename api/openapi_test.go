@@ -66,7 +66,7 @@ func TestDocumentNamesEveryField(t *testing.T) {
 		"Counters": api.Counters{}, "PortUpdate": api.PortUpdate{}, "FDBSpec": api.FDBSpec{}, "FDBEntry": api.FDBEntry{},
 		"FDBFlush": api.FDBFlush{}, "FDBFlushed": api.FDBFlushed{}, "Binding": api.Binding{}, "Version": api.Version{},
 		"SegmentUpdate": api.SegmentUpdate{}, "Inspect": api.Inspect{}, "UpgradeSpec": api.UpgradeSpec{},
-		"PublishSpec": api.PublishSpec{}, "Published": api.Published{},
+		"PublishSpec": api.PublishSpec{}, "Published": api.Published{}, "HostLink": api.HostLink{},
 		"RuleEnd": api.RuleEnd{}, "RuleSpec": api.RuleSpec{}, "Rule": api.Rule{}, "Pool": api.Pool{},
 	} {
 		var want, got []string
@@ -130,9 +130,10 @@ var operationTests = []operationTest{
 	{"DELETE /v1/ports/{port}/published", "/v1/ports/one/published?host_ip=127.0.0.1&host_ports=8000-8010&protocol=udp", "", 200, map[string]string{"port": "one"}},
 	{"DELETE /v1/ports/{port}/published", "/v1/ports/one/published?host_ports=1", "", 404, map[string]string{"port": "one"}},
 	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/none", "", 404, map[string]string{"segment": "bridge", "rule": "none"}},
-	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/e7f6c011776e", "", 200, map[string]string{"segment": "bridge", "rule": "e7f6c011776e"}},
+	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/7902699be42c", "", 200, map[string]string{"segment": "bridge", "rule": "7902699be42c"}},
 	{"GET /v1/arp", "/v1/arp", "", 200, nil},
 	{"GET /v1/pools", "/v1/pools", "", 200, nil},
+	{"DELETE /v1/pools/{pool}", "/v1/pools/d4735e3a265e", "", 200, map[string]string{"pool": "d4735e3a265e"}},
 	{"DELETE /v1/pools/{pool}", "/v1/pools/none", "", 404, map[string]string{"pool": "none"}},
 	{"DELETE /v1/ports/{port}", "/v1/ports/one", "", 200, map[string]string{"port": "one"}},
 	{"DELETE /v1/segments/{segment}", "/v1/segments/my_bridge?force=true", "", 200, map[string]string{"segment": "my_bridge"}},
@@ -148,6 +149,9 @@ func TestServerKeepsToDocument(t *testing.T) {
 	t.Parallel()
 	ops := operations(loadDocument(t))
 	fake := apitest.New()
+	if _, err := fake.AddPool(t.Context(), api.PoolSpec{Subnet: "10.9.0.0/24"}); err != nil {
+		t.Fatal(err)
+	}
 	server := api.NewServer(fake, slog.New(slog.DiscardHandler))
 	unseen := map[string]bool{}
 	for op := range ops {

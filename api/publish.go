@@ -143,7 +143,7 @@ func (k PublishedKey) validate() (PublishedKey, error) {
 	case err != nil:
 		return k, Invalidf("host address %q: want an IPv4 address of the host, such as 127.0.0.1", clip(k.HostIP))
 	case !host.Is4():
-		return k, Unsupportedf("host address %s: only IPv4 is supported", clip(k.HostIP))
+		return k, Unsupportedf("host address %q: only IPv4 is supported, such as 127.0.0.1", clip(k.HostIP))
 	case host.IsMulticast():
 		return k, Invalidf("host address %s: want a unicast address of the host", host)
 	case host.IsUnspecified():

@@ -407,7 +407,7 @@ next:
 				return nil, Invalidf("query gives %s %d times: want it once", key, len(values))
 			}
 		}
-		return nil, Invalidf("unknown query parameter %q for %s", clip(got), r.URL.Path)
+		return nil, Invalidf("unknown query parameter %q for %q", clip(got), clip(r.URL.Path))
 	}
 	return q, nil
 }
@@ -415,18 +415,22 @@ next:
 // decode reads the one JSON object of a request's body, with known fields only,
 // and validates it.
 func decode[T any](r *http.Request, validate func(T) (T, error)) (T, error) {
-	var v T
+	var none T
+	var v *T
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&v); err != nil {
-		return v, bodyError(err)
+		return none, bodyError(err)
 	}
 	if _, err := dec.Token(); err == nil {
-		return v, Invalidf("request body goes on after its JSON object: want one object")
+		return none, Invalidf("request body goes on after its JSON object: want one object")
 	} else if !errors.Is(err, io.EOF) {
-		return v, bodyError(err)
+		return none, bodyError(err)
 	}
-	return validate(v)
+	if v == nil {
+		return none, Invalidf("request body is null: want a JSON object")
+	}
+	return validate(*v)
 }
 
 func bodyError(err error) error {
@@ -436,5 +440,5 @@ func bodyError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return Invalidf("request body is empty: want a JSON object")
 	}
-	return Invalidf("request body: %w: want a JSON object as in openapi.yaml", err)
+	return Invalidf("request body: %s: want a JSON object as in openapi.yaml", clipTo(200, err.Error()))
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -132,12 +133,8 @@ func writeReply(w http.ResponseWriter, contentType string, rep reply) error {
 	if raw, ok := rep.body.(rawBody); ok {
 		contentType = rawContentType
 		body.Write(raw)
-	} else {
-		enc := json.NewEncoder(&body)
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(rep.body); err != nil {
-			return Internalf("encoding the answer: %w", err)
-		}
+	} else if err := encode(&body, rep.body); err != nil {
+		return Internalf("encoding the answer: %w", err)
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -148,6 +145,13 @@ func writeReply(w http.ResponseWriter, contentType string, rep reply) error {
 	// A failure here means that the client has gone; there is nobody left to tell.
 	_, _ = w.Write(body.Bytes())
 	return nil
+}
+
+// encode writes JSON in which <, > and & take one byte each: no web page shows it.
+func encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
@@ -182,7 +186,7 @@ func (s *Server) noRoute(r *http.Request) (reply, error) {
 		return unknownPath(r)
 	}
 	cause := &methodError{allow: strings.Join(allowed, ", ")}
-	return reply{}, errorf(MethodNotAllowed, "method %q is not for %s: %w", []any{clip(r.Method), clip(r.URL.Path), cause})
+	return reply{}, errorf(MethodNotAllowed, "method %q is not for %q: %w", []any{clip(r.Method), clip(r.URL.Path), cause})
 }
 
 func unknownPath(r *http.Request) (reply, error) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+
+	"vswitch/internal/wellformed"
 )
 
 // UpgradeSpec says by which program the daemon is to be replaced.
@@ -13,8 +15,8 @@ type UpgradeSpec struct {
 }
 
 func (s UpgradeSpec) validate() (UpgradeSpec, error) {
-	if s.Binary != "" && !filepath.IsAbs(s.Binary) {
-		return s, Invalidf("binary %q: want an absolute path", clip(s.Binary))
+	if s.Binary != "" && (!filepath.IsAbs(s.Binary) || len(s.Binary) > maxPath || !wellformed.Printable(s.Binary)) {
+		return s, Invalidf("binary %q: want an absolute path of at most %d bytes", clip(s.Binary), maxPath)
 	}
 	return s, nil
 }

@@ -5,7 +5,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
-	"unicode/utf8"
+
+	"vswitch/internal/wellformed"
 )
 
 // Lengths in bytes, and counts, of what a request may hold.
@@ -14,12 +15,14 @@ const (
 	maxRef        = 64   // an id is longer than a name
 	maxIfName     = 15   // IFNAMSIZ less the NUL (include/uapi/linux/if.h)
 	maxNetNSName  = 255  // NAME_MAX, since a namespace's name is a file's
-	maxNetNSPath  = 4095 // PATH_MAX less the NUL
+	maxPath       = 4095 // PATH_MAX less the NUL
 	maxPID        = 1 << 22
-	maxLabels     = 64
 	maxLabelKey   = 128
 	maxLabelValue = 4096
 )
+
+// MaxLabels is how many labels a segment or port may have.
+const MaxLabels = 64
 
 // Prefix lengths of subnets: room for a gateway and a container at the least, and
 // nothing that spans different sorts of address at the most.
@@ -153,37 +156,23 @@ func (f FDBFlush) validate() (FDBFlush, error) {
 }
 
 func validateName(what, name string) error {
-	if !wellFormed(name, maxName) {
+	if !wellformed.Name(name, maxName) {
 		return Invalidf("%s %q: want 1 to %d letters, digits, '_', '.' or '-', the first a letter or digit", what, clip(name), maxName)
 	}
 	return nil
 }
 
 func validateRef(what, ref string) error {
-	if !wellFormed(ref, maxRef) {
+	if !wellformed.Name(ref, maxRef) {
 		return Invalidf("%s %q: want a name, an id or the beginning of an id", what, clip(ref))
 	}
 	return nil
 }
 
-// wellFormed says whether s matches [A-Za-z0-9][A-Za-z0-9_.-]* within max bytes.
-func wellFormed(s string, max int) bool {
-	if s == "" || len(s) > max {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-		if !alphanumeric && (i == 0 || c != '_' && c != '.' && c != '-') {
-			return false
-		}
-	}
-	return true
-}
-
 // clip keeps an error one readable line when the value is huge.
-func clip(s string) string {
-	const most = 80
+func clip(s string) string { return clipTo(80, s) }
+
+func clipTo(most int, s string) string {
 	if len(s) <= most {
 		return s
 	}
@@ -206,9 +195,9 @@ func validateNamespace(netns string, pid int) error {
 }
 
 func validateNetNS(netns string) error {
-	isPath := filepath.IsAbs(netns) && len(netns) <= maxNetNSPath
+	isPath := filepath.IsAbs(netns) && len(netns) <= maxPath
 	isName := !strings.Contains(netns, "/") && netns != "." && netns != ".." && len(netns) <= maxNetNSName
-	if !printable(netns) || !isPath && !isName {
+	if !wellformed.Printable(netns) || !isPath && !isName {
 		return Invalidf("netns %q: want a name as in \"ip netns list\" or an absolute path", clip(netns))
 	}
 	return nil
@@ -217,32 +206,25 @@ func validateNetNS(netns string) error {
 // validateIfName follows dev_valid_name (net/core/dev.c); '%' would be taken for a
 // pattern by dev_alloc_name.
 func validateIfName(name string) error {
-	if len(name) > maxIfName || name == "." || name == ".." || strings.ContainsAny(name, "/:% ") || !printable(name) {
+	if len(name) > maxIfName || name == "." || name == ".." || strings.ContainsAny(name, "/:% ") || !wellformed.Printable(name) {
 		return Invalidf("ifname %q: want 1 to %d characters without spaces, '/', ':' or '%%', such as eth0", clip(name), maxIfName)
 	}
 	return nil
 }
 
 func validateLabels(labels map[string]string) error {
-	if len(labels) > maxLabels {
-		return Invalidf("%d labels: want at most %d", len(labels), maxLabels)
+	if len(labels) > MaxLabels {
+		return Invalidf("%d labels: want at most %d", len(labels), MaxLabels)
 	}
 	for k, v := range labels {
-		if k == "" || len(k) > maxLabelKey || !printable(k) || strings.ContainsAny(k, "= ") {
+		if k == "" || len(k) > maxLabelKey || !wellformed.Printable(k) || strings.ContainsAny(k, "= ") {
 			return Invalidf("label key %q: want 1 to %d printable characters without '=' and spaces", clip(k), maxLabelKey)
 		}
-		if len(v) > maxLabelValue || !printable(v) {
+		if len(v) > maxLabelValue || !wellformed.Printable(v) {
 			return Invalidf("label %s: want a value of at most %d bytes without control characters", k, maxLabelValue)
 		}
 	}
 	return nil
-}
-
-// printable says whether s is UTF-8 that leaves a terminal alone.
-func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
-		return r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029'
-	})
 }
 
 func parseSubnet(s string) (netip.Prefix, error) {
@@ -271,7 +253,7 @@ func parseHost(what, s string) (netip.Addr, error) {
 		return ip, Invalidf("%s %q: want an address without prefix length, such as 10.1.0.5", what, clip(s))
 	}
 	if !ip.Is4() {
-		return ip, Unsupportedf("%s %s: only IPv4 is supported so far, such as 10.1.0.5", what, ip)
+		return ip, Unsupportedf("%s %q: only IPv4 is supported so far, such as 10.1.0.5", what, clip(s))
 	}
 	if !forHosts(ip) {
 		return ip, Invalidf("%s %s is not a host's: want a unicast address", what, ip)

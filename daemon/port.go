@@ -136,8 +136,8 @@ func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 		}
 		record.NetNS = *update.NetNS
 	}
-	if len(update.Labels) > 0 {
-		record.Labels = withLabels(record.Labels, update.Labels)
+	if record.Labels, err = withLabels(record.Labels, update.Labels); err != nil {
+		return api.Port{}, err
 	}
 	set(&record.Aliases, update.Aliases)
 	if err := setPolicy(&record, p.segment, update); err != nil {
@@ -184,7 +184,12 @@ func (d *Daemon) change(p *port, record store.Port) error {
 	return nil
 }
 
-func withLabels(labels map[string]string, change map[string]*string) map[string]string {
+// withLabels is labels after a change, in which nil removes one. It makes no more of
+// them than there may be.
+func withLabels(labels map[string]string, change map[string]*string) (map[string]string, error) {
+	if len(change) == 0 {
+		return labels, nil
+	}
 	result := maps.Clone(labels)
 	if result == nil {
 		result = make(map[string]string)
@@ -196,7 +201,10 @@ func withLabels(labels map[string]string, change map[string]*string) map[string]
 			result[k] = *v
 		}
 	}
-	return result
+	if n := len(result); n > api.MaxLabels && n > len(labels) {
+		return nil, api.Invalidf("that makes %d labels: want at most %d, remove some", n, api.MaxLabels)
+	}
+	return result, nil
 }
 
 // DeletePort implements [api.Backend].

@@ -25,8 +25,8 @@ func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.Segment
 		}
 		record.Name = *update.Name
 	}
-	if len(update.Labels) > 0 {
-		record.Labels = withLabels(record.Labels, update.Labels)
+	if record.Labels, err = withLabels(record.Labels, update.Labels); err != nil {
+		return api.Segment{}, err
 	}
 	if update.Subnet != nil && *update.Subnet != record.Subnet.String() {
 		return d.renumber(s, record, *update.Subnet)

@@ -111,43 +111,71 @@ func (c *contents) state() (State, *index, error) {
 			return State{}, nil, damagef("bucket %q is unexpected, or something in it", clip(name))
 		}
 	}
-	pools, err := c.readPools(x)
-	if err != nil {
+	var err error
+	// Segments stand on pools, ports on segments, and entries lead to ports.
+	if state.Pools, err = readAll(c, poolsBucket, x.takePool); err != nil {
 		return State{}, nil, err
 	}
-	state.Pools = pools
-	for _, i := range c.buckets[segmentsBucket] {
-		s, err := decodeSegment(i.key, i.text)
-		if err != nil {
-			return State{}, nil, err
-		}
-		if err := x.checkSegment(s); err != nil {
-			return State{}, nil, damagef("segment %q, id %s: %w", clip(s.Name), clip(s.ID), err)
-		}
-		x.putSegment(s)
-		state.Segments = append(state.Segments, s)
+	if state.Segments, err = readAll(c, segmentsBucket, x.takeSegment); err != nil {
+		return State{}, nil, err
 	}
-	for _, i := range c.buckets[portsBucket] {
-		p, err := decodePort(i.key, i.text)
-		if err != nil {
-			return State{}, nil, err
-		}
-		if err := x.checkPort(p); err != nil {
-			return State{}, nil, damagef("port %q, id %s: %w", clip(p.Name), clip(p.ID), err)
-		}
-		x.putPort(p)
-		state.Ports = append(state.Ports, p)
+	if state.Ports, err = readAll(c, portsBucket, x.takePort); err != nil {
+		return State{}, nil, err
 	}
-	for _, i := range c.buckets[entriesBucket] {
-		e, err := decodeEntry(i.key, i.text)
-		if err != nil {
-			return State{}, nil, err
-		}
-		if err := x.checkEntry(e); err != nil {
-			return State{}, nil, damagef("entry for mac %s on segment %s: %w", clip(e.MAC), clip(e.SegmentID), err)
-		}
-		x.entries[station{e.SegmentID, e.MAC}] = e.PortID
-		state.Entries = append(state.Entries, e)
+	if state.Entries, err = readAll(c, entriesBucket, x.takeEntry); err != nil {
+		return State{}, nil, err
 	}
 	return state, x, nil
+}
+
+// readAll decodes the records of a bucket and has each taken.
+func readAll[T keyed](c *contents, bucket string, take func(T) error) ([]T, error) {
+	var all []T
+	for _, i := range c.buckets[bucket] {
+		record, err := decode[T](bucket, i.key, i.text)
+		if err == nil {
+			err = take(record)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, record)
+	}
+	return all, nil
+}
+
+// takePool takes in a pool of a file.
+func (x *index) takePool(p Pool) error {
+	if err := x.checkPool(p); err != nil {
+		return damagef("pool %s, id %s: %w", p.Subnet, clip(p.ID), err)
+	}
+	x.pools[p.ID] = p.Subnet
+	return nil
+}
+
+// takeSegment takes in a segment of a file.
+func (x *index) takeSegment(s Segment) error {
+	if err := x.checkSegment(s); err != nil {
+		return damagef("segment %q, id %s: %w", clip(s.Name), clip(s.ID), err)
+	}
+	x.putSegment(s)
+	return nil
+}
+
+// takePort takes in a port of a file.
+func (x *index) takePort(p Port) error {
+	if err := x.checkPort(p); err != nil {
+		return damagef("port %q, id %s: %w", clip(p.Name), clip(p.ID), err)
+	}
+	x.putPort(p)
+	return nil
+}
+
+// takeEntry takes in a static entry of a file.
+func (x *index) takeEntry(e Entry) error {
+	if err := x.checkEntry(e); err != nil {
+		return damagef("entry for mac %s on segment %s: %w", clip(e.MAC), clip(e.SegmentID), err)
+	}
+	x.entries[station{e.SegmentID, e.MAC}] = e.PortID
+	return nil
 }

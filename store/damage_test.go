@@ -248,22 +248,22 @@ func TestOpenOfAFileWithWrongRecords(t *testing.T) {
 		{"hostile name", putPort(func(p *Port) { p.Name = "\x1b[2J\n" }), `port "`},
 		{"outside", putPort(func(p *Port) { p.Addr = aPort(3, 2).Addr }), "outside subnet"},
 		{"no segment", putPort(func(p *Port) { p.SegmentID = id(9) }), "does not exist"},
-		{"other key", func(w *writer) error { return w.put(portsBucket, id(77), aPort(3, 1)) }, "has id"},
+		{"other key", func(w *writer) error { return w.put(portsBucket, id(77), aPort(3, 1)) }, "says that it is"},
 		{"port without its segment", func(w *writer) error { return w.delete(segmentsBucket, id(1)) }, `port "port-1"`},
 		{"entry without its port", func(w *writer) error { return w.delete(portsBucket, id(1001)) }, "entry for mac " + mac(500)},
-		{"entry under another key", func(w *writer) error { return w.put(entriesBucket, "x", anEntry(1, 1, 1)) }, "is for segment"},
+		{"entry under another key", func(w *writer) error { return w.put(entriesBucket, "x", anEntry(1, 1, 1)) }, "says that it is"},
 		{"segment", func(w *writer) error { return w.put(segmentsBucket, id(9), Segment{ID: id(9)}) }, `segment ""`},
 		{"pool with a lease outside", func(w *writer) error {
 			p := aPool(3)
 			p.Leases = aPool(4).Leases
 			return w.put(poolsBucket, p.ID, p)
 		}, "outside subnet"},
-		{"pool under another key", func(w *writer) error { return w.put(poolsBucket, id(9), aPool(3)) }, "has id"},
+		{"pool under another key", func(w *writer) error { return w.put(poolsBucket, id(9), aPool(3)) }, "says that it is"},
 		{"segment without its pool", func(w *writer) error { return w.delete(poolsBucket, aPool(2).ID) }, "does not exist"},
-		{"segment under another key", func(w *writer) error { return w.put(segmentsBucket, id(9), aSegment(8)) }, "has id"},
+		{"segment under another key", func(w *writer) error { return w.put(segmentsBucket, id(9), aSegment(8)) }, "says that it is"},
 		{"no JSON", raw(portsBucket, id(9), "{"), "record"},
 		{"two values", raw(portsBucket, id(9), "{}{}"), "record"},
-		{"null", raw(portsBucket, id(9), "null"), "has id"},
+		{"null", raw(portsBucket, id(9), "null"), "says that it is"},
 		{"number", raw(entriesBucket, "x", "7"), "record"},
 		{"entry with a list", raw(entriesBucket, "x", `{"mac":[]}`), "record"},
 		{"address", raw(portsBucket, id(9), `{"addr":"1.2.3"}`), "record"},

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"vswitch/internal/wellformed"
 )
 
 // Notes are small facts about the machine that stand in files of their own in the
@@ -49,7 +51,7 @@ func ReadNote(dir, name string) (string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	if err == nil && (len(text) > maxNote || !printable(strings.TrimSuffix(string(text), "\n"))) {
+	if err == nil && (len(text) > maxNote || !wellformed.Printable(strings.TrimSuffix(string(text), "\n"))) {
 		err = fmt.Errorf("note %s is damaged: remove it", path)
 	}
 	return strings.TrimSuffix(string(text), "\n"), err

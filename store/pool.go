@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
+
+	"vswitch/internal/wellformed"
 )
 
 // Pool is the record of a subnet whose addresses are leased by others than ports,
@@ -30,7 +32,7 @@ func addPools(w *writer) error {
 // check says what is wrong with the record alone.
 func (p Pool) check() error {
 	switch {
-	case !validID(p.ID):
+	case !wellformed.ID(p.ID):
 		return fmt.Errorf("id %q is not 64 hex digits", clip(p.ID))
 	case len(p.Leases) > maxLeases:
 		return fmt.Errorf("%d leases are more than %d", len(p.Leases), maxLeases)
@@ -46,14 +48,6 @@ func (p Pool) check() error {
 		seen[a] = true
 	}
 	return nil
-}
-
-func decodePool(key string, text []byte) (Pool, error) {
-	p, err := decode[Pool](poolsBucket, key, text)
-	if err == nil && p.ID != key {
-		err = damagef("record %q of %s has id %q", clip(key), poolsBucket, clip(p.ID))
-	}
-	return p, err
 }
 
 // checkPool says why p cannot be put beside what is there, or instead of the pool
@@ -128,26 +122,10 @@ func (w *writer) leavePool(segmentID string) error {
 	if err != nil {
 		return err
 	}
-	s, err := decodeSegment(segmentID, text)
+	s, err := decode[Segment](segmentsBucket, segmentID, text)
 	if err != nil {
 		return err
 	}
 	s.PoolID = ""
 	return w.put(segmentsBucket, segmentID, s)
-}
-
-// readPools decodes the pools, before the segments that stand on them.
-func (c *contents) readPools(x *index) (pools []Pool, err error) {
-	for _, i := range c.buckets[poolsBucket] {
-		p, err := decodePool(i.key, i.text)
-		if err != nil {
-			return nil, err
-		}
-		if err := x.checkPool(p); err != nil {
-			return nil, damagef("pool %s, id %s: %w", p.Subnet, clip(p.ID), err)
-		}
-		x.pools[p.ID] = p.Subnet
-		pools = append(pools, p)
-	}
-	return pools, nil
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -24,7 +25,7 @@ const aboutKey = "about"
 // A record's value is its checksum, most significant byte first, and its JSON.
 const (
 	checksumSize = 4
-	maxRecord    = 1 << 20 // bytes; many times what the longest labels make
+	maxRecord    = 1 << 20 // bytes; the longest labels fit, whatever is in them
 )
 
 // about is the record of the file itself. Versions to come may store all else in
@@ -67,10 +68,13 @@ func checksum(bucket, key string, text []byte) uint32 {
 
 // seal makes the value under which record is stored.
 func seal(bucket, key string, record any) ([]byte, error) {
-	text, err := json.Marshal(record)
-	if err != nil {
+	var encoded bytes.Buffer
+	enc := json.NewEncoder(&encoded)
+	enc.SetEscapeHTML(false) // which would make six bytes of one, more than a record may have
+	if err := enc.Encode(record); err != nil {
 		return nil, fmt.Errorf("encode record %q of %s: %w", clip(key), bucket, err)
 	}
+	text := bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))
 	if len(text) > maxRecord-checksumSize {
 		return nil, fmt.Errorf("record %q of %s has %d bytes: want at most %d", clip(key), bucket, len(text), maxRecord-checksumSize)
 	}
@@ -90,40 +94,33 @@ func unseal(bucket, key string, value []byte) ([]byte, error) {
 	return text, nil
 }
 
-// decode reads a record's JSON. Fields that it does not know are left to those
-// who do.
-func decode[T any](bucket, key string, text []byte) (record T, err error) {
-	if err := json.Unmarshal(text, &record); err != nil {
-		return record, damagef("record %q of %s: %s", clip(key), bucket, clip(err.Error()))
-	}
-	return record, nil
-}
+// keyed is a record that tells under which key it is stored.
+type keyed interface{ key() string }
+
+func (s Segment) key() string { return s.ID }
+func (p Port) key() string    { return p.ID }
+func (p Pool) key() string    { return p.ID }
+func (e Entry) key() string   { return entryKey(e.SegmentID, e.MAC) }
 
 // entryKey is the key of the entry of a segment for a MAC.
 func entryKey(segmentID, mac string) string { return segmentID + mac }
 
-func decodeSegment(key string, text []byte) (Segment, error) {
-	s, err := decode[Segment](segmentsBucket, key, text)
-	if err == nil && s.ID != key {
-		err = damagef("record %q of %s has id %q", clip(key), segmentsBucket, clip(s.ID))
+// decode reads the record of a key.
+func decode[T keyed](bucket, key string, text []byte) (T, error) {
+	record, err := decodeJSON[T](bucket, key, text)
+	if err == nil && record.key() != key {
+		err = damagef("record %q of %s says that it is %q", clip(key), bucket, clip(record.key()))
 	}
-	return s, err
+	return record, err
 }
 
-func decodePort(key string, text []byte) (Port, error) {
-	p, err := decode[Port](portsBucket, key, text)
-	if err == nil && p.ID != key {
-		err = damagef("record %q of %s has id %q", clip(key), portsBucket, clip(p.ID))
+// decodeJSON reads a record's JSON. Fields that it does not know are left to those
+// who do.
+func decodeJSON[T any](bucket, key string, text []byte) (record T, err error) {
+	if err := json.Unmarshal(text, &record); err != nil {
+		return record, damagef("record %q of %s: %s", clip(key), bucket, clip(err.Error()))
 	}
-	return p, err
-}
-
-func decodeEntry(key string, text []byte) (Entry, error) {
-	e, err := decode[Entry](entriesBucket, key, text)
-	if err == nil && entryKey(e.SegmentID, e.MAC) != key {
-		err = damagef("record %q of %s is for segment %q and mac %q", clip(key), entriesBucket, clip(e.SegmentID), clip(e.MAC))
-	}
-	return e, err
+	return record, nil
 }
 
 // decodeAbout reads the record of the file itself.
@@ -135,7 +132,7 @@ func decodeAbout(value []byte) (about, error) {
 	if err != nil {
 		return about{}, err
 	}
-	a, err := decode[about](metaBucket, aboutKey, text)
+	a, err := decodeJSON[about](metaBucket, aboutKey, text)
 	if err == nil && a.Schema < 1 {
 		err = damagef("there is no schema %d", a.Schema)
 	}

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"unicode/utf8"
+
+	"vswitch/internal/wellformed"
 )
 
 // Bounds of what a record may hold. Whether values make sense together with the
@@ -26,13 +27,13 @@ const (
 // check says what is wrong with the record alone.
 func (s Segment) check() error {
 	switch {
-	case !validID(s.ID):
+	case !wellformed.ID(s.ID):
 		return fmt.Errorf("id %q is not 64 hex digits", clip(s.ID))
 	case !validName(s.Name):
 		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(s.Name), maxName)
 	case s.MTU < minMTU || s.MTU > maxMTU:
 		return fmt.Errorf("mtu %d is not %d to %d bytes", s.MTU, minMTU, maxMTU)
-	case len(s.Uplink) > maxName || !printable(s.Uplink):
+	case len(s.Uplink) > maxName || !wellformed.Printable(s.Uplink):
 		return fmt.Errorf("uplink %q is not the name of a kind", clip(s.Uplink))
 	case len(s.Rules) > maxRules:
 		return fmt.Errorf("%d rules are more than %d", len(s.Rules), maxRules)
@@ -69,20 +70,20 @@ func checkSubnet(subnet netip.Prefix, gateway netip.Addr, within netip.Prefix) e
 // check says what is wrong with the rule alone.
 func (r Rule) check() error {
 	switch {
-	case !validID(r.ID):
+	case !wellformed.ID(r.ID):
 		return fmt.Errorf("id %q is not 64 hex digits", clip(r.ID))
-	case len(r.Protocol) > maxName || !printable(r.Protocol):
+	case len(r.Protocol) > maxName || !wellformed.Printable(r.Protocol):
 		return fmt.Errorf("protocol %q is not the name of one", clip(r.Protocol))
 	case r.FirstPort > r.LastPort:
 		return fmt.Errorf("ports %d to %d have the higher one first", r.FirstPort, r.LastPort)
 	}
 	for _, e := range []RuleEnd{r.From, r.To} {
 		switch {
-		case e.PortID != "" && !validID(e.PortID):
+		case e.PortID != "" && !wellformed.ID(e.PortID):
 			return fmt.Errorf("port id %q is not 64 hex digits", clip(e.PortID))
 		case e.PortID != "" && e.LabelKey != "":
 			return fmt.Errorf("port %s and label %q are both given", e.PortID, clip(e.LabelKey))
-		case e.LabelKey == "" && e.LabelValue != "" || !printable(e.LabelKey) || !printable(e.LabelValue):
+		case e.LabelKey == "" && e.LabelValue != "" || !wellformed.Printable(e.LabelKey) || !wellformed.Printable(e.LabelValue):
 			return fmt.Errorf("label %q has no key or has control characters", clip(e.LabelKey))
 		}
 	}
@@ -92,25 +93,25 @@ func (r Rule) check() error {
 // check says what is wrong with the record alone.
 func (p Port) check() error {
 	switch {
-	case !validID(p.ID):
+	case !wellformed.ID(p.ID):
 		return fmt.Errorf("id %q is not 64 hex digits", clip(p.ID))
 	case !validName(p.Name):
 		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", clip(p.Name), maxName)
-	case !validID(p.SegmentID):
+	case !wellformed.ID(p.SegmentID):
 		return fmt.Errorf("segment id %q is not 64 hex digits", clip(p.SegmentID))
 	case !validMAC(p.MAC):
 		return fmt.Errorf("mac %q is not a unicast address such as 02:42:ac:11:00:02", clip(p.MAC))
 	case !p.Addr.IsValid() || p.Addr.Zone() != "":
 		return fmt.Errorf("address %q is not one such as 172.17.0.2", clip(p.Addr.String()))
-	case len(p.NetNS) > maxPath || !printable(p.NetNS):
+	case len(p.NetNS) > maxPath || !wellformed.Printable(p.NetNS):
 		return fmt.Errorf("netns %q is not the name or path of a namespace", clip(p.NetNS))
-	case len(p.Namespace) > maxPath || !printable(p.Namespace):
+	case len(p.Namespace) > maxPath || !wellformed.Printable(p.Namespace):
 		return fmt.Errorf("namespace %q is not a namespace's identity", clip(p.Namespace))
 	case p.PID < 0 || p.PID > 0 && p.NetNS != "":
 		return fmt.Errorf("pid %d is negative, or given beside netns %q", p.PID, clip(p.NetNS))
 	case !validIfName(p.IfName):
 		return fmt.Errorf("ifname %q is not an interface's, such as eth0", clip(p.IfName))
-	case len(p.Security) > maxName || !printable(p.Security):
+	case len(p.Security) > maxName || !wellformed.Printable(p.Security):
 		return fmt.Errorf("security %q is not the name of a mode", clip(p.Security))
 	}
 	return cmp.Or(checkAliases(p.Aliases), checkAllowed(p.AllowAddresses), checkPublished(p.Published), checkLabels(p.Labels))
@@ -140,7 +141,7 @@ func checkPublished(list []Publication) error {
 // check says what is wrong with the publication alone.
 func (p Publication) check() error {
 	switch n := max(p.Count, 1); {
-	case p.Protocol == "" || len(p.Protocol) > maxName || !printable(p.Protocol):
+	case p.Protocol == "" || len(p.Protocol) > maxName || !wellformed.Printable(p.Protocol):
 		return fmt.Errorf("protocol %q is not the name of one", clip(p.Protocol))
 	case p.HostIP.Zone() != "":
 		return fmt.Errorf("host address %q is not one such as 127.0.0.1", clip(p.HostIP.String()))
@@ -153,11 +154,11 @@ func (p Publication) check() error {
 // check says what is wrong with the record alone.
 func (e Entry) check() error {
 	switch {
-	case !validID(e.SegmentID):
+	case !wellformed.ID(e.SegmentID):
 		return fmt.Errorf("segment id %q is not 64 hex digits", clip(e.SegmentID))
 	case !validMAC(e.MAC):
 		return fmt.Errorf("mac %q is not a unicast address such as 02:42:ac:11:00:02", clip(e.MAC))
-	case !validID(e.PortID):
+	case !wellformed.ID(e.PortID):
 		return fmt.Errorf("port id %q is not 64 hex digits", clip(e.PortID))
 	}
 	return nil
@@ -177,38 +178,14 @@ func checkAliases(aliases []string) error {
 
 func checkLabels(labels map[string]string) error {
 	for k, v := range labels {
-		if k == "" || !printable(k) || !printable(v) {
+		if k == "" || !wellformed.Printable(k) || !wellformed.Printable(v) {
 			return fmt.Errorf("label %q is empty or has control characters", clip(k))
 		}
 	}
 	return nil
 }
 
-func validID(s string) bool { return len(s) == 64 && isLowerHex(s) }
-
-func isLowerHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-// validName says whether s matches [A-Za-z0-9][A-Za-z0-9_.-]{0,62}.
-func validName(s string) bool {
-	if s == "" || len(s) > maxName {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-		if !alphanumeric && (i == 0 || c != '_' && c != '.' && c != '-') {
-			return false
-		}
-	}
-	return true
-}
+func validName(s string) bool { return wellformed.Name(s, maxName) }
 
 // validMAC wants the canonical form, since a record's key is made of it, and an
 // address that one station can have: not zero, and the group bit clear
@@ -220,7 +197,7 @@ func validMAC(s string) bool {
 	var mac [6]byte
 	for i := range mac {
 		digits := s[i*3 : i*3+2]
-		if i > 0 && s[i*3-1] != ':' || !isLowerHex(digits) {
+		if i > 0 && s[i*3-1] != ':' || !wellformed.LowerHex(digits) {
 			return false
 		}
 		if _, err := hex.Decode(mac[i:i+1], []byte(digits)); err != nil {
@@ -233,13 +210,7 @@ func validMAC(s string) bool {
 // validIfName follows dev_valid_name (net/core/dev.c). Empty is no error: not
 // every kind of port has an interface.
 func validIfName(s string) bool {
-	return len(s) <= maxIfName && s != "." && s != ".." && !strings.ContainsAny(s, "/: ") && printable(s)
-}
-
-// printable says whether s is UTF-8 that leaves a terminal alone. JSON would
-// change what is not UTF-8.
-func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 })
+	return len(s) <= maxIfName && s != "." && s != ".." && !strings.ContainsAny(s, "/: ") && wellformed.Printable(s)
 }
 
 // inSubnet says whether a port of a segment can have address a.

@@ -58,7 +58,7 @@ func (a *app) flushFDB() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&flush.Port, "port", "", "only entries behind this `PORT`")
+	cmd.Flags().Var(textFlag{&flush.Port, "PORT"}, "port", "only entries behind this port")
 	completeFlag(cmd, "port", a.portNames)
 	return cmd
 }

@@ -5,42 +5,29 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/spf13/pflag"
 )
 
-// address is a flag whose text the daemon checks, so that a value which makes no
+// textFlag is a flag whose text the daemon checks, so that a value which makes no
 // sense is a failure like any other. Its kind names the value in the help.
-type address struct {
-	text *string
+type textFlag struct {
+	text *string // what it is beforehand is the default
 	kind string
 }
 
 // String, Set and Type implement [pflag.Value].
-func (a address) String() string { return *a.text }
+func (t textFlag) String() string { return *t.text }
 
 // Type names the value in the help.
-func (a address) Type() string { return a.kind }
+func (t textFlag) Type() string { return t.kind }
 
-// Set takes any text but none at all, which would mean the default.
-func (a address) Set(s string) error {
+// Set takes any text but none at all, as of a script's unset variable, which would
+// mean the default.
+func (t textFlag) Set(s string) error {
 	if s == "" {
 		return errors.New("is empty: give a value or leave the flag out")
 	}
-	*a.text = s
+	*t.text = s
 	return nil
-}
-
-func cidrFlag(flags *pflag.FlagSet, text *string, name, usage string) {
-	flags.Var(address{text, "CIDR"}, name, usage)
-}
-
-func ipFlag(flags *pflag.FlagSet, text *string, name, usage string) {
-	flags.Var(address{text, "IP"}, name, usage)
-}
-
-func macFlag(flags *pflag.FlagSet, text *string, name, usage string) {
-	flags.Var(address{text, "MAC"}, name, usage)
 }
 
 // labelFlag is a repeatable flag of labels to set and, where removable, to remove.

@@ -37,14 +37,14 @@ or a network that it routes. Rates are as in tc, with an optional burst, such as
 
 func (p *policyFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Var(address{&p.security, "strict|mac|off"}, "security", "how far to trust the container (default strict)")
+	flags.Var(textFlag{&p.security, "strict|mac|off"}, "security", "how far to trust the container (default strict)")
 	flags.Var((*wordsFlag)(&p.allowAddresses), "allow-address", "an address or network besides the port's own; may be repeated")
 	flags.BoolVar(&p.allowReserved, "allow-reserved", false, "let frames to 01:80:c2:00:00:00 to -0f pass")
 	flags.BoolVar(&p.isolated, "isolated", false, "exchange no frames with other isolated ports")
 	flags.IntVar(&p.macLimit, "mac-limit", 0, fmt.Sprintf("learn at most `N` addresses at the port; -1 for no limit (default %d)", api.DefaultMACLimit))
 	flags.IntVar(&p.floodLimit, "flood-limit", 0, fmt.Sprintf("let at most `N` frames per second go to all; -1 for no limit (default %d)", api.DefaultFloodLimit))
-	flags.Var(address{&p.rateIn, "RATE"}, "rate-in", "bound what the container sends (default none)")
-	flags.Var(address{&p.rateOut, "RATE"}, "rate-out", "bound what the container is sent (default none)")
+	flags.Var(textFlag{&p.rateIn, "RATE"}, "rate-in", "bound what the container sends (default none)")
+	flags.Var(textFlag{&p.rateOut, "RATE"}, "rate-out", "bound what the container is sent (default none)")
 	completeFlag(cmd, "security", func(*cobra.Command) []string {
 		return []string{api.SecurityStrict, api.SecurityMAC, api.SecurityOff}
 	})
@@ -95,7 +95,7 @@ func (w *wordsFlag) Type() string { return "CIDR" }
 // Set adds one text.
 func (w *wordsFlag) Set(s string) error {
 	var text string
-	if err := (address{text: &text}).Set(s); err != nil {
+	if err := (textFlag{text: &text}).Set(s); err != nil {
 		return err
 	}
 	*w = append(*w, text)

@@ -11,7 +11,7 @@ import (
 
 func (a *app) addPort() *cobra.Command {
 	var (
-		spec   api.PortSpec
+		spec   = api.PortSpec{Segment: api.DefaultSegment, IfName: api.DefaultIfName}
 		labels labelFlag
 		names  namesFlag
 		policy policyFlags
@@ -57,12 +57,12 @@ its --alias names, which it may share with others. --resolv-conf writes
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&spec.Segment, "segment", api.DefaultSegment, "the `SEGMENT` to attach to")
-	flags.StringVar(&spec.NetNS, "netns", "", "the container's namespace, `NAME-or-PATH`: as in \"ip netns list\", or an absolute path")
+	flags.Var(textFlag{&spec.Segment, "SEGMENT"}, "segment", "the segment to attach to")
+	flags.Var(textFlag{&spec.NetNS, "NAME-or-PATH"}, "netns", "the container's namespace: its name as in \"ip netns list\", or an absolute path")
 	flags.IntVar(&spec.PID, "pid", 0, "a process in the container, `PID`")
-	flags.StringVar(&spec.IfName, "ifname", api.DefaultIfName, "the interface's `NAME` in the container")
-	flags.Var(address{&spec.IP, "IP|dhcp"}, "ip", "the container's address; dhcp has it fetch the next free one (default the next free one)")
-	macFlag(flags, &spec.MAC, "mac", "the container's MAC (default 02:42 and the address)")
+	flags.Var(textFlag{&spec.IfName, "NAME"}, "ifname", "the interface's name in the container")
+	flags.Var(textFlag{&spec.IP, "IP|dhcp"}, "ip", "the container's address; dhcp has it fetch the next free one (default the next free one)")
+	flags.Var(textFlag{&spec.MAC, "MAC"}, "mac", "the container's MAC (default 02:42 and the address)")
 	flags.BoolVar(&spec.NoDefaultRoute, "no-default-route", false, "leave the container's routes alone")
 	flags.Var(&names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
 	flags.BoolVar(&spec.ResolvConf, "resolv-conf", false, "write the namespace's resolv.conf, which names the gateway; needs the name of a namespace")
@@ -141,7 +141,7 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&rename, "rename", "", "the port's `NEW` name")
+	flags.Var(textFlag{&rename, "NEW"}, "rename", "the port's new name")
 	flags.Var(&names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
 	flags.BoolVar(&up, "up", false, "let the port carry frames")
 	flags.BoolVar(&down, "down", false, "stop the port's frames")

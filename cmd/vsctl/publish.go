@@ -54,7 +54,7 @@ TCP connections that are there go on. After a failure the others are ended all t
 		Example: `  vsctl unpublish web 8080
   vsctl unpublish media 8000-8010:8000-8010/udp`,
 		Args:              want(2, -1, "PORT and at least one [HOSTIP:]HOSTPORT[:PORT][/tcp|udp]"),
-		ValidArgsFunction: a.completePublished,
+		ValidArgsFunction: completeOf(a.portNames, a.published),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			keys, err := parseAll(args[1:], api.ParsePublished)
 			if err != nil {
@@ -80,23 +80,6 @@ func parseAll[T any](texts []string, parse func(string) (T, error)) (map[string]
 		parsed[text] = v
 	}
 	return parsed, nil
-}
-
-// completePublished offers a port and then what it publishes.
-func (a *app) completePublished(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		return a.portNames(cmd), cobra.ShellCompDirectiveNoFileComp
-	}
-	c := api.NewClient(a.socket, min(a.timeout, completionTimeout))
-	defer c.Close()
-	list, _ := c.Published(cmd.Context(), "")
-	var texts []string
-	for _, p := range list {
-		if p.Port == args[0] {
-			texts = append(texts, clean(p.String()))
-		}
-	}
-	return texts, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (a *app) listPublished() *cobra.Command {

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"vswitch/api"
+	"vswitch/internal/wellformed"
 )
 
 const (
@@ -102,7 +104,8 @@ The exit status is 0, 1 for a failure and 2 for wrong usage.`,
 		},
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.socket, "socket", socket, "the daemon's socket, `PATH`; the default is taken from $"+socketVariable)
+	a.socket = socket
+	flags.Var(textFlag{&a.socket, "PATH"}, "socket", "the daemon's socket; the default is taken from $"+socketVariable)
 	flags.DurationVar(&a.timeout, "timeout", defaultTimeout, "how long to wait for each of the daemon's answers")
 	root.AddGroup(
 		&cobra.Group{ID: groupSegments, Title: "Segments:"},
@@ -183,17 +186,21 @@ func oneLine(s string) string {
 // clean keeps text from outside from steering the terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+		if wellformed.Control(r) {
 			return '?'
 		}
 		return r
 	}, s)
 }
 
-// want checks the number of arguments; max < 0 is any number. what names them.
+// want checks the number of arguments; max < 0 is any number. what names them. None is
+// empty, as of a script's unset variable, which would mean another thing or all of them.
 func want(min, max int, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) >= min && (max < 0 || len(args) <= max) {
+			if i := slices.Index(args, ""); i >= 0 {
+				return fmt.Errorf("argument %d is empty: want %s", i+1, what)
+			}
 			return nil
 		}
 		if what == "" {

@@ -58,8 +58,8 @@ func (a *app) addRule(cmd *cobra.Command, action string) *cobra.Command {
 	flags := cmd.Flags()
 	flags.Var((*endFlag)(&spec.From), "from", "the ports that frames come from (default any)")
 	flags.Var((*endFlag)(&spec.To), "to", "the ports that frames go to (default any)")
-	flags.Var(address{&spec.Protocol, "tcp|udp|icmp|any"}, "protocol", "the frames' protocol (default any)")
-	flags.Var(address{&spec.Ports, "N[-M]"}, "port", "the destination port of TCP or UDP, or a range (default all)")
+	flags.Var(textFlag{&spec.Protocol, "tcp|udp|icmp|any"}, "protocol", "the frames' protocol (default any)")
+	flags.Var(textFlag{&spec.Ports, "N[-M]"}, "port", "the destination port of TCP or UDP, or a range (default all)")
 	flags.IntVar(&spec.Position, "at", 0, "put the rule at this `POSITION`, 1 for the first (default behind all others)")
 	completeFlag(cmd, "from", a.portNames)
 	completeFlag(cmd, "to", a.portNames)
@@ -86,7 +86,7 @@ func (e *endFlag) Type() string { return "PORT|K=V|any" }
 // Set tells labels from ports: no port's name has a '='.
 func (e *endFlag) Set(s string) error {
 	var text string
-	if err := (address{text: &text}).Set(strings.TrimPrefix(s, "label ")); err != nil {
+	if err := (textFlag{text: &text}).Set(s); err != nil {
 		return err
 	}
 	switch {
@@ -109,7 +109,7 @@ func (a *app) delRule() *cobra.Command {
 for each that went. After a failure the other rules are deleted all the same.`,
 		Example:           `  vsctl del-rule bridge 6b86b273ff34`,
 		Args:              want(2, -1, "SEGMENT and at least one ID"),
-		ValidArgsFunction: a.completeRules,
+		ValidArgsFunction: completeOf(a.segmentNames, a.ruleIDs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c := a.client()
 			return a.each(cmd, args[1:], func(id string) error {
@@ -118,14 +118,6 @@ for each that went. After a failure the other rules are deleted all the same.`,
 			})
 		},
 	}
-}
-
-// completeRules offers a segment and then ids of its rules.
-func (a *app) completeRules(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		return a.segmentNames(cmd), cobra.ShellCompDirectiveNoFileComp
-	}
-	return a.ruleIDs(cmd, args[0]), cobra.ShellCompDirectiveNoFileComp
 }
 
 func (a *app) listRules() *cobra.Command {

@@ -81,6 +81,43 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// What a script's unset variable leaves empty must not stand for a default, such as
+// the default segment, or for all there are.
+func TestEmptyIsNoDefault(t *testing.T) {
+	t.Parallel()
+	fake := apitest.New()
+	socket := apitest.Serve(t, fake)
+	vsctl(context.Background(), socket, "add-port", "a", "--netns", "c")
+	fake.Learn("a", 1)
+	for args, want := range map[string]string{ // '_' stands for nothing
+		"list-ports _":                     `argument 1 is empty: want at most one SEGMENT: see "vsctl list-ports --help"`,
+		"list-rules _":                     `argument 1 is empty`,
+		"upgrade _":                        `argument 1 is empty: want at most one BINARY`,
+		"publish a _":                      `argument 2 is empty: want PORT and`,
+		"add-port b --netns c --segment _": `for "--segment" flag: is empty: give a value or leave the flag out`,
+		"add-port b --netns _":             `for "--netns" flag: is empty`,
+		"add-port b --netns c --ifname _":  `for "--ifname" flag: is empty`,
+		"set-port a --rename _":            `for "--rename" flag: is empty`,
+		"add-segment b --uplink _":         `for "--uplink" flag: is empty`,
+		"set-segment bridge --rename _":    `for "--rename" flag: is empty`,
+		"flush-fdb bridge --port _":        `for "--port" flag: is empty`,
+		"--socket _ list-ports":            `for "--socket" flag: is empty`,
+	} {
+		split := strings.Split(args, " ")
+		for i, arg := range split {
+			split[i] = strings.TrimSuffix(arg, "_")
+		}
+		code, stdout, stderr := vsctl(context.Background(), socket, split...)
+		if code != 2 || stdout != "" {
+			t.Errorf("vsctl %s: exit status %d with %q, want 2 with nothing", args, code, stdout)
+		}
+		oneErrorLine(t, args, stderr, want)
+	}
+	if _, stdout, _ := vsctl(context.Background(), socket, "list-fdb", "--format", "{{.Port}}"); stdout != "a\n" {
+		t.Errorf("the forwarding table has %q, want the entry of port a", stdout)
+	}
+}
+
 func oneErrorLine(t *testing.T, args, stderr, want string) {
 	t.Helper()
 	if !strings.HasPrefix(stderr, "vsctl: ") || strings.Count(stderr, "\n") != 1 || !strings.HasSuffix(stderr, "\n") || strings.Contains(stderr, "\x1b") {

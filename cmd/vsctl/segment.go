@@ -40,11 +40,11 @@ containers, they reach it, and it is their way out. With --uplink none, or
 		},
 	}
 	flags := cmd.Flags()
-	cidrFlag(flags, &spec.Subnet, "subnet", "the segment's network (default the next free pool)")
-	ipFlag(flags, &spec.Gateway, "gateway", "the gateway's address (default the subnet's first)")
-	cidrFlag(flags, &spec.IPRange, "ip-range", "part of the subnet that addresses are taken from (default all of it)")
+	flags.Var(textFlag{&spec.Subnet, "CIDR"}, "subnet", "the segment's network (default the next free pool)")
+	flags.Var(textFlag{&spec.Gateway, "IP"}, "gateway", "the gateway's address (default the subnet's first)")
+	flags.Var(textFlag{&spec.IPRange, "CIDR"}, "ip-range", "part of the subnet that addresses are taken from (default all of it)")
 	flags.BoolVar(&spec.Internal, "internal", false, "give the segment no way out")
-	flags.StringVar(&spec.Uplink, "uplink", "", "the way out, host or none (default host; none with --internal)")
+	flags.Var(textFlag{&spec.Uplink, "host|none"}, "uplink", "the way out, host or none (default host; none with --internal)")
 	flags.IntVar(&spec.MTU, "mtu", 0, "largest packet in bytes, `N` of 68 to 65521 (default the daemon's)")
 	flags.Var(&labels, "label", "a label to set; may be repeated")
 	completeFlag(cmd, "uplink", func(*cobra.Command) []string { return []string{api.UplinkHost, api.UplinkNone} })
@@ -85,8 +85,8 @@ address of that.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&rename, "rename", "", "the segment's `NEW` name")
-	cidrFlag(cmd.Flags(), &subnet, "subnet", "another network for the segment")
+	cmd.Flags().Var(textFlag{&rename, "NEW"}, "rename", "the segment's new name")
+	cmd.Flags().Var(textFlag{&subnet, "CIDR"}, "subnet", "another network for the segment")
 	cmd.Flags().Var(&labels, "label", "a label to set, or with a trailing '-' to remove; may be repeated")
 	return cmd
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,7 +80,7 @@ func hostPorts(segments []api.Segment) []api.Port {
 	for _, s := range segments {
 		if l := s.HostLink; l.Name != "" {
 			list = append(list, api.Port{
-				Name: l.Name, Segment: s.Name, SegmentID: s.ID, Gateway: s.Gateway, IfName: l.Name, MTU: s.MTU,
+				Name: l.Name, Segment: s.Name, SegmentID: s.ID, IPs: []netip.Prefix{}, Gateway: s.Gateway, IfName: l.Name, MTU: s.MTU,
 				Kind: api.PortHost, State: l.State, Reason: l.Reason, Created: s.Created, Counters: l.Counters,
 			})
 		}

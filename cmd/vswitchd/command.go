@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vswitch/api"
 	"vswitch/daemon"
 	"vswitch/supervisor"
 )
@@ -62,7 +63,7 @@ on disk then.`,
   vswitchd --poll busy --workers 2
   vswitchd --default-address-pool base=10.10.0.0/16,size=24
   vswitchd --config /etc/vswitch/vswitchd.toml`,
-		Version:       version,
+		Version:       api.BuildVersion(version).Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -117,7 +118,7 @@ func (o *options) run(c *cobra.Command) error {
 	if err := o.docker.check(); err != nil {
 		return usageError{err}
 	}
-	config.Version = version
+	config.Version = c.Version
 	inherited, err := supervisor.Inherited()
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vswitch/api"
 )
 
 // execute runs vswitchd with flags that must not let it start.
@@ -45,6 +47,57 @@ func TestWrongUsage(t *testing.T) {
 		} else if exitStatus(err) != 2 {
 			t.Errorf("vswitchd %s: exit status %d, want 2", args, exitStatus(err))
 		}
+	}
+}
+
+// Each socket's own flag is named where something else is in its place.
+func TestSocketThatIsNone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"--socket: ":        {"--socket", file},
+		"--docker-socket: ": {"--socket", filepath.Join(dir, "s"), "--docker", "--docker-socket", file},
+	} {
+		err := execute(args...)
+		if want += file + " exists and is not a socket: remove it or choose another path"; err == nil || err.Error() != want || exitStatus(err) != 1 {
+			t.Errorf("vswitchd %q: %v, want %q and exit status 1", args, err, want)
+		}
+	}
+}
+
+// A switch that runs has its state, which --restore must not touch.
+func TestNothingIsRestoredBesideAnotherDaemon(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	backup, socket, state := filepath.Join(dir, "backup"), filepath.Join(dir, "s"), filepath.Join(dir, "state")
+	if err := os.WriteFile(backup, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := api.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := execute("--socket", socket, "--state-dir", state, "--restore", backup); err == nil || !strings.Contains(err.Error(), "another vswitchd is already serving") {
+		t.Errorf("restore beside another daemon: %v", err)
+	}
+	if _, err := os.Stat(state); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the state directory is there: %v", err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	c := command()
+	c.SetArgs([]string{"--version"})
+	c.SetOut(&out)
+	if err := c.Execute(); err != nil || out.String() != "vswitchd version "+api.BuildVersion(version).Version+"\n" {
+		t.Errorf("%v, %q", err, out.String())
 	}
 }
 
@@ -85,6 +138,9 @@ func TestConfigFileErrors(t *testing.T) {
 		"config = 'x'":    `"config" is not a flag of vswitchd`,
 		"workers = 'two'": "workers = two",
 		"poll = ":         "--config",
+
+		"poll = ['busy', 'sleep']": "poll is given 2 times: want it once",
+		"workers = []":             "workers is given 0 times: want it once",
 	} {
 		path := configFile(t, text)
 		err := execute("--config", path)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // applyConfig sets every flag that the file names and the command line does not.
@@ -29,6 +30,9 @@ func applyConfig(c *cobra.Command, path string) error {
 		list, ok := value.([]any)
 		if !ok {
 			list = []any{value}
+		}
+		if _, repeatable := flag.Value.(pflag.SliceValue); !repeatable && len(list) != 1 {
+			return fmt.Errorf("--config %s: %s is given %d times: want it once", path, name, len(list))
 		}
 		for _, v := range list {
 			if err := flag.Value.Set(fmt.Sprint(v)); err != nil {

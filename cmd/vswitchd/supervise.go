@@ -33,13 +33,10 @@ var errReported = errors.New("reported")
 // supervise is what the process does that a user starts: it holds the descriptors,
 // and has a child carry the frames.
 func (o *options) supervise(c *cobra.Command, config daemon.Config, inherited *supervisor.Child) error {
-	if err := o.restoreState(config); err != nil {
-		return err
-	}
 	// The socket first: whoever has it is the one daemon.
 	listener, err := api.Listen(config.Socket)
 	if err != nil {
-		return err
+		return fmt.Errorf("--socket: %w", err)
 	}
 	defer listener.Close()
 	file, err := fileOf(listener)
@@ -47,6 +44,9 @@ func (o *options) supervise(c *cobra.Command, config daemon.Config, inherited *s
 		return err
 	}
 	defer file.Close()
+	if err := o.restoreState(config); err != nil {
+		return err
+	}
 	files := map[string]*os.File{apiListener: file}
 	if o.docker.enabled {
 		listener, err := api.Listen(o.docker.socket)

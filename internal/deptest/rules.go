@@ -30,9 +30,9 @@ var rooms = []Room{
 	{"netns", nil, "netns is the edge to the kernel's links and namespaces: a leaf that works on names and addresses"},
 	{"ipam", nil, "ipam is arithmetic over addresses: a leaf without a kernel"},
 	{"nat", nil, "nat is the edge to the kernel's nftables: a leaf that works on links' names and addresses"},
-	{"store", nil, "store keeps bytes safe on disk: it does not know what they mean"},
+	{"store", []string{"internal/wellformed"}, "store keeps bytes safe on disk: it does not know what they mean"},
 	{"supervisor", nil, "supervisor holds descriptors for whoever asks: it knows no switch, so that it has little to go wrong"},
-	{"api", nil, "api is the wire: clients build against it without the switch behind it"},
+	{"api", []string{"internal/wellformed"}, "api is the wire: clients build against it without the switch behind it"},
 	{"api/apitest", []string{"api"}, "apitest is a backend in memory: it needs the api's types only"},
 	{
 		"daemon",
@@ -43,12 +43,13 @@ var rooms = []Room{
 	{"bench", []string{anything}, ""},
 	{"conformance", []string{anything}, ""},
 	{"cmd/vswitchd", []string{"daemon", "docker", "api", "supervisor", "internal/manual"}, "main parses flags and wires: what it would do itself belongs into daemon"},
-	{"cmd/vsctl", []string{"api", "internal/manual"}, "vsctl is a client: it knows the daemon through the api only"},
+	{"cmd/vsctl", []string{"api", "internal/manual", "internal/wellformed"}, "vsctl is a client: it knows the daemon through the api only"},
 	{"cmd/vsbench", []string{"bench", "internal/manual"}, "main parses flags and wires: what it would do itself belongs into bench"},
 	{"internal/busybox", nil, "busybox makes an image for tests and benchmarks: it needs neither"},
 	{"internal/daemontest", []string{"internal/testenv"}, "daemontest runs vswitchd as a program: what is in it is seen from outside only"},
 	{"internal/manual", nil, "manual renders the help of whatever command it is given"},
 	{"internal/testenv", nil, "testenv serves the tests of all rooms: importing one of them would make a cycle"},
+	{"internal/wellformed", nil, "wellformed looks at texts alone: the rooms that take them in share it"},
 	{"internal/deptest", nil, "deptest reads sources: it needs none of them built"},
 }
 

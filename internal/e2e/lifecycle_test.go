@@ -51,7 +51,7 @@ func TestASecondDaemonOnASocketIsRefused(t *testing.T) {
 	if code != 1 {
 		t.Errorf("exit status %d, want 1", code)
 	}
-	if want := "vswitchd: another vswitchd is already serving on " + h.socket + ": stop it or choose another --socket\n"; said != want {
+	if want := "vswitchd: --socket: another vswitchd is already serving on " + h.socket + ": stop it or choose another path\n"; said != want {
 		t.Errorf("says %q, want %q", said, want)
 	}
 	c.reaches("172.17.0.1")

@@ -1,0 +1,51 @@
+// Package wellformed says of texts from outside whether they are names or ids, and
+// whether they are harmless to print, so that all who take some in take the same ones.
+package wellformed
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// IDLen is the length of an id in hex digits, as of Docker's.
+const IDLen = 64
+
+// ID says whether s is an id: 64 hex digits in lower case.
+func ID(s string) bool { return len(s) == IDLen && LowerHex(s) }
+
+// LowerHex says whether s is hex digits in lower case, or empty.
+func LowerHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// Name says whether s matches [A-Za-z0-9][A-Za-z0-9_.-]* within most bytes.
+func Name(s string, most int) bool {
+	if s == "" || len(s) > most {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		if !alphanumeric && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return true
+}
+
+// Printable says whether s is UTF-8 that leaves a terminal alone. JSON would change
+// what is not UTF-8.
+func Printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, Control)
+}
+
+// Control says whether a terminal may take r for more than a character of the line: the
+// control characters C0 and C1 (ECMA-48), and Unicode's own ends of lines.
+func Control(r rune) bool {
+	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029'
+}
