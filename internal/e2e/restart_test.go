@@ -363,22 +363,23 @@ func TestUpgradeUnderAStream(t *testing.T) {
 	old := h.carrier()
 	binary := filepath.Join(shortDir(t), "vswitchd")
 	copyFile(t, binary, filepath.Join(binaries, "vswitchd"))
-	if err := h.client.Upgrade(t.Context(), binary); err != nil {
-		t.Fatal(err)
-	}
+	h.upgradeTo(binary)
 	if h.carrier() == old {
 		t.Error("the old process still serves")
 	}
 	t.Logf("longest pause %s", s.pause())
 	// One that does not come up changes nothing.
 	now := h.carrier()
-	for name, content := range map[string]string{"script": "#!/bin/sh\nexit 1\n", "text": "hello"} {
-		bad := filepath.Join(shortDir(t), name)
-		if err := os.WriteFile(bad, []byte(content), 0o755); err != nil {
+	for name, bad := range map[string]struct{ content, reason string }{
+		"script": {"#!/bin/sh\nexit 1\n", "exit status 1"},
+		"text":   {"hello", "exec format error"},
+	} {
+		path := filepath.Join(shortDir(t), name)
+		if err := os.WriteFile(path, []byte(bad.content), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.client.Upgrade(t.Context(), bad); err == nil {
-			t.Errorf("upgrade to a %s succeeds", name)
+		if err := h.client.Upgrade(t.Context(), path); err == nil || !strings.Contains(err.Error(), bad.reason) {
+			t.Errorf("upgrade to a %s: %v, want %s", name, err, bad.reason)
 		}
 		if h.carrier() != now {
 			t.Errorf("an upgrade to a %s has replaced the daemon", name)

@@ -106,7 +106,7 @@ func (s *stage) stopDaemon(ts *testscript.TestScript, _ []string) {
 
 func (s *stage) makeNamespaces(ts *testscript.TestScript, names []string) {
 	for _, name := range names {
-		ns := testenv.NewNamespace(s.tb)
+		ns := quietNamespace(s.tb)
 		s.namespaces[name] = ns
 		ts.Setenv(name, ns.Name())
 	}
