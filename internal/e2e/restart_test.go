@@ -411,14 +411,21 @@ func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
 				h.start()
 			}
 			a.reaches(b.addr().String())
+			sent := h.counters("a").RxFrames
 			h.ns.Run("ip", "netns", "delete", a.Name())
 			h.await("the port is lost", func() bool { return h.port("a").State == api.PortLost })
 			if reason := h.port("a").Reason; reason != "its network namespace was deleted" {
 				t.Errorf("lost because %q", reason)
 			}
+			if now := h.counters("a").RxFrames; now < sent {
+				t.Errorf("the port that is lost has sent %d frames, and %d before", now, sent)
+			}
 			h.ns.Run("ip", "netns", "add", a.Name())
 			h.await("the port is back", func() bool { return h.port("a").State == api.PortUp })
 			b.reaches(a.addr().String())
+			if now := h.counters("a").RxFrames; now <= sent {
+				t.Errorf("the port has sent %d frames, and %d before it was lost", now, sent)
+			}
 		})
 	}
 }
