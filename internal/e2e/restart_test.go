@@ -404,6 +404,10 @@ func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
+	denied := h.attach("denied")
+	if _, err := h.client.AddRule(t.Context(), "bridge", api.RuleSpec{Action: api.RuleDeny, From: api.RuleEnd{Port: "a"}, To: api.RuleEnd{Port: "denied"}}); err != nil {
+		t.Fatal(err)
+	}
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) {
 			if restarted {
@@ -423,10 +427,52 @@ func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
 			h.ns.Run("ip", "netns", "add", a.Name())
 			h.await("the port is back", func() bool { return h.port("a").State == api.PortUp })
 			b.reaches(a.addr().String())
+			a.misses(denied.addr().String())
 			if now := h.counters("a").RxFrames; now <= sent {
 				t.Errorf("the port has sent %d frames, and %d before it was lost", now, sent)
 			}
 		})
+	}
+}
+
+// The number of a process may be another one's after a while, and a process may go
+// elsewhere: nobody gets a port that was not meant for it.
+func TestProcessThatWentElsewhereDoesNotTakeItsPortAlong(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	first, second := h.container(), h.container()
+	process := first.Exec(t.Context(), "sh", "-c", `read go && exec nsenter --net="$0" sleep 1000`, second.Path())
+	leave, err := process.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+	})
+	isIn := func(c *container) func() bool {
+		return func() bool {
+			return c.Run("stat", "-Lc", "%i", c.Path()) == c.Run("stat", "-Lc", "%i", fmt.Sprintf("/proc/%d/ns/net", process.Process.Pid))
+		}
+	}
+	h.await("the process is in the one namespace", isIn(first))
+	if _, err := h.client.AddPort(t.Context(), api.PortSpec{Name: "p", PID: process.Process.Pid}); err != nil {
+		t.Fatal(err)
+	}
+	h.kill()
+	if _, err := io.WriteString(leave, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	h.await("the process is in the other", isIn(second))
+	h.start()
+	if p := h.port("p"); p.State != api.PortLost {
+		t.Errorf("the port is %s, want lost", p.State)
+	}
+	if got := links(second.Namespace); len(got) != 0 {
+		t.Errorf("the other namespace has links %v, want none", got)
 	}
 }
 
