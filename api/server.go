@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -31,15 +32,16 @@ const (
 // Server offers a [Backend] as HTTP and JSON. It is an [http.Handler]; Serve and
 // Shutdown run it on a listener.
 type Server struct {
-	backend Backend
-	log     *slog.Logger
-	mux     *http.ServeMux
-	http    *http.Server
+	backend  Backend
+	log      *slog.Logger
+	mux      *http.ServeMux
+	http     *http.Server
+	stopping chan struct{}
 }
 
 // NewServer returns a server for b that logs failures which are not the caller's.
 func NewServer(b Backend, log *slog.Logger) *Server {
-	s := &Server{backend: b, log: log, mux: http.NewServeMux()}
+	s := &Server{backend: b, log: log, mux: http.NewServeMux(), stopping: make(chan struct{})}
 	for _, r := range s.routes() {
 		s.mux.HandleFunc(r.method+" "+r.path, s.handle(r.handler))
 	}
@@ -54,6 +56,7 @@ func NewServer(b Backend, log *slog.Logger) *Server {
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		DisableGeneralOptionsHandler: true,
 	}
+	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.stopping) }))
 	return s
 }
 
@@ -76,6 +79,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	return err
 }
+
+// Stopping returns a channel that Shutdown closes once the server takes no new
+// connections, and ends each of the others with the answer that is under way. Who
+// gets an answer after that reaches another server with the next request, or none.
+func (s *Server) Stopping() <-chan struct{} { return s.stopping }
 
 // ServeHTTP answers one request, always with JSON or a problem document.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {

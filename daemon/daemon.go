@@ -35,7 +35,7 @@ type Daemon struct {
 	hosts     *netns.Watcher  // of the daemon's own namespace
 	table     *nat.Table      // nil: the kernel has nothing of the kind
 	forwarder *dns.Forwarder  // to the host's resolvers
-	stopping  <-chan struct{} // closed when the daemon is to end
+	stopping  <-chan struct{} // closed once the server takes no more requests
 	removes   bool            // set by Run: Close is to remove what there is for containers and segments
 
 	mu       sync.Mutex // one change at a time; guards all below
@@ -149,7 +149,6 @@ func Run(ctx context.Context, c Config, ready func(*Daemon)) error {
 	}
 	defer d.Close()
 	tasks, running := errgroup.WithContext(ctx)
-	d.stopping = running.Done()
 	d.serve(running, tasks, metrics)
 	c.Log.Info("ready", "version", c.Version, "socket", c.Socket, "workers", c.Workers)
 	ready(d)
@@ -179,6 +178,7 @@ func (d *Daemon) awaitSuccessor(ctx context.Context) error {
 // serve starts what runs until ctx ends.
 func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.Listener) {
 	server := api.NewServer(d, d.log)
+	d.stopping = server.Stopping()
 	tasks.Go(func() error { return server.Serve(d.config.Listener) })
 	tasks.Go(func() error {
 		<-ctx.Done()

@@ -1,8 +1,10 @@
 package nat_test
 
 import (
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"vswitch/internal/testenv"
 	"vswitch/nat"
@@ -59,8 +61,45 @@ func TestSegmentsApart(t *testing.T) {
 	r.c3.Run("ip", "route", "flush", "172.17.0.0/16")
 	r.c3.Run("ip", "address", "add", "172.17.0.9/32", "dev", "lo")
 	loses(t, r.c3, "-I", "172.17.0.9", container1)
-	loses(t, r.c3, "-I", "172.17.0.9", "172.17.0.1")
+	wantNoneFrom(t, r, r.c3, "172.17.0.9")
+	// What people accept in the chain that is theirs is for others than segments.
+	r.host.Run("nft", "add rule inet vswitch user accept")
+	loses(t, r.c3, container1)
+	wantNoGet(t, r.c3, container1+":80")
 	wantGet(t, r.c2, container1+":80", "container1 sees "+container2)
+}
+
+// wantNoneFrom wants nothing that ns sends from an address of the other segment to
+// reach the host, even where that checks no sources itself.
+func wantNoneFrom(t *testing.T, r *rig, ns *testenv.Namespace, address string) {
+	t.Helper()
+	r.host.Run("sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done")
+	var host net.PacketConn
+	var err error
+	r.host.Do(func() { host, err = net.ListenPacket("udp4", ":5353") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	for _, from := range []string{address, container3} { // the latter is heard, and comes last
+		ns.Do(func() {
+			var conn net.Conn
+			if conn, err = (&net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(from)}}).Dial("udp4", "172.18.0.1:5353"); err == nil {
+				_, err = conn.Write([]byte(from))
+				conn.Close()
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := host.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 100)
+	if n, _, err := host.ReadFrom(b); err != nil || string(b[:n]) != container3 {
+		t.Errorf("the host hears %q first, %v; want what comes from %s", b[:n], err, container3)
+	}
 }
 
 // loses wants every one of some pings lost.

@@ -137,7 +137,13 @@ func TestFloodLimitBoundsALoop(t *testing.T) {
 // TestStationThatIsCopiedGoesOn while the port that sends with its address is held
 // down, however the second is cut.
 func TestStationThatIsCopiedGoesOn(t *testing.T) {
-	inLoop(t, vswitch.Options{LoopMoves: 10, LoopHold: time.Minute}, func(l *loopLab) {
+	for _, moves := range []int{10, 11} { // the one too many is the copyist's, or the station's
+		t.Run(fmt.Sprint(moves, " moves"), func(t *testing.T) { testCopied(t, moves) })
+	}
+}
+
+func testCopied(t *testing.T, moves int) {
+	inLoop(t, vswitch.Options{LoopMoves: moves, LoopHold: time.Minute}, func(l *loopLab) {
 		teach(l.p...)
 		station, copyist := l.p[0], l.p[1]
 		for range 100 {
@@ -151,6 +157,9 @@ func TestStationThatIsCopiedGoesOn(t *testing.T) {
 		}
 		if l.addresses(l.seg)[station.mac] != station.Port {
 			l.t.Error("the station is not found where it is")
+		}
+		if l.addresses(l.seg)[copyist.mac] != nil {
+			l.t.Error("the copyist's own address still stands at the port that is held down, where it cannot be reached")
 		}
 		time.Sleep(time.Minute)
 		if copyist.Held() {

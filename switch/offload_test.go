@@ -111,6 +111,34 @@ func TestOffloadsTravelUnchanged(t *testing.T) {
 }
 
 // TestSegmentsMustFitTheMTU: a super-frame may be longer, its segments not.
+// TestPlainPortKeepsTheOrder of frames that need completion and others.
+func TestPlainPortKeepsTheOrder(t *testing.T) {
+	inLab(t, vswitch.Options{Workers: 1, Held: true}, func(l *lab) { // so that many are read at a time
+		seg := l.segment()
+		p, plain := l.port(seg, 1), l.portWith(seg, 2, vswitch.PortConfig{Plain: true})
+		const frames = 100
+		for i := range frames {
+			eth := tcpFrame(plain.mac, p.mac, uint32(i), pattern(100))
+			if i%2 == 0 {
+				p.Send(eth)
+			} else {
+				p.SendRaw(partial(eth, 0))
+			}
+		}
+		l.sw.Release()
+		synctest.Wait()
+		got := plain.Frames()
+		if len(got) != frames {
+			l.t.Fatalf("%d frames arrived, want %d", len(got), frames)
+		}
+		for i, eth := range got {
+			if seq := binary.BigEndian.Uint32(eth[tcpStart+4:]); seq != uint32(i) {
+				l.t.Fatalf("frame %d arrived in place %d", seq, i)
+			}
+		}
+	})
+}
+
 func TestSegmentsMustFitTheMTU(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		p := l.ports(l.segment(), 2)

@@ -78,3 +78,17 @@ func TestRestingPortMayEnd(t *testing.T) {
 		})
 	}
 }
+
+// TestHostDoesNotRest: what it sends in vain keeps nobody else's traffic waiting.
+func TestHostDoesNotRest(t *testing.T) {
+	inLab(t, vswitch.Options{Workers: 1}, func(l *lab) {
+		host, p := l.withHost(&responder{}, &hostFilter{}, 1)
+		teach(p...)
+		for range 40000 {
+			host.Send(switchtest.Frame(p[0].mac, switchtest.MAC(9), "bridged"))
+		}
+		host.send(p[0].mac, "honest")
+		expect(t, p[0], "honest")
+		dropped(t, host.Port, vswitch.SpoofedMAC, 40000)
+	})
+}

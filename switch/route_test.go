@@ -49,6 +49,40 @@ func TestFlushCountsForARunningFlow(t *testing.T) {
 	})
 }
 
+// TestAnotherHeaderIsNoPartOfARunningFlow: what is sent between its frames, to the
+// same station, is checked and learned like any first frame.
+func TestAnotherHeaderIsNoPartOfARunningFlow(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		seg := l.segment()
+		p := l.ports(seg, 3)
+		teach(p...)
+		warm(l.t, p[0], p[1], p[1].mac)
+		behind := switchtest.MAC(9) // another station at the same port
+		p[0].sendFrom(behind, p[1].mac, "from another")
+		expect(l.t, p[1], "from another")
+		if l.addresses(seg)[behind] != p[0].Port {
+			l.t.Error("a station that sends between the frames of another's flow is not learned")
+		}
+		warm(l.t, p[0], p[1], p[1].mac)
+		p[0].send(p[2].mac, "to another")
+		expect(l.t, p[1])
+		expect(l.t, p[2], "to another")
+
+		if err := p[0].SetPolicy(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: p[0].mac}); err != nil {
+			l.t.Fatal(err)
+		}
+		warm(l.t, p[0], p[1], p[1].mac)
+		p[0].sendFrom(behind, p[1].mac, "spoofed")
+		warm(l.t, p[0], p[1], p[1].mac)
+		p[0].Send(tagged(switchtest.Frame(p[1].mac, p[0].mac, "tagged"), frame.EtherTypeVLAN))
+		synctest.Wait()
+		expect(l.t, p[1])
+		if c := p[0].Counters(); c.Drops[vswitch.SpoofedMAC] != 1 || c.Drops[vswitch.VLANTagged] != 1 {
+			l.t.Errorf("counted %+v, want one spoofed and one tagged frame dropped", c)
+		}
+	})
+}
+
 func TestRunningFlowKeepsItsSourceYoung(t *testing.T) {
 	inLab(t, vswitch.Options{Ageing: time.Hour}, func(l *lab) {
 		seg := l.segment()

@@ -1,6 +1,7 @@
 package vswitch_test
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -175,6 +176,7 @@ func TestSecurityOfIPv4(t *testing.T) {
 		onlyStrict("no source", ipv4(zero, tcp, transport(68, 67)...), vswitch.SpoofedIP),
 		always("DHCP client", ipv4(zero, udp, transport(68, 67)...), passes),
 		onlyStrict("no source, other ports", ipv4(zero, udp, transport(68, 66)...), vswitch.SpoofedIP),
+		onlyStrict("no source, not the client's port", ipv4(zero, udp, transport(1068, 67)...), vswitch.SpoofedIP),
 		onlyStrict("no source, later fragment", fragment(ipv4(zero, udp, transport(68, 67)...), 8, false), vswitch.SpoofedIP),
 		always("DHCP client that renews", ipv4(s.ip, udp, transport(68, 67)...), passes),
 		onlyStrict("DHCP server", ipv4(s.ip, udp, transport(67, 68)...), vswitch.RogueDHCP),
@@ -290,6 +292,20 @@ func TestSecurityWithoutAddresses(t *testing.T) {
 		onlyStrict("ARP", arpFrom(frame.ARPRequest, s.mac, s.ip, s.other), vswitch.SpoofedARP),
 		onlyStrict("probe for nothing", arpFrom(frame.ARPRequest, s.mac, zero, zero), vswitch.SpoofedARP),
 	}, func(c *vswitch.Policy) { c.Addrs, c.Prefixes = nil, nil })
+}
+
+// TestRouterOfEverything may send from any address, and still not from none.
+func TestRouterOfEverything(t *testing.T) {
+	s, zero := station1, addr("0.0.0.0")
+	testSecurity(t, []securityTest{
+		always("another's source", ipv4(s.other, frame.ProtoTCP, transport(1, 2)...), passes),
+		always("another's IPv6 source", ipv6(s.other6, frame.ProtoTCP, transport(1, 2)...), passes),
+		onlyStrict("TCP from nowhere", ipv4(zero, frame.ProtoTCP, transport(1, 2)...), vswitch.SpoofedIP),
+		onlyStrict("IPv6 from nowhere", ipv6(s.noSource, frame.ProtoTCP, transport(1, 2)...), vswitch.SpoofedIP),
+		onlyStrict("another's ARP", arpFrom(frame.ARPReply, s.mac, s.other, s.ip), vswitch.SpoofedARP),
+	}, func(c *vswitch.Policy) {
+		c.Prefixes = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	})
 }
 
 // TestStrictChecksEachFrameOfAFlow: those after the first go the way of the one

@@ -240,6 +240,20 @@ func TestTableKeepsToSmallCapacity(t *testing.T) {
 	check(t, table)
 }
 
+// TestTableKeepsNoSlotForWhatIsBeyondALimit, or who sends from ever new addresses
+// would use up the slots, and have the table rebuilt all the time.
+func TestTableKeepsNoSlotForWhatIsBeyondALimit(t *testing.T) {
+	t.Parallel()
+	table := newTestTable(1000)
+	for key := range uint64(5000) {
+		table.learn(key+1, 1, 1, 3)
+	}
+	check(t, table)
+	if g := table.current.Load(); g.used.Load() != 3 || g.pressed.Load() {
+		t.Errorf("%d slots are in use, rebuild asked for: %t; want 3 slots and no rebuild", g.used.Load(), g.pressed.Load())
+	}
+}
+
 func TestTableGrows(t *testing.T) {
 	t.Parallel()
 	table := newTestTable(DefaultCapacity)

@@ -42,7 +42,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return m.Run()
+	return testenv.Run(m)
 }
 
 // needDocker skips the test without root, and fails it without an engine.

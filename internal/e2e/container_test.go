@@ -23,19 +23,30 @@ type container struct {
 func (c *container) Name() string { return c.Namespace.Name() }
 
 // container makes one that is not attached yet and that speaks only when it is
-// spoken to: without IPv6 there are no multicasts of its own.
+// spoken to.
 func (h *host) container() *container {
 	h.Helper()
-	c := &container{Namespace: testenv.NewNamespace(h), TB: h}
-	c.sysctl("net.ipv6.conf.default.disable_ipv6=1")
-	return c
+	return &container{Namespace: quietNamespace(h), TB: h}
+}
+
+// quietNamespace makes a network namespace without IPv6, whose kernel sends
+// multicasts of its own at any time.
+func quietNamespace(tb testing.TB) *testenv.Namespace {
+	tb.Helper()
+	ns := testenv.NewNamespace(tb)
+	sysctl(ns, "net.ipv6.conf.default.disable_ipv6=1")
+	return ns
 }
 
 func (c *container) sysctl(setting string) {
 	c.Helper()
+	sysctl(c.Namespace, setting)
+}
+
+func sysctl(ns *testenv.Namespace, setting string) {
 	key, value, _ := strings.Cut(setting, "=")
 	// sysctl(8) is not everywhere; the files are those of the opener's namespace.
-	c.Run("sh", "-c", `printf %s "$0" >"/proc/sys/$1"`, value, strings.ReplaceAll(key, ".", "/"))
+	ns.Run("sh", "-c", `printf %s "$0" >"/proc/sys/$1"`, value, strings.ReplaceAll(key, ".", "/"))
 }
 
 func (c *container) addr() netip.Addr { return c.port.IPs[0].Addr() }

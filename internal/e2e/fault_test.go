@@ -97,9 +97,19 @@ func (h *host) killDaemon() {
 
 func (h *host) upgradeInPlace() {
 	h.Helper()
-	if err := h.client.Upgrade(h.Context(), ""); err != nil {
+	h.upgradeTo("")
+}
+
+// upgradeTo returns when another upgrade may begin, which is a moment after the new
+// process has begun to serve.
+func (h *host) upgradeTo(binary string) {
+	h.Helper()
+	completed := func() int { return strings.Count(h.daemon.Said(), "msg=upgraded") }
+	before := completed()
+	if err := h.client.Upgrade(h.Context(), binary); err != nil {
 		h.Fatal(err)
 	}
+	h.await("the upgrade is complete", func() bool { return completed() > before })
 }
 
 func (h *host) churn(n int) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -86,6 +87,10 @@ func TestTheGatewaysMACCannotBeTaken(t *testing.T) {
 			t.Errorf("the forwarding table has the gateway's MAC at port %s", e.Port)
 		}
 	}
+	h.await("the log tells who it was", func() bool {
+		said := h.daemon.Said()
+		return strings.Contains(said, "frame refused that the port may not send") && strings.Contains(said, "port=attacker segment=bridge reason=spoofed-gateway mac="+gateway.String())
+	})
 	victim.reaches("172.17.0.1")
 	attacker.reaches("172.17.0.1")
 }

@@ -89,6 +89,12 @@ func TestAPortOfADeletedLinkIsLost(t *testing.T) {
 	c := h.attach("c")
 	c.Run("ip", "link", "delete", "eth0")
 	h.await("the port is lost", func() bool { return h.port("c").State == api.PortLost })
+	// Somebody wanted that, so a restart does not undo it.
+	h.kill()
+	h.start()
+	if p := h.port("c"); p.State != api.PortLost || len(links(c.Namespace)) != 0 {
+		t.Errorf("after a restart the port is %s, with links %v; want it lost as before", p.State, links(c.Namespace))
+	}
 	h.delPort("c")
 	h.connect(c, "c")
 	c.reaches("172.17.0.1")

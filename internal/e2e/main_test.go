@@ -10,13 +10,10 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"vswitch/internal/daemontest"
+	"vswitch/internal/testenv"
 )
 
 // binaries is the directory of vswitchd and vsctl while the tests run.
@@ -43,26 +40,5 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	code := m.Run()
-	if code != 0 {
-		return code
-	}
-	if err := leaks(); err != nil {
-		fmt.Fprintln(os.Stderr, "after all tests:", err)
-		return 1
-	}
-	return 0
-}
-
-// leaks says what the tests left: goroutines, or namespaces, whose names begin
-// with those of this process (testenv.UniqueName).
-func leaks() error {
-	if err := goleak.Find(); err != nil {
-		return err
-	}
-	left, err := filepath.Glob(fmt.Sprintf("/run/netns/vst-%06x*", os.Getpid()))
-	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("network namespaces left: %s", strings.Join(left, " "))
-	}
-	return err
+	return testenv.Run(m)
 }

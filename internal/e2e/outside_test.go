@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
 )
 
 // Addresses of a host's outer network.
@@ -20,8 +19,7 @@ const (
 // should never see one of their addresses.
 func (h *host) outside(mtu int) *container {
 	h.Helper()
-	c := &container{Namespace: testenv.NewNamespace(h), TB: h}
-	c.sysctl("net.ipv6.conf.default.disable_ipv6=1")
+	c := h.container()
 	c.port = api.Port{Name: "outside", IPs: []netip.Prefix{netip.MustParsePrefix(farOutside + "/24")}}
 	h.ns.Run("ip", "link", "add", "outer", "mtu", strconv.Itoa(mtu), "type", "veth", "peer", "name", "eth0", "mtu", strconv.Itoa(mtu), "netns", c.Name())
 	h.ns.Run("ip", "addr", "add", hostOutside+"/24", "dev", "outer")

@@ -363,22 +363,23 @@ func TestUpgradeUnderAStream(t *testing.T) {
 	old := h.carrier()
 	binary := filepath.Join(shortDir(t), "vswitchd")
 	copyFile(t, binary, filepath.Join(binaries, "vswitchd"))
-	if err := h.client.Upgrade(t.Context(), binary); err != nil {
-		t.Fatal(err)
-	}
+	h.upgradeTo(binary)
 	if h.carrier() == old {
 		t.Error("the old process still serves")
 	}
 	t.Logf("longest pause %s", s.pause())
 	// One that does not come up changes nothing.
 	now := h.carrier()
-	for name, content := range map[string]string{"script": "#!/bin/sh\nexit 1\n", "text": "hello"} {
-		bad := filepath.Join(shortDir(t), name)
-		if err := os.WriteFile(bad, []byte(content), 0o755); err != nil {
+	for name, bad := range map[string]struct{ content, reason string }{
+		"script": {"#!/bin/sh\nexit 1\n", "exit status 1"},
+		"text":   {"hello", "exec format error"},
+	} {
+		path := filepath.Join(shortDir(t), name)
+		if err := os.WriteFile(path, []byte(bad.content), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.client.Upgrade(t.Context(), bad); err == nil {
-			t.Errorf("upgrade to a %s succeeds", name)
+		if err := h.client.Upgrade(t.Context(), path); err == nil || !strings.Contains(err.Error(), bad.reason) {
+			t.Errorf("upgrade to a %s: %v, want %s", name, err, bad.reason)
 		}
 		if h.carrier() != now {
 			t.Errorf("an upgrade to a %s has replaced the daemon", name)
@@ -403,6 +404,10 @@ func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
+	denied := h.attach("denied")
+	if _, err := h.client.AddRule(t.Context(), "bridge", api.RuleSpec{Action: api.RuleDeny, From: api.RuleEnd{Port: "a"}, To: api.RuleEnd{Port: "denied"}}); err != nil {
+		t.Fatal(err)
+	}
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) {
 			if restarted {
@@ -410,15 +415,64 @@ func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
 				h.start()
 			}
 			a.reaches(b.addr().String())
+			sent := h.counters("a").RxFrames
 			h.ns.Run("ip", "netns", "delete", a.Name())
 			h.await("the port is lost", func() bool { return h.port("a").State == api.PortLost })
 			if reason := h.port("a").Reason; reason != "its network namespace was deleted" {
 				t.Errorf("lost because %q", reason)
 			}
+			if now := h.counters("a").RxFrames; now < sent {
+				t.Errorf("the port that is lost has sent %d frames, and %d before", now, sent)
+			}
 			h.ns.Run("ip", "netns", "add", a.Name())
 			h.await("the port is back", func() bool { return h.port("a").State == api.PortUp })
 			b.reaches(a.addr().String())
+			a.misses(denied.addr().String())
+			if now := h.counters("a").RxFrames; now <= sent {
+				t.Errorf("the port has sent %d frames, and %d before it was lost", now, sent)
+			}
 		})
+	}
+}
+
+// The number of a process may be another one's after a while, and a process may go
+// elsewhere: nobody gets a port that was not meant for it.
+func TestProcessThatWentElsewhereDoesNotTakeItsPortAlong(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	first, second := h.container(), h.container()
+	process := first.Exec(t.Context(), "sh", "-c", `read go && exec nsenter --net="$0" sleep 1000`, second.Path())
+	leave, err := process.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+	})
+	isIn := func(c *container) func() bool {
+		return func() bool {
+			return c.Run("stat", "-Lc", "%i", c.Path()) == c.Run("stat", "-Lc", "%i", fmt.Sprintf("/proc/%d/ns/net", process.Process.Pid))
+		}
+	}
+	h.await("the process is in the one namespace", isIn(first))
+	if _, err := h.client.AddPort(t.Context(), api.PortSpec{Name: "p", PID: process.Process.Pid}); err != nil {
+		t.Fatal(err)
+	}
+	h.kill()
+	if _, err := io.WriteString(leave, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	h.await("the process is in the other", isIn(second))
+	h.start()
+	if p := h.port("p"); p.State != api.PortLost {
+		t.Errorf("the port is %s, want lost", p.State)
+	}
+	if got := links(second.Namespace); len(got) != 0 {
+		t.Errorf("the other namespace has links %v, want none", got)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // Each script has a host of its own, on which it may run
 //
 //	daemon [FLAG...]      start vswitchd and wait until it serves
-//	stop                  end it by SIGTERM, and want exit status 0
+//	stop-daemon           end it by SIGTERM, and want exit status 0
 //	ns NAME...            make namespaces; $NAME is what ip netns calls each
 //	vsctl ARG...          want exit status 0; with "!" before it, 1
 //	misuse ARG...         want exit status 2 and one line
@@ -28,7 +28,8 @@ import (
 //	keep NAME             set $NAME to standard output
 //	json PATH WANT        want a value in standard output: "0.counters.drops.runt"
 //
-// besides testscript's own commands. "!" vsctl wants one line on standard error.
+// besides testscript's own commands, which win over any of the same name: its stop
+// ends a script. "!" vsctl wants one line on standard error.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testenv.RequireRoot(t)
@@ -39,12 +40,12 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"daemon": onStage((*stage).startDaemon),
-			"stop":   onStage((*stage).stopDaemon),
-			"ns":     onStage((*stage).makeNamespaces),
-			"in":     onStage((*stage).runInside),
-			"json":   onStage((*stage).checkJSON),
-			"keep":   onStage((*stage).keep),
+			"daemon":      onStage((*stage).startDaemon),
+			"stop-daemon": onStage((*stage).stopDaemon),
+			"ns":          onStage((*stage).makeNamespaces),
+			"in":          onStage((*stage).runInside),
+			"json":        onStage((*stage).checkJSON),
+			"keep":        onStage((*stage).keep),
 			"vsctl": func(ts *testscript.TestScript, neg bool, args []string) {
 				if neg {
 					vsctl(ts, args, 1)
@@ -106,7 +107,7 @@ func (s *stage) stopDaemon(ts *testscript.TestScript, _ []string) {
 
 func (s *stage) makeNamespaces(ts *testscript.TestScript, names []string) {
 	for _, name := range names {
-		ns := testenv.NewNamespace(s.tb)
+		ns := quietNamespace(s.tb)
 		s.namespaces[name] = ns
 		ts.Setenv(name, ns.Name())
 	}

@@ -44,7 +44,11 @@ func LeakCheck(tb testing.TB) {
 //	func TestMain(m *testing.M) { testenv.Main(m) }
 //
 // and does not return.
-func Main(m *testing.M) { os.Exit(run(m, watch(grace), os.Stderr)) }
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is as [Main], for a package that has something to do after its tests: it
+// returns the exit status.
+func Run(m *testing.M) int { return run(m, watch(grace), os.Stderr) }
 
 // run is m's exit status, or 1 when all tests passed but check found leaks, which
 // it prints to out.

@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"net"
+	"strings"
+	"testing"
+
+	"vswitch/api"
+)
+
+// learned are the addresses that the forwarding table of a segment has learned.
+func (h *host) learned(segment string) (macs []string) {
+	h.Helper()
+	fdb, err := h.client.FDB(h.Context(), segment)
+	if err != nil {
+		h.Fatal(err)
+	}
+	for _, e := range fdb {
+		if e.Kind == api.Dynamic {
+			macs = append(macs, e.MAC)
+		}
+	}
+	return macs
+}
+
+func TestLearnedAddressesAge(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--ageing", "1s")
+	c1, c2 := h.attach("c1"), h.attach("c2")
+	if _, err := h.client.AddFDB(t.Context(), "bridge", api.FDBSpec{MAC: "02:00:00:00:00:77", Port: "c1"}); err != nil {
+		t.Fatal(err)
+	}
+	h.await("the address of a container that speaks is learned", func() bool {
+		c1.reaches(c2.addr().String())
+		return len(h.learned("bridge")) > 0
+	})
+	h.await("the addresses of silent containers are forgotten", func() bool { return len(h.learned("bridge")) == 0 })
+	if before := h.picture(); !strings.Contains(before, "static bridge 02:00:00:00:00:77") {
+		t.Errorf("the static entry has aged:\n%s", before)
+	}
+	c1.reaches(c2.addr().String())
+}
+
+func TestForwardingTableIsBounded(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--fdb-size", "8")
+	c1, c2 := h.attach("c1"), h.attach("c2")
+	if _, err := h.client.UpdatePort(t.Context(), "c1", api.PortUpdate{MACLimit: new(api.NoLimit)}); err != nil {
+		t.Fatal(err)
+	}
+	s := openPacket(c1, experimental)
+	before := h.counters("c1").RxFrames
+	for n := range 100 {
+		s.send(ethernet(c2.mac(), net.HardwareAddr{2, 0, 0, 0, 9, byte(n)}, experimental, make([]byte, 46)...))
+	}
+	h.await("the frames have come", func() bool { return h.counters("c1").RxFrames >= before+100 })
+	if macs := h.learned("bridge"); len(macs) == 0 || len(macs) > 8 {
+		t.Errorf("%d addresses are learned, want 8 at most: %v", len(macs), macs)
+	}
+	c1.reaches(c2.addr().String())
+}
+
+// A container that bridges two trusted ports would send broadcasts round for ever.
+func TestContainerThatMakesALoopIsHeldDown(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.attach("a"), h.attach("b")
+	c := h.container()
+	for name, link := range map[string]string{"left": "eth0", "right": "eth1"} {
+		h.connect(c, name, func(s *api.PortSpec) {
+			s.IfName, s.Security, s.NoDefaultRoute = link, api.SecurityOff, true
+		})
+	}
+	c.Run("sh", "-c", "ip link add br0 type bridge && ip link set eth0 master br0 && ip link set eth1 master br0 && ip link set br0 up")
+	h.await("one of the bridged ports is held down", func() bool {
+		a.ping("172.17.0.99", "-W", "0.1") // nobody has it, so that all are asked
+		for _, name := range []string{"left", "right"} {
+			if p := h.port(name); p.State == api.PortDown && strings.HasPrefix(p.Reason, "held down by the loop guard") {
+				return true
+			}
+		}
+		return false
+	})
+	h.await("the log tells", func() bool { return strings.Contains(h.daemon.Said(), `msg="port held down`) })
+	a.reaches(b.addr().String())
+}
