@@ -102,6 +102,53 @@ func wantNoneFrom(t *testing.T, r *rig, ns *testenv.Namespace, address string) {
 	}
 }
 
+// What belongs to no connection is not translated.
+func TestNothingLeavesWithItsInnerAddress(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.apply(t, r.open(t, nat.Options{}), nat.Config{Segments: both})
+	listen := func(ns *testenv.Namespace, address string) (c net.PacketConn) {
+		var err error
+		ns.Do(func() { c, err = net.ListenPacket("ip4:icmp", address) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	container, outside := listen(r.c1, container1), listen(r.outside, outsideIP)
+	unasked := []byte{0, 0, 0xff, 0xff, 0, 0, 0, 0} // an echo reply
+	if _, err := container.WriteTo(unasked, &net.IPAddr{IP: net.ParseIP(outsideIP)}); err != nil {
+		t.Fatal(err)
+	}
+	r.c1.Run("ping", "-n", "-c", "1", "-W", "5", outsideIP) // comes after it
+	if err := outside.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, from, err := outside.ReadFrom(make([]byte, 1500)); err != nil || from.String() != hostOuter {
+		t.Errorf("the outside hears %v first, %v; want %s", from, err, hostOuter)
+	}
+}
+
+// A host that routes IPv6 does not do so for segments.
+func TestSegmentsAreIPv4(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, a := range []struct {
+		ns            *testenv.Namespace
+		address, link string
+	}{{r.host, "fd00:a::1/64", "vs-a"}, {r.host, "fd00:b::1/64", "wan"}, {r.c1, "fd00:a::2/64", "eth0"}, {r.outside, "fd00:b::2/64", "eth0"}} {
+		a.ns.Run("ip", "address", "add", a.address, "dev", a.link, "nodad")
+	}
+	r.host.Run("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
+	r.c1.Run("ip", "route", "add", "fd00:b::/64", "via", "fd00:a::1")
+	r.outside.Run("ip", "route", "add", "fd00:a::/64", "via", "fd00:b::1")
+	r.c1.Run("ping", "-n", "-c", "1", "-W", "10", "fd00:b::2")
+	r.apply(t, r.open(t, nat.Options{}), nat.Config{Segments: both})
+	loses(t, r.c1, "fd00:b::2")
+	loses(t, r.outside, "fd00:a::2")
+}
+
 // loses wants every one of some pings lost.
 func loses(t *testing.T, ns *testenv.Namespace, arguments ...string) {
 	t.Helper()
