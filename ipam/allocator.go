@@ -54,7 +54,7 @@ func (a *Allocator) Add(cfg SubnetConfig, avoid []netip.Prefix) (*Subnet, error)
 
 // AddInstead is [Allocator.Add] for a subnet that is to take the place of old: it may
 // have addresses of old, which is still there, for the caller to remove or to keep.
-// One that is chosen from the pools has none of them.
+// One that is chosen from the pools has none of them. Errors are those of Add.
 func (a *Allocator) AddInstead(old *Subnet, cfg SubnetConfig, avoid []netip.Prefix) (*Subnet, error) {
 	cfg = cfg.unmap()
 	a.mu.Lock()

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// DefaultSysctlDir is where the kernel's settings are.
+// DefaultSysctlDir is where the kernel's settings are (proc_sys(5)).
 const DefaultSysctlDir = "/proc/sys"
 
 func (t *Table) forwardingPath() string { return filepath.Join(t.sysctl, "net/ipv4/ip_forward") }

@@ -33,7 +33,8 @@ type Options struct {
 	// Remember is told what net.ipv4.ip_forward is, before it is changed, for the
 	// next run and for Remove; an error keeps it as it is. It may be nil.
 	Remember func(forwarding string) error
-	// SysctlDir is another place of the kernel's settings than [DefaultSysctlDir].
+	// SysctlDir is where the kernel's settings are, when not in [DefaultSysctlDir], as
+	// in a container whose /proc/sys is read-only.
 	SysctlDir string
 }
 

@@ -38,6 +38,8 @@ func TestWrongUsage(t *testing.T) {
 		"--log-level loud":         `--log-level "loud" is unknown`,
 		"--log-format xml":         `--log-format "xml" is unknown`,
 		"--default-address-pool x": "--default-address-pool",
+		"--sysctl-dir /none":       `--sysctl-dir "/none": stat /none/net/ipv4: no such file or directory: give where`,
+		"--sysctl-dir=":            `--sysctl-dir ""`,
 		"--docker-host tcp://x":    `--docker-host "tcp://x": give a unix socket`,
 		"--docker-host unix://":    `--docker-host "unix://"`,
 	} {
