@@ -184,8 +184,19 @@ func (c *testChild) beat(ctx context.Context) {
 // obey follows commands; the last line that it reads is the last of the test.
 func (c *testChild) obey(ctx context.Context) {
 	for c.commands.Scan() {
-		args := strings.Fields(c.commands.Text())
-		c.say("%s", c.do(ctx, args[0], append(args[1:], "", "")))
+		args := append(strings.Fields(c.commands.Text()), "", "")
+		if args[0] == "upgrade" { // path
+			c.say("asked") // before what comes of it
+			go c.upgrade(ctx, args[1])
+			continue
+		}
+		c.say("%s", c.do(ctx, args[0], args[1:]))
+	}
+}
+
+func (c *testChild) upgrade(ctx context.Context, path string) {
+	if err := c.Control.Upgrade(ctx, path); ctx.Err() == nil {
+		c.say("%v", err)
 	}
 }
 
@@ -225,13 +236,6 @@ func (c *testChild) do(ctx context.Context, verb string, args []string) string {
 		return c.Notify.WatchdogInterval().String()
 	case "standby": // a second time does nothing
 		err = c.Control.AwaitTurn(ctx)
-	case "upgrade": // path
-		go func() {
-			if err := c.Control.Upgrade(ctx, args[0]); ctx.Err() == nil {
-				c.say("%v", err)
-			}
-		}()
-		return "asked"
 	case "exit": // status
 		status, _ := strconv.Atoi(args[0])
 		os.Exit(status)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -192,7 +193,12 @@ func program(t *testing.T, name string) string {
 // write makes a file that appears under its name complete, as an installer does.
 func write(t *testing.T, path string, b []byte, mode os.FileMode) {
 	t.Helper()
-	if err := os.WriteFile(path+".new", b, mode); err != nil {
+	// A process that is forked meanwhile would have the file open for writing until it
+	// runs its program, and this one could not be run (ETXTBSY, https://go.dev/issue/22315).
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(path+".new", b, mode)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
