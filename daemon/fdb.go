@@ -9,6 +9,7 @@ import (
 	"vswitch/frame"
 	"vswitch/store"
 	vswitch "vswitch/switch"
+	"vswitch/switch/fdb"
 )
 
 // FDB implements [api.Backend].
@@ -42,7 +43,7 @@ func (d *Daemon) portNames() map[*vswitch.Port]string {
 
 func entryView(s *segment, e vswitch.Entry, names map[*vswitch.Port]string) api.FDBEntry {
 	v := api.FDBEntry{Segment: s.record.Name, MAC: e.MAC.String(), Port: names[e.Port], Kind: api.Dynamic, AgeSeconds: int(e.Age)}
-	if e.Static {
+	if e.Kind != fdb.Learned {
 		v.Kind = api.Static
 	}
 	if e.Port.Gateway() {

@@ -81,24 +81,6 @@ func testForwardAllocs(t *testing.T, ports []*Port, tests []allocsTest) {
 	}
 }
 
-// TestLearnAllocs floods the table with new addresses at its capacity.
-func TestLearnAllocs(t *testing.T) {
-	table := newTestTable(1000)
-	table.highest.Store(1)
-	key := uint64(1) << 16
-	allocs := testing.AllocsPerRun(2000, func() {
-		key += 1 << 16
-		table.learn(key, 1, 0, noLimit)
-		table.lookup(key)
-	})
-	if live := table.current.Load().live.Load(); live != 1000 {
-		t.Errorf("the table holds %d entries, want its capacity of 1000", live)
-	}
-	if allocs != 0 && !raceEnabled {
-		t.Errorf("%v allocations per new address, want none", allocs)
-	}
-}
-
 // passFilter lets everything pass, and the host hear of everything.
 type passFilter struct{}
 

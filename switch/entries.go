@@ -4,7 +4,16 @@ import (
 	"fmt"
 
 	"vswitch/frame"
+	"vswitch/switch/fdb"
 )
+
+// Entry is one address of the forwarding table.
+type Entry struct {
+	MAC  frame.MAC
+	Port *Port
+	Kind fdb.Kind
+	Age  uint32 // seconds since a frame last came from it; 0 but for a learned entry
+}
 
 // Entries lists the forwarding table of a segment, sorted by address.
 func (s *Switch) Entries(seg *Segment) []Entry {
@@ -13,13 +22,16 @@ func (s *Switch) Entries(seg *Segment) []Entry {
 	if s.segments[seg.id] != seg {
 		return nil
 	}
-	ports := *s.ports.Load()
-	return s.table.entries(seg.id, s.now.Load(), func(slot uint32) *Port {
-		if slot < uint32(len(ports)) {
-			return ports[slot]
+	ports, now := *s.ports.Load(), s.now.Load()
+	var list []Entry
+	for _, e := range s.table.Entries(seg.id) {
+		if at := int(e.Place()); at < len(ports) && ports[at] != nil {
+			list = append(list, Entry{
+				MAC: frame.MACFromUint64(e.MAC), Port: ports[at], Kind: e.Kind(), Age: e.Age(now),
+			})
 		}
-		return nil
-	})
+	}
+	return list
 }
 
 // AddEntry makes mac stand at p until it is removed, whatever frames come from
@@ -39,11 +51,11 @@ func (s *Switch) AddEntry(p *Port, mac frame.MAC) error {
 	if p.filter != nil {
 		return ErrInUse // what stands there is the gateway's address, and it alone
 	}
-	key := entryKey(mac.Uint64(), p.segment.id)
-	if gw := p.segment.gateway.Load(); gw != nil && s.table.lookup(key) == gw.slot {
+	key := fdb.Key(mac.Uint64(), p.segment.id)
+	if gw := p.segment.gateway.Load(); gw != nil && s.table.Lookup(key).Place() == fdb.Place(gw.slot) {
 		return ErrInUse
 	}
-	return s.table.setStatic(key, p.slot, s.now.Load())
+	return s.table.SetStatic(key, fdb.Place(p.slot))
 }
 
 // RemoveEntry ends the entry of mac, static or learned, unless it is the
@@ -54,11 +66,11 @@ func (s *Switch) RemoveEntry(seg *Segment, mac frame.MAC) error {
 	if s.segments[seg.id] != seg {
 		return ErrNoEntry
 	}
-	key := entryKey(mac.Uint64(), seg.id)
-	if gw := seg.gateway.Load(); gw != nil && s.table.lookup(key) == gw.slot {
+	key := fdb.Key(mac.Uint64(), seg.id)
+	if gw := seg.gateway.Load(); gw != nil && s.table.Lookup(key).Place() == fdb.Place(gw.slot) {
 		return ErrInUse
 	}
-	if s.table.remove(func(k, _ uint64) bool { return k == key }) == 0 {
+	if s.table.Remove(func(k uint64, _ fdb.Value) bool { return k == key }) == 0 {
 		return ErrNoEntry
 	}
 	return nil
@@ -72,7 +84,7 @@ func (s *Switch) Flush(seg *Segment, p *Port) int {
 	if s.segments[seg.id] != seg || p != nil && !s.holds(p) {
 		return 0
 	}
-	return s.table.remove(func(k, v uint64) bool {
-		return uint16(k) == seg.id && !valueStatic(v) && (p == nil || valuePort(v) == p.slot)
+	return s.table.Remove(func(k uint64, v fdb.Value) bool {
+		return fdb.KeySegment(k) == seg.id && v.Kind() == fdb.Learned && (p == nil || v.Place() == fdb.Place(p.slot))
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/fdb"
 	"vswitch/switch/switchtest"
 )
 
@@ -45,7 +46,7 @@ func TestEntriesAge(t *testing.T) {
 				}
 				teach(p[0])
 				time.Sleep(test.want / 2 / time.Second * time.Second)
-				if e := l.sw.Entries(seg)[0]; e.Age != uint32(test.want/2/time.Second) || e.Static {
+				if e := l.sw.Entries(seg)[0]; e.Age != uint32(test.want/2/time.Second) || e.Kind != fdb.Learned {
 					l.t.Errorf("after half of its time the entry is %+v", e)
 				}
 				time.Sleep(test.want - test.want/2/time.Second*time.Second + time.Second)
@@ -81,7 +82,7 @@ func TestStaticEntryStays(t *testing.T) {
 		p[0].send(fixed, "to the fixed one")
 		expect(l.t, p[1], "to the fixed one")
 		expect(l.t, p[2])
-		if list := l.sw.Entries(seg); len(list) != 2 || !list[1].Static || list[1].MAC != fixed || list[1].Age != 0 {
+		if list := l.sw.Entries(seg); len(list) != 2 || list[1].Kind != fdb.Static || list[1].MAC != fixed || list[1].Age != 0 {
 			l.t.Errorf("entries are %+v, want the sender and the fixed one, sorted", list)
 		}
 		if err := l.sw.RemoveEntry(seg, fixed); err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"vswitch/frame"
+	"vswitch/switch/fdb"
 )
 
 // The way of a frame through a worker, in the order of the functions below:
@@ -13,7 +14,7 @@ import (
 //	same      as the frame before it: transmit the same way, after the checks that
 //	          the port's policy wants of each frame
 //	admit     by the port's policy (policy.go, guard*.go, bucket.go)
-//	learn     source address → port (table.go), unless it comes and goes (loop.go)
+//	learn     source address → port (fdb), unless it comes and goes (loop.go)
 //	intercept ARP, DHCP, and whatever is sent to the gateway's address, to the
 //	          responder, which may pass it on to the host (host.go)
 //	look up   destination address → port, or flood (flood.go)
@@ -100,7 +101,7 @@ func (w *worker) ingress(p *Port, b []byte) {
 	r := route{
 		head:    binary.NativeEndian.Uint64(eth[0:8]),
 		tail:    binary.NativeEndian.Uint64(eth[6:14]),
-		version: w.table.version.Load(),
+		version: w.table.Version(),
 	}
 	if l := &p.last; r.head == l.head && r.tail == l.tail && r.version == l.version {
 		if l.checks != 0 {
@@ -157,9 +158,9 @@ func (w *worker) first(p *Port, b []byte, r route) {
 
 // learn notes where a frame's source address is, or says why the frame is dropped.
 func (w *worker) learn(p *Port, g *guard, eth frame.Ethernet) Reason {
-	key := entryKey(eth.SrcUint64(), p.segment.id)
-	from, over := w.table.learn(key, p.slot, w.now.Load(), g.macLimit)
-	if from != 0 && w.moved(p, g, key, from) {
+	key := fdb.Key(eth.SrcUint64(), p.segment.id)
+	from, over := w.table.Learn(key, fdb.Place(p.slot), w.now.Load(), g.macLimit)
+	if from.Place() != fdb.Nowhere && w.moved(p, g, key, uint32(from.Place())) {
 		return Loop
 	}
 	if over {
@@ -228,7 +229,7 @@ func (w *worker) answer(gw *Port, b []byte) {
 		return
 	}
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
-	out := w.port(w.table.lookup(entryKey(eth.DstUint64(), gw.segment.id)))
+	out := w.portAt(w.table.Lookup(fdb.Key(eth.DstUint64(), gw.segment.id)))
 	switch {
 	case eth[0]&1 != 0 || out == nil || out.segment != gw.segment:
 		w.floodAll(gw, b)
@@ -250,7 +251,7 @@ func (w *worker) answer(gw *Port, b []byte) {
 // for the next of the flow.
 func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
-	out := w.port(w.table.lookup(entryKey(eth.DstUint64(), p.segment.id)))
+	out := w.portAt(w.table.Lookup(fdb.Key(eth.DstUint64(), p.segment.id)))
 	// The key holds the segment, so that out is of p's segment: the wall. That it
 	// is compared once more is the second wall.
 	if out == nil || out.segment != p.segment {

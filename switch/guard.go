@@ -2,10 +2,10 @@ package vswitch
 
 import (
 	"encoding/binary"
-	"math"
 	"net/netip"
 
 	"vswitch/frame"
+	"vswitch/switch/fdb"
 )
 
 // guard is a policy as workers read it. It does not change, but for what its
@@ -38,7 +38,7 @@ const (
 )
 
 // noLimit is the macLimit of who may learn as many as the table holds.
-const noLimit = math.MaxInt32
+const noLimit = fdb.NoLimit
 
 type (
 	net4  struct{ addr, mask uint32 }

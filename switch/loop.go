@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"vswitch/switch/fdb"
 )
 
 // Defaults and bounds of the loop guard.
@@ -30,7 +32,7 @@ type loopGuard struct {
 // Two that share a slot forget each other, no more. It is a segment's own, so that
 // no other one's addresses hide a loop.
 //
-//	tag (16 bits) | home (13 bits) | moves (11 bits) | since (24 bits)
+//	tag (16 bits) | home (17 bits) | moves (11 bits) | since (20 bits)
 type flaps struct {
 	seed  [2]uint64
 	words [1 << flapSlotBits]atomic.Uint64
@@ -47,12 +49,12 @@ type flap struct {
 const (
 	flapSlotBits = 6
 	tagBits      = 16
-	homeBits     = 13 // maxPorts
+	homeBits     = 17 // a place in the forwarding table
 	movesBits    = 11 // maxLoopMoves
-	sinceBits    = 24
+	sinceBits    = 20
 	maxMoves     = 1<<movesBits - 1
 
-	flapsPerSecond = 64 // flap ticks: 24 bits of them are three days
+	flapsPerSecond = 64 // flap ticks: 20 bits of them are four hours
 )
 
 func newFlaps() *flaps { return &flaps{seed: [2]uint64{rand.Uint64(), rand.Uint64() | 1}} }
@@ -123,7 +125,7 @@ func (w *worker) moved(p *Port, g *guard, key uint64, from uint32) bool {
 // forgotten, so that stations are found where else they are, and it goes up again
 // after its time.
 func (w *worker) held(p *Port) {
-	w.table.remove(func(_, v uint64) bool { return !valueStatic(v) && valuePort(v) == p.slot })
+	w.table.Remove(func(_ uint64, v fdb.Value) bool { return v.Kind() == fdb.Learned && v.Place() == fdb.Place(p.slot) })
 	time.AfterFunc(w.loop.hold, func() { p.state.And(^stateHeld) })
 	w.loop.onLoop(p)
 }

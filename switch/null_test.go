@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vswitch/frame"
+	"vswitch/switch/fdb"
 )
 
 // nullDevice reads the same frames round and round, as many as are left, and
@@ -124,7 +125,7 @@ func newNullSwitchWith(tb testing.TB, ports int, policy func(i int) Policy) (*Sw
 		if list[i], err = s.AddPort(seg, &nullDevice{}, PortConfig{Policy: policy(i)}); err != nil {
 			tb.Fatal(err)
 		}
-		s.table.learn(entryKey(station(i).Uint64(), seg.id), list[i].slot, 0, noLimit)
+		s.table.Learn(fdb.Key(station(i).Uint64(), seg.id), fdb.Place(list[i].slot), 0, fdb.NoLimit)
 	}
 	return s, list
 }

@@ -117,7 +117,7 @@ func (p *Port) adopt(g *guard) {
 // republish makes every worker see what was published before: no route that was
 // remembered under it is used again, and none is under way.
 func (s *Switch) republish() {
-	s.table.version.Add(1)
+	s.table.Bump()
 	s.barrier()
 }
 

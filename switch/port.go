@@ -7,6 +7,10 @@ import (
 	"vswitch/frame"
 )
 
+// cacheLines is how far apart two things must be that different threads write:
+// processors fetch lines of 64 bytes in pairs.
+const cacheLines = 128
+
 // Port is a segment's connection to one device or responder.
 type Port struct {
 	name      string

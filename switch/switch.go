@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vswitch/frame"
+	"vswitch/switch/fdb"
 )
 
 // Errors that callers tell apart.
@@ -23,7 +24,7 @@ var (
 
 // Switch joins devices into segments. Its methods are safe for concurrent use.
 type Switch struct {
-	table   *table
+	table   *fdb.Table
 	workers []*worker
 	ageing  atomic.Uint32           // seconds
 	now     atomic.Uint32           // seconds since the start: the table's coarse clock
@@ -49,7 +50,7 @@ func New(o Options) (*Switch, error) {
 		stop:     make(chan struct{}),
 		segments: make(map[uint16]*Segment),
 	}
-	s.table = newTable(o.Capacity, s.barrier)
+	s.table = fdb.New(o.Capacity, s.barrier)
 	s.SetAgeing(o.Ageing)
 	s.ports.Store(&[]*Port{nil})
 	if err := s.startWorkers(o); err != nil {
@@ -129,14 +130,14 @@ func (s *Switch) maintain() {
 		select {
 		case <-s.stop:
 			return
-		case <-s.table.pressure:
-			s.table.rebuild()
+		case <-s.table.Pressure():
+			s.table.Rebuild()
 		case <-ticker.C:
 			now := uint32(time.Since(start) / time.Second)
 			s.now.Store(now)
-			s.table.version.Add(1)
+			s.table.Bump()
 			limit := s.ageing.Load()
-			s.table.remove(func(_, v uint64) bool { return !valueStatic(v) && age(now, v) > limit })
+			s.table.Remove(func(_ uint64, v fdb.Value) bool { return v.Age(now) > limit })
 		}
 	}
 }
@@ -206,7 +207,7 @@ func (s *Switch) RemoveSegment(seg *Segment) error {
 		s.forgetPort(gw)
 	}
 	delete(s.segments, seg.id)
-	s.table.remove(func(key, _ uint64) bool { return uint16(key) == seg.id })
+	s.table.Remove(func(key uint64, _ fdb.Value) bool { return fdb.KeySegment(key) == seg.id })
 	return nil
 }
 
@@ -229,12 +230,12 @@ func (s *Switch) AddResponder(seg *Segment, mac frame.MAC, r Responder) (*Port, 
 	if err := s.placePort(p); err != nil {
 		return nil, err
 	}
-	if err := s.table.setStatic(entryKey(mac.Uint64(), seg.id), p.slot, s.now.Load()); err != nil {
+	if err := s.table.SetStatic(fdb.Key(mac.Uint64(), seg.id), fdb.Place(p.slot)); err != nil {
 		s.forgetPort(p)
 		return nil, err
 	}
 	seg.gateway.Store(p)
-	s.table.version.Add(1) // for routes of who has used its address up to now
+	s.table.Bump() // for routes of who has used its address up to now
 	return p, nil
 }
 
@@ -328,7 +329,7 @@ func (s *Switch) placePort(p *Port) error {
 	ports := slices.Clone(*s.ports.Load())
 	slot := slices.Index(ports[1:], nil) + 1
 	if slot == 0 {
-		if len(ports) == maxPorts {
+		if len(ports) == fdb.MaxSlot+1 {
 			return fmt.Errorf("%w: %d ports", ErrTooMany, len(ports)-1)
 		}
 		slot = len(ports)
@@ -338,16 +339,14 @@ func (s *Switch) placePort(p *Port) error {
 	p.stripes = make([]stripe, len(s.workers))
 	ports[slot] = p
 	s.ports.Store(&ports)
-	if p.slot > s.table.highest.Load() {
-		s.table.highest.Store(p.slot)
-	}
+	s.table.Use(fdb.Place(p.slot))
 	return nil
 }
 
 // forgetPort ends the entries of p and frees its slot. Nothing reads p any more,
 // so no new entry can come; when it returns, no worker holds p.
 func (s *Switch) forgetPort(p *Port) {
-	s.table.remove(func(_, v uint64) bool { return valuePort(v) == p.slot })
+	s.table.Remove(func(_ uint64, v fdb.Value) bool { return v.Place() == fdb.Place(p.slot) })
 	if r := p.segment.rules.Load(); r != nil {
 		p.segment.rules.Store(r.without(p.slot))
 	}
@@ -390,7 +389,7 @@ func (s *Switch) Announce(p *Port, eth []byte) {
 		clear(buf[:frame.VNetHeaderLen])
 		b := buf[:frame.VNetHeaderLen+copy(buf[frame.VNetHeaderLen:], eth)]
 		if src.IsUnicast() {
-			w.table.learn(entryKey(src.Uint64(), p.segment.id), p.slot, w.now.Load(), noLimit)
+			w.table.Learn(fdb.Key(src.Uint64(), p.segment.id), fdb.Place(p.slot), w.now.Load(), fdb.NoLimit)
 		}
 		for _, out := range *p.segment.ports.Load() {
 			if apart := p.isolated() && out.isolated(); out != p && !apart {

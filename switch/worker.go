@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"vswitch/switch/fdb"
 )
 
 // PollMode says what a worker does when no frame waits.
@@ -23,7 +25,7 @@ type worker struct {
 	id     int
 	poller Poller
 	patience
-	table    *table
+	table    *fdb.Table
 	ports    *atomic.Pointer[[]*Port] // the switch's, by slot
 	now      *atomic.Uint32           // the switch's tick
 	onGone   func(*Port)
@@ -69,6 +71,9 @@ func (w *worker) port(slot uint32) *Port {
 	}
 	return nil
 }
+
+// portAt returns the port at an entry's place, or nil.
+func (w *worker) portAt(v fdb.Value) *Port { return w.port(uint32(v.Place())) }
 
 // run carries frames until it is told to stop.
 func (w *worker) run() {

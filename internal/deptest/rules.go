@@ -19,7 +19,8 @@ type Room struct {
 // rooms lists every folder that has Go files other than tests.
 var rooms = []Room{
 	{"frame", nil, "frame is the leaf that everybody shares: it knows bytes and nothing else"},
-	{"switch", []string{"frame"}, "switch is pure L2: it knows no kernel, no namespace, no API"},
+	{"switch", []string{"frame", "switch/fdb"}, "switch is pure L2: it knows no kernel, no namespace, no API"},
+	{"switch/fdb", nil, "fdb is a table of numbers: it knows keys and places only"},
 	{"switch/switchtest", []string{"frame", "switch"}, "switchtest stands in for the kernel: it holds ports in memory and builds frames"},
 	{"tap", []string{"frame"}, "tap is the edge to the kernel's TAP: whom its frames go to is none of its business"},
 	{"arp", []string{"frame"}, "arp is bytes in, bytes out: it does no I/O and knows no switch"},
@@ -36,7 +37,7 @@ var rooms = []Room{
 	{"api/apitest", []string{"api"}, "apitest is a backend in memory: it needs the api's types only"},
 	{
 		"daemon",
-		[]string{"frame", "switch", "tap", "arp", "icmp", "gateway", "dns", "dhcp", "netns", "ipam", "nat", "store", "api", "supervisor"},
+		[]string{"frame", "switch", "switch/fdb", "tap", "arp", "icmp", "gateway", "dns", "dhcp", "netns", "ipam", "nat", "store", "api", "supervisor"},
 		"daemon is the composition root: it puts the rooms together; plugins, benchmarks and commands stand on it or beside it",
 	},
 	{"docker", []string{"api"}, "docker speaks to the switch through api.Backend only, as any client could"},
@@ -90,12 +91,12 @@ var rules = []Rule{
 	},
 	{
 		Imports: []string{"github.com/google/gopacket/..."},
-		NotIn:   []string{"frame", "switch", "tap", "arp", "icmp", "gateway"},
+		NotIn:   []string{"frame", "switch", "switch/fdb", "tap", "arp", "icmp", "gateway"},
 		Why:     "gopacket allocates for every frame: it is for tests, captures and traces, off the hot path",
 	},
 	{
 		Imports: []string{"syscall", "os/...", "net", "net/http/...", "plugin", "unsafe"},
-		NotIn:   []string{"switch"},
+		NotIn:   []string{"switch", "switch/fdb"},
 		Why:     "switch is pure L2: the kernel's side of a port comes to it through an interface",
 	},
 }

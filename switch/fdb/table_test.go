@@ -1,4 +1,4 @@
-package vswitch
+package fdb
 
 import (
 	"math/rand/v2"
@@ -6,23 +6,23 @@ import (
 )
 
 // newTestTable is a table that no worker uses.
-func newTestTable(capacity int) *table { return newTable(capacity, func() {}) }
+func newTestTable(capacity int) *Table { return New(capacity, func() {}) }
 
 // learnAt learns as a port of the switch does, whose slot the table has seen.
-func learnAt(t *table, key uint64, port, now uint32) {
-	t.highest.Store(max(t.highest.Load(), port))
-	t.learn(key, port, now, noLimit)
+func learnAt(t *Table, key uint64, port Place, now uint32) {
+	t.Use(port)
+	t.Learn(key, port, now, NoLimit)
 }
 
 // check holds the table's own counters against what its slots hold.
-func check(tb testing.TB, t *table) {
+func check(tb testing.TB, t *Table) {
 	tb.Helper()
 	g := t.current.Load()
 	var used, live int64
-	owned := map[uint32]int32{}
+	owned := map[Place]int32{}
 	seen := map[uint64]bool{}
 	for i := range g.slots {
-		key, v := g.slots[i].key.Load(), g.slots[i].value.Load()
+		key, v := g.slots[i].key.Load(), Value(g.slots[i].value.Load())
 		if key == 0 {
 			if v != 0 {
 				tb.Errorf("slot %d has value %#x without a key", i, v)
@@ -34,106 +34,26 @@ func check(tb testing.TB, t *table) {
 		}
 		seen[key] = true
 		used++
-		if v != 0 && !valueStatic(v) {
+		if v.Kind() == Learned {
 			live++
-			owned[valuePort(v)]++
+			owned[v.Place()]++
 		}
 	}
 	if g.used.Load() != used || g.live.Load() != live {
 		tb.Errorf("counted %d used and %d live, the slots hold %d and %d", g.used.Load(), g.live.Load(), used, live)
 	}
 	for p := range g.owned {
-		if got := g.owned[p].Load(); got != owned[uint32(p)] {
-			tb.Errorf("port %d: counted %d entries, the slots hold %d", p, got, owned[uint32(p)])
+		if got := g.owned[p].Load(); got != owned[Place(p)] {
+			tb.Errorf("port %d: counted %d entries, the slots hold %d", p, got, owned[Place(p)])
 		}
-	}
-}
-
-func TestTableAgainstOracle(t *testing.T) {
-	t.Parallel()
-	for seed := range uint64(3) {
-		t.Logf("seed %d", seed)
-		rng := rand.New(rand.NewPCG(seed, 1))
-		const keys = 3000 // enough for growth from the least size
-		table := newTestTable(100000)
-		type entry struct {
-			port, tick uint32
-			static     bool
-		}
-		oracle := map[uint64]entry{}
-		randomKey := func() uint64 { return entryKey(uint64(rng.IntN(keys)+1), uint16(rng.IntN(3)+1)) }
-		now := uint32(1)
-		for range 15000 {
-			key, port := randomKey(), uint32(rng.IntN(20)+1)
-			switch op := rng.IntN(1000); {
-			case op < 600:
-				learnAt(table, key, port, now)
-				if !oracle[key].static {
-					oracle[key] = entry{port, now, false}
-				}
-			case op < 950:
-				if got, want := table.lookup(key), oracle[key].port; got != want {
-					t.Fatalf("seed %d: lookup of %#x is %d, want %d", seed, key, got, want)
-				}
-			case op < 985:
-				now++
-			case op < 993:
-				if err := table.setStatic(key, port, now); err != nil {
-					t.Fatal(err)
-				}
-				oracle[key] = entry{port, now, true}
-			case op < 997:
-				table.rebuildLocked(1 + rng.IntN(2))
-			default:
-				gone := map[string]func(k uint64, e entry) bool{
-					"key":     func(k uint64, _ entry) bool { return k == key },
-					"port":    func(_ uint64, e entry) bool { return e.port == port && !e.static },
-					"old":     func(_ uint64, e entry) bool { return !e.static && now-e.tick > 100 },
-					"segment": func(k uint64, e entry) bool { return uint16(k) == 3 && e.port < 3 },
-				}[[]string{"key", "port", "old", "segment"}[rng.IntN(4)]]
-				want := 0
-				for k, e := range oracle {
-					if gone(k, e) {
-						delete(oracle, k)
-						want++
-					}
-				}
-				got := table.remove(func(k, v uint64) bool {
-					return gone(k, entry{valuePort(v), valueTick(v), valueStatic(v)})
-				})
-				if got != want {
-					t.Fatalf("seed %d: removed %d entries, want %d", seed, got, want)
-				}
-			}
-			maintain(table)
-		}
-		for key, want := range oracle {
-			if got := table.lookup(key); got != want.port {
-				t.Errorf("seed %d: at the end lookup of %#x is %d, want %d", seed, key, got, want.port)
-			}
-		}
-		listed := 0
-		for segment := uint16(1); segment <= 3; segment++ {
-			for _, e := range table.entries(segment, now, func(p uint32) *Port { return &Port{slot: p} }) {
-				want := oracle[entryKey(e.MAC.Uint64(), segment)]
-				if e.Port.slot != want.port || e.Static != want.static || !e.Static && e.Age != now-want.tick {
-					t.Errorf("seed %d: entry %+v, want %+v", seed, e, want)
-				}
-				listed++
-			}
-		}
-		if listed != len(oracle) {
-			t.Errorf("seed %d: %d entries listed, want %d", seed, listed, len(oracle))
-		}
-		check(t, table)
 	}
 }
 
 // maintain does what the switch's maintenance does when the table asks for it.
-func maintain(t *table) {
+func maintain(t *Table) {
 	select {
 	case <-t.pressure:
-		t.rebuild()
+		t.Rebuild()
 	default:
 	}
 }
@@ -144,31 +64,31 @@ func TestTableFloodEvictsOnlyTheFlooder(t *testing.T) {
 	table := newTestTable(capacity)
 	const quiet, flooder, late = 1, 2, 3
 	for i := range uint64(1000) {
-		learnAt(table, entryKey(0x020000000000+i, 1), quiet, 0)
+		learnAt(table, Key(0x020000000000+i, 1), quiet, 0)
 	}
-	if err := table.setStatic(entryKey(0x060000000000, 1), 4, 0); err != nil {
+	if err := table.SetStatic(Key(0x060000000000, 1), 4); err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 200000 {
-		learnAt(table, entryKey(rng.Uint64()>>18|1<<44, 1), flooder, 0)
+		learnAt(table, Key(rng.Uint64()>>18|1<<44, 1), flooder, 0)
 		if i%500 == 0 {
 			maintain(table)
 		}
 	}
 	for i := range uint64(1000) {
-		if got := table.lookup(entryKey(0x020000000000+i, 1)); got != quiet {
+		if got := table.Lookup(Key(0x020000000000+i, 1)).Place(); got != quiet {
 			t.Fatalf("address %d of the quiet port is at %d: the flood has evicted it", i, got)
 		}
 	}
-	if got := table.lookup(entryKey(0x060000000000, 1)); got != 4 {
+	if got := table.Lookup(Key(0x060000000000, 1)).Place(); got != 4 {
 		t.Errorf("the static entry is at %d after the flood, want 4", got)
 	}
 	for i := range uint64(1000) {
-		key := entryKey(0x040000000000+i, 1)
+		key := Key(0x040000000000+i, 1)
 		learnAt(table, key, late, 0)
 		maintain(table)
-		if table.lookup(key) != late {
+		if table.Lookup(key).Place() != late {
 			t.Fatalf("address %d of a port that came late was not learned", i)
 		}
 	}
@@ -189,14 +109,14 @@ func TestTableSharesCapacity(t *testing.T) {
 	const most = ports + 1
 	table := newTestTable(capacity)
 	for i := range uint64(4 * ports) {
-		learnAt(table, entryKey(i+1, 1), uint32(i%ports)+1, 0)
+		learnAt(table, Key(i+1, 1), Place(i%ports)+1, 0)
 		maintain(table)
 	}
 	next := uint64(1) << 40
-	learnNext := func(port uint32) bool {
+	learnNext := func(port Place) bool {
 		next++
-		learnAt(table, entryKey(next, 1), port, 0)
-		return table.lookup(entryKey(next, 1)) == port
+		learnAt(table, Key(next, 1), port, 0)
+		return table.Lookup(Key(next, 1)).Place() == port
 	}
 	for table.current.Load().live.Load() < capacity {
 		learnNext(most)
@@ -206,11 +126,11 @@ func TestTableSharesCapacity(t *testing.T) {
 		learnNext(most)
 	}
 	for i := range uint64(4 * ports) {
-		if table.lookup(entryKey(i+1, 1)) != uint32(i%ports)+1 {
+		if table.Lookup(Key(i+1, 1)).Place() != Place(i%ports)+1 {
 			t.Fatalf("address %d of a port with four gave way to one of a port with more", i)
 		}
 	}
-	for port := uint32(most + 1); port < most+20; port++ {
+	for port := Place(most + 1); port < most+20; port++ {
 		for i := range 3 {
 			if !learnNext(port) {
 				t.Fatalf("address %d of a port that came late was not learned", i)
@@ -227,10 +147,10 @@ func TestTableKeepsToSmallCapacity(t *testing.T) {
 	t.Parallel()
 	table := newTestTable(1)
 	for i := range uint64(1000) {
-		key := entryKey(i+1, 1)
-		learnAt(table, key, uint32(i%3)+1, 0)
+		key := Key(i+1, 1)
+		learnAt(table, key, Place(i%3)+1, 0)
 		maintain(table)
-		if table.lookup(key) == 0 {
+		if table.Lookup(key).Place() == 0 {
 			t.Fatalf("address %d was not learned", i)
 		}
 	}
@@ -246,7 +166,7 @@ func TestTableKeepsNoSlotForWhatIsBeyondALimit(t *testing.T) {
 	t.Parallel()
 	table := newTestTable(1000)
 	for key := range uint64(5000) {
-		table.learn(key+1, 1, 1, 3)
+		table.Learn(key+1, 1, 1, 3)
 	}
 	check(t, table)
 	if g := table.current.Load(); g.used.Load() != 3 || g.pressed.Load() {
@@ -256,17 +176,17 @@ func TestTableKeepsNoSlotForWhatIsBeyondALimit(t *testing.T) {
 
 func TestTableGrows(t *testing.T) {
 	t.Parallel()
-	table := newTestTable(DefaultCapacity)
+	table := newTestTable(defaultCapacity)
 	for i := range uint64(20000) {
-		key := entryKey(0x0242ac110000+i, uint16(i%7)+1)
-		learnAt(table, key, uint32(i%100)+1, 0)
+		key := Key(0x0242ac110000+i, uint16(i%7)+1)
+		learnAt(table, key, Place(i%100)+1, 0)
 		maintain(table)
-		if table.lookup(key) == 0 {
+		if table.Lookup(key).Place() == 0 {
 			t.Fatalf("address %d was not learned", i)
 		}
 	}
 	for i := range uint64(20000) {
-		if got := table.lookup(entryKey(0x0242ac110000+i, uint16(i%7)+1)); got != uint32(i%100)+1 {
+		if got := table.Lookup(Key(0x0242ac110000+i, uint16(i%7)+1)).Place(); got != Place(i%100)+1 {
 			t.Fatalf("address %d is at %d after growth, want %d", i, got, i%100+1)
 		}
 	}
@@ -282,7 +202,7 @@ func TestTableRebuildsOnlyWhenAsked(t *testing.T) {
 	generations, last := 0, table.current.Load()
 	const addresses = 50000
 	for i := range uint64(addresses) {
-		learnAt(table, entryKey(i+1, 1), 1, 0)
+		learnAt(table, Key(i+1, 1), 1, 0)
 		maintain(table)
 		if g := table.current.Load(); g != last {
 			generations, last = generations+1, g
@@ -292,13 +212,13 @@ func TestTableRebuildsOnlyWhenAsked(t *testing.T) {
 		t.Errorf("%d rebuilds for %d addresses at a capacity of %d, want %d at most", generations, addresses, capacity, limit)
 	}
 	g := table.current.Load()
-	table.rebuild()
+	table.Rebuild()
 	if table.current.Load() != g {
 		t.Error("rebuilt though nobody asked")
 	}
 	table.press(g)
 	table.press(g)
-	table.rebuild()
+	table.Rebuild()
 	if table.current.Load() == g {
 		t.Error("not rebuilt though asked")
 	}
@@ -308,30 +228,30 @@ func TestTableRebuildsOnlyWhenAsked(t *testing.T) {
 // the entries were copied: settle is the moment when a worker may still do so.
 func TestTableCatchesUp(t *testing.T) {
 	t.Parallel()
-	stay, move, ended, added, both := entryKey(1, 1), entryKey(2, 1), entryKey(3, 1), entryKey(4, 1), entryKey(5, 1)
-	var table *table
+	stay, move, ended, added, both := Key(1, 1), Key(2, 1), Key(3, 1), Key(4, 1), Key(5, 1)
+	var table *Table
 	var old *generation
-	table = newTable(100, func() {
+	table = New(100, func() {
 		now := table.current.Swap(old) // a worker that has not seen the new one
-		table.learn(move, 7, 1, noLimit)
-		table.learn(added, 8, 1, noLimit)
-		table.learn(both, 8, 1, noLimit)
+		table.Learn(move, 7, 1, NoLimit)
+		table.Learn(added, 8, 1, NoLimit)
+		table.Learn(both, 8, 1, NoLimit)
 		g := table.current.Swap(now)
 		run := g.window(ended)
 		for i := range run {
 			if run[i].key.Load() == ended {
-				run[i].end(g, run[i].value.Load())
+				run[i].end(g, Value(run[i].value.Load()))
 			}
 		}
-		table.learn(both, 9, 1, noLimit) // and one that has
+		table.Learn(both, 9, 1, NoLimit) // and one that has
 	})
 	for _, key := range []uint64{stay, move, ended, both} {
-		table.learn(key, 1, 0, noLimit)
+		table.Learn(key, 1, 0, NoLimit)
 	}
 	old = table.current.Load()
 	table.rebuildLocked(1)
-	for key, want := range map[uint64]uint32{stay: 1, move: 7, ended: 0, added: 8, both: 9} {
-		if got := table.lookup(key); got != want {
+	for key, want := range map[uint64]Place{stay: 1, move: 7, ended: 0, added: 8, both: 9} {
+		if got := table.Lookup(key).Place(); got != want {
 			t.Errorf("after the rebuild key %#x is at %d, want %d", key, got, want)
 		}
 	}
@@ -344,7 +264,7 @@ func TestTableRebuildKeepsToCapacity(t *testing.T) {
 	t.Parallel()
 	table := newTestTable(300)
 	for i := range uint64(300) {
-		learnAt(table, entryKey(i+1, 1), uint32(i%2)+1, 0)
+		learnAt(table, Key(i+1, 1), Place(i%2)+1, 0)
 	}
 	table.capacity = 200
 	table.rebuildLocked(1)
@@ -361,11 +281,11 @@ func TestTableSpreads(t *testing.T) {
 	t.Parallel()
 	const size = 1 << 13
 	patterns := map[string]func(i uint64) uint64{
-		"sequential":       func(i uint64) uint64 { return entryKey(0x0242ac110000+i, 1) },
-		"stride of 256":    func(i uint64) uint64 { return entryKey(0x020000000000+i<<8, 1) },
-		"stride of 2^24":   func(i uint64) uint64 { return entryKey(0x020000000000+i<<24, 1) },
-		"by vendor":        func(i uint64) uint64 { return entryKey(i%64<<26|i/64, 1) },
-		"same in segments": func(i uint64) uint64 { return entryKey(0x0242ac110002+i%16, uint16(i/16)+1) },
+		"sequential":       func(i uint64) uint64 { return Key(0x0242ac110000+i, 1) },
+		"stride of 256":    func(i uint64) uint64 { return Key(0x020000000000+i<<8, 1) },
+		"stride of 2^24":   func(i uint64) uint64 { return Key(0x020000000000+i<<24, 1) },
+		"by vendor":        func(i uint64) uint64 { return Key(i%64<<26|i/64, 1) },
+		"same in segments": func(i uint64) uint64 { return Key(0x0242ac110002+i%16, uint16(i/16)+1) },
 	}
 	for name, key := range patterns {
 		t.Run(name, func(t *testing.T) {
@@ -398,9 +318,9 @@ func TestTableSpreads(t *testing.T) {
 func TestEntryAgeNeverUnderflows(t *testing.T) {
 	t.Parallel()
 	table := newTestTable(10)
-	table.learn(entryKey(1, 1), 1, 6, noLimit) // by a worker, after the listing has read the clock
-	list := table.entries(1, 5, func(uint32) *Port { return &Port{} })
-	if len(list) != 1 || list[0].Age != 0 {
+	table.Learn(Key(1, 1), 1, 6, NoLimit) // by a worker, after the listing has read the clock
+	list := table.Entries(1)
+	if len(list) != 1 || list[0].Age(5) != 0 {
 		t.Errorf("entries are %+v, want one of age 0", list)
 	}
 }

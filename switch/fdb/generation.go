@@ -1,4 +1,4 @@
-package vswitch
+package fdb
 
 import (
 	"crypto/rand"
@@ -8,6 +8,11 @@ import (
 )
 
 type slot struct{ key, value atomic.Uint64 }
+
+// swap replaces the value old by v, unless it has changed meanwhile.
+func (s *slot) swap(old, v Value) bool {
+	return s.value.CompareAndSwap(uint64(old), uint64(v))
+}
 
 // generation is one array of slots with its seed. What every lookup reads
 // stands apart from what learning a new address writes, so that the ones do not
@@ -19,11 +24,11 @@ type generation struct {
 	limit int64 // of used, beyond which a rebuild is due
 	_     [cacheLines]byte
 
-	used    atomic.Int64  // slots with a key
-	live    atomic.Int64  // dynamic entries
-	hand    atomic.Uint64 // where the next search for an entry to evict begins
-	pressed atomic.Bool   // a rebuild was asked for
-	owned   [maxPorts]atomic.Int32
+	used    atomic.Int64            // slots with a key
+	live    atomic.Int64            // learned entries
+	hand    atomic.Uint64           // where the next search for an entry to evict begins
+	pressed atomic.Bool             // a rebuild was asked for
+	owned   [numPlaces]atomic.Int32 // learned entries, by place
 }
 
 // slotsFor is the size of a generation in which entries are a quarter at most.
@@ -76,48 +81,69 @@ func (g *generation) claim(key uint64) *slot {
 	return nil
 }
 
-func (g *generation) own(port uint32) {
-	g.owned[port].Add(1)
+// find returns the slot of key, or nil.
+func (g *generation) find(key uint64) *slot {
+	run := g.window(key)
+	for i := range run {
+		switch run[i].key.Load() {
+		case key:
+			return &run[i]
+		case 0:
+			return nil
+		}
+	}
+	return nil
+}
+
+func (g *generation) own(place Place) {
+	g.owned[place].Add(1)
 	g.live.Add(1)
 }
 
-func (g *generation) disown(port uint32) {
-	g.owned[port].Add(-1)
+func (g *generation) disown(place Place) {
+	g.owned[place].Add(-1)
 	g.live.Add(-1)
 }
 
-// most is the port, of those up to the highest slot, that owns most entries.
-func (g *generation) most(highest uint32) uint32 {
-	var most uint32
+// most is the place that owns most learned entries, of the ports' up to ports and the
+// remote hosts' up to hosts, 0 for none.
+func (g *generation) most(ports, hosts uint32) Place {
+	var most Place
 	var count int32
-	for p := range g.owned[:highest+1] {
-		if n := g.owned[p].Load(); n > count {
-			most, count = uint32(p), n
+	find := func(first, last uint32) {
+		for p := first; p <= last; p++ {
+			if n := g.owned[p].Load(); n > count {
+				most, count = Place(p), n
+			}
 		}
+	}
+	find(0, ports)
+	if hosts != 0 {
+		find(remoteBit, hosts)
 	}
 	return most
 }
 
-// evict ends one entry of victim's. Where a bounded search finds none, it ends the
-// next best one: of the port that owns most among those found that own least or
-// more. It says false where there is no such entry.
-func (g *generation) evict(victim uint32, least int32) bool {
+// evict ends one learned entry of victim's. Where a bounded search finds none, it ends the
+// next best one: of the place that owns most among those found that own least or more. It
+// is false where there is no such entry.
+func (g *generation) evict(victim Place, least int32) bool {
 	var next *slot
-	var nextValue uint64
+	var nextValue Value
 	size := uint64(len(g.slots))
 	start := g.hand.Load()
 	for i := start; i < start+min(size, evictionScan); i++ {
 		s := &g.slots[i%size]
-		v := s.value.Load()
-		if v == 0 || valueStatic(v) {
+		v := Value(s.value.Load())
+		if v.Kind() != Learned {
 			continue
 		}
-		if valuePort(v) == victim {
+		if v.Place() == victim {
 			if s.end(g, v) {
 				g.hand.Store(i + 1)
 				return true
 			}
-		} else if n := g.owned[valuePort(v)].Load(); n >= least {
+		} else if n := g.owned[v.Place()].Load(); n >= least {
 			next, nextValue, least = s, v, n
 		}
 	}
@@ -125,11 +151,13 @@ func (g *generation) evict(victim uint32, least int32) bool {
 	return next != nil && next.end(g, nextValue)
 }
 
-// end ends the dynamic entry of s, if its value is still v.
-func (s *slot) end(g *generation, v uint64) bool {
-	if !s.value.CompareAndSwap(v, 0) {
+// end ends the entry of s, if its value is still v.
+func (s *slot) end(g *generation, v Value) bool {
+	if !s.swap(v, 0) {
 		return false
 	}
-	g.disown(valuePort(v))
+	if v.Kind() == Learned {
+		g.disown(v.Place())
+	}
 	return true
 }

@@ -1,4 +1,4 @@
-package vswitch
+package fdb
 
 import (
 	"math/rand/v2"
@@ -14,15 +14,15 @@ func TestTableUnderRace(t *testing.T) {
 	t.Parallel()
 	const keys, capacity, learners, rounds = 3000, 2000, 4, 6000
 	table := newTestTable(capacity)
-	table.highest.Store(100)
-	placeOf := func(n uint64, second bool) uint32 {
-		p := uint32(n%40) + 1
+	table.Use(100)
+	placeOf := func(n uint64, second bool) Place {
+		p := Place(n%40) + 1
 		if second {
 			p += 50
 		}
 		return p
 	}
-	key := func(n uint64) uint64 { return entryKey(n+1, uint16(n%5)+1) }
+	key := func(n uint64) uint64 { return Key(n+1, uint16(n%5)+1) }
 	var workers, control sync.WaitGroup
 	var stop atomic.Bool
 	for id := range uint64(learners) {
@@ -30,9 +30,9 @@ func TestTableUnderRace(t *testing.T) {
 			rng := rand.New(rand.NewPCG(id, 1))
 			for i := range rounds {
 				n := rng.Uint64N(keys)
-				table.learn(key(n), placeOf(n, rng.IntN(4) == 0), uint32(i/100), noLimit)
+				table.Learn(key(n), placeOf(n, rng.IntN(4) == 0), uint32(i/100), NoLimit)
 				n = rng.Uint64N(keys)
-				if got := table.lookup(key(n)); got != 0 && got != placeOf(n, false) && got != placeOf(n, true) {
+				if got := table.Lookup(key(n)).Place(); got != 0 && got != placeOf(n, false) && got != placeOf(n, true) {
 					t.Errorf("key %d is at port %d, where it was never learned", n, got)
 				}
 			}
@@ -42,18 +42,18 @@ func TestTableUnderRace(t *testing.T) {
 		rng := rand.New(rand.NewPCG(9, 9))
 		for !stop.Load() {
 			n := rng.Uint64N(keys)
-			if err := table.setStatic(key(n), placeOf(n, true), 0); err != nil {
+			if err := table.SetStatic(key(n), placeOf(n, true)); err != nil {
 				t.Error(err)
 			}
 			table.mu.Lock()
 			table.rebuildLocked(1)
 			table.mu.Unlock()
-			if table.lookup(key(n)) != placeOf(n, true) {
+			if table.Lookup(key(n)).Place() != placeOf(n, true) {
 				t.Errorf("the static entry of key %d was lost in a rebuild", n)
 			}
-			table.remove(func(k, _ uint64) bool { return k == key(n) })
-			table.remove(func(_, v uint64) bool { return !valueStatic(v) && valuePort(v)%10 == uint32(n%10) })
-			table.entries(1, 0, func(uint32) *Port { return &Port{} })
+			table.Remove(func(k uint64, _ Value) bool { return k == key(n) })
+			table.Remove(func(_ uint64, v Value) bool { return v.Kind() == Learned && v.Place()%10 == Place(n%10) })
+			table.Entries(1)
 		}
 	})
 	workers.Wait()
@@ -68,12 +68,12 @@ func TestTableCapacityUnderRace(t *testing.T) {
 	t.Parallel()
 	const capacity, learners = 500, 4
 	table := newTestTable(capacity)
-	table.highest.Store(learners)
+	table.Use(learners)
 	var workers sync.WaitGroup
 	for id := range uint64(learners) {
 		workers.Go(func() {
 			for i := range uint64(3000) {
-				table.learn(entryKey(id<<32|i+1, 1), uint32(id)+1, 0, noLimit)
+				table.Learn(Key(id<<32|i+1, 1), Place(id)+1, 0, NoLimit)
 				if live := table.current.Load().live.Load(); live > capacity+learners {
 					t.Errorf("%d entries at a capacity of %d with %d learners", live, capacity, learners)
 				}
@@ -90,12 +90,12 @@ func TestTableSameKeyUnderRace(t *testing.T) {
 	t.Parallel()
 	table := newTestTable(10000)
 	var workers sync.WaitGroup
-	for id := range uint32(4) {
+	for id := range Place(4) {
 		workers.Go(func() {
 			for i := range uint64(2000) {
-				learnt := entryKey(i+1, 1)
-				table.learn(learnt, id+1, 0, noLimit)
-				if got := table.lookup(learnt); got == 0 || got > 4 {
+				learnt := Key(i+1, 1)
+				table.Learn(learnt, id+1, 0, NoLimit)
+				if got := table.Lookup(learnt).Place(); got == 0 || got > 4 {
 					t.Errorf("address %d is at port %d", i, got)
 				}
 			}

@@ -1,4 +1,4 @@
-package vswitch
+package fdb
 
 import (
 	"fmt"
@@ -12,15 +12,15 @@ import (
 var sizes = []int{1, 1000, 65536}
 
 // portOf is where the benchmarks' address behind key stands.
-func portOf(key uint64) uint32 { return uint32(key>>16%1000) + 1 }
+func portOf(key uint64) Place { return Place(key>>16%1000) + 1 }
 
 // filledTable holds that many entries; their keys come back in random order.
-func filledTable(entries int) (*table, []uint64) {
+func filledTable(entries int) (*Table, []uint64) {
 	table := newTestTable(1 << 20)
 	rng := rand.New(rand.NewPCG(1, 1))
 	keys := make([]uint64, entries)
 	for i := range keys {
-		keys[i] = entryKey(0x0242ac110000+uint64(i), uint16(i%8)+1)
+		keys[i] = Key(0x0242ac110000+uint64(i), uint16(i%8)+1)
 		learnAt(table, keys[i], portOf(keys[i]), 0)
 		maintain(table)
 	}
@@ -28,10 +28,13 @@ func filledTable(entries int) (*table, []uint64) {
 	return table, keys
 }
 
-func lookupAll(b *testing.B, table *table, keys []uint64) {
+// defaultCapacity is that of the switch.
+const defaultCapacity = 65536
+
+func lookupAll(b *testing.B, table *Table, keys []uint64) {
 	at := 0
 	for b.Loop() {
-		if table.lookup(keys[at]) == 0 {
+		if table.Lookup(keys[at]) == 0 {
 			b.Fatal("a learned address is not found")
 		}
 		if at++; at == len(keys) {
@@ -64,7 +67,7 @@ func BenchmarkLookupWhileLearning(b *testing.B) {
 						if i%64 == 0 && stop.Load() {
 							return
 						}
-						table.learn(key, portOf(key), now, noLimit)
+						table.Learn(key, portOf(key), now, NoLimit)
 					}
 				}
 			})
@@ -83,7 +86,7 @@ func BenchmarkLearnKnown(b *testing.B) {
 			b.ReportAllocs()
 			at := 0
 			for b.Loop() {
-				table.learn(keys[at], portOf(keys[at]), 0, noLimit)
+				table.Learn(keys[at], portOf(keys[at]), 0, NoLimit)
 				if at++; at == len(keys) {
 					at = 0
 				}
@@ -95,14 +98,14 @@ func BenchmarkLearnKnown(b *testing.B) {
 // BenchmarkLearnNew learns an address that was never seen, at a table that is
 // at its capacity, its share of the rebuilds included.
 func BenchmarkLearnNew(b *testing.B) {
-	table := newTestTable(DefaultCapacity)
+	table := newTestTable(defaultCapacity)
 	key := uint64(0)
 	learnNext := func() {
 		key += 1 << 16
 		learnAt(table, key, 1, 0)
 		maintain(table)
 	}
-	for range 2 * DefaultCapacity {
+	for range 2 * defaultCapacity {
 		learnNext()
 	}
 	b.ReportAllocs()

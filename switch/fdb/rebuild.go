@@ -1,7 +1,7 @@
-package vswitch
+package fdb
 
 // press asks for a rebuild of g, once.
-func (t *table) press(g *generation) {
+func (t *Table) press(g *generation) {
 	if g.pressed.Load() || !g.pressed.CompareAndSwap(false, true) {
 		return
 	}
@@ -11,9 +11,12 @@ func (t *table) press(g *generation) {
 	}
 }
 
-// rebuild copies the live entries into a new generation, if one was asked for
-// since the last.
-func (t *table) rebuild() {
+// Pressure holds a token when a [Table.Rebuild] is due.
+func (t *Table) Pressure() <-chan struct{} { return t.pressure }
+
+// Rebuild copies the live entries into a new generation, if one was asked for since the
+// last.
+func (t *Table) Rebuild() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.current.Load().pressed.Load() {
@@ -27,7 +30,7 @@ func (t *table) rebuild() {
 // Workers go on learning into the old one until they see the new. What changed
 // there after it was copied is brought over when no worker uses it any more:
 // else the move of a station that then falls silent would be forgotten.
-func (t *table) rebuildLocked(factor int) {
+func (t *Table) rebuildLocked(factor int) {
 	old := t.current.Load()
 	entries := 0
 	for i := range old.slots {
@@ -35,7 +38,7 @@ func (t *table) rebuildLocked(factor int) {
 			entries++
 		}
 	}
-	copied := make([]uint64, len(old.slots))
+	copied := make([]Value, len(old.slots))
 	g := newGeneration(slotsFor(entries) * factor)
 	for !g.copyFrom(old, copied) {
 		g = newGeneration(2 * int(g.mask+1))
@@ -46,13 +49,13 @@ func (t *table) rebuildLocked(factor int) {
 	t.version.Add(1)
 }
 
-// copyFrom copies the entries of old into g, which no one else uses yet, and
-// notes in copied what their values were. It is false where a static entry finds
-// no slot. A dynamic one that finds none is left out and learned again; with a
-// quarter of the slots in use that is next to impossible.
-func (g *generation) copyFrom(old *generation, copied []uint64) bool {
+// copyFrom copies the entries of old into g, which no one else uses yet, and notes in
+// copied what their values were. It is false where an entry that must stay finds no slot.
+// A learned one that finds none is left out and learned again; with a quarter of the slots
+// in use that is next to impossible.
+func (g *generation) copyFrom(old *generation, copied []Value) bool {
 	for i := range old.slots {
-		v := old.slots[i].value.Load()
+		v := Value(old.slots[i].value.Load())
 		copied[i] = v
 		if v == 0 {
 			continue
@@ -60,40 +63,42 @@ func (g *generation) copyFrom(old *generation, copied []uint64) bool {
 		s := g.claim(old.slots[i].key.Load())
 		switch {
 		case s != nil:
-			s.value.Store(v)
-			if !valueStatic(v) {
-				g.own(valuePort(v))
+			s.value.Store(uint64(v))
+			if v.Kind() == Learned {
+				g.own(v.Place())
 			}
-		case valueStatic(v):
+		case v.Kind() != Learned:
 			return false
 		}
 	}
 	return true
 }
 
-// catchUp brings to g what workers changed in old, which they no longer use,
-// after it was copied. Where they have already changed it in g, that is newer.
-// Only dynamic entries can differ: static ones take mu. In the end g is no fuller
-// than the capacity allows.
-func (t *table) catchUp(g, old *generation, copied []uint64) {
+// catchUp brings to g what workers changed in old, which they no longer use, after it was
+// copied. Where they have already changed it in g, that is newer. Only learned entries can
+// differ: the others take mu. In the end g is no fuller than the capacity allows.
+func (t *Table) catchUp(g, old *generation, copied []Value) {
 	for i, before := range copied {
-		v := old.slots[i].value.Load()
+		v := Value(old.slots[i].value.Load())
 		if v == before || before == 0 && g.live.Load() >= t.capacity {
 			continue
 		}
 		s := g.claim(old.slots[i].key.Load())
-		if s == nil || !s.value.CompareAndSwap(before, v) {
+		if s == nil || !s.swap(before, v) {
 			continue
 		}
 		if before != 0 {
-			g.disown(valuePort(before))
+			g.disown(before.Place())
 		}
 		if v != 0 {
-			g.own(valuePort(v))
+			g.own(v.Place())
 		}
 	}
 	// What gave way in old behind the copy's back is here too much.
-	for g.live.Load() > t.capacity && g.evict(g.most(t.highest.Load()), 0) {
+	for g.live.Load() > t.capacity {
+		if !g.evict(g.most(t.highest[0].Load(), t.highest[1].Load()), 0) {
+			return
+		}
 		t.evicted.Add(1)
 	}
 }
