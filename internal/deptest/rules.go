@@ -20,6 +20,8 @@ type Room struct {
 var rooms = []Room{
 	{"frame", nil, "frame is the leaf that everybody shares: it knows bytes and nothing else"},
 	{"switch", []string{"frame"}, "switch is pure L2: it knows no kernel, no namespace, no API"},
+	{"switch/drop", nil, "drop is names that everybody on the packet path shares: a leaf"},
+	{"switch/policy", []string{"frame", "switch/drop"}, "policy knows headers and slots only: which port a slot is, and what becomes of a frame, is the switch's work"},
 	{"switch/switchtest", []string{"frame", "switch"}, "switchtest stands in for the kernel: it holds ports in memory and builds frames"},
 	{"tap", []string{"frame"}, "tap is the edge to the kernel's TAP: whom its frames go to is none of its business"},
 	{"arp", []string{"frame"}, "arp is bytes in, bytes out: it does no I/O and knows no switch"},
@@ -90,12 +92,12 @@ var rules = []Rule{
 	},
 	{
 		Imports: []string{"github.com/google/gopacket/..."},
-		NotIn:   []string{"frame", "switch", "tap", "arp", "icmp", "gateway"},
+		NotIn:   []string{"frame", "switch", "switch/drop", "switch/policy", "tap", "arp", "icmp", "gateway"},
 		Why:     "gopacket allocates for every frame: it is for tests, captures and traces, off the hot path",
 	},
 	{
 		Imports: []string{"syscall", "os/...", "net", "net/http/...", "plugin", "unsafe"},
-		NotIn:   []string{"switch"},
+		NotIn:   []string{"switch", "switch/drop", "switch/policy"},
 		Why:     "switch is pure L2: the kernel's side of a port comes to it through an interface",
 	},
 }
