@@ -17,6 +17,15 @@ const (
 // arpIPv4Ethernet is htype 1, ptype 0x0800, hlen 6, plen 4.
 const arpIPv4Ethernet = 0x0001_0800_0604
 
+// arpIPv4IEEE802 is the same with htype 6.
+const arpIPv4IEEE802 = 0x0006_0800_0604
+
+// Offsets in an ARP packet (RFC 826).
+const (
+	arpSenderIP = 14
+	arpTargetIP = 24
+)
+
 // ARP is an ARP packet for IPv4 over Ethernet (RFC 826), without the Ethernet
 // header.
 type ARP []byte

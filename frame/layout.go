@@ -11,19 +11,6 @@ type layout struct {
 	routed    bool // an IPv6 routing header lies between network and transport
 }
 
-// IPv6 extension headers that may stand before the transport header of a
-// super-frame: those that the kernel steps over in ipv6_gso_pull_exthdrs
-// (net/ipv6/ip6_offload.c).
-const (
-	ipv6HopByHop    = 0
-	ipv6Routing     = 43
-	ipv6Destination = 60
-
-	// RFC 8200 §4.1 recommends an order with four of them; the bound keeps a
-	// hostile chain from costing more than a few steps.
-	ipv6MaxExtensions = 8
-)
-
 // networkHeader steps over at most two VLAN tags: the Ethernet payload's type
 // and offset. More tags leave a tag's type as the result. The frame must have
 // an Ethernet header.
@@ -64,25 +51,10 @@ func locate(eth []byte) (layout, bool) {
 	return layout{}, false
 }
 
-// locateIPv6 steps over the extension headers (RFC 8200 §4) behind the fixed
-// header, which lies inside the frame.
+// locateIPv6 steps over the extension headers that a super-frame may have (RFC
+// 8200 §4) behind the fixed header, which lies inside the frame.
 func locateIPv6(eth []byte, network int) (layout, bool) {
-	l := layout{
-		network:   network,
-		transport: network + IPv6HeaderLen,
-		protocol:  IPv6(eth[network:]).NextHeader(),
-		ipv6:      true,
-	}
-	for range ipv6MaxExtensions {
-		if l.protocol != ipv6HopByHop && l.protocol != ipv6Routing && l.protocol != ipv6Destination {
-			break
-		}
-		if len(eth) < l.transport+8 {
-			return layout{}, false
-		}
-		l.routed = l.routed || l.protocol == ipv6Routing
-		l.protocol = eth[l.transport]
-		l.transport += (int(eth[l.transport+1]) + 1) * 8
-	}
-	return l, l.transport <= len(eth)
+	c := chain{protocol: IPv6(eth[network:]).NextHeader(), offset: network + IPv6HeaderLen}
+	ok := c.walk(eth, extGSO)
+	return layout{network: network, transport: c.offset, protocol: c.protocol, ipv6: true, routed: c.routed}, ok
 }

@@ -19,8 +19,10 @@ type Room struct {
 // rooms lists every folder that has Go files other than tests.
 var rooms = []Room{
 	{"frame", nil, "frame is the leaf that everybody shares: it knows bytes and nothing else"},
-	{"switch", []string{"frame", "switch/fdb"}, "switch is pure L2: it knows no kernel, no namespace, no API"},
+	{"switch", []string{"frame", "switch/drop", "switch/fdb", "switch/policy"}, "switch is pure L2: it knows no kernel, no namespace, no API"},
+	{"switch/drop", nil, "drop is names that everybody on the packet path shares: a leaf"},
 	{"switch/fdb", nil, "fdb is a table of numbers: it knows keys and places only"},
+	{"switch/policy", []string{"frame", "switch/drop"}, "policy knows headers and slots only: which port a slot is, and what becomes of a frame, is the switch's work"},
 	{"switch/switchtest", []string{"frame", "switch"}, "switchtest stands in for the kernel: it holds ports in memory and builds frames"},
 	{"tap", []string{"frame"}, "tap is the edge to the kernel's TAP: whom its frames go to is none of its business"},
 	{"arp", []string{"frame"}, "arp is bytes in, bytes out: it does no I/O and knows no switch"},
@@ -91,12 +93,12 @@ var rules = []Rule{
 	},
 	{
 		Imports: []string{"github.com/google/gopacket/..."},
-		NotIn:   []string{"frame", "switch", "switch/fdb", "tap", "arp", "icmp", "gateway"},
+		NotIn:   []string{"frame", "switch", "switch/drop", "switch/fdb", "switch/policy", "tap", "arp", "icmp", "gateway"},
 		Why:     "gopacket allocates for every frame: it is for tests, captures and traces, off the hot path",
 	},
 	{
 		Imports: []string{"syscall", "os/...", "net", "net/http/...", "plugin", "unsafe"},
-		NotIn:   []string{"switch", "switch/fdb"},
+		NotIn:   []string{"switch", "switch/drop", "switch/fdb", "switch/policy"},
 		Why:     "switch is pure L2: the kernel's side of a port comes to it through an interface",
 	},
 }
