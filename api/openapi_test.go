@@ -119,6 +119,8 @@ var operationTests = []operationTest{
 	{"POST /v1/segments/{segment}/fdb/flush", "/v1/segments/bridge/fdb/flush", `{"port":"one"}`, 200, map[string]string{"segment": "bridge"}},
 	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/02:00:00:00:00:aa", "", 200, map[string]string{"segment": "bridge", "mac": "02:00:00:00:00:aa"}},
 	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"security":"mac","allow_addresses":["10.9.0.0/16","fd00::1"],"allow_reserved":true,"isolated":true,"mac_limit":-1,"flood_limit":5,"rate_in":"none","rate_out":"100mbit:64kb"}`, 200, map[string]string{"port": "one"}},
+	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"mac":"02-00-00-00-00-31"}`, 200, map[string]string{"port": "one"}},
+	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"mac":"03-00-00-00-00-31"}`, 400, map[string]string{"port": "one"}},
 	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"deny","from":{"port":"one"},"to":{"label":"tier=front"},"protocol":"tcp","ports":"80-90","position":1}`, 201, map[string]string{"segment": "bridge"}},
 	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"allow"}`, 201, map[string]string{"segment": "bridge"}},
 	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"deny","from":{"port":"none"}}`, 404, map[string]string{"segment": "bridge"}},
@@ -202,7 +204,7 @@ func TestSpecsMarshalToDocument(t *testing.T) {
 	for name, v := range map[string]any{
 		"SegmentSpec": api.SegmentSpec{Name: "s"},
 		"PortSpec":    api.PortSpec{Name: "p", PID: 1},
-		"PortUpdate":  api.PortUpdate{Up: &up, Labels: map[string]*string{"a": nil, "b": &value}},
+		"PortUpdate":  api.PortUpdate{MAC: new("02:00:00:00:00:31"), Up: &up, Labels: map[string]*string{"a": nil, "b": &value}},
 		"FDBFlush":    api.FDBFlush{},
 		"RuleSpec":    api.RuleSpec{Action: api.RuleAllow},
 	} {

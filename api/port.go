@@ -121,6 +121,7 @@ func (c Counters) Dropped() uint64 {
 // PortUpdate changes a port; what is nil stays as it is.
 type PortUpdate struct {
 	Name   *string            `json:"name,omitempty"`
+	MAC    *string            `json:"mac,omitempty"` // unicast and not zero
 	Up     *bool              `json:"up,omitempty"`
 	NetNS  *string            `json:"netns,omitempty"`  // path that a handed over interface is moved to; "" is back
 	Labels map[string]*string `json:"labels,omitempty"` // a nil value removes the label

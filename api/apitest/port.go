@@ -103,7 +103,13 @@ func (f *Fake) UpdatePort(ctx context.Context, ref string, u api.PortUpdate) (ap
 			return api.Port{}, api.Conflictf("port %s exists already: choose another name", other.Name)
 		}
 	}
+	if u.MAC != nil {
+		if err := f.checkMAC(p, *u.MAC); err != nil {
+			return api.Port{}, err
+		}
+	}
 	update(&p.Name, u.Name)
+	update(&p.MAC, u.MAC)
 	if u.Up != nil {
 		p.State = api.PortDown
 		if *u.Up {
@@ -123,6 +129,16 @@ func (f *Fake) UpdatePort(ctx context.Context, ref string, u api.PortUpdate) (ap
 	p.MACLimit, p.FloodLimit = cmp.Or(p.MACLimit, api.DefaultMACLimit), cmp.Or(p.FloodLimit, api.DefaultFloodLimit)
 	p.RateIn, p.RateOut = limited(p.RateIn), limited(p.RateOut)
 	return *p, nil
+}
+
+// checkMAC returns a Conflict if another port of p's segment has the MAC.
+func (f *Fake) checkMAC(p *api.Port, mac string) error {
+	for _, other := range f.ports {
+		if other != p && other.SegmentID == p.SegmentID && other.MAC == mac {
+			return api.Conflictf("mac %s is that of port %s: choose another", mac, other.Name)
+		}
+	}
+	return nil
 }
 
 // limited is a rate as a port shows it: empty where there is no bound.

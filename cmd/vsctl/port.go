@@ -97,6 +97,7 @@ the other ports are deleted all the same.`,
 func (a *app) setPort() *cobra.Command {
 	var (
 		rename   string
+		mac      string
 		up, down bool
 		labels   = labelFlag{removable: true}
 		names    namesFlag
@@ -106,7 +107,12 @@ func (a *app) setPort() *cobra.Command {
 		Use:     "set-port NAME",
 		GroupID: groupPorts,
 		Short:   "Change a port",
-		Long: `Change a port: its names, its labels, whether it carries frames, and what it may do.
+		Long: `Change a port: its names, its MAC, its labels, whether it carries frames, and what it
+may do.
+
+--mac gives the port another MAC. With security strict or mac, frames from a MAC that the
+container has given its interface by itself are dropped until --mac names that MAC; with
+security off the port follows its interface.
 ` + policyHelp + `
 
 The names of --alias and the addresses of --allow-address take the place of all those
@@ -115,6 +121,7 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 		Example: `  vsctl set-port container1 --down
   vsctl set-port container1 --rename web --label tier=front --label old-
   vsctl set-port container1 --alias web --alias www
+  vsctl set-port container1 --mac 02:42:ac:11:00:99
   vsctl set-port container1 --isolated=false --rate-out none`,
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(a.portNames),
@@ -123,6 +130,7 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 			if cmd.Flags().Changed("rename") {
 				update.Name = &rename
 			}
+			given(cmd.Flags(), "mac", &update.MAC, &mac)
 			switch {
 			case up && down:
 				return usagef("--up and --down exclude each other: give one of them")
@@ -133,8 +141,11 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 			}
 			names.change(cmd.Flags(), &update)
 			changed := policy.change(cmd.Flags(), &update)
-			if !changed && update.Name == nil && update.Up == nil && len(update.Labels) == 0 && update.Aliases == nil {
-				return usagef("nothing to change: give --rename, --alias, --up, --down, --label or what the port may do")
+			changed = changed || update.Name != nil || update.MAC != nil || update.Up != nil ||
+				len(update.Labels) > 0 || update.Aliases != nil
+			if !changed {
+				return usagef("nothing to change: give --rename, --alias, --mac, --up, --down, --label " +
+					"or what the port may do")
 			}
 			_, err := a.client().UpdatePort(cmd.Context(), args[0], update)
 			return err
@@ -143,6 +154,7 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 	flags := cmd.Flags()
 	flags.Var(textFlag{&rename, "NEW"}, "rename", "the port's new name")
 	flags.Var(&names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
+	flags.Var(textFlag{&mac, "MAC"}, "mac", "the port's new MAC")
 	flags.BoolVar(&up, "up", false, "let the port carry frames")
 	flags.BoolVar(&down, "down", false, "stop the port's frames")
 	flags.Var(&labels, "label", "a label to set, or with a trailing '-' to remove; may be repeated")
