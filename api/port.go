@@ -51,7 +51,8 @@ type PortSpec struct {
 	// What the container may do.
 	Security       string   `json:"security,omitempty"`        // empty is [SecurityStrict]
 	AllowAddresses []string `json:"allow_addresses,omitempty"` // its own besides IP, or as CIDR networks that it routes
-	AllowReserved  bool     `json:"allow_reserved,omitempty"`  // frames to 01:80:C2:00:00:00-0F pass
+	AllowReserved  bool     `json:"allow_reserved,omitempty"`  // frames to 01:80:C2:00:00:01-0F pass
+	BPDUGuard      bool     `json:"bpdu_guard,omitempty"`      // frames to 01:80:C2:00:00:00 do not
 	Isolated       bool     `json:"isolated,omitempty"`        // no frames from and to other isolated ports
 	MACLimit       int      `json:"mac_limit,omitempty"`       // learned addresses; 0 is [DefaultMACLimit]; [NoLimit]
 	FloodLimit     int      `json:"flood_limit,omitempty"`     // frames per second to all; 0 is [DefaultFloodLimit]; [NoLimit]
@@ -86,6 +87,7 @@ type Port struct {
 	Security       string   `json:"security"`
 	AllowAddresses []string `json:"allow_addresses,omitempty"`
 	AllowReserved  bool     `json:"allow_reserved,omitempty"`
+	BPDUGuard      bool     `json:"bpdu_guard,omitempty"`
 	Isolated       bool     `json:"isolated,omitempty"`
 	MACLimit       int      `json:"mac_limit"`          // [NoLimit] is none
 	FloodLimit     int      `json:"flood_limit"`        // frames per second; [NoLimit] is none
@@ -131,6 +133,7 @@ type PortUpdate struct {
 	Security       *string   `json:"security,omitempty"`
 	AllowAddresses *[]string `json:"allow_addresses,omitempty"` // all there are from now on
 	AllowReserved  *bool     `json:"allow_reserved,omitempty"`
+	BPDUGuard      *bool     `json:"bpdu_guard,omitempty"`
 	Isolated       *bool     `json:"isolated,omitempty"`
 	MACLimit       *int      `json:"mac_limit,omitempty"`   // 0 is the default again
 	FloodLimit     *int      `json:"flood_limit,omitempty"` // 0 is the default again

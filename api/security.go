@@ -162,6 +162,6 @@ func (u PortUpdate) withPolicy() (PortUpdate, error) {
 
 // policy says whether the update changes what the port may do.
 func (u PortUpdate) policy() bool {
-	return u.Security != nil || u.AllowAddresses != nil || u.AllowReserved != nil || u.Isolated != nil ||
-		u.MACLimit != nil || u.FloodLimit != nil || u.RateIn != nil || u.RateOut != nil
+	return u.Security != nil || u.AllowAddresses != nil || u.AllowReserved != nil || u.BPDUGuard != nil ||
+		u.Isolated != nil || u.MACLimit != nil || u.FloodLimit != nil || u.RateIn != nil || u.RateOut != nil
 }

@@ -38,7 +38,8 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		IfName: spec.IfName, MTU: s.MTU, Kind: api.PortTAP, State: api.PortUp, Labels: spec.Labels, Created: f.now(),
 		Aliases: spec.Aliases, DHCP: spec.IP == api.IPDHCP, ResolvConf: spec.ResolvConf,
 		Security: cmp.Or(spec.Security, api.SecurityStrict), AllowAddresses: spec.AllowAddresses,
-		AllowReserved: spec.AllowReserved, Isolated: spec.Isolated, RateIn: limited(spec.RateIn), RateOut: limited(spec.RateOut),
+		AllowReserved: spec.AllowReserved, BPDUGuard: spec.BPDUGuard, Isolated: spec.Isolated,
+		RateIn: limited(spec.RateIn), RateOut: limited(spec.RateOut),
 		MACLimit: cmp.Or(spec.MACLimit, api.DefaultMACLimit), FloodLimit: cmp.Or(spec.FloodLimit, api.DefaultFloodLimit),
 	}
 	if p.MAC == "" {
@@ -121,6 +122,7 @@ func (f *Fake) UpdatePort(ctx context.Context, ref string, u api.PortUpdate) (ap
 	update(&p.Security, u.Security)
 	update(&p.AllowAddresses, u.AllowAddresses)
 	update(&p.AllowReserved, u.AllowReserved)
+	update(&p.BPDUGuard, u.BPDUGuard)
 	update(&p.Isolated, u.Isolated)
 	update(&p.MACLimit, u.MACLimit)
 	update(&p.FloodLimit, u.FloodLimit)
