@@ -144,6 +144,8 @@ var operationTests = []operationTest{
 	// Problems.
 	{"POST /v1/segments", "/v1/segments", `{"name":"bridge"}`, 409, nil},
 	{"GET /v1/ports", "/v1/ports?segment=none", "", 404, nil},
+	{"POST /v1/ports", "/v1/ports", `{"name":"gateway","netns":"c9"}`, 409, nil},
+	{"PATCH /v1/ports/{port}", "/v1/ports/handed", `{"name":"gateway"}`, 409, map[string]string{"port": "handed"}},
 	{"DELETE /v1/ports/{port}", "/v1/ports/none", "", 404, map[string]string{"port": "none"}},
 	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/x", "", 400, map[string]string{"segment": "bridge", "mac": "x"}},
 }

@@ -13,6 +13,10 @@ const DefaultIfName = "eth0"
 // which gets the next free one from the segment's gateway.
 const IPDHCP = "dhcp"
 
+// GatewayName is what listings call the port that a segment's gateway is. Other ports
+// cannot be given that name.
+const GatewayName = "gateway"
+
 // Kinds of port.
 const (
 	PortTAP     = "tap"     // a TAP device in a container

@@ -114,6 +114,8 @@ func TestServerRefuses(t *testing.T) {
 		{ports, `{"name":"p","netns":"c","mac":"00:00:00:00:00:00"}`, "invalid", `belongs to nobody`},
 		{ports, `{"name":"p","netns":"c","mac":"02:42:ac:11:00:02:00:01"}`, "invalid", `six bytes`},
 		{"PATCH /v1/ports/p", `{}`, "invalid", `nothing to change`},
+		{ports, `{"name":"gateway","netns":"c"}`, "conflict", `port name "gateway" is what listings call the segment's gateway: choose another name`},
+		{"PATCH /v1/ports/p", `{"name":"gateway"}`, "conflict", `choose another name`},
 		{"PATCH /v1/ports/p", `{"mac":""}`, "invalid", `mac "": want six bytes in hex`},
 		{"PATCH /v1/ports/p", `{"mac":"03:42:ac:11:00:02"}`, "invalid", `group address: want a unicast`},
 		{"PATCH /v1/ports/p", `{"mac":"00-00-00-00-00-00"}`, "invalid", `belongs to nobody`},
@@ -167,6 +169,8 @@ func TestServerAcceptsAtTheLimits(t *testing.T) {
 		{"/v1/segments", `{"name":"s","subnet":"192.168.1.0/30","gateway":"192.168.1.2"}`},
 		{"/v1/segments", ` {"name":"s"} ` + "\n"},
 		{"/v1/ports", `{"name":"p","pid":4194304}`},
+		{"/v1/ports", `{"name":"gateway1","netns":"c","aliases":["gateway"]}`},
+		{"/v1/segments", `{"name":"gateway"}`},
 		{"/v1/ports", `{"name":"p","netns":"/proc/1/ns/net","ifname":"0123456789abcde"}`},
 	} {
 		if rec := do(t, apitest.New(), "POST", test.target, test.body); rec.Code != http.StatusCreated {

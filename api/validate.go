@@ -71,12 +71,12 @@ func (s SegmentSpec) validate() (SegmentSpec, error) {
 }
 
 // validate returns the spec in canonical form with its defaults filled in, or an
-// Invalid or Unsupported error.
+// Invalid, Unsupported or, for a name that is reserved, Conflict error.
 func (s PortSpec) validate() (PortSpec, error) {
 	if err := validateID("port id", s.ID); err != nil {
 		return s, err
 	}
-	if err := validateName("port name", s.Name); err != nil {
+	if err := validatePortName(s.Name); err != nil {
 		return s, err
 	}
 	if s.Segment == "" {
@@ -121,7 +121,7 @@ func (u PortUpdate) validate() (PortUpdate, error) {
 			"or what the port may do")
 	}
 	if u.Name != nil {
-		if err := validateName("port name", *u.Name); err != nil {
+		if err := validatePortName(*u.Name); err != nil {
 			return u, err
 		}
 	}
@@ -174,6 +174,15 @@ func validateName(what, name string) error {
 		return Invalidf("%s %q: want 1 to %d letters, digits, '_', '.' or '-', the first a letter or digit", what, clip(name), maxName)
 	}
 	return nil
+}
+
+// validatePortName returns a Conflict for the name that the gateway has in every segment.
+func validatePortName(name string) error {
+	if name == GatewayName {
+		return Conflictf("port name %q is what listings call the segment's gateway: "+
+			"choose another name", name)
+	}
+	return validateName("port name", name)
 }
 
 func validateRef(what, ref string) error {

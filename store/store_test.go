@@ -98,6 +98,18 @@ func sample() State {
 	}
 }
 
+// The name was not reserved before: what has it must still load.
+func TestAPortCalledGatewayLoads(t *testing.T) {
+	t.Parallel()
+	dir, p := t.TempDir(), aPort(1, 1)
+	p.Name = "gateway"
+	want := State{Segments: []Segment{aSegment(1)}, Ports: []Port{p}}
+	db := open(t, dir, Options{})
+	putAll(t, db, want)
+	must(t, db.Close())
+	wantDisk(t, dir, want)
+}
+
 func putAll(t testing.TB, db *DB, state State) {
 	t.Helper()
 	for _, p := range state.Pools {

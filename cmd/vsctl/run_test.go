@@ -147,6 +147,8 @@ func TestFailures(t *testing.T) {
 		"add-port a --netns c --rate-in 100mb":         `rate in: rate "100mb": want a whole number with bit, kbit, mbit, gbit or tbit`,
 		"add-port a --netns c --allow-address 10.1":    `allowed address "10.1": want an address or a network`,
 		"add-port a --netns c --mac-limit -2":          `mac limit -2: want 1 to 16777216 addresses, 0 for the default, or -1 for no limit`,
+		"add-port gateway --netns c":                   `vsctl: add-port: port name "gateway" is what listings call the segment's gateway: choose another name`,
+		"set-port a --rename gateway":                  `vsctl: set-port: port name "gateway" is what listings call`,
 		"set-port a --mac 02:42":                       `mac "02:42": want six bytes in hex`,
 		"set-port a --mac 01:00:5e:00:00:01":           `is a group address: want a unicast one`,
 		"set-port a --mac 00:00:00:00:00:00":           `belongs to nobody: want a unicast address`,
