@@ -132,7 +132,7 @@ var operationTests = []operationTest{
 	{"DELETE /v1/ports/{port}/published", "/v1/ports/one/published?host_ip=127.0.0.1&host_ports=8000-8010&protocol=udp", "", 200, map[string]string{"port": "one"}},
 	{"DELETE /v1/ports/{port}/published", "/v1/ports/one/published?host_ports=1", "", 404, map[string]string{"port": "one"}},
 	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/none", "", 404, map[string]string{"segment": "bridge", "rule": "none"}},
-	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/7902699be42c", "", 200, map[string]string{"segment": "bridge", "rule": "7902699be42c"}},
+	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/2c624232cdd2", "", 200, map[string]string{"segment": "bridge", "rule": "2c624232cdd2"}},
 	{"GET /v1/arp", "/v1/arp", "", 200, nil},
 	{"POST /v1/ports", "/v1/ports", `{"name":"tree","netns":"c3","bpdu_guard":true,"allow_reserved":true}`, 201, nil},
 	{"DELETE /v1/ports/{port}", "/v1/ports/tree", "", 200, map[string]string{"port": "tree"}},
@@ -147,6 +147,8 @@ var operationTests = []operationTest{
 	{"POST /v1/ports", "/v1/ports", `{"name":"gateway","netns":"c9"}`, 409, nil},
 	{"PATCH /v1/ports/{port}", "/v1/ports/handed", `{"name":"gateway"}`, 409, map[string]string{"port": "handed"}},
 	{"DELETE /v1/ports/{port}", "/v1/ports/none", "", 404, map[string]string{"port": "none"}},
+	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/02:42:ac:11:00:02", "", 409, map[string]string{"segment": "bridge", "mac": "02:42:ac:11:00:02"}},
+	{"GET /v1/fdb", "/v1/fdb", "", 200, nil},
 	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/x", "", 400, map[string]string{"segment": "bridge", "mac": "x"}},
 }
 
@@ -159,6 +161,10 @@ func TestServerKeepsToDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := api.NewServer(fake, slog.New(slog.DiscardHandler))
+	if _, err := fake.AddPort(t.Context(), api.PortSpec{Name: "learned", NetNS: "c", IP: "172.17.0.200"}); err != nil {
+		t.Fatal(err)
+	}
+	fake.Learn("learned", 3)
 	unseen := map[string]bool{}
 	for op := range ops {
 		unseen[op] = true

@@ -73,13 +73,17 @@ func (f *Fake) SetCounters(port string, c api.Counters) {
 	}
 }
 
-// Learn adds a dynamic entry for a port's own address, found by name.
+// Learn adds a dynamic entry for a host behind a port, found by name: its address is the
+// port's own with 06 as its first byte.
 func (f *Fake) Learn(port string, ageSeconds int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.ports {
 		if p.Name == port {
-			f.fdb = append(f.fdb, api.FDBEntry{Segment: p.Segment, MAC: p.MAC, Port: p.Name, Kind: api.Dynamic, AgeSeconds: ageSeconds})
+			f.fdb = append(f.fdb, api.FDBEntry{
+				Segment: p.Segment, MAC: "06" + p.MAC[2:], Port: p.Name,
+				Kind: api.Dynamic, AgeSeconds: ageSeconds,
+			})
 		}
 	}
 }

@@ -162,6 +162,7 @@ func (f *Fake) DeletePort(ctx context.Context, ref string) (api.Port, error) {
 		return api.Port{}, err
 	}
 	f.ports = slices.DeleteFunc(f.ports, func(o *api.Port) bool { return o == p })
+	f.fdb = slices.DeleteFunc(f.fdb, func(e api.FDBEntry) bool { return e.Port == p.Name })
 	if s, err := f.findSegment(p.SegmentID); err == nil {
 		s.Ports--
 	}

@@ -114,8 +114,8 @@ func TestEmptyIsNoDefault(t *testing.T) {
 		}
 		oneErrorLine(t, args, stderr, want)
 	}
-	if _, stdout, _ := vsctl(context.Background(), socket, "list-fdb", "--format", "{{.Port}}"); stdout != "a\n" {
-		t.Errorf("the forwarding table has %q, want the entry of port a", stdout)
+	if _, stdout, _ := vsctl(context.Background(), socket, "list-fdb", "--format", "{{.Port}} {{.Kind}}"); stdout != "a own\na dynamic\n" {
+		t.Errorf("the forwarding table has %q, want the own and the learned entry of port a", stdout)
 	}
 }
 
