@@ -1,6 +1,6 @@
 package api
 
-// Kinds of forwarding table entry. A binding is [Dynamic] or [Static].
+// Kinds of forwarding table entry.
 const (
 	// Dynamic is learned from traffic. It ages, moves with the host, and is flushed.
 	Dynamic = "dynamic"

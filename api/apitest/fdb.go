@@ -121,7 +121,9 @@ func (f *Fake) ARP(ctx context.Context, ref string) ([]api.Binding, error) {
 	var list []api.Binding
 	for _, p := range slices.Backward(f.ports) {
 		if name == "" || p.Segment == name {
-			list = append(list, api.Binding{Segment: p.Segment, IP: p.IPs[0].Addr(), MAC: p.MAC, Port: p.Name, Kind: api.Static})
+			list = append(list, api.Binding{
+				Segment: p.Segment, IP: p.IPs[0].Addr(), MAC: p.MAC, Port: p.Name, Kind: api.BindingPort,
+			})
 		}
 	}
 	return list, nil
