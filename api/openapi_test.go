@@ -206,6 +206,21 @@ func driveOperation(t *testing.T, server http.Handler, route *routers.Route, tes
 	}
 }
 
+// The kinds that this package names are those of the document.
+func TestDocumentNamesEveryKind(t *testing.T) {
+	t.Parallel()
+	doc := loadDocument(t)
+	for schema, want := range map[string][]any{
+		"FDBEntry": {api.Dynamic, api.Own, api.Static},
+		"Binding":  {api.BindingPort, api.BindingGateway},
+	} {
+		kind := doc.Components.Schemas[schema].Value.Properties["kind"].Value
+		if !slices.Equal(kind.Enum, want) {
+			t.Errorf("kinds of %s: the document has %v, want %v", schema, kind.Enum, want)
+		}
+	}
+}
+
 // What a valid spec of the document looks like is what the Go types marshal to.
 func TestSpecsMarshalToDocument(t *testing.T) {
 	t.Parallel()

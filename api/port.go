@@ -27,7 +27,7 @@ const (
 // States of a port.
 const (
 	PortUp   = "up"
-	PortDown = "down" // taken down by set-port, in its container, or by the loop guard
+	PortDown = "down" // by set-port or in its container, or err-disabled because of a loop
 	PortLost = "lost" // its container or device is gone
 )
 

@@ -33,9 +33,9 @@ var policyNames = []string{
 const policyHelp = `
 What the container may send is up to --security: "strict" lets pass what has the
 port's own MAC and addresses, in ARP as well, "mac" what has its own MAC, and "off"
-all that does not claim to be the gateway. --allow-address adds an address of its own
-or a network that it routes. Rates are as in tc, with an optional burst, such as
-100mbit:64kb.`
+all that does not claim the address of the gateway or of another port. --allow-address
+adds an address of its own or a network that it routes. Rates are as in tc, with an
+optional burst, such as 100mbit:64kb.`
 
 func (p *policyFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
