@@ -34,7 +34,7 @@ func TestClientIsTheBackend(t *testing.T) {
 	ctx := context.Background()
 	direct := apitest.New()
 	remote := client(t, apitest.Serve(t, apitest.New()), 0)
-	up, value, name := false, "v", "two"
+	up, value, name, mac := false, "v", "two", "02:00:00:00:00:02"
 	steps := map[string]func(api.Backend) (any, error){
 		"01 version":     func(b api.Backend) (any, error) { return b.Version(ctx) },
 		"02 add segment": func(b api.Backend) (any, error) { return b.AddSegment(ctx, api.SegmentSpec{Name: "s", MTU: 9000}) },
@@ -45,7 +45,9 @@ func TestClientIsTheBackend(t *testing.T) {
 		},
 		"06 ports": func(b api.Backend) (any, error) { return b.Ports(ctx, "s") },
 		"07 update port": func(b api.Backend) (any, error) {
-			return b.UpdatePort(ctx, "p", api.PortUpdate{Name: &name, Up: &up, Labels: map[string]*string{"k": &value}})
+			return b.UpdatePort(ctx, "p", api.PortUpdate{
+				Name: &name, MAC: &mac, Up: &up, Labels: map[string]*string{"k": &value},
+			})
 		},
 		"08 port": func(b api.Backend) (any, error) { return b.Port(ctx, "two") },
 		"09 add entry": func(b api.Backend) (any, error) {

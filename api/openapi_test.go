@@ -118,7 +118,9 @@ var operationTests = []operationTest{
 	{"GET /v1/fdb", "/v1/fdb?segment=bridge", "", 200, nil},
 	{"POST /v1/segments/{segment}/fdb/flush", "/v1/segments/bridge/fdb/flush", `{"port":"one"}`, 200, map[string]string{"segment": "bridge"}},
 	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/02:00:00:00:00:aa", "", 200, map[string]string{"segment": "bridge", "mac": "02:00:00:00:00:aa"}},
-	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"security":"mac","allow_addresses":["10.9.0.0/16","fd00::1"],"allow_reserved":true,"isolated":true,"mac_limit":-1,"flood_limit":5,"rate_in":"none","rate_out":"100mbit:64kb"}`, 200, map[string]string{"port": "one"}},
+	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"security":"mac","allow_addresses":["10.9.0.0/16","fd00::1"],"allow_reserved":true,"bpdu_guard":true,"isolated":true,"mac_limit":-1,"flood_limit":5,"rate_in":"none","rate_out":"100mbit:64kb"}`, 200, map[string]string{"port": "one"}},
+	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"mac":"02-00-00-00-00-31"}`, 200, map[string]string{"port": "one"}},
+	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"mac":"03-00-00-00-00-31"}`, 400, map[string]string{"port": "one"}},
 	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"deny","from":{"port":"one"},"to":{"label":"tier=front"},"protocol":"tcp","ports":"80-90","position":1}`, 201, map[string]string{"segment": "bridge"}},
 	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"allow"}`, 201, map[string]string{"segment": "bridge"}},
 	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"deny","from":{"port":"none"}}`, 404, map[string]string{"segment": "bridge"}},
@@ -130,8 +132,10 @@ var operationTests = []operationTest{
 	{"DELETE /v1/ports/{port}/published", "/v1/ports/one/published?host_ip=127.0.0.1&host_ports=8000-8010&protocol=udp", "", 200, map[string]string{"port": "one"}},
 	{"DELETE /v1/ports/{port}/published", "/v1/ports/one/published?host_ports=1", "", 404, map[string]string{"port": "one"}},
 	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/none", "", 404, map[string]string{"segment": "bridge", "rule": "none"}},
-	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/7902699be42c", "", 200, map[string]string{"segment": "bridge", "rule": "7902699be42c"}},
+	{"DELETE /v1/segments/{segment}/rules/{rule}", "/v1/segments/bridge/rules/2c624232cdd2", "", 200, map[string]string{"segment": "bridge", "rule": "2c624232cdd2"}},
 	{"GET /v1/arp", "/v1/arp", "", 200, nil},
+	{"POST /v1/ports", "/v1/ports", `{"name":"tree","netns":"c3","bpdu_guard":true,"allow_reserved":true}`, 201, nil},
+	{"DELETE /v1/ports/{port}", "/v1/ports/tree", "", 200, map[string]string{"port": "tree"}},
 	{"GET /v1/pools", "/v1/pools", "", 200, nil},
 	{"DELETE /v1/pools/{pool}", "/v1/pools/d4735e3a265e", "", 200, map[string]string{"pool": "d4735e3a265e"}},
 	{"DELETE /v1/pools/{pool}", "/v1/pools/none", "", 404, map[string]string{"pool": "none"}},
@@ -140,7 +144,11 @@ var operationTests = []operationTest{
 	// Problems.
 	{"POST /v1/segments", "/v1/segments", `{"name":"bridge"}`, 409, nil},
 	{"GET /v1/ports", "/v1/ports?segment=none", "", 404, nil},
+	{"POST /v1/ports", "/v1/ports", `{"name":"gateway","netns":"c9"}`, 409, nil},
+	{"PATCH /v1/ports/{port}", "/v1/ports/handed", `{"name":"gateway"}`, 409, map[string]string{"port": "handed"}},
 	{"DELETE /v1/ports/{port}", "/v1/ports/none", "", 404, map[string]string{"port": "none"}},
+	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/02:42:ac:11:00:02", "", 409, map[string]string{"segment": "bridge", "mac": "02:42:ac:11:00:02"}},
+	{"GET /v1/fdb", "/v1/fdb", "", 200, nil},
 	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/x", "", 400, map[string]string{"segment": "bridge", "mac": "x"}},
 }
 
@@ -153,6 +161,10 @@ func TestServerKeepsToDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := api.NewServer(fake, slog.New(slog.DiscardHandler))
+	if _, err := fake.AddPort(t.Context(), api.PortSpec{Name: "learned", NetNS: "c", IP: "172.17.0.200"}); err != nil {
+		t.Fatal(err)
+	}
+	fake.Learn("learned", 3)
 	unseen := map[string]bool{}
 	for op := range ops {
 		unseen[op] = true
@@ -194,6 +206,21 @@ func driveOperation(t *testing.T, server http.Handler, route *routers.Route, tes
 	}
 }
 
+// The kinds that this package names are those of the document.
+func TestDocumentNamesEveryKind(t *testing.T) {
+	t.Parallel()
+	doc := loadDocument(t)
+	for schema, want := range map[string][]any{
+		"FDBEntry": {api.Dynamic, api.Own, api.Static},
+		"Binding":  {api.BindingPort, api.BindingGateway},
+	} {
+		kind := doc.Components.Schemas[schema].Value.Properties["kind"].Value
+		if !slices.Equal(kind.Enum, want) {
+			t.Errorf("kinds of %s: the document has %v, want %v", schema, kind.Enum, want)
+		}
+	}
+}
+
 // What a valid spec of the document looks like is what the Go types marshal to.
 func TestSpecsMarshalToDocument(t *testing.T) {
 	t.Parallel()
@@ -202,7 +229,7 @@ func TestSpecsMarshalToDocument(t *testing.T) {
 	for name, v := range map[string]any{
 		"SegmentSpec": api.SegmentSpec{Name: "s"},
 		"PortSpec":    api.PortSpec{Name: "p", PID: 1},
-		"PortUpdate":  api.PortUpdate{Up: &up, Labels: map[string]*string{"a": nil, "b": &value}},
+		"PortUpdate":  api.PortUpdate{MAC: new("02:00:00:00:00:31"), Up: &up, Labels: map[string]*string{"a": nil, "b": &value}},
 		"FDBFlush":    api.FDBFlush{},
 		"RuleSpec":    api.RuleSpec{Action: api.RuleAllow},
 	} {

@@ -13,6 +13,10 @@ const DefaultIfName = "eth0"
 // which gets the next free one from the segment's gateway.
 const IPDHCP = "dhcp"
 
+// GatewayName is what listings call the port that a segment's gateway is. Other ports
+// cannot be given that name.
+const GatewayName = "gateway"
+
 // Kinds of port.
 const (
 	PortTAP     = "tap"     // a TAP device in a container
@@ -23,7 +27,7 @@ const (
 // States of a port.
 const (
 	PortUp   = "up"
-	PortDown = "down" // taken down by set-port, in its container, or by the loop guard
+	PortDown = "down" // by set-port or in its container, or err-disabled because of a loop
 	PortLost = "lost" // its container or device is gone
 )
 
@@ -51,7 +55,8 @@ type PortSpec struct {
 	// What the container may do.
 	Security       string   `json:"security,omitempty"`        // empty is [SecurityStrict]
 	AllowAddresses []string `json:"allow_addresses,omitempty"` // its own besides IP, or as CIDR networks that it routes
-	AllowReserved  bool     `json:"allow_reserved,omitempty"`  // frames to 01:80:C2:00:00:00-0F pass
+	AllowReserved  bool     `json:"allow_reserved,omitempty"`  // frames to 01:80:C2:00:00:01-0F pass
+	BPDUGuard      bool     `json:"bpdu_guard,omitempty"`      // frames to 01:80:C2:00:00:00 do not
 	Isolated       bool     `json:"isolated,omitempty"`        // no frames from and to other isolated ports
 	MACLimit       int      `json:"mac_limit,omitempty"`       // learned addresses; 0 is [DefaultMACLimit]; [NoLimit]
 	FloodLimit     int      `json:"flood_limit,omitempty"`     // frames per second to all; 0 is [DefaultFloodLimit]; [NoLimit]
@@ -86,6 +91,7 @@ type Port struct {
 	Security       string   `json:"security"`
 	AllowAddresses []string `json:"allow_addresses,omitempty"`
 	AllowReserved  bool     `json:"allow_reserved,omitempty"`
+	BPDUGuard      bool     `json:"bpdu_guard,omitempty"`
 	Isolated       bool     `json:"isolated,omitempty"`
 	MACLimit       int      `json:"mac_limit"`          // [NoLimit] is none
 	FloodLimit     int      `json:"flood_limit"`        // frames per second; [NoLimit] is none
@@ -121,6 +127,7 @@ func (c Counters) Dropped() uint64 {
 // PortUpdate changes a port; what is nil stays as it is.
 type PortUpdate struct {
 	Name   *string            `json:"name,omitempty"`
+	MAC    *string            `json:"mac,omitempty"` // unicast and not zero
 	Up     *bool              `json:"up,omitempty"`
 	NetNS  *string            `json:"netns,omitempty"`  // path that a handed over interface is moved to; "" is back
 	Labels map[string]*string `json:"labels,omitempty"` // a nil value removes the label
@@ -130,6 +137,7 @@ type PortUpdate struct {
 	Security       *string   `json:"security,omitempty"`
 	AllowAddresses *[]string `json:"allow_addresses,omitempty"` // all there are from now on
 	AllowReserved  *bool     `json:"allow_reserved,omitempty"`
+	BPDUGuard      *bool     `json:"bpdu_guard,omitempty"`
 	Isolated       *bool     `json:"isolated,omitempty"`
 	MACLimit       *int      `json:"mac_limit,omitempty"`   // 0 is the default again
 	FloodLimit     *int      `json:"flood_limit,omitempty"` // 0 is the default again

@@ -7,8 +7,8 @@ import (
 // Levels of port security.
 const (
 	SecurityStrict = "strict" // the port's own MAC and addresses only, and the protocols of its segment
-	SecurityMAC    = "mac"    // the port's own MAC only, without VLAN tags
-	SecurityOff    = "off"    // whatever the container sends, but for the gateway's addresses
+	SecurityMAC    = "mac"    // the port's own MAC only, without VLAN tags but those of VID 0
+	SecurityOff    = "off"    // all but what claims the gateway's or another port's addresses
 )
 
 // Limits of a port whose spec names none.
@@ -162,6 +162,6 @@ func (u PortUpdate) withPolicy() (PortUpdate, error) {
 
 // policy says whether the update changes what the port may do.
 func (u PortUpdate) policy() bool {
-	return u.Security != nil || u.AllowAddresses != nil || u.AllowReserved != nil || u.Isolated != nil ||
-		u.MACLimit != nil || u.FloodLimit != nil || u.RateIn != nil || u.RateOut != nil
+	return u.Security != nil || u.AllowAddresses != nil || u.AllowReserved != nil || u.BPDUGuard != nil ||
+		u.Isolated != nil || u.MACLimit != nil || u.FloodLimit != nil || u.RateIn != nil || u.RateOut != nil
 }

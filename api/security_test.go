@@ -43,12 +43,17 @@ func TestPortsAreStrictByDefault(t *testing.T) {
 	if p.Security != api.SecurityStrict || p.MACLimit != api.DefaultMACLimit || p.FloodLimit != api.DefaultFloodLimit || p.RateIn != "" {
 		t.Errorf("got %+v, want strict security and the default limits", p)
 	}
+	if p.AllowReserved || p.BPDUGuard {
+		t.Errorf("got %+v, want reserved addresses refused and BPDUs forwarded", p)
+	}
 	level, none, rate, list := api.SecurityOff, api.NoLimit, "2000KBIT", []string{"10.0.0.1", "10.0.0.0/8"}
-	p, err = client.UpdatePort(context.Background(), "a", api.PortUpdate{Security: &level, MACLimit: &none, RateIn: &rate, AllowAddresses: &list})
+	p, err = client.UpdatePort(context.Background(), "a", api.PortUpdate{
+		Security: &level, BPDUGuard: new(true), MACLimit: &none, RateIn: &rate, AllowAddresses: &list,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"10.0.0.1/32", "10.0.0.0/8"}; p.Security != level || p.MACLimit != none || p.RateIn != "2mbit" || !slices.Equal(p.AllowAddresses, want) {
+	if want := []string{"10.0.0.1/32", "10.0.0.0/8"}; p.Security != level || p.MACLimit != none || p.RateIn != "2mbit" || !p.BPDUGuard || p.AllowReserved || !slices.Equal(p.AllowAddresses, want) {
 		t.Errorf("got %+v, want what was asked for in canonical form", p)
 	}
 }

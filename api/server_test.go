@@ -114,6 +114,12 @@ func TestServerRefuses(t *testing.T) {
 		{ports, `{"name":"p","netns":"c","mac":"00:00:00:00:00:00"}`, "invalid", `belongs to nobody`},
 		{ports, `{"name":"p","netns":"c","mac":"02:42:ac:11:00:02:00:01"}`, "invalid", `six bytes`},
 		{"PATCH /v1/ports/p", `{}`, "invalid", `nothing to change`},
+		{ports, `{"name":"gateway","netns":"c"}`, "conflict", `port name "gateway" is what listings call the segment's gateway: choose another name`},
+		{"PATCH /v1/ports/p", `{"name":"gateway"}`, "conflict", `choose another name`},
+		{"PATCH /v1/ports/p", `{"mac":""}`, "invalid", `mac "": want six bytes in hex`},
+		{"PATCH /v1/ports/p", `{"mac":"03:42:ac:11:00:02"}`, "invalid", `group address: want a unicast`},
+		{"PATCH /v1/ports/p", `{"mac":"00-00-00-00-00-00"}`, "invalid", `belongs to nobody`},
+		{"PATCH /v1/ports/p", `{"mac":"02:42:ac:11:00:02:00:01"}`, "invalid", `six bytes`},
 		{"PATCH /v1/ports/p", `{"name":""}`, "invalid", `port name ""`},
 		{"PATCH /v1/ports/p", `{"labels":{"":null}}`, "invalid", `label key ""`},
 		{fdb, `{"mac":"x","port":"p"}`, "invalid", `mac "x"`},
@@ -163,6 +169,8 @@ func TestServerAcceptsAtTheLimits(t *testing.T) {
 		{"/v1/segments", `{"name":"s","subnet":"192.168.1.0/30","gateway":"192.168.1.2"}`},
 		{"/v1/segments", ` {"name":"s"} ` + "\n"},
 		{"/v1/ports", `{"name":"p","pid":4194304}`},
+		{"/v1/ports", `{"name":"gateway1","netns":"c","aliases":["gateway"]}`},
+		{"/v1/segments", `{"name":"gateway"}`},
 		{"/v1/ports", `{"name":"p","netns":"/proc/1/ns/net","ifname":"0123456789abcde"}`},
 	} {
 		if rec := do(t, apitest.New(), "POST", test.target, test.body); rec.Code != http.StatusCreated {
@@ -185,6 +193,10 @@ func TestServerCanonicalises(t *testing.T) {
 		}
 		if got, want := rec.Header().Get("Location"), "/v1/ports/"+p.ID; got != want {
 			t.Errorf("got location %q, want %q", got, want)
+		}
+		rec = do(t, fake, "PATCH", "/v1/ports/p", `{"mac":"`+strings.ReplaceAll(mac, "99", "98")+`"}`)
+		if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || p.MAC != "02:42:ac:11:00:98" {
+			t.Errorf("changed in the form of %s: got %s, %v", mac, rec.Body, err)
 		}
 		if rec := do(t, fake, "DELETE", "/v1/ports/p", ""); rec.Code != http.StatusOK {
 			t.Errorf("got %d %s", rec.Code, rec.Body)

@@ -71,12 +71,12 @@ func (s SegmentSpec) validate() (SegmentSpec, error) {
 }
 
 // validate returns the spec in canonical form with its defaults filled in, or an
-// Invalid or Unsupported error.
+// Invalid, Unsupported or, for a name that is reserved, Conflict error.
 func (s PortSpec) validate() (PortSpec, error) {
 	if err := validateID("port id", s.ID); err != nil {
 		return s, err
 	}
-	if err := validateName("port name", s.Name); err != nil {
+	if err := validatePortName(s.Name); err != nil {
 		return s, err
 	}
 	if s.Segment == "" {
@@ -116,13 +116,21 @@ func (s PortSpec) validate() (PortSpec, error) {
 }
 
 func (u PortUpdate) validate() (PortUpdate, error) {
-	if u.Name == nil && u.Up == nil && u.NetNS == nil && len(u.Labels) == 0 && u.Aliases == nil && !u.policy() {
-		return u, Invalidf("nothing to change: give a name, aliases, up, labels, or what the port may do")
+	if u.empty() {
+		return u, Invalidf("nothing to change: give a name, aliases, a mac, up, labels, " +
+			"or what the port may do")
 	}
 	if u.Name != nil {
-		if err := validateName("port name", *u.Name); err != nil {
+		if err := validatePortName(*u.Name); err != nil {
 			return u, err
 		}
+	}
+	if u.MAC != nil {
+		mac, err := canonicalMAC(*u.MAC)
+		if err != nil {
+			return u, err
+		}
+		u.MAC = &mac
 	}
 	if u.NetNS != nil && *u.NetNS != "" {
 		if err := validateNetNS(*u.NetNS); err != nil {
@@ -137,6 +145,12 @@ func (u PortUpdate) validate() (PortUpdate, error) {
 		return u, err
 	}
 	return u.withPolicy()
+}
+
+// empty says that the update changes nothing.
+func (u PortUpdate) empty() bool {
+	return u.Name == nil && u.MAC == nil && u.Up == nil && u.NetNS == nil && len(u.Labels) == 0 &&
+		u.Aliases == nil && !u.policy()
 }
 
 func (s FDBSpec) validate() (FDBSpec, error) {
@@ -160,6 +174,15 @@ func validateName(what, name string) error {
 		return Invalidf("%s %q: want 1 to %d letters, digits, '_', '.' or '-', the first a letter or digit", what, clip(name), maxName)
 	}
 	return nil
+}
+
+// validatePortName returns a Conflict for the name that the gateway has in every segment.
+func validatePortName(name string) error {
+	if name == GatewayName {
+		return Conflictf("port name %q is what listings call the segment's gateway: "+
+			"choose another name", name)
+	}
+	return validateName("port name", name)
 }
 
 func validateRef(what, ref string) error {
@@ -297,8 +320,8 @@ func rangeIn(s string, subnet netip.Prefix) (string, error) {
 }
 
 // canonicalMAC takes the forms of [net.ParseMAC] and returns lower case with
-// colons. Only an address that one station can have is taken: not zero, and the
-// group bit clear (IEEE 802-2014 §8.2).
+// colons. Only an address that one host can have is taken: not zero, and the group
+// bit clear (IEEE 802-2014 §8.2).
 func canonicalMAC(s string) (string, error) {
 	mac, err := net.ParseMAC(s)
 	if err != nil || len(mac) != 6 {

@@ -50,7 +50,8 @@ func rate(bits, burst uint64) vswitch.Rate {
 func policyOf(spec api.PortSpec) api.PortUpdate {
 	return api.PortUpdate{
 		Security: new(cmp.Or(spec.Security, api.SecurityStrict)), AllowAddresses: &spec.AllowAddresses,
-		AllowReserved: &spec.AllowReserved, Isolated: &spec.Isolated, MACLimit: &spec.MACLimit, FloodLimit: &spec.FloodLimit,
+		AllowReserved: &spec.AllowReserved, BPDUGuard: &spec.BPDUGuard, Isolated: &spec.Isolated,
+		MACLimit: &spec.MACLimit, FloodLimit: &spec.FloodLimit,
 		RateIn: new(cmp.Or(spec.RateIn, api.Rate{}.String())), RateOut: new(cmp.Or(spec.RateOut, api.Rate{}.String())),
 	}
 }
@@ -60,6 +61,7 @@ func policyOf(spec api.PortSpec) api.PortUpdate {
 func setPolicy(record *store.Port, s *segment, update api.PortUpdate) (err error) {
 	set(&record.Security, update.Security)
 	set(&record.AllowReserved, update.AllowReserved)
+	set(&record.BPDUGuard, update.BPDUGuard)
 	set(&record.Isolated, update.Isolated)
 	set(&record.MACLimit, update.MACLimit)
 	set(&record.FloodLimit, update.FloodLimit)
@@ -128,7 +130,7 @@ func viewPolicy(v *api.Port, r store.Port) {
 	for _, p := range r.AllowAddresses {
 		v.AllowAddresses = append(v.AllowAddresses, p.String())
 	}
-	v.AllowReserved, v.Isolated = r.AllowReserved, r.Isolated
+	v.AllowReserved, v.BPDUGuard, v.Isolated = r.AllowReserved, r.BPDUGuard, r.Isolated
 	v.MACLimit, v.FloodLimit = limit(r.MACLimit, vswitch.DefaultMACLimit), limit(r.FloodLimit, vswitch.DefaultFloodLimit)
 	v.RateIn, v.RateOut = rateView(r.RateIn, r.RateInBurst), rateView(r.RateOut, r.RateOutBurst)
 }

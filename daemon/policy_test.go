@@ -45,22 +45,22 @@ func TestSetPolicy(t *testing.T) {
 	t.Parallel()
 	s := &segment{record: store.Segment{Name: "bridge", Gateway: netip.MustParseAddr("172.17.0.1")}}
 	record := store.Port{Name: "a"}
-	spec := api.PortSpec{AllowAddresses: []string{"10.8.0.0/24", "10.8.0.0/24", "fd00::1"}, MACLimit: 3, RateIn: "1gbit:64kb"}
+	spec := api.PortSpec{AllowAddresses: []string{"10.8.0.0/24", "10.8.0.0/24", "fd00::1"}, BPDUGuard: true, MACLimit: 3, RateIn: "1gbit:64kb"}
 	if err := setPolicy(&record, s, policyOf(spec)); err != nil {
 		t.Fatal(err)
 	}
 	want := store.Port{
-		Name: "a", Security: api.SecurityStrict, MACLimit: 3, RateIn: 1e9, RateInBurst: 65536,
+		Name: "a", Security: api.SecurityStrict, BPDUGuard: true, MACLimit: 3, RateIn: 1e9, RateInBurst: 65536,
 		AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("fd00::1/128")},
 	}
 	if !reflect.DeepEqual(record, want) {
 		t.Errorf("got %+v, want %+v", record, want)
 	}
 	// What is not named stays; "none" lifts a bound.
-	if err := setPolicy(&record, s, api.PortUpdate{RateIn: new("none"), Isolated: new(true)}); err != nil {
+	if err := setPolicy(&record, s, api.PortUpdate{RateIn: new("none"), Isolated: new(true), BPDUGuard: new(false)}); err != nil {
 		t.Fatal(err)
 	}
-	want.RateIn, want.RateInBurst, want.Isolated = 0, 0, true
+	want.RateIn, want.RateInBurst, want.Isolated, want.BPDUGuard = 0, 0, true, false
 	if !reflect.DeepEqual(record, want) {
 		t.Errorf("got %+v, want %+v", record, want)
 	}
@@ -73,8 +73,8 @@ func TestSetPolicy(t *testing.T) {
 func TestViewOfAPolicy(t *testing.T) {
 	t.Parallel()
 	var v api.Port
-	viewPolicy(&v, store.Port{MACLimit: -7, RateOut: 1e9, RateOutBurst: 1024})
-	want := api.Port{Security: api.SecurityStrict, MACLimit: api.NoLimit, FloodLimit: api.DefaultFloodLimit, RateOut: "1gbit:1kb"}
+	viewPolicy(&v, store.Port{BPDUGuard: true, MACLimit: -7, RateOut: 1e9, RateOutBurst: 1024})
+	want := api.Port{Security: api.SecurityStrict, BPDUGuard: true, MACLimit: api.NoLimit, FloodLimit: api.DefaultFloodLimit, RateOut: "1gbit:1kb"}
 	if !reflect.DeepEqual(v, want) {
 		t.Errorf("got %+v, want %+v", v, want)
 	}

@@ -258,7 +258,7 @@ func (p *port) reason() string {
 	case p.link.down:
 		return "set down in its network namespace"
 	case p.sw.Held():
-		return "held down by the loop guard, because frames come back through it"
+		return "err-disabled: a loop was found; resumes within 10 s"
 	case p.link.mac != p.mac && p.link.mac != (frame.MAC{}):
 		return "its MAC address was changed to " + p.link.mac.String() + " in its network namespace"
 	}

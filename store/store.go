@@ -72,6 +72,7 @@ type Port struct {
 	AllowAddresses []netip.Prefix `json:"allow_addresses,omitempty"` // sources beside Addr
 	Security       string         `json:"security,omitempty"`        // the mode's name; empty: the default
 	AllowReserved  bool           `json:"allow_reserved,omitempty"`  // group addresses that bridges keep to themselves
+	BPDUGuard      bool           `json:"bpdu_guard,omitempty"`      // drop its BPDUs instead of forwarding them
 	Isolated       bool           `json:"isolated,omitempty"`        // reaches no other isolated port
 	MACLimit       int            `json:"mac_limit,omitempty"`       // addresses learned at once; 0: the default; below 0: no limit
 	FloodLimit     int            `json:"flood_limit,omitempty"`     // frames per second; 0: the default; below 0: no limit

@@ -76,7 +76,7 @@ func sample() State {
 	full.Namespace, full.Handover = "4:4026532000", true
 	full.Labels = map[string]string{"a": "b"}
 	full.AllowAddresses = []netip.Prefix{netip.MustParsePrefix("10.2.7.0/24"), netip.MustParsePrefix("2001:db8::/64")}
-	full.Security, full.AllowReserved, full.Isolated = "strict", true, true
+	full.Security, full.AllowReserved, full.BPDUGuard, full.Isolated = "strict", true, true, true
 	full.MACLimit, full.FloodLimit, full.RateIn, full.RateOut = 8, 1000, 1_000_000_000, 18_000_000_000_000_000_000
 	full.RateInBurst, full.RateOutBurst = 64<<10, 1
 	full.Published = []Publication{
@@ -96,6 +96,18 @@ func sample() State {
 		Ports:    []Port{plain, full},
 		Entries:  []Entry{anEntry(500, 1, 1), anEntry(500, 2, 2), anEntry(501, 2, 2)},
 	}
+}
+
+// The name was not reserved before: what has it must still load.
+func TestAPortCalledGatewayLoads(t *testing.T) {
+	t.Parallel()
+	dir, p := t.TempDir(), aPort(1, 1)
+	p.Name = "gateway"
+	want := State{Segments: []Segment{aSegment(1)}, Ports: []Port{p}}
+	db := open(t, dir, Options{})
+	putAll(t, db, want)
+	must(t, db.Close())
+	wantDisk(t, dir, want)
 }
 
 func putAll(t testing.TB, db *DB, state State) {

@@ -17,7 +17,26 @@ func (f *Fake) FDB(ctx context.Context, ref string) ([]api.FDBEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(f.fdb), func(e api.FDBEntry) bool { return name != "" && e.Segment != name }), nil
+	return slices.DeleteFunc(f.entries(), func(e api.FDBEntry) bool {
+		return name != "" && e.Segment != name
+	}), nil
+}
+
+// entries are those that were added and learned, and an own one for each port whose MAC
+// none of these has.
+func (f *Fake) entries() []api.FDBEntry {
+	list := slices.Clone(f.fdb)
+	for _, p := range f.ports {
+		if !slices.ContainsFunc(f.fdb, isEntry(p.Segment, p.MAC)) {
+			list = append(list, api.FDBEntry{Segment: p.Segment, MAC: p.MAC, Port: p.Name, Kind: api.Own})
+		}
+	}
+	return list
+}
+
+// isEntry says whether an entry is that of a segment for a MAC.
+func isEntry(segment, mac string) func(api.FDBEntry) bool {
+	return func(e api.FDBEntry) bool { return e.Segment == segment && e.MAC == mac }
 }
 
 // AddFDB implements [api.Backend].
@@ -35,7 +54,7 @@ func (f *Fake) AddFDB(ctx context.Context, ref string, spec api.FDBSpec) (api.FD
 		return api.FDBEntry{}, err
 	}
 	e := api.FDBEntry{Segment: s.Name, MAC: spec.MAC, Port: p.Name, Kind: api.Static}
-	f.fdb = slices.DeleteFunc(f.fdb, func(o api.FDBEntry) bool { return o.Segment == s.Name && o.MAC == spec.MAC })
+	f.fdb = slices.DeleteFunc(f.fdb, isEntry(s.Name, spec.MAC))
 	f.fdb = append(f.fdb, e)
 	return e, nil
 }
@@ -50,12 +69,17 @@ func (f *Fake) DeleteFDB(ctx context.Context, ref, mac string) (api.FDBEntry, er
 	if err != nil {
 		return api.FDBEntry{}, err
 	}
-	i := slices.IndexFunc(f.fdb, func(e api.FDBEntry) bool { return e.Segment == s.Name && e.MAC == mac })
+	list := f.entries()
+	i := slices.IndexFunc(list, isEntry(s.Name, mac))
 	if i < 0 {
 		return api.FDBEntry{}, api.NotFoundf("no entry for %s in segment %s: see list-fdb", mac, s.Name)
 	}
-	e := f.fdb[i]
-	f.fdb = slices.Delete(f.fdb, i, i+1)
+	e := list[i]
+	if e.Kind == api.Own {
+		return api.FDBEntry{}, api.Conflictf("MAC %s is port %s's own address: it goes with the port",
+			mac, e.Port)
+	}
+	f.fdb = slices.DeleteFunc(f.fdb, isEntry(s.Name, mac))
 	return e, nil
 }
 
@@ -97,7 +121,9 @@ func (f *Fake) ARP(ctx context.Context, ref string) ([]api.Binding, error) {
 	var list []api.Binding
 	for _, p := range slices.Backward(f.ports) {
 		if name == "" || p.Segment == name {
-			list = append(list, api.Binding{Segment: p.Segment, IP: p.IPs[0].Addr(), MAC: p.MAC, Port: p.Name, Kind: api.Static})
+			list = append(list, api.Binding{
+				Segment: p.Segment, IP: p.IPs[0].Addr(), MAC: p.MAC, Port: p.Name, Kind: api.BindingPort,
+			})
 		}
 	}
 	return list, nil

@@ -14,8 +14,9 @@ func (a *app) listARP() *cobra.Command {
 		Use:     "list-arp [SEGMENT]",
 		GroupID: groupTables,
 		Short:   "List the addresses that the switch answers ARP for",
-		Long: "List the addresses of a segment, or of all, that the switch answers ARP for.\n" +
-			fmt.Sprintf(formatHelp, fields[api.Binding]()),
+		Long: `List the addresses of a segment, or of all, that the switch answers ARP for: the
+gateway's, and a port's while the port is up and its interface has the address.
+` + fmt.Sprintf(formatHelp, fields[api.Binding]()),
 		Example: `  vsctl list-arp bridge
   vsctl list-arp --format '{{.IP}} {{.MAC}}'`,
 		Args:              want(0, 1, "at most one SEGMENT"),

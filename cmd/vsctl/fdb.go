@@ -28,10 +28,11 @@ place of what was learned for MAC, and neither ages nor moves.`,
 
 func (a *app) delFDB() *cobra.Command {
 	return &cobra.Command{
-		Use:               "del-fdb SEGMENT MAC",
-		GroupID:           groupTables,
-		Short:             "Remove an entry of the forwarding table",
-		Long:              "Remove the entry of MAC from the forwarding table, learned or static.",
+		Use:     "del-fdb SEGMENT MAC",
+		GroupID: groupTables,
+		Short:   "Remove an entry of the forwarding table",
+		Long: `Remove the entry of MAC from the forwarding table, dynamic or static. One of kind own
+cannot be removed: it is the MAC of a port or of the gateway, and goes with it.`,
 		Example:           `  vsctl del-fdb bridge 02:00:00:00:00:01`,
 		Args:              want(2, 2, "SEGMENT MAC"),
 		ValidArgsFunction: complete(a.segmentNames, nothing),
@@ -48,7 +49,8 @@ func (a *app) flushFDB() *cobra.Command {
 		Use:     "flush-fdb SEGMENT",
 		GroupID: groupTables,
 		Short:   "Forget the learned entries of a segment",
-		Long:    "Forget the learned entries of a segment, or only those behind one port. Static\nentries stay.",
+		Long: `Forget the learned entries of a segment, of kind dynamic, or only those behind one port.
+Entries of kind own and static stay.`,
 		Example: `  vsctl flush-fdb bridge
   vsctl flush-fdb bridge --port container1`,
 		Args:              want(1, 1, "one SEGMENT"),
@@ -69,8 +71,13 @@ func (a *app) listFDB() *cobra.Command {
 		Use:     "list-fdb [SEGMENT]",
 		GroupID: groupTables,
 		Short:   "List the forwarding table",
-		Long: "List the forwarding table of a segment, or of all: which MAC is behind which port.\n" +
-			fmt.Sprintf(formatHelp, fields[api.FDBEntry]()),
+		Long: `List the forwarding table of a segment, or of all: which MAC is behind which port.
+
+An entry's kind is one of these:
+  dynamic  learned from traffic; it ages, moves with the host, and can be flushed
+  own      the MAC of a port or of the gateway; it stays while the port exists
+  static   added by add-fdb; it stays until del-fdb or del-port
+` + fmt.Sprintf(formatHelp, fields[api.FDBEntry]()),
 		Example: `  vsctl list-fdb
   vsctl list-fdb bridge --format json`,
 		Args:              want(0, 1, "at most one SEGMENT"),
@@ -93,9 +100,9 @@ func (a *app) listFDB() *cobra.Command {
 	return cmd
 }
 
-// age is in seconds; a static entry has none.
+// age is in seconds; only a dynamic entry has one.
 func age(e api.FDBEntry) string {
-	if e.Kind == api.Static {
+	if e.Kind != api.Dynamic {
 		return ""
 	}
 	return strconv.Itoa(e.AgeSeconds) + "s"

@@ -16,7 +16,8 @@ func FuzzArguments(f *testing.F) {
 		"", "--help", "version", "list-segments\n--format\njson", "list-ports\nbridge\n--format\n{{.Name}}",
 		"add-segment\nblue\n--subnet\n10.1.0.0/16\n--gateway\n10.1.0.1\n--mtu\n1400\n--label\na=b",
 		"add-port\na\n--netns\nc\n--ip\n172.17.0.9\n--mac\n02:00:00:00:00:01\n--rate-in\n1gbit:64kb",
-		"set-port\na\n--security\nmac\n--allow-address\n10.0.0.0/8\n--label\nk-", "del-port\na\nb", "del-segment\n--force\nx",
+		"set-port\na\n--security\nmac\n--allow-address\n10.0.0.0/8\n--label\nk-", "set-port\na\n--mac\n02:00:00:00:00:02\n--bpdu-guard",
+		"del-port\na\nb", "del-segment\n--force\nx",
 		"add-fdb\nbridge\n02:00:00:00:00:01\na", "flush-fdb\nbridge\n--port\na", "deny\nbridge\n--from\nany\n--port\n80-90",
 		"del-rule\nbridge\n12", "inspect\nbridge", "stats\na", "show", "completion\nbash", "__complete\nlist-ports\n",
 	} {

@@ -16,6 +16,7 @@ type policyFlags struct {
 	security       string
 	allowAddresses []string
 	allowReserved  bool
+	bpduGuard      bool
 	isolated       bool
 	macLimit       int
 	floodLimit     int
@@ -25,21 +26,24 @@ type policyFlags struct {
 
 // policyNames are the names of the flags.
 var policyNames = []string{
-	"security", "allow-address", "allow-reserved", "isolated", "mac-limit", "flood-limit", "rate-in", "rate-out",
+	"security", "allow-address", "allow-reserved", "bpdu-guard", "isolated",
+	"mac-limit", "flood-limit", "rate-in", "rate-out",
 }
 
 const policyHelp = `
 What the container may send is up to --security: "strict" lets pass what has the
 port's own MAC and addresses, in ARP as well, "mac" what has its own MAC, and "off"
-all that does not claim to be the gateway. --allow-address adds an address of its own
-or a network that it routes. Rates are as in tc, with an optional burst, such as
-100mbit:64kb.`
+all that does not claim the address of the gateway or of another port. --allow-address
+adds an address of its own or a network that it routes. Rates are as in tc, with an
+optional burst, such as 100mbit:64kb.`
 
 func (p *policyFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Var(textFlag{&p.security, "strict|mac|off"}, "security", "how far to trust the container (default strict)")
 	flags.Var((*wordsFlag)(&p.allowAddresses), "allow-address", "an address or network besides the port's own; may be repeated")
-	flags.BoolVar(&p.allowReserved, "allow-reserved", false, "let frames to 01:80:c2:00:00:00 to -0f pass")
+	flags.BoolVar(&p.allowReserved, "allow-reserved", false, "let frames to 01:80:C2:00:00:01 to -0F pass")
+	flags.BoolVar(&p.bpduGuard, "bpdu-guard", false,
+		"drop BPDUs (01:80:C2:00:00:00) from the port instead of forwarding them")
 	flags.BoolVar(&p.isolated, "isolated", false, "exchange no frames with other isolated ports")
 	flags.IntVar(&p.macLimit, "mac-limit", 0, fmt.Sprintf("learn at most `N` addresses at the port; -1 for no limit (default %d)", api.DefaultMACLimit))
 	flags.IntVar(&p.floodLimit, "flood-limit", 0, fmt.Sprintf("let at most `N` frames per second go to all; -1 for no limit (default %d)", api.DefaultFloodLimit))
@@ -51,7 +55,8 @@ func (p *policyFlags) register(cmd *cobra.Command) {
 }
 
 func (p *policyFlags) into(spec *api.PortSpec) {
-	spec.Security, spec.AllowAddresses, spec.AllowReserved, spec.Isolated = p.security, p.allowAddresses, p.allowReserved, p.isolated
+	spec.Security, spec.AllowAddresses = p.security, p.allowAddresses
+	spec.AllowReserved, spec.BPDUGuard, spec.Isolated = p.allowReserved, p.bpduGuard, p.isolated
 	spec.MACLimit, spec.FloodLimit, spec.RateIn, spec.RateOut = p.macLimit, p.floodLimit, p.rateIn, p.rateOut
 }
 
@@ -59,6 +64,7 @@ func (p *policyFlags) into(spec *api.PortSpec) {
 func (p *policyFlags) change(flags *pflag.FlagSet, update *api.PortUpdate) bool {
 	given(flags, "security", &update.Security, &p.security)
 	given(flags, "allow-reserved", &update.AllowReserved, &p.allowReserved)
+	given(flags, "bpdu-guard", &update.BPDUGuard, &p.bpduGuard)
 	given(flags, "isolated", &update.Isolated, &p.isolated)
 	given(flags, "mac-limit", &update.MACLimit, &p.macLimit)
 	given(flags, "flood-limit", &update.FloodLimit, &p.floodLimit)

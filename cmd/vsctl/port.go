@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"vswitch/api"
 )
@@ -95,18 +96,17 @@ the other ports are deleted all the same.`,
 }
 
 func (a *app) setPort() *cobra.Command {
-	var (
-		rename   string
-		up, down bool
-		labels   = labelFlag{removable: true}
-		names    namesFlag
-		policy   policyFlags
-	)
+	change := portChange{labels: labelFlag{removable: true}}
 	cmd := &cobra.Command{
 		Use:     "set-port NAME",
 		GroupID: groupPorts,
 		Short:   "Change a port",
-		Long: `Change a port: its names, its labels, whether it carries frames, and what it may do.
+		Long: `Change a port: its names, its MAC, its labels, whether it carries frames, and what it
+may do.
+
+--mac gives the port another MAC. With security strict or mac, frames from a MAC that the
+container has given its interface by itself are dropped until --mac names that MAC; with
+security off the port follows its interface.
 ` + policyHelp + `
 
 The names of --alias and the addresses of --allow-address take the place of all those
@@ -115,39 +115,65 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 		Example: `  vsctl set-port container1 --down
   vsctl set-port container1 --rename web --label tier=front --label old-
   vsctl set-port container1 --alias web --alias www
+  vsctl set-port container1 --mac 02:42:ac:11:00:99
   vsctl set-port container1 --isolated=false --rate-out none`,
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(a.portNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			update := api.PortUpdate{Labels: labels.labels}
-			if cmd.Flags().Changed("rename") {
-				update.Name = &rename
+			update, err := change.update(cmd.Flags())
+			if err != nil {
+				return err
 			}
-			switch {
-			case up && down:
-				return usagef("--up and --down exclude each other: give one of them")
-			case up:
-				update.Up = &up
-			case down:
-				update.Up = new(false)
-			}
-			names.change(cmd.Flags(), &update)
-			changed := policy.change(cmd.Flags(), &update)
-			if !changed && update.Name == nil && update.Up == nil && len(update.Labels) == 0 && update.Aliases == nil {
-				return usagef("nothing to change: give --rename, --alias, --up, --down, --label or what the port may do")
-			}
-			_, err := a.client().UpdatePort(cmd.Context(), args[0], update)
+			_, err = a.client().UpdatePort(cmd.Context(), args[0], update)
 			return err
 		},
 	}
-	flags := cmd.Flags()
-	flags.Var(textFlag{&rename, "NEW"}, "rename", "the port's new name")
-	flags.Var(&names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
-	flags.BoolVar(&up, "up", false, "let the port carry frames")
-	flags.BoolVar(&down, "down", false, "stop the port's frames")
-	flags.Var(&labels, "label", "a label to set, or with a trailing '-' to remove; may be repeated")
-	policy.register(cmd)
+	change.register(cmd)
 	return cmd
+}
+
+// portChange is the flags of set-port.
+type portChange struct {
+	rename   string
+	mac      string
+	up, down bool
+	labels   labelFlag
+	names    namesFlag
+	policy   policyFlags
+}
+
+func (c *portChange) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Var(textFlag{&c.rename, "NEW"}, "rename", "the port's new name")
+	flags.Var(textFlag{&c.mac, "MAC"}, "mac", "the port's new MAC")
+	flags.Var(&c.names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
+	flags.BoolVar(&c.up, "up", false, "let the port carry frames")
+	flags.BoolVar(&c.down, "down", false, "stop the port's frames")
+	flags.Var(&c.labels, "label", "a label to set, or with a trailing '-' to remove; may be repeated")
+	c.policy.register(cmd)
+}
+
+// update returns what the flags that were given change, or a usage error.
+func (c *portChange) update(flags *pflag.FlagSet) (api.PortUpdate, error) {
+	update := api.PortUpdate{Labels: c.labels.labels}
+	given(flags, "rename", &update.Name, &c.rename)
+	given(flags, "mac", &update.MAC, &c.mac)
+	switch {
+	case c.up && c.down:
+		return update, usagef("--up and --down exclude each other: give one of them")
+	case c.up:
+		update.Up = &c.up
+	case c.down:
+		update.Up = new(false)
+	}
+	c.names.change(flags, &update)
+	policy := c.policy.change(flags, &update)
+	if !policy && update.Name == nil && update.MAC == nil && update.Up == nil &&
+		len(update.Labels) == 0 && update.Aliases == nil {
+		return update, usagef("nothing to change: give --rename, --alias, --mac, --up, --down, --label " +
+			"or what the port may do")
+	}
+	return update, nil
 }
 
 func (a *app) listPorts() *cobra.Command {

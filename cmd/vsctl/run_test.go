@@ -43,7 +43,7 @@ func TestWrongUsage(t *testing.T) {
 		"add-port a --netns":               `flag needs an argument: --netns`,
 		"del-port":                         `want at least one NAME, got no arguments`,
 		"del-segment":                      `want at least one NAME, got no arguments`,
-		"set-port a":                       `nothing to change: give --rename, --alias, --up, --down, --label or what the port may do`,
+		"set-port a":                       `nothing to change: give --rename, --alias, --mac, --up, --down, --label or what the port may do`,
 		"set-port a --security=":           `is empty: give a value`,
 		"add-port a --netns c --mac-limit": `flag needs an argument: --mac-limit`,
 		"deny":                             `want one SEGMENT, got no arguments`,
@@ -98,6 +98,7 @@ func TestEmptyIsNoDefault(t *testing.T) {
 		"add-port b --netns _":             `for "--netns" flag: is empty`,
 		"add-port b --netns c --ifname _":  `for "--ifname" flag: is empty`,
 		"set-port a --rename _":            `for "--rename" flag: is empty`,
+		"set-port a --mac _":               `for "--mac" flag: is empty`,
 		"add-segment b --uplink _":         `for "--uplink" flag: is empty`,
 		"set-segment bridge --rename _":    `for "--rename" flag: is empty`,
 		"flush-fdb bridge --port _":        `for "--port" flag: is empty`,
@@ -113,8 +114,8 @@ func TestEmptyIsNoDefault(t *testing.T) {
 		}
 		oneErrorLine(t, args, stderr, want)
 	}
-	if _, stdout, _ := vsctl(context.Background(), socket, "list-fdb", "--format", "{{.Port}}"); stdout != "a\n" {
-		t.Errorf("the forwarding table has %q, want the entry of port a", stdout)
+	if _, stdout, _ := vsctl(context.Background(), socket, "list-fdb", "--format", "{{.Port}} {{.Kind}}"); stdout != "a own\na dynamic\n" {
+		t.Errorf("the forwarding table has %q, want the own and the learned entry of port a", stdout)
 	}
 }
 
@@ -146,6 +147,11 @@ func TestFailures(t *testing.T) {
 		"add-port a --netns c --rate-in 100mb":         `rate in: rate "100mb": want a whole number with bit, kbit, mbit, gbit or tbit`,
 		"add-port a --netns c --allow-address 10.1":    `allowed address "10.1": want an address or a network`,
 		"add-port a --netns c --mac-limit -2":          `mac limit -2: want 1 to 16777216 addresses, 0 for the default, or -1 for no limit`,
+		"add-port gateway --netns c":                   `vsctl: add-port: port name "gateway" is what listings call the segment's gateway: choose another name`,
+		"set-port a --rename gateway":                  `vsctl: set-port: port name "gateway" is what listings call`,
+		"set-port a --mac 02:42":                       `mac "02:42": want six bytes in hex`,
+		"set-port a --mac 01:00:5e:00:00:01":           `is a group address: want a unicast one`,
+		"set-port a --mac 00:00:00:00:00:00":           `belongs to nobody: want a unicast address`,
 		"set-port a --flood-limit 2000000000":          `flood limit 2000000000: want 1 to 1000000000 frames per second`,
 		"deny bridge --port 5-1":                       `ports "5-1": want the lower one first, 1-5`,
 		"deny bridge --protocol gre":                   `protocol "gre": want tcp, udp, icmp or any`,

@@ -1,0 +1,54 @@
+package api_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"vswitch/api"
+	"vswitch/api/apitest"
+)
+
+// A flush takes what was learned, and neither it nor a delete a port's own address.
+func TestKindsOfEntry(t *testing.T) {
+	t.Parallel()
+	ctx, fake := context.Background(), apitest.New()
+	c := client(t, apitest.Serve(t, fake), 0)
+	p, err := c.AddPort(ctx, api.PortSpec{Name: "a", NetNS: "a", MAC: "02:00:00:00:00:0a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AddFDB(ctx, "bridge", api.FDBSpec{MAC: "02:00:00:00:00:bb", Port: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	fake.Learn("a", 7)
+	want := []api.FDBEntry{
+		{Segment: "bridge", MAC: p.MAC, Port: "a", Kind: api.Own},
+		{Segment: "bridge", MAC: "02:00:00:00:00:bb", Port: "a", Kind: api.Static},
+		{Segment: "bridge", MAC: "06:00:00:00:00:0a", Port: "a", Kind: api.Dynamic, AgeSeconds: 7},
+	}
+	wantFDB(t, c, want)
+
+	if flushed, err := c.FlushFDB(ctx, "bridge", api.FDBFlush{}); err != nil || flushed.Flushed != 1 {
+		t.Errorf("flush: got %+v, %v, want the dynamic entry gone", flushed, err)
+	}
+	wantFDB(t, c, want[:2])
+	_, err = c.DeleteFDB(ctx, "bridge", p.MAC)
+	if api.KindOf(err) != api.Conflict || !strings.Contains(err.Error(), "is port a's own address") {
+		t.Errorf("delete the own entry: got %v, want a conflict", err)
+	}
+	wantFDB(t, c, want[:2])
+	if _, err := c.DeletePort(ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	wantFDB(t, c, want[:0])
+}
+
+func wantFDB(t *testing.T, c *api.Client, want []api.FDBEntry) {
+	t.Helper()
+	got, err := c.FDB(context.Background(), "bridge")
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
