@@ -7,6 +7,20 @@ import (
 	"vswitch/switch/drop"
 )
 
+// plain6 reports whether inspectIPv6 is known to find nothing, as with most frames.
+func (g *Guard) plain6(h *frame.PlainIPv6) bool {
+	switch h.NextHeader() {
+	case frame.ProtoTCP:
+	case frame.ProtoUDP:
+		if h.DstPort() == dhcpv6Client {
+			return false
+		}
+	default:
+		return false
+	}
+	return g.carries6 && g.owns6(h.Src())
+}
+
 // inspectIPv6 wants a strict port's own source address, no router and no DHCP
 // server, and neighbour discovery about its own host. Where it cannot be known
 // what a packet is, because the headers go on in a later fragment or without an
