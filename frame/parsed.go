@@ -9,7 +9,7 @@ type Network uint8
 const (
 	NetworkOther     Network = iota // none of the following, by its EtherType
 	NetworkARP                      // ARP for IPv4 over Ethernet, see [ParseARP]
-	NetworkIPv4                     // its header lies in the frame; its total length is not verified
+	NetworkIPv4                     // by its header alone: the total length may be wrong
 	NetworkIPv6                     // lies in the frame, by its payload length, see [ParseIPv6]
 	NetworkMalformed                // ARP or IP by its EtherType, and none of these
 )
@@ -173,13 +173,13 @@ func (p *Parsed) readNetwork() {
 	case EtherTypeIPv6:
 		p.readIPv6()
 	default:
-		p.setNetwork(NetworkOther, levelPorts)
+		p.finish(NetworkOther)
 	}
 }
 
-// setNetwork sets what kind of packet it is; beyond l there is nothing to read.
-func (p *Parsed) setNetwork(n Network, l level) {
-	p.network, p.level = n, l
+// finish sets what kind of packet it is if it has no upper level to read.
+func (p *Parsed) finish(n Network) {
+	p.level, p.network = levelPorts, n
 	p.upper, p.ported = false, false
 }
 

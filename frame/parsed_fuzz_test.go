@@ -48,10 +48,11 @@ func FuzzParsed(f *testing.F) {
 		if a, ok := p.IPv4(); ok && want.network != frame.NetworkIPv4 {
 			t.Errorf("IPv4 of %d bytes in %+v", len(a), want)
 		}
-		if a, ok := p.IPv6(); ok != (want.network == frame.NetworkIPv6) || len(a) > len(eth)-want.offset {
+		isIPv6, isARP := want.network == frame.NetworkIPv6, want.network == frame.NetworkARP
+		if a, ok := p.IPv6(); ok != isIPv6 || len(a) > len(eth)-want.offset {
 			t.Errorf("IPv6 of %d bytes in %+v", len(a), want)
 		}
-		if a, ok := p.ARP(); ok != (want.network == frame.NetworkARP) || ok && len(a) != frame.ARPLen {
+		if a, ok := p.ARP(); ok != isARP || ok && len(a) != frame.ARPLen {
 			t.Errorf("ARP of %d bytes in %+v", len(a), want)
 		}
 	})
@@ -66,7 +67,10 @@ func BenchmarkParsed(b *testing.B) {
 		{"IPv4 UDP", packet{udp: true, payload: pattern(18)}.bytes(b)},
 		{"IPv4 options", packet{udp: true, ipOptions: true, payload: pattern(18)}.bytes(b)},
 		{"IPv6 UDP", packet{udp: true, ipv6: true, payload: pattern(18)}.bytes(b)},
-		{"IPv6 two extensions", packet{udp: true, ipv6: true, extensions: 2, payload: pattern(18)}.bytes(b)},
+		{
+			"IPv6 two extensions",
+			packet{udp: true, ipv6: true, extensions: 2, payload: pattern(18)}.bytes(b),
+		},
 		{"priority tag", packet{udp: true, tags: []uint16{0}, payload: pattern(18)}.bytes(b)},
 		{"ARP", arpBytes(1, "10.0.0.1", "10.0.0.2")},
 	} {

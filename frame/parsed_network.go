@@ -48,12 +48,12 @@ func AddrFromUint32(v uint32) netip.Addr {
 func (p *Parsed) readIPv4() {
 	b := p.Eth[p.Offset:]
 	if len(b) < IPv4HeaderLen || b[0]>>4 != 4 {
-		p.setNetwork(NetworkMalformed, levelPorts)
+		p.finish(NetworkMalformed)
 		return
 	}
 	header := uint32(b[0]&15) * 4
 	if header < IPv4HeaderLen || header > uint32(len(b)) {
-		p.setNetwork(NetworkMalformed, levelPorts)
+		p.finish(NetworkMalformed)
 		return
 	}
 	p.level, p.network, p.upper = levelUpper, NetworkIPv4, true
@@ -73,19 +73,19 @@ func (p *Parsed) setIPv4(h *[IPv4HeaderLen]byte) {
 func (p *Parsed) readARP() {
 	a, ok := ParseARP(p.Eth[p.Offset:])
 	if !ok {
-		p.setNetwork(NetworkMalformed, levelPorts)
+		p.finish(NetworkMalformed)
 		return
 	}
 	p.ARPOp = binary.BigEndian.Uint16(a[6:8])
 	p.Src4 = binary.BigEndian.Uint32(a[arpSenderIP:])
 	p.Dst4 = binary.BigEndian.Uint32(a[arpTargetIP:])
-	p.setNetwork(NetworkARP, levelPorts)
+	p.finish(NetworkARP)
 }
 
 func (p *Parsed) readIPv6() {
 	b, ok := ParseIPv6(p.Eth[p.Offset:])
 	if !ok {
-		p.setNetwork(NetworkMalformed, levelPorts)
+		p.finish(NetworkMalformed)
 		return
 	}
 	p.end = p.Offset + uint32(len(b))
@@ -137,7 +137,10 @@ func (p *Parsed) ARPSender() (addr uint32, ok bool) {
 		return p.Src4, true
 	case NetworkMalformed:
 		b := p.Eth[p.Offset:]
-		if p.EtherType == EtherTypeARP && len(b) >= ARPLen && binary.BigEndian.Uint64(b)>>16 == arpIPv4IEEE802 {
+		if p.EtherType != EtherTypeARP || len(b) < ARPLen {
+			break
+		}
+		if binary.BigEndian.Uint64(b)>>16 == arpIPv4IEEE802 {
 			return binary.BigEndian.Uint32(b[arpSenderIP:]), true
 		}
 	}

@@ -43,7 +43,10 @@ var levels = []func(p *frame.Parsed){
 // observe collects the fields that are valid.
 func observe(p *frame.Parsed) view {
 	p.Link()
-	v := view{etherType: p.EtherType, tags: int(p.Tags), vlan: p.VLAN, offset: int(p.Offset), network: p.Network()}
+	v := view{
+		etherType: p.EtherType, tags: int(p.Tags), vlan: p.VLAN, offset: int(p.Offset),
+		network: p.Network(),
+	}
 	switch v.network {
 	case frame.NetworkARP:
 		v.src, v.dst, v.op = frame.AddrFromUint32(p.Src4), frame.AddrFromUint32(p.Dst4), p.ARPOp
@@ -60,7 +63,9 @@ func observe(p *frame.Parsed) view {
 		v.tooMany = p.TooMany
 	}
 	if v.upper {
-		v.later, v.protocol, v.transport, v.body = p.Later, p.Protocol, int(p.Transport), len(p.Body())
+		v.later, v.protocol, v.transport, v.body = p.Later, p.Protocol, int(p.Transport), len(
+			p.Body(),
+		)
 	}
 	if v.ports = p.Ports(); v.ports {
 		v.srcPort, v.dstPort = p.SrcPort, p.DstPort
@@ -156,7 +161,8 @@ func naiveIPv6(v *view, eth []byte) {
 			return
 		}
 		if next == 44 && (rest[2] != 0 || rest[3] > 7) {
-			v.later, v.upper, v.protocol, v.transport = true, true, rest[0], v.offset+len(b)-len(rest)+8
+			v.later, v.upper, v.protocol = true, true, rest[0]
+			v.transport = v.offset + len(b) - len(rest) + 8
 			naivePorts(v, rest[8:])
 			return
 		}

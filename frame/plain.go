@@ -21,7 +21,8 @@ type PlainIPv4 [plainTransport4 + 8]byte
 // neither needs nor changes what was read of the frame.
 func (p *Parsed) PlainIPv4() *PlainIPv4 {
 	const version4 = 4<<4 | IPv4HeaderLen/4
-	if len(p.Eth) < len(PlainIPv4{}) || p.Eth.EtherType() != EtherTypeIPv4 || p.Eth[plainNetwork] != version4 {
+	if len(p.Eth) < len(PlainIPv4{}) ||
+		p.Eth.EtherType() != EtherTypeIPv4 || p.Eth[plainNetwork] != version4 {
 		return nil
 	}
 	return (*PlainIPv4)(p.Eth)
@@ -50,7 +51,8 @@ type PlainIPv6 [plainTransport6 + 8]byte
 // PlainIPv6 returns the frame's beginning if it is a [PlainIPv6], else nil. It
 // neither needs nor changes what was read of the frame.
 func (p *Parsed) PlainIPv6() *PlainIPv6 {
-	if len(p.Eth) < len(PlainIPv6{}) || p.Eth.EtherType() != EtherTypeIPv6 || p.Eth[plainNetwork]>>4 != 6 {
+	if len(p.Eth) < len(PlainIPv6{}) ||
+		p.Eth.EtherType() != EtherTypeIPv6 || p.Eth[plainNetwork]>>4 != 6 {
 		return nil
 	}
 	h := (*PlainIPv6)(p.Eth)

@@ -17,7 +17,8 @@ func TestNames(t *testing.T) {
 	}
 	for i, r := range all {
 		name := r.String()
-		if other, twice := seen[name]; twice || !form.MatchString(name) || name == "unknown" || name == "none" {
+		other, twice := seen[name]
+		if twice || !form.MatchString(name) || name == "unknown" || name == "none" {
 			t.Errorf("reason %d has the name %q, as has %d", r, name, other)
 		}
 		seen[name] = r
@@ -26,8 +27,9 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]drop.Reason{
-		"runt": drop.Runt, "unreachable": drop.Unreachable, "bpdu-guard": drop.BPDUGuard, "port-lost": drop.PortLost,
-		"loop": drop.Loop, "link-down": drop.LinkDown, "rate-limit-out": drop.RateLimitOut,
+		"runt": drop.Runt, "unreachable": drop.Unreachable, "bpdu-guard": drop.BPDUGuard,
+		"port-lost": drop.PortLost,
+		"loop":      drop.Loop, "link-down": drop.LinkDown, "rate-limit-out": drop.RateLimitOut,
 	} {
 		if got, ok := seen[name]; !ok || got != want {
 			t.Errorf("%q is reason %d, want %d", name, got, want)
@@ -46,7 +48,8 @@ func TestSides(t *testing.T) {
 		drop.DeviceGone: true, drop.HeldDown: true, drop.RateLimitOut: true,
 	}
 	violations := map[drop.Reason]bool{
-		drop.BPDUGuard: true, drop.SpoofedMAC: true, drop.SpoofedARP: true, drop.SpoofedIP: true, drop.SpoofedND: true,
+		drop.BPDUGuard: true, drop.SpoofedMAC: true, drop.SpoofedARP: true,
+		drop.SpoofedIP: true, drop.SpoofedND: true,
 		drop.SpoofedGateway: true, drop.RogueDHCP: true, drop.RogueRA: true, drop.VLANTagged: true,
 		drop.MACLimit: true, drop.FloodLimit: true,
 	}

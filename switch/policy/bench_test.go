@@ -10,7 +10,9 @@ import (
 
 // benchFrames are frames of flows as a strict port sends them.
 func benchFrames() map[string][]byte {
-	options := edit(ipv4(host1.ip, frame.ProtoTCP, append(make([]byte, 4), transport(1, 80)...)...), 0, 0x46)
+	options := edit(
+		ipv4(host1.ip, frame.ProtoTCP, append(make([]byte, 4), transport(1, 80)...)...), 0, 0x46,
+	)
 	return map[string][]byte{
 		"IPv4 UDP":     ipv4(host1.ip, frame.ProtoUDP, transport(1, 80)...),
 		"IPv4 TCP":     ipv4(host1.ip, frame.ProtoTCP, transport(1, 80)...),

@@ -71,7 +71,9 @@ func TestBucketHoldsItsRate(t *testing.T) {
 			}
 		}
 		if low, high := rate*60*0.99, rate*60*1.001+burst+largest; passed < low || passed > high {
-			t.Errorf("%v bytes pass in a minute at %v byte/s, want %v to %v", passed, rate, low, high)
+			t.Errorf(
+				"%v bytes pass in a minute at %v byte/s, want %v to %v", passed, rate, low, high,
+			)
 		}
 	}
 }
@@ -122,11 +124,21 @@ func TestRates(t *testing.T) {
 		size        int
 		first, then int
 	}{
-		"flood limit":      {policy.Policy{FloodLimit: 10}, flood, 1, 10, 5},
-		"default flood":    {policy.Policy{}, flood, 1, policy.DefaultFloodLimit, policy.DefaultFloodLimit / 2},
-		"burst":            {policy.Policy{RateIn: policy.Rate{BitsPerSecond: 800_000, BurstBytes: 10_000}}, rateIn, 1000, 10, 10},
-		"burst of 50 ms":   {policy.Policy{RateIn: policy.Rate{BitsPerSecond: 80e6}}, rateIn, 1000, 500, 500},
-		"two super-frames": {policy.Policy{RateOut: policy.Rate{BitsPerSecond: 8000}}, rateOut, 65536, 2, 1},
+		"flood limit": {policy.Policy{FloodLimit: 10}, flood, 1, 10, 5},
+		"default flood": {
+			policy.Policy{}, flood, 1, policy.DefaultFloodLimit, policy.DefaultFloodLimit / 2,
+		},
+		"burst": {
+			policy.Policy{RateIn: policy.Rate{BitsPerSecond: 800_000, BurstBytes: 10_000}},
+			rateIn,
+			1000, 10, 10,
+		},
+		"burst of 50 ms": {
+			policy.Policy{RateIn: policy.Rate{BitsPerSecond: 80e6}}, rateIn, 1000, 500, 500,
+		},
+		"two super-frames": {
+			policy.Policy{RateOut: policy.Rate{BitsPerSecond: 8000}}, rateOut, 65536, 2, 1,
+		},
 	} {
 		b, passed := test.bucket(newGuard(t, test.policy)), 0
 		for b.Take(ticks(100), test.size) {

@@ -13,7 +13,9 @@ const second = policy.FlapsPerSecond
 
 // alternate has an address come from a and b in turn, first from b, the given
 // number of times, a move each step ticks. It returns the places to be disabled.
-func alternate(f *policy.Flaps, key uint64, a, b uint32, moves int, start, step, limit uint32) (disabled []uint32) {
+func alternate(
+	f *policy.Flaps, key uint64, a, b uint32, moves int, start, step, limit uint32,
+) (disabled []uint32) {
 	for i := range moves {
 		from, to := a, b
 		if i%2 == 1 {
@@ -42,8 +44,13 @@ func TestFlaps(t *testing.T) {
 		"none may be":          {1, 0, 0, 1},
 	} {
 		for _, start := range []uint32{0, 1, 1<<20 - 30, 1<<32 - 30} { // the clock wraps on the way
-			if disabled := alternate(policy.NewFlaps(), 7, 1, 2, test.moves, start, test.step, test.limit); len(disabled) != test.disabled {
-				t.Errorf("%s, from %d on: %d times disabled, want %d", name, start, len(disabled), test.disabled)
+			f := policy.NewFlaps()
+			disabled := alternate(f, 7, 1, 2, test.moves, start, test.step, test.limit)
+			if len(disabled) != test.disabled {
+				t.Errorf(
+					"%s, from %d on: %d times disabled, want %d", name, start, len(disabled),
+					test.disabled,
+				)
 			}
 		}
 	}
@@ -54,11 +61,20 @@ func TestFlaps(t *testing.T) {
 func TestHomeIsNeverDisabled(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []uint32{10, 11} {
-		for _, places := range [][2]uint32{{1, 2}, {2, 1}, {policy.MaxPlace, policy.MaxPlace - 1}, {policy.MaxPlace, 1}, {8192, 65536}, {65535, 65535 + 1<<16}} {
+		for _, places := range [][2]uint32{
+			{1, 2},
+			{2, 1},
+			{policy.MaxPlace, policy.MaxPlace - 1},
+			{policy.MaxPlace, 1},
+			{8192, 65536},
+			{65535, 65535 + 1<<16},
+		} {
 			home, other := places[0], places[1]
 			disabled := alternate(policy.NewFlaps(), 99, home, other, 1000, 5, 0, limit)
 			if len(disabled) < 50 || len(disabled) > 100 {
-				t.Errorf("%v, limit %d: disabled %d times of 1000 moves", places, limit, len(disabled))
+				t.Errorf(
+					"%v, limit %d: disabled %d times of 1000 moves", places, limit, len(disabled),
+				)
 			}
 			for _, place := range disabled {
 				if place != other {

@@ -16,7 +16,7 @@ func seeds() [][]byte {
 	s, zero := host1, netip.IPv4Unspecified()
 	const tcp, udp, icmp = frame.ProtoTCP, frame.ProtoUDP, frame.ProtoICMPv6
 	eight, behindEight := chain(8, tcp, transport(1, 80)...)
-	local := s.mac.LinkLocal()
+	local, nonce := s.mac.LinkLocal(), []byte{14, 1, 1, 2, 3, 4, 5, 6}
 	return [][]byte{
 		ethernet(testMAC(2), s.mac, 0x88b5, make([]byte, 46)...),
 		ethernet(frame.MAC{1, 0x80, 0xc2}, s.mac, 39, make([]byte, 46)...),
@@ -44,7 +44,10 @@ func seeds() [][]byte {
 		ipv6(local, 44, fragment6(udp, 1, true, transport(1, 2)...)...),
 		ipv6(local, 44, fragment6(60, 0, true, tcp, 1, 1, 4, 0, 0, 0, 0)...),
 		ipv6(s.noSource, icmp, neighbour(135, s.ip6, linkLayer(1, s.mac)...)...),
-		ipv6(s.ip6, icmp, neighbour(136, s.ip6, slices.Concat([]byte{14, 1, 1, 2, 3, 4, 5, 6}, linkLayer(2, s.mac))...)...),
+		ipv6(
+			s.ip6, icmp,
+			neighbour(136, s.ip6, slices.Concat(nonce, linkLayer(2, s.mac))...)...,
+		),
 		ipv6(local, icmp, icmp6(133, linkLayer(1, s.mac)...)...),
 		ipv6(s.noSource, 0, extension(icmp, icmp6(143)...)...),
 	}
@@ -57,7 +60,9 @@ func sites(t testing.TB) (guards []*policy.Guard, oracles []oracle) {
 		full := policy1(level)
 		bare := policy.Policy{Security: level, MAC: host1.mac}
 		router := full
-		router.Prefixes = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+		router.Prefixes = []netip.Prefix{
+			netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),
+		}
 		for _, c := range []policy.Policy{full, bare, router} {
 			guards, oracles = append(guards, newGuard(t, c)), append(oracles, oracle{c})
 		}
@@ -67,7 +72,9 @@ func sites(t testing.TB) (guards []*policy.Guard, oracles []oracle) {
 
 // tryAll holds a frame against all guards and their oracles. f has read another
 // frame before. It returns the verdicts.
-func tryAll(t *testing.T, f *frame.Parsed, eth []byte, guards []*policy.Guard, oracles []oracle) (all []drop.Reason) {
+func tryAll(
+	t *testing.T, f *frame.Parsed, eth []byte, guards []*policy.Guard, oracles []oracle,
+) (all []drop.Reason) {
 	t.Helper()
 	for i, g := range guards {
 		want := oracles[i].admit(eth)
@@ -79,7 +86,8 @@ func tryAll(t *testing.T, f *frame.Parsed, eth []byte, guards []*policy.Guard, o
 		if again := g.Admit(f, testGateway); again != got {
 			t.Errorf("%x with %+v: %s when asked again, first %s", eth, g.Policy(), again, got)
 		}
-		if g.Security == policy.SecurityStrict && got != drop.SpoofedGateway && got != drop.SpoofedMAC {
+		ownMAC := got != drop.SpoofedGateway && got != drop.SpoofedMAC
+		if g.Security == policy.SecurityStrict && ownMAC {
 			f.Reset(eth)
 			if alone := g.Inspect(f); alone != got {
 				t.Errorf("%x: Inspect says %s, Admit %s", eth, alone, got)
@@ -130,7 +138,8 @@ func TestAgainstOracle(t *testing.T) {
 		}
 	}
 	for _, want := range []drop.Reason{
-		drop.None, drop.SpoofedGateway, drop.SpoofedMAC, drop.VLANTagged, drop.SpoofedARP, drop.SpoofedIP, drop.SpoofedND,
+		drop.None, drop.SpoofedGateway, drop.SpoofedMAC, drop.VLANTagged,
+		drop.SpoofedARP, drop.SpoofedIP, drop.SpoofedND,
 		drop.MalformedARP, drop.MalformedIP, drop.RogueDHCP, drop.RogueRA, drop.UnassignedProtocol,
 	} {
 		if seen[want] < 100 {

@@ -117,7 +117,9 @@ func (g *Guard) addSources(c Policy) {
 			g.nets4 = append(g.nets4, net4{frame.Uint32(p.Addr()), ^uint32(0) << (32 - bits)})
 			continue
 		}
-		mask := frame.Addr6{Hi: ^uint64(0) << (64 - min(bits, 64)), Lo: ^uint64(0) << (128 - max(bits, 64))}
+		mask := frame.Addr6{
+			Hi: ^uint64(0) << (64 - min(bits, 64)), Lo: ^uint64(0) << (128 - max(bits, 64)),
+		}
 		g.nets6 = append(g.nets6, net6{frame.Addr6From(p.Addr()), mask})
 	}
 }

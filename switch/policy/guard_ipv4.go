@@ -17,7 +17,8 @@ const udpHeaderLen = 8
 
 // plain4 reports whether inspectIPv4 is known to find nothing, as with most frames.
 func (g *Guard) plain4(h *frame.PlainIPv4) bool {
-	return uint64(h.Src()) == g.own4 && (h.Protocol() != frame.ProtoUDP || h.DstPort() != dhcpClient)
+	return uint64(h.Src()) == g.own4 &&
+		(h.Protocol() != frame.ProtoUDP || h.DstPort() != dhcpClient)
 }
 
 // inspectIPv4 wants a strict port's own source address, and no DHCP server. The

@@ -69,7 +69,8 @@ func (g *Guard) inspectICMPv6(f *frame.Parsed, known bool) drop.Reason {
 	switch message[0] {
 	case frame.ICMPv6RouterAdvertisement, frame.ICMPv6Redirect:
 		return drop.RogueRA
-	case frame.ICMPv6RouterSolicitation, frame.ICMPv6NeighbourSolicitation, frame.ICMPv6NeighbourAdvertisement:
+	case frame.ICMPv6RouterSolicitation,
+		frame.ICMPv6NeighbourSolicitation, frame.ICMPv6NeighbourAdvertisement:
 		if !known && !unspecified {
 			return drop.SpoofedIP
 		}

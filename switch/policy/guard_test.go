@@ -24,10 +24,14 @@ func TestSegmentWithoutGateway(t *testing.T) {
 		eth     []byte
 		want    drop.Reason
 	}{
-		"none, no sender":          {policy.Gateway{}, zeroSender, drop.None},
-		"none":                     {policy.Gateway{}, asGateway, drop.None},
-		"no part of the switch":    {policy.Gateway{IP4: testGateway.IP4}, asGateway, drop.SpoofedGateway},
-		"its MAC, no address":      {policy.Gateway{MAC: testGateway.MAC}, fromGateway, drop.SpoofedGateway},
+		"none, no sender": {policy.Gateway{}, zeroSender, drop.None},
+		"none":            {policy.Gateway{}, asGateway, drop.None},
+		"no part of the switch": {
+			policy.Gateway{IP4: testGateway.IP4}, asGateway, drop.SpoofedGateway,
+		},
+		"its MAC, no address": {
+			policy.Gateway{MAC: testGateway.MAC}, fromGateway, drop.SpoofedGateway,
+		},
 		"no address":               {policy.Gateway{MAC: testGateway.MAC}, asGateway, drop.None},
 		"another":                  {policy.Gateway{MAC: 1, IP4: 1}, fromGateway, drop.None},
 		"its MAC where it is none": {policy.Gateway{IP4: 1}, fromGateway, drop.None},
@@ -49,11 +53,15 @@ func TestInspectSeesTheWholeHeader(t *testing.T) {
 		eth  []byte
 		want drop.Reason
 	}{
-		"good":                  {good, drop.None},
-		"another's":             {ipv4(s.other, frame.ProtoTCP, transport(1, 2)...), drop.SpoofedIP},
-		"DHCP server":           {ipv4(s.ip, frame.ProtoUDP, transport(67, 68)...), drop.RogueDHCP},
-		"tagged":                {tagged(good, dot1q), drop.None},
-		"tagged, another's":     {tagged(ipv4(s.other, frame.ProtoTCP, transport(1, 2)...), dot1q), drop.SpoofedIP},
+		"good": {good, drop.None},
+		"another's": {
+			ipv4(s.other, frame.ProtoTCP, transport(1, 2)...), drop.SpoofedIP,
+		},
+		"DHCP server": {ipv4(s.ip, frame.ProtoUDP, transport(67, 68)...), drop.RogueDHCP},
+		"tagged":      {tagged(good, dot1q), drop.None},
+		"tagged, another's": {
+			tagged(ipv4(s.other, frame.ProtoTCP, transport(1, 2)...), dot1q), drop.SpoofedIP,
+		},
 		"in a VLAN":             {tagged(good, dot1q|7), drop.VLANTagged},
 		"an old provider's tag": {tagged(good, qinq), drop.VLANTagged},
 	} {
@@ -117,7 +125,8 @@ func TestMayUse4(t *testing.T) {
 		{"without addresses", bare, "172.17.0.2", false},
 		{"without addresses, none", bare, "0.0.0.0", false},
 	} {
-		if got := newGuard(t, test.policy).MayUse4(frame.Uint32(addr(test.addr))); got != test.want {
+		g := newGuard(t, test.policy)
+		if got := g.MayUse4(frame.Uint32(addr(test.addr))); got != test.want {
 			t.Errorf("%s: %s: %v, want %v", test.name, test.addr, got, test.want)
 		}
 	}
@@ -128,22 +137,31 @@ func TestDHCPRequest(t *testing.T) {
 	zero := netip.IPv4Unspecified()
 	request := ipv4(zero, frame.ProtoUDP, transport(68, 67)...)
 	unicast := slices.Clone(request)
+	behindOptions := ipv4(zero, frame.ProtoUDP, append(make([]byte, 4), transport(68, 67)...)...)
+	behindOptions = edit(behindOptions, 0, 0x46)
 	frame.Ethernet(unicast).SetDst(testMAC(2))
 	for name, test := range map[string]struct {
 		eth  []byte
 		want bool
 	}{
-		"request":             {request, true},
-		"renewal":             {ipv4(host1.ip, frame.ProtoUDP, transport(1068, 67)...), true},
-		"behind options":      {edit(ipv4(zero, frame.ProtoUDP, append(make([]byte, 4), transport(68, 67)...)...), 0, 0x46), true},
-		"ports alone":         {request[:38], true},
-		"behind tags":         {tagged(request, dot1q, dot1ad), true},
-		"first fragment":      {fragment(ipv4(zero, frame.ProtoUDP, transport(68, 67)...), 0, true), true},
-		"in a VLAN":           {tagged(request, dot1q|5), false},
-		"to one host":         {unicast, false},
-		"answer":              {ipv4(host1.ip, frame.ProtoUDP, transport(67, 68)...), false},
-		"TCP":                 {ipv4(zero, frame.ProtoTCP, transport(68, 67)...), false},
-		"later fragment":      {fragment(ipv4(zero, frame.ProtoUDP, transport(68, 67)...), 2, false), false},
+		"request": {request, true},
+		"renewal": {ipv4(host1.ip, frame.ProtoUDP, transport(1068, 67)...), true},
+		"behind options": {
+			behindOptions,
+			true,
+		},
+		"ports alone": {request[:38], true},
+		"behind tags": {tagged(request, dot1q, dot1ad), true},
+		"first fragment": {
+			fragment(ipv4(zero, frame.ProtoUDP, transport(68, 67)...), 0, true), true,
+		},
+		"in a VLAN":   {tagged(request, dot1q|5), false},
+		"to one host": {unicast, false},
+		"answer":      {ipv4(host1.ip, frame.ProtoUDP, transport(67, 68)...), false},
+		"TCP":         {ipv4(zero, frame.ProtoTCP, transport(68, 67)...), false},
+		"later fragment": {
+			fragment(ipv4(zero, frame.ProtoUDP, transport(68, 67)...), 2, false), false,
+		},
 		"cut off":             {request[:37], false},
 		"header of 16 bytes":  {edit(request, 0, 0x44), false},
 		"header that is long": {edit(request, 0, 0x4f), false},
@@ -159,7 +177,9 @@ func TestDHCPRequest(t *testing.T) {
 func TestClaimedIP(t *testing.T) {
 	t.Parallel()
 	s := host1
-	arp, packet := arpFrom(frame.ARPReply, s.mac, s.other, s.ip), ipv4(s.other, frame.ProtoTCP, transport(1, 2)...)
+	arp, packet := arpFrom(frame.ARPReply, s.mac, s.other, s.ip), ipv4(
+		s.other, frame.ProtoTCP, transport(1, 2)...,
+	)
 	for name, test := range map[string]struct {
 		eth  []byte
 		want netip.Addr
@@ -172,7 +192,9 @@ func TestClaimedIP(t *testing.T) {
 		"IPv6":                  {ipv6(s.other6, 59), s.other6},
 		"broken ARP":            {arp[:41], netip.Addr{}},
 		"broken IPv4":           {packet[:33], netip.Addr{}},
-		"neither":               {ethernet(testMAC(2), s.mac, 0x88b5, make([]byte, 46)...), netip.Addr{}},
+		"neither": {
+			ethernet(testMAC(2), s.mac, 0x88b5, make([]byte, 46)...), netip.Addr{},
+		},
 	} {
 		if got := policy.ClaimedIP(parsed(test.eth)); got != test.want {
 			t.Errorf("%s: %s, want %s", name, got, test.want)
@@ -182,7 +204,10 @@ func TestClaimedIP(t *testing.T) {
 
 // TestPacketPathAllocs: nothing that is done per frame allocates.
 func TestPacketPathAllocs(t *testing.T) {
-	rules, err := policy.NewRules([]policy.Rule{{From: []uint32{1}, Ports: policy.PortRange{First: 80, Last: 80}, Action: policy.Deny}}, 1)
+	rules, err := policy.NewRules(
+		[]policy.Rule{{From: []uint32{1}, Ports: policy.PortRange{First: 80, Last: 80}}},
+		1,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,11 +218,12 @@ func TestPacketPathAllocs(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		for _, eth := range all {
 			f.Reset(eth)
-			if g.Admit(f, testGateway) == drop.None && g.Reserved(f) == drop.None && !policy.DHCPRequest(f) {
+			if g.Admit(f, testGateway) == drop.None && g.Reserved(f) == drop.None {
 				passed++
 			}
 			f.Reset(eth)
 			g.Inspect(f)
+			policy.DHCPRequest(f)
 			rules.Deny(0, 1, 2, policy.Classify(f))
 			now += policy.TicksPerSecond
 			g.RateIn.Take(now, len(eth))

@@ -132,7 +132,9 @@ func ipv6(src netip.Addr, next uint8, payload ...byte) []byte {
 	binary.BigEndian.PutUint16(p[4:], uint16(len(payload)))
 	copy(p[8:], from[:])
 	copy(p[24:], []byte{0xff, 2, 15: 1})
-	return ethernet(frame.MAC{0x33, 0x33, 0, 0, 0, 1}, host1.mac, frame.EtherTypeIPv6, append(p, payload...)...)
+	return ethernet(
+		frame.MAC{0x33, 0x33, 0, 0, 0, 1}, host1.mac, frame.EtherTypeIPv6, append(p, payload...)...,
+	)
 }
 
 // extension is an extension header of 8 bytes before the payload.

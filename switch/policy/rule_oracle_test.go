@@ -14,7 +14,10 @@ var probes = []policy.Rule{
 	{Protocol: policy.ProtocolICMP, Action: policy.Deny},
 	{Protocol: policy.ProtocolAny, Action: policy.Deny},
 	{Ports: policy.PortRange{First: 68, Last: 80}, Action: policy.Deny},
-	{Protocol: policy.ProtocolTCP, Ports: policy.PortRange{First: 80, Last: 80}, Action: policy.Deny},
+	{
+		Protocol: policy.ProtocolTCP, Ports: policy.PortRange{First: 80, Last: 80},
+		Action: policy.Deny,
+	},
 }
 
 // checkTraffic compares what the probes do to a frame with what the comment on
@@ -28,8 +31,9 @@ func checkTraffic(t *testing.T, f *frame.Parsed) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		inRange := probe.Ports == policy.PortRange{} || hidden || (kind == "tcp" || kind == "udp") &&
-			(!ported || port >= probe.Ports.First && port <= probe.Ports.Last)
+		first, last := probe.Ports.First, probe.Ports.Last
+		inRange := last == 0 || hidden ||
+			(kind == "tcp" || kind == "udp") && (!ported || port >= first && port <= last)
 		about := hidden || map[policy.Protocol]bool{
 			policy.ProtocolAny: true, policy.ProtocolTCP: kind == "tcp",
 			policy.ProtocolUDP: kind == "udp", policy.ProtocolICMP: kind == "icmp",
@@ -52,8 +56,9 @@ func classifyNaively(eth []byte) (kind string, port uint16, ported, hidden bool)
 	switch {
 	case etherType == 0x0806:
 		return "exempt", 0, false, false
-	case etherType == 0x0800 && len(b) >= 20 && b[0]>>4 == 4 && b[0]&15 >= 5 && len(b) >= int(b[0]&15)*4:
-		protocol, rest = b[9], b[int(b[0]&15)*4:]
+	case etherType == 0x0800 && len(b) >= 20 &&
+		b[0] >= 0x45 && b[0] <= 0x4f && len(b) >= int(b[0]-0x40)*4:
+		protocol, rest = b[9], b[int(b[0]-0x40)*4:]
 		later = b[6]&0x1f != 0 || b[7] != 0
 		if protocol == 1 {
 			return "icmp", 0, false, false

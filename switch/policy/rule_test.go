@@ -22,13 +22,18 @@ func newRules(t testing.TB, workers int, list ...policy.Rule) *policy.Rules {
 func TestRuleMatches(t *testing.T) {
 	t.Parallel()
 	s := host1
-	const tcp, udp, icmp, icmpv6 = frame.ProtoTCP, frame.ProtoUDP, frame.ProtoICMP, frame.ProtoICMPv6
+	const tcp, udp = frame.ProtoTCP, frame.ProtoUDP
+	const icmp, icmpv6 = frame.ProtoICMP, frame.ProtoICMPv6
 	web := policy.PortRange{First: 80, Last: 443}
 	deny := func(p policy.Protocol, ports policy.PortRange) policy.Rule {
 		return policy.Rule{Protocol: p, Ports: ports, Action: policy.Deny}
 	}
-	anyTCP, anyUDP := deny(policy.ProtocolTCP, policy.PortRange{}), deny(policy.ProtocolUDP, policy.PortRange{})
-	ping, all := deny(policy.ProtocolICMP, policy.PortRange{}), deny(policy.ProtocolAny, policy.PortRange{})
+	anyTCP, anyUDP := deny(policy.ProtocolTCP, policy.PortRange{}), deny(
+		policy.ProtocolUDP, policy.PortRange{},
+	)
+	ping, all := deny(policy.ProtocolICMP, policy.PortRange{}), deny(
+		policy.ProtocolAny, policy.PortRange{},
+	)
 	webTCP, webAny := deny(policy.ProtocolTCP, web), deny(policy.ProtocolAny, web)
 	eight, behindEight := chain(8, tcp, transport(9, 8080)...)
 	nine, behindNine := chain(9, udp, transport(9, 8080)...)
@@ -52,9 +57,15 @@ func TestRuleMatches(t *testing.T) {
 		{"any IP", all, ipv4(s.ip, 132, 0), true},
 		{"any protocol", all, ethernet(testMAC(2), s.mac, 0x88b5), true},
 		{"broken IP", all, ethernet(frame.Broadcast, s.mac, frame.EtherTypeIPv4, 0x45), true},
-		{"broken IP is not TCP", anyTCP, ethernet(frame.Broadcast, s.mac, frame.EtherTypeIPv4, 0x45), false},
+		{
+			"broken IP is not TCP", anyTCP,
+			ethernet(frame.Broadcast, s.mac, frame.EtherTypeIPv4, 0x45), false,
+		},
 		{"ARP", all, arpFrom(frame.ARPRequest, s.mac, s.ip, s.other), false},
-		{"tagged ARP", all, tagged(arpFrom(frame.ARPRequest, s.mac, s.ip, s.other), dot1q|5), false},
+		{
+			"tagged ARP", all, tagged(arpFrom(frame.ARPRequest, s.mac, s.ip, s.other), dot1q|5),
+			false,
+		},
 		{"neighbour solicitation", all, ipv6(s.ip6, icmpv6, neighbour(135, s.other6)...), false},
 		{"neighbour advertisement", ping, ipv6(s.ip6, icmpv6, neighbour(136, s.ip6)...), false},
 		{"listener report", ping, ipv6(s.ip6, icmpv6, icmp6(132)...), true},
@@ -72,18 +83,42 @@ func TestRuleMatches(t *testing.T) {
 		{"ports of any: no IP", webAny, ethernet(testMAC(2), s.mac, 0x88b5), false},
 		{"behind options", webTCP, options, true},
 		{"behind a tag", webTCP, tagged(ipv4(s.ip, tcp, transport(9, 80)...), dot1q|5), true},
-		{"behind extension headers", webTCP, ipv6(s.ip6, 0, extension(60, extension(tcp, transport(9, 80)...)...)...), true},
-		{"behind two tags", webTCP, tagged(ipv4(s.ip, tcp, transport(9, 80)...), dot1ad, dot1q), true},
-		{"behind three", webTCP, tagged(ipv6(s.ip6, tcp, transport(9, 80)...), dot1q, dot1q, dot1q), true},
+		{
+			"behind extension headers", webTCP,
+			ipv6(s.ip6, 0, extension(60, extension(tcp, transport(9, 80)...)...)...), true,
+		},
+		{
+			"behind two tags", webTCP, tagged(ipv4(s.ip, tcp, transport(9, 80)...), dot1ad, dot1q),
+			true,
+		},
+		{
+			"behind three", webTCP,
+			tagged(ipv6(s.ip6, tcp, transport(9, 80)...), dot1q, dot1q, dot1q), true,
+		},
 		{"behind eight extension headers", webTCP, ipv6(s.ip6, eight, behindEight...), false},
 		{"behind nine it may be anything", webTCP, ipv6(s.ip6, nine, behindNine...), true},
 		{"first fragment", webTCP, fragment(ipv4(s.ip, tcp, transport(9, 80)...), 0, true), true},
-		{"first fragment to another port", webTCP, fragment(ipv4(s.ip, tcp, transport(9, 8080)...), 0, true), false},
-		{"later fragment shows no port", webTCP, fragment(ipv4(s.ip, tcp, transport(9, 8080)...), 3, false), true},
-		{"later fragment of UDP", webTCP, fragment(ipv4(s.ip, udp, transport(9, 80)...), 3, false), false},
-		{"later fragment over IPv6", webTCP, ipv6(s.ip6, 44, fragment6(tcp, 3, false, transport(9, 8080)...)...), true},
+		{
+			"first fragment to another port", webTCP,
+			fragment(ipv4(s.ip, tcp, transport(9, 8080)...), 0, true), false,
+		},
+		{
+			"later fragment shows no port", webTCP,
+			fragment(ipv4(s.ip, tcp, transport(9, 8080)...), 3, false), true,
+		},
+		{
+			"later fragment of UDP", webTCP,
+			fragment(ipv4(s.ip, udp, transport(9, 80)...), 3, false), false,
+		},
+		{
+			"later fragment over IPv6", webTCP,
+			ipv6(s.ip6, 44, fragment6(tcp, 3, false, transport(9, 8080)...)...), true,
+		},
 		{"header without ports", webTCP, ipv4(s.ip, tcp, 0), true},
-		{"hidden in a later fragment", webTCP, ipv6(s.ip6, 44, fragment6(60, 0, true, tcp, 1, 1, 4, 0, 0, 0, 0)...), true},
+		{
+			"hidden in a later fragment", webTCP,
+			ipv6(s.ip6, 44, fragment6(60, 0, true, tcp, 1, 1, 4, 0, 0, 0, 0)...), true,
+		},
 	}
 	for _, test := range tests {
 		r := newRules(t, 1, test.rule)
@@ -91,7 +126,11 @@ func TestRuleMatches(t *testing.T) {
 			if got := r.Deny(0, 1, 2, policy.Classify(parsed(test.eth))); got != test.denied {
 				t.Errorf("%s: denied %v, want %v", test.name, got, test.denied)
 			}
-			if hits := r.Hits()[0]; test.denied && hits != uint64(i+1) || !test.denied && hits != 0 {
+			want := uint64(0)
+			if test.denied {
+				want = uint64(i + 1)
+			}
+			if hits := r.Hits()[0]; hits != want {
 				t.Errorf("%s: %d hits after %d frames", test.name, hits, i+1)
 			}
 		}
@@ -208,11 +247,13 @@ func TestRuleErrors(t *testing.T) {
 	for name, r := range map[string]policy.Rule{
 		"unknown protocol": {Protocol: 4},
 		"unknown action":   {Action: 2},
-		"ports of ICMP":    {Protocol: policy.ProtocolICMP, Ports: policy.PortRange{First: 1, Last: 2}},
-		"ports reversed":   {Ports: policy.PortRange{First: 2, Last: 1}},
-		"from slot 0":      {From: []uint32{1, 0}},
-		"to slot 0":        {To: []uint32{0}},
-		"a slot too high":  {To: []uint32{policy.MaxSlot + 1}},
+		"ports of ICMP": {
+			Protocol: policy.ProtocolICMP, Ports: policy.PortRange{First: 1, Last: 2},
+		},
+		"ports reversed":  {Ports: policy.PortRange{First: 2, Last: 1}},
+		"from slot 0":     {From: []uint32{1, 0}},
+		"to slot 0":       {To: []uint32{0}},
+		"a slot too high": {To: []uint32{policy.MaxSlot + 1}},
 	} {
 		if rules, err := policy.NewRules([]policy.Rule{{}, r}, 1); err == nil || rules != nil {
 			t.Errorf("%s: the rule was taken", name)

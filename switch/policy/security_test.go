@@ -65,12 +65,16 @@ func testSecurity(t *testing.T, tests []securityTest, change func(*policy.Policy
 		g := newGuard(t, c)
 		for _, test := range tests {
 			want := map[policy.Security]drop.Reason{
-				policy.SecurityOff: test.off, policy.SecurityMACOnly: test.macOnly, policy.SecurityStrict: test.strict,
+				policy.SecurityOff:     test.off,
+				policy.SecurityMACOnly: test.macOnly,
+				policy.SecurityStrict:  test.strict,
 			}[level]
 			for tags, stack := range priorities {
 				eth := tagged(test.eth, stack...)
 				if got := verdict(g, eth); got != want {
-					t.Errorf("%s: %s%s: dropped as %s, want %s", levelName, test.name, tags, got, want)
+					t.Errorf(
+						"%s: %s%s: dropped as %s, want %s", levelName, test.name, tags, got, want,
+					)
 				}
 			}
 			inVLAN(t, g, test.eth, levelName+": "+test.name)
@@ -90,7 +94,7 @@ func verdict(g *policy.Guard, eth []byte) drop.Reason {
 // inVLAN: a port with security sends into no VLAN, another into any, whatever it is.
 func inVLAN(t *testing.T, g *policy.Guard, eth []byte, name string) {
 	t.Helper()
-	want := passes
+	var want drop.Reason
 	switch src := frame.Ethernet(eth).Src(); {
 	case src == gatewayMAC:
 		want = drop.SpoofedGateway
@@ -101,7 +105,14 @@ func inVLAN(t *testing.T, g *policy.Guard, eth []byte, name string) {
 	default:
 		want = drop.VLANTagged
 	}
-	for _, stack := range [][]uint32{{dot1q | 5}, {dot1ad | 0xfff}, {qinq}, {dot1q, dot1q | 1}, {dot1q | 0x800, dot1q}, {dot1ad, qinq}} {
+	for _, stack := range [][]uint32{
+		{dot1q | 5},
+		{dot1ad | 0xfff},
+		{qinq},
+		{dot1q, dot1q | 1},
+		{dot1q | 0x800, dot1q},
+		{dot1ad, qinq},
+	} {
 		if got := verdict(g, tagged(eth, stack...)); got != want {
 			t.Errorf("%s, tagged %x: dropped as %s, want %s", name, stack, got, want)
 		}
@@ -130,9 +141,18 @@ func TestSecurityOfEthernet(t *testing.T) {
 		onlyStrict("LLC", to(other, 46), drop.UnassignedProtocol),
 		always("BPDU", to(frame.MAC{1, 0x80, 0xc2}, 46), passes),
 		always("pause", to(frame.MAC{1, 0x80, 0xc2, 0, 0, 1}, 0x8808), drop.ReservedGroup),
-		always("last reserved group", to(frame.MAC{1, 0x80, 0xc2, 0, 0, 0xf}, 46), drop.ReservedGroup),
-		onlyStrict("no reserved group", to(frame.MAC{1, 0x80, 0xc2, 0, 0, 0x10}, 46), drop.UnassignedProtocol),
-		always("IPv4 to no reserved group", ethernet(frame.MAC{1, 0x80, 0xc2, 0, 0, 0x10}, s.mac, frame.EtherTypeIPv4, own[14:]...), passes),
+		always(
+			"last reserved group", to(frame.MAC{1, 0x80, 0xc2, 0, 0, 0xf}, 46), drop.ReservedGroup,
+		),
+		onlyStrict(
+			"no reserved group", to(frame.MAC{1, 0x80, 0xc2, 0, 0, 0x10}, 46),
+			drop.UnassignedProtocol,
+		),
+		always(
+			"IPv4 to no reserved group",
+			ethernet(frame.MAC{1, 0x80, 0xc2, 0, 0, 0x10}, s.mac, frame.EtherTypeIPv4, own[14:]...),
+			passes,
+		),
 	}, nil)
 }
 
@@ -171,8 +191,14 @@ func TestReservedGroups(t *testing.T) {
 	}{
 		{"default", func(*policy.Policy) {}, drop.ReservedGroup, passes},
 		{"AllowReserved", func(c *policy.Policy) { c.AllowReserved = true }, passes, passes},
-		{"BPDUGuard", func(c *policy.Policy) { c.BPDUGuard = true }, drop.ReservedGroup, drop.BPDUGuard},
-		{"both", func(c *policy.Policy) { c.AllowReserved, c.BPDUGuard = true, true }, passes, drop.BPDUGuard},
+		{
+			"BPDUGuard", func(c *policy.Policy) { c.BPDUGuard = true }, drop.ReservedGroup,
+			drop.BPDUGuard,
+		},
+		{
+			"both", func(c *policy.Policy) { c.AllowReserved, c.BPDUGuard = true, true }, passes,
+			drop.BPDUGuard,
+		},
 	} {
 		unlessSpoofed := func(r drop.Reason) securityTest {
 			return securityTest{off: r, macOnly: drop.SpoofedMAC, strict: drop.SpoofedMAC}
