@@ -64,10 +64,10 @@ func TestHomeIsNeverDisabled(t *testing.T) {
 		for _, places := range [][2]uint32{
 			{1, 2},
 			{2, 1},
-			{policy.MaxPlace, policy.MaxPlace - 1},
-			{policy.MaxPlace, 1},
-			{8192, 65536},
-			{65535, 65535 + 1<<16},
+			{131071, 131070},
+			{131071, 65535},
+			{65536 + 8192, 8192},
+			{65535, 131071},
 		} {
 			home, other := places[0], places[1]
 			disabled := alternate(policy.NewFlaps(), 99, home, other, 1000, 5, 0, limit)
