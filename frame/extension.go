@@ -58,7 +58,7 @@ func (c *chain) walk(b []byte, over uint8) bool {
 	for n := 0; extensions[c.protocol]&over != 0; n++ {
 		c.fragment = c.fragment || c.protocol == ipv6Fragment
 		if n == MaxExtensions {
-			c.tooMany = true
+			c.tooMany = c.offset <= len(b)
 			return false
 		}
 		if len(b) < c.offset+8 {

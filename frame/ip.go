@@ -11,6 +11,12 @@ const (
 	IPv6HeaderLen = 40
 )
 
+// Bits of the IPv4 header's flags and fragment offset (RFC 791 §3.1).
+const (
+	ipv4LaterMask = 0x1fff                 // the offset: not zero in all fragments but the first
+	ipv4PartMask  = 0x2000 | ipv4LaterMask // and the flag that more follow
+)
+
 // Protocol numbers (IANA).
 const (
 	ProtoICMP   = 1
@@ -43,11 +49,11 @@ func (p IPv4) HeaderLen() int { return int(p[0]&15) * 4 }
 func (p IPv4) ID() uint16 { return binary.BigEndian.Uint16(p[4:6]) }
 
 // IsFragment says whether this is a part of a fragmented packet (RFC 791 §3.1).
-func (p IPv4) IsFragment() bool { return binary.BigEndian.Uint16(p[6:8])&0x3fff != 0 }
+func (p IPv4) IsFragment() bool { return binary.BigEndian.Uint16(p[6:8])&ipv4PartMask != 0 }
 
 // IsLaterFragment says whether this is a fragment other than the first, which
 // has no header of the next protocol (RFC 791 §3.1).
-func (p IPv4) IsLaterFragment() bool { return binary.BigEndian.Uint16(p[6:8])&0x1fff != 0 }
+func (p IPv4) IsLaterFragment() bool { return binary.BigEndian.Uint16(p[6:8])&ipv4LaterMask != 0 }
 
 // TTL is the time to live.
 func (p IPv4) TTL() uint8 { return p[8] }

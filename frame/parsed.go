@@ -9,7 +9,7 @@ type Network uint8
 const (
 	NetworkOther     Network = iota // none of the following, by its EtherType
 	NetworkARP                      // ARP for IPv4 over Ethernet, see [ParseARP]
-	NetworkIPv4                     // its header lies in the frame; its total length is not verified
+	NetworkIPv4                     // by its header alone: the total length may be wrong
 	NetworkIPv6                     // lies in the frame, by its payload length, see [ParseIPv6]
 	NetworkMalformed                // ARP or IP by its EtherType, and none of these
 )
@@ -28,7 +28,7 @@ type Parsed struct {
 
 	// EtherType is the type behind all VLAN tags (0x8100 and 0x88a8) that lie in
 	// the frame whole, or the length of an LLC frame (less than 0x600). Valid iff
-	// Link was called, as the following three.
+	// Link was called, as Tags, VLAN and Offset.
 	EtherType uint16
 	// Tags is the number of those tags.
 	Tags uint16
@@ -38,41 +38,41 @@ type Parsed struct {
 	// (net/core/dev.c: __netif_receive_skb_core), and does not know 0x9100.
 	VLAN bool
 
-	// Fragment says that the packet is a fragment, Later that it is not the first
-	// one, so that it has no header of the upper layer. Valid for IPv4 and IPv6 iff
-	// Upper was called, for IPv4 also iff Network was. Fragment is valid even if
-	// Upper returned false.
-	Fragment, Later bool
-	// Protocol is the type of the header at Transport. Valid for IPv4 iff Network
-	// was called, for IPv6 iff Upper returned true.
-	Protocol uint8
-	// TooMany says that IPv6 has more than [MaxExtensions] extension headers. Valid
-	// for IPv6 iff Upper was called.
-	TooMany bool
-
 	level   level
 	network Network // valid from levelNetwork on
 	upper   bool    // valid from levelUpper on
-	ported  bool    // valid from levelPorts on
 
-	// ARPOp is ARP's operation. Valid iff Network returned NetworkARP.
-	ARPOp uint16
-	// SrcPort and DstPort are those of TCP or UDP. Valid iff Ports returned true.
-	SrcPort, DstPort uint16
+	// Offset is where in Eth that begins which follows EtherType.
+	Offset uint32
+	// Transport is where in Eth the header of type Protocol begins; it may be at the
+	// packet's end. Valid as Protocol.
+	Transport uint32
 
 	// Src4 and Dst4 are the source and destination of IPv4, or ARP's sender and
 	// target protocol address. Valid iff Network returned NetworkIPv4 or NetworkARP.
 	Src4, Dst4 uint32
 
-	// Offset is where in Eth that begins which follows EtherType. Valid iff Link
-	// was called.
-	Offset int
-	// Transport is where in Eth the header of type Protocol begins; it may be at the
-	// packet's end. Valid as Protocol.
-	Transport int
-	// end is where in Eth the packet ends, padding excluded. Valid for IPv6 from
+	// Protocol is the type of the header at Transport. Valid for IPv4 iff Network
+	// was called, for IPv6 iff Upper returned true.
+	Protocol uint8
+	// Fragment says that the packet is a fragment, Later that it is not the first
+	// one, so that it has no header of the upper layer. Valid for IPv4 iff Network
+	// was called, for IPv6 iff Upper was, whatever that returned.
+	Fragment, Later bool
+	// TooMany says that IPv6 has more than [MaxExtensions] extension headers. Valid
+	// for IPv6 iff Upper was called.
+	TooMany bool
+
+	// SrcPort and DstPort are those of TCP or UDP. Valid iff Ports returned true.
+	SrcPort, DstPort uint16
+	ported           bool // valid from levelPorts on
+
+	// ARPOp is ARP's operation. Valid iff Network returned NetworkARP.
+	ARPOp uint16
+
+	// end is where in Eth an IPv6 packet ends, padding excluded. Valid from
 	// levelNetwork on.
-	end int
+	end uint32
 
 	// Src6 and Dst6 are the source and destination of IPv6. Valid iff Network
 	// returned NetworkIPv6.
@@ -133,10 +133,10 @@ func (p *Parsed) Ports() bool {
 
 func (p *Parsed) readLink() {
 	eth := p.Eth
-	etherType, offset := eth.EtherType(), EthernetHeaderLen
+	etherType, offset := eth.EtherType(), uint32(EthernetHeaderLen)
 	p.Tags, p.VLAN = 0, false
 	for etherType == EtherTypeVLAN || etherType == EtherTypeQinQ {
-		if len(eth) < offset+VLANTagLen {
+		if uint32(len(eth)) < offset+VLANTagLen {
 			p.VLAN = true
 			break
 		}
@@ -153,16 +153,16 @@ func (p *Parsed) readLink() {
 	p.level = levelLink
 }
 
-// readNetwork takes the shortest way for untagged IPv4 without options: at strict
-// port security each frame comes here.
+// readNetwork takes the shortest way for a plain IPv4 frame.
 func (p *Parsed) readNetwork() {
-	const version4 = 4<<4 | IPv4HeaderLen/4
-	const transport = EthernetHeaderLen + IPv4HeaderLen
-	if eth := p.Eth; p.level == levelNone && len(eth) >= transport &&
-		eth.EtherType() == EtherTypeIPv4 && eth[EthernetHeaderLen] == version4 {
-		p.EtherType, p.Tags, p.VLAN, p.Offset = EtherTypeIPv4, 0, false, EthernetHeaderLen
-		p.setIPv4((*[IPv4HeaderLen]byte)(eth[EthernetHeaderLen:transport]), transport)
-		return
+	if p.level == levelNone {
+		if h := p.PlainIPv4(); h != nil {
+			p.EtherType, p.Tags, p.VLAN = EtherTypeIPv4, 0, false
+			p.level, p.network, p.upper = levelUpper, NetworkIPv4, true
+			p.Offset, p.Transport = plainNetwork, plainTransport4
+			p.setIPv4((*[IPv4HeaderLen]byte)(h[plainNetwork:]))
+			return
+		}
 	}
 	p.Link()
 	switch p.EtherType {
@@ -173,25 +173,35 @@ func (p *Parsed) readNetwork() {
 	case EtherTypeIPv6:
 		p.readIPv6()
 	default:
-		p.setNetwork(NetworkOther, levelPorts)
+		p.finish(NetworkOther)
 	}
 }
 
-// setNetwork sets what kind of packet it is; beyond l there is nothing to read.
-func (p *Parsed) setNetwork(n Network, l level) {
-	p.network, p.level = n, l
+// finish sets what kind of packet it is if it has no upper level to read.
+func (p *Parsed) finish(n Network) {
+	p.level, p.network = levelPorts, n
 	p.upper, p.ported = false, false
 }
 
 func (p *Parsed) readPorts() {
-	ok := p.Upper()
+	if p.level < levelUpper {
+		p.readUpper()
+	}
 	p.level, p.ported = levelPorts, false
-	if !ok || p.Later || p.Protocol != ProtoTCP && p.Protocol != ProtoUDP {
+	if !p.upper || p.Later || p.Protocol != ProtoTCP && p.Protocol != ProtoUDP {
 		return
 	}
-	if b := p.Body(); len(b) >= 4 { // the two protocols have them at the same place
-		ports := binary.BigEndian.Uint32(b)
-		p.SrcPort, p.DstPort = uint16(ports>>16), uint16(ports)
+	if b := p.body(); len(b) >= 4 { // the two protocols have them at the same place
+		p.SrcPort, p.DstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 		p.ported = true
 	}
+}
+
+// body is Body after Upper has returned true.
+func (p *Parsed) body() []byte {
+	end := uint32(len(p.Eth))
+	if p.network == NetworkIPv6 {
+		end = p.end
+	}
+	return p.Eth[p.Transport:end]
 }

@@ -48,51 +48,55 @@ func AddrFromUint32(v uint32) netip.Addr {
 func (p *Parsed) readIPv4() {
 	b := p.Eth[p.Offset:]
 	if len(b) < IPv4HeaderLen || b[0]>>4 != 4 {
-		p.setNetwork(NetworkMalformed, levelPorts)
+		p.finish(NetworkMalformed)
 		return
 	}
-	header := int(b[0]&15) * 4
-	if header < IPv4HeaderLen || header > len(b) {
-		p.setNetwork(NetworkMalformed, levelPorts)
+	header := uint32(b[0]&15) * 4
+	if header < IPv4HeaderLen || header > uint32(len(b)) {
+		p.finish(NetworkMalformed)
 		return
 	}
-	p.setIPv4((*[IPv4HeaderLen]byte)(b), p.Offset+header)
+	p.level, p.network, p.upper = levelUpper, NetworkIPv4, true
+	p.Transport = p.Offset + header
+	p.setIPv4((*[IPv4HeaderLen]byte)(b))
 }
 
 // setIPv4 sets what follows from the header h.
-func (p *Parsed) setIPv4(h *[IPv4HeaderLen]byte, transport int) {
-	const later, part = 0x1fff, 0x3fff // offset; and the flag that more follow (RFC 791 §3.1)
+func (p *Parsed) setIPv4(h *[IPv4HeaderLen]byte) {
 	fragment := binary.BigEndian.Uint16(h[6:8])
-	p.Fragment, p.Later = fragment&part != 0, fragment&later != 0
+	p.Fragment, p.Later = fragment&ipv4PartMask != 0, fragment&ipv4LaterMask != 0
 	p.Protocol = h[9]
 	p.Src4 = binary.BigEndian.Uint32(h[12:16])
 	p.Dst4 = binary.BigEndian.Uint32(h[16:20])
-	p.Transport = transport
-	p.network, p.upper, p.level = NetworkIPv4, true, levelUpper
 }
 
 func (p *Parsed) readARP() {
 	a, ok := ParseARP(p.Eth[p.Offset:])
 	if !ok {
-		p.setNetwork(NetworkMalformed, levelPorts)
+		p.finish(NetworkMalformed)
 		return
 	}
 	p.ARPOp = binary.BigEndian.Uint16(a[6:8])
 	p.Src4 = binary.BigEndian.Uint32(a[arpSenderIP:])
 	p.Dst4 = binary.BigEndian.Uint32(a[arpTargetIP:])
-	p.setNetwork(NetworkARP, levelPorts)
+	p.finish(NetworkARP)
 }
 
 func (p *Parsed) readIPv6() {
 	b, ok := ParseIPv6(p.Eth[p.Offset:])
 	if !ok {
-		p.setNetwork(NetworkMalformed, levelPorts)
+		p.finish(NetworkMalformed)
 		return
 	}
-	p.end = p.Offset + len(b)
+	p.end = p.Offset + uint32(len(b))
 	p.Src6 = addr6At((*[16]byte)(b[8:24]))
 	p.Dst6 = addr6At((*[16]byte)(b[24:40]))
-	p.setNetwork(NetworkIPv6, levelNetwork)
+	p.level, p.network, p.upper = levelNetwork, NetworkIPv6, false
+	if next := b.NextHeader(); extensions[next] == 0 {
+		p.level, p.upper = levelUpper, true
+		p.Protocol, p.Transport = next, p.Offset+IPv6HeaderLen
+		p.Fragment, p.Later, p.TooMany = false, false, false
+	}
 }
 
 func (p *Parsed) readUpper() {
@@ -102,7 +106,7 @@ func (p *Parsed) readUpper() {
 	b := IPv6(p.Eth[p.Offset:p.end])
 	c := chain{protocol: b.NextHeader(), offset: IPv6HeaderLen}
 	p.upper = c.walk(b, extAny)
-	p.Protocol, p.Transport = c.protocol, p.Offset+c.offset
+	p.Protocol, p.Transport = c.protocol, p.Offset+uint32(c.offset)
 	p.Fragment, p.Later, p.TooMany = c.fragment, c.later, c.tooMany
 	p.level = levelUpper
 }
@@ -110,13 +114,10 @@ func (p *Parsed) readUpper() {
 // Body returns what begins at Transport, up to the packet's end: for IPv6 by its
 // payload length, for IPv4 all of the frame. It is nil unless Upper returns true.
 func (p *Parsed) Body() []byte {
-	switch {
-	case !p.Upper():
+	if !p.Upper() {
 		return nil
-	case p.network == NetworkIPv4:
-		return p.Eth[p.Transport:]
 	}
-	return p.Eth[p.Transport:p.end]
+	return p.body()
 }
 
 // ARP returns the packet of a frame whose Network is NetworkARP.
@@ -136,7 +137,10 @@ func (p *Parsed) ARPSender() (addr uint32, ok bool) {
 		return p.Src4, true
 	case NetworkMalformed:
 		b := p.Eth[p.Offset:]
-		if p.EtherType == EtherTypeARP && len(b) >= ARPLen && binary.BigEndian.Uint64(b)>>16 == arpIPv4IEEE802 {
+		if p.EtherType != EtherTypeARP || len(b) < ARPLen {
+			break
+		}
+		if binary.BigEndian.Uint64(b)>>16 == arpIPv4IEEE802 {
 			return binary.BigEndian.Uint32(b[arpSenderIP:]), true
 		}
 	}

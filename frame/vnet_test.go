@@ -79,6 +79,7 @@ func TestVNetValid(t *testing.T) {
 		tagged = packet{tags: []uint16{5}, payload: pattern(3000)}.bytes(t)     // 38
 		triple = packet{tags: []uint16{5, 6, 7}, payload: pattern(3000)}.bytes(t)
 		chain  = packet{ipv6: true, extensions: 9, payload: pattern(3000)}.bytes(t)
+		eight  = packet{ipv6: true, extensions: 8, payload: pattern(3000)}.bytes(t)
 		ext    = packet{ipv6: true, extensions: 1, payload: pattern(200)}.bytes(t) // 62
 		short  = v4[:34+20]
 	)
@@ -160,6 +161,9 @@ func TestVNetValid(t *testing.T) {
 		{"UDP in 129 segments", header(needs, udpL4, 42, 10, 34, 6), u4[:42+128*10+1], false},
 		{"UDP in 128 full segments", header(needs, udpL4, 42, 10, 34, 6), u4[:42+128*10], true},
 		{"three tags", header(needs, tcp4, 66, 1000, 46, 16), triple, false},
+		{"authentication header", header(needs, tcp6, 0, 1000, 62, 16), edit(edit(ext, 20, 51), 55, 0), false},
+		{"fragment header", header(needs, tcp6, 0, 1000, 62, 16), edit(edit(edit(ext, 20, 44), 56, 0), 57, 0), false},
+		{"eight extension headers", header(needs, tcp6, 0, 1000, 54+64, 16), eight, true},
 		{"nine extension headers", header(needs, tcp6, 0, 1000, 54+72, 16), chain, false},
 		{"as long as IPv4 can say", header(needs, tcp4, 54, 1000, 34, 16), grown(v4, 14+65535), true},
 		{"extension header cut off", header(needs, tcp6, 0, 1000, 62, 0), ext[:61], false},

@@ -15,12 +15,12 @@ const (
 	BadSource                        // source address is a group address or zero
 	ReservedGroup                    // to 01:80:C2:00:00:01-0F (IEEE 802.1Q-2022 §8.6.3)
 	BPDUGuard                        // to 01:80:C2:00:00:00, from a port that must not send BPDUs
-	MalformedARP                     // ARP that is truncated or not IPv4 over Ethernet, to the gateway or from a strict port
-	MalformedIP                      // IP that is truncated or whose lengths are wrong, likewise
+	MalformedARP                     // ARP that is truncated or not IPv4 over Ethernet
+	MalformedIP                      // IP that is truncated or whose lengths are wrong
 	CrossSegment                     // IP to the gateway for an address in another segment
 	NoUplink                         // IP to the gateway for an address outside all segments
 	GatewayUnhandled                 // to the gateway itself, but nothing it answers
-	GatewayBusy                      // to a service of the gateway's, beyond what it takes at a time
+	GatewayBusy                      // to a busy service of the gateway's
 	PortDown                         // the port it came from is administratively down
 	Hairpin                          // its destination is the port that it came from
 	Unreachable                      // to an address whose port is gone
@@ -32,13 +32,13 @@ const (
 	RogueDHCP                        // what only a DHCP server sends
 	RogueRA                          // what only an IPv6 router sends, or may hide it
 	VLANTagged                       // tagged, from an access port
-	UnassignedProtocol               // a protocol that the segment does not carry, as IPv6 without it
-	Isolated                         // all that it was for are isolated, as is the port it came from
+	UnassignedProtocol               // a protocol that the segment does not carry
+	Isolated                         // from an isolated port, to isolated ports alone
 	DeniedByRule                     // a rule of the segment denies it
-	MACLimit                         // its source address is new, and the port has as many as it may
+	MACLimit                         // its source address is one too many at the port
 	FloodLimit                       // to all, and the port has sent more of those than it may
 	RateLimitIn                      // the port has sent more than it may
-	Loop                             // the port is err-disabled, because frames come back through it
+	Loop                             // the port is err-disabled: frames come back through it
 
 	LinkDown     // the receiving interface is down
 	PortLost     // the port that it was meant for has lost its device

@@ -72,10 +72,16 @@ func (r Rate) bucket() (*Bucket, error) {
 		return nil, nil
 	}
 	if r.BitsPerSecond < MinRate || r.BitsPerSecond > MaxRate {
-		return nil, fmt.Errorf("a rate of %d bit/s is out of range: give %d to %d, or 0 for no bound", r.BitsPerSecond, MinRate, int64(MaxRate))
+		return nil, fmt.Errorf(
+			"a rate of %d bit/s is out of range: give %d to %d, or 0 for no bound", r.BitsPerSecond,
+			MinRate, int64(MaxRate),
+		)
 	}
 	if r.BurstBytes < 0 || r.BurstBytes > MaxBurst {
-		return nil, fmt.Errorf("a burst of %d bytes is out of range: give 1 to %d, or 0 for the default", r.BurstBytes, MaxBurst)
+		return nil, fmt.Errorf(
+			"a burst of %d bytes is out of range: give 1 to %d, or 0 for the default", r.BurstBytes,
+			MaxBurst,
+		)
 	}
 	perSecond, burst := float64(r.BitsPerSecond)/8, float64(r.BurstBytes)
 	if burst == 0 {

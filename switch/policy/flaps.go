@@ -40,7 +40,7 @@ const (
 
 // Units and limits of [Flaps.Move].
 const (
-	FlapsPerSecond = 64              // ticks of its clock: 20 bits of them are four hours and a half
+	FlapsPerSecond = 64              // ticks of its clock, which wraps after 4.5 hours
 	MaxFlapLimit   = 2000            // moves per second
 	MaxPlace       = 1<<homeBits - 1 // the highest place of an address
 )

@@ -117,7 +117,9 @@ func (g *Guard) addSources(c Policy) {
 			g.nets4 = append(g.nets4, net4{frame.Uint32(p.Addr()), ^uint32(0) << (32 - bits)})
 			continue
 		}
-		mask := frame.Addr6{Hi: ^uint64(0) << (64 - min(bits, 64)), Lo: ^uint64(0) << (128 - max(bits, 64))}
+		mask := frame.Addr6{
+			Hi: ^uint64(0) << (64 - min(bits, 64)), Lo: ^uint64(0) << (128 - max(bits, 64)),
+		}
 		g.nets6 = append(g.nets6, net6{frame.Addr6From(p.Addr()), mask})
 	}
 }
@@ -163,18 +165,26 @@ func (gw Gateway) claimedBy(f *frame.Parsed) bool {
 // port's own, is dropped, or [drop.None]. For a frame with the same Ethernet header
 // as one that Admit has let pass, it is all that is left to ask.
 func (g *Guard) Inspect(f *frame.Parsed) drop.Reason {
-	if f.Network() == frame.NetworkIPv4 && !f.VLAN {
-		return g.inspectIPv4(f)
+	if h := f.PlainIPv4(); h != nil {
+		if g.plain4(h) {
+			return drop.None
+		}
+	} else if h := f.PlainIPv6(); h != nil && g.plain6(h) {
+		return drop.None
 	}
-	return g.inspectOther(f)
+	return g.inspect(f)
 }
 
-func (g *Guard) inspectOther(f *frame.Parsed) drop.Reason {
+func (g *Guard) inspect(f *frame.Parsed) drop.Reason {
+	n := f.Network()
 	if f.VLAN {
 		return drop.VLANTagged
 	}
 	switch f.EtherType {
 	case frame.EtherTypeIPv4:
+		if n == frame.NetworkIPv4 {
+			return g.inspectIPv4(f)
+		}
 		return drop.MalformedIP
 	case frame.EtherTypeARP:
 		return g.inspectARP(f)

@@ -15,6 +15,12 @@ const (
 // udpHeaderLen is the length of a UDP header in bytes (RFC 768).
 const udpHeaderLen = 8
 
+// plain4 reports whether inspectIPv4 is known to find nothing, as with most frames.
+func (g *Guard) plain4(h *frame.PlainIPv4) bool {
+	return uint64(h.Src()) == g.own4 &&
+		(h.Protocol() != frame.ProtoUDP || h.DstPort() != dhcpClient)
+}
+
 // inspectIPv4 wants a strict port's own source address, and no DHCP server. The
 // packet's total length may be wrong: nobody reads what is behind it.
 func (g *Guard) inspectIPv4(f *frame.Parsed) drop.Reason {
@@ -29,7 +35,7 @@ func (g *Guard) inspectIPv4(f *frame.Parsed) drop.Reason {
 }
 
 func inspectUDP4(f *frame.Parsed, known bool) drop.Reason {
-	if len(f.Eth) < f.Transport+udpHeaderLen || !f.Ports() {
+	if !f.Ports() || len(f.Eth) < int(f.Transport)+udpHeaderLen {
 		return drop.MalformedIP
 	}
 	switch {

@@ -7,6 +7,20 @@ import (
 	"vswitch/switch/drop"
 )
 
+// plain6 reports whether inspectIPv6 is known to find nothing, as with most frames.
+func (g *Guard) plain6(h *frame.PlainIPv6) bool {
+	switch h.NextHeader() {
+	case frame.ProtoTCP:
+	case frame.ProtoUDP:
+		if h.DstPort() == dhcpv6Client {
+			return false
+		}
+	default:
+		return false
+	}
+	return g.carries6 && g.owns6(h.Src())
+}
+
 // inspectIPv6 wants a strict port's own source address, no router and no DHCP
 // server, and neighbour discovery about its own host. Where it cannot be known
 // what a packet is, because the headers go on in a later fragment or without an
@@ -55,7 +69,8 @@ func (g *Guard) inspectICMPv6(f *frame.Parsed, known bool) drop.Reason {
 	switch message[0] {
 	case frame.ICMPv6RouterAdvertisement, frame.ICMPv6Redirect:
 		return drop.RogueRA
-	case frame.ICMPv6RouterSolicitation, frame.ICMPv6NeighbourSolicitation, frame.ICMPv6NeighbourAdvertisement:
+	case frame.ICMPv6RouterSolicitation,
+		frame.ICMPv6NeighbourSolicitation, frame.ICMPv6NeighbourAdvertisement:
 		if !known && !unspecified {
 			return drop.SpoofedIP
 		}

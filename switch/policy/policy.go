@@ -70,13 +70,20 @@ type Policy struct {
 // package wants, or an error that says what is wrong with it.
 func (c Policy) validate() (Policy, error) {
 	if c.Security > SecurityStrict {
-		return c, fmt.Errorf("security level %d does not exist: give SecurityOff, SecurityMACOnly or SecurityStrict", c.Security)
+		return c, fmt.Errorf(
+			"security level %d does not exist: give SecurityOff, SecurityMACOnly or SecurityStrict",
+			c.Security,
+		)
 	}
 	if c.Security != SecurityOff && !c.MAC.IsUnicast() {
 		return c, fmt.Errorf("port security with the address %s: give the host's own", c.MAC)
 	}
 	if c.FloodLimit > MaxFloodLimit {
-		return c, fmt.Errorf("a flood limit of %d frames per second is out of range: give up to %d, or below 0 for none", c.FloodLimit, MaxFloodLimit)
+		return c, fmt.Errorf(
+			"a flood limit of %d frames per second is out of range: "+
+				"give up to %d, or below 0 for none",
+			c.FloodLimit, MaxFloodLimit,
+		)
 	}
 	if n := len(c.Addrs) + len(c.Prefixes); n > MaxSources {
 		return c, fmt.Errorf("%d addresses and prefixes at a port: give %d at most", n, MaxSources)
@@ -84,13 +91,17 @@ func (c Policy) validate() (Policy, error) {
 	c.Addrs, c.Prefixes = slices.Clone(c.Addrs), slices.Clone(c.Prefixes)
 	for i, a := range c.Addrs {
 		if a = a.Unmap().WithZone(""); !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
-			return c, fmt.Errorf("the address %q of a port: give one that a host can have", c.Addrs[i])
+			return c, fmt.Errorf(
+				"the address %q of a port: give one that a host can have", c.Addrs[i],
+			)
 		}
 		c.Addrs[i] = a
 	}
 	for i, p := range c.Prefixes {
 		if !p.IsValid() || p.Addr().Is4In6() {
-			return c, fmt.Errorf("the prefix %q of a port: give one as 10.1.0.0/16 or fd00:1::/64", p)
+			return c, fmt.Errorf(
+				"the prefix %q of a port: give one as 10.1.0.0/16 or fd00:1::/64", p,
+			)
 		}
 		c.Prefixes[i] = p.Masked()
 	}

@@ -120,12 +120,19 @@ func NewRules(list []Rule, workers int) (*Rules, error) {
 
 // compile checks a rule and brings it into the form that workers read.
 func compile(c Rule) (rule, error) {
-	r := rule{about: 1 << c.Protocol, ported: c.Ports != (PortRange{}), ports: c.Ports, deny: c.Action == Deny}
+	r := rule{
+		about: 1 << c.Protocol, ported: c.Ports != (PortRange{}), ports: c.Ports,
+		deny: c.Action == Deny,
+	}
 	if c.Protocol > ProtocolICMP || c.Action > Deny {
-		return r, fmt.Errorf("protocol %d and action %d: give one of those that there are", c.Protocol, c.Action)
+		return r, fmt.Errorf(
+			"protocol %d and action %d: give one of those that there are", c.Protocol, c.Action,
+		)
 	}
 	if r.ported && (c.Protocol == ProtocolICMP || c.Ports.First > c.Ports.Last) {
-		return r, fmt.Errorf("ports %d to %d: give the lower first, and none with ICMP", c.Ports.First, c.Ports.Last)
+		return r, fmt.Errorf(
+			"ports %d to %d: give the lower first, and none with ICMP", c.Ports.First, c.Ports.Last,
+		)
 	}
 	switch {
 	case c.Protocol == ProtocolAny && r.ported:

@@ -26,14 +26,39 @@ type Traffic struct {
 
 // Classify reads a frame for the rules.
 func Classify(f *frame.Parsed) Traffic {
+	// The same as classify, of most frames.
+	if h := f.PlainIPv4(); h != nil {
+		if is := ported(h.Protocol()); is != 0 && !h.Later() {
+			return Traffic{is: is, ported: true, port: h.DstPort()}
+		}
+	} else if h := f.PlainIPv6(); h != nil {
+		if is := ported(h.NextHeader()); is != 0 {
+			return Traffic{is: is, ported: true, port: h.DstPort()}
+		}
+	}
+	return classify(f)
+}
+
+// ported returns the set of a protocol that has ports, else none.
+func ported(protocol uint8) protocols {
+	switch protocol {
+	case frame.ProtoTCP:
+		return tcpBit
+	case frame.ProtoUDP:
+		return udpBit
+	}
+	return 0
+}
+
+func classify(f *frame.Parsed) Traffic {
 	switch f.Network() {
 	case frame.NetworkIPv4:
-		return classify(f, frame.ProtoICMP)
+		return classifyIP(f, frame.ProtoICMP)
 	case frame.NetworkIPv6:
 		if !f.Upper() {
 			return Traffic{is: allBits}
 		}
-		t := classify(f, frame.ProtoICMPv6)
+		t := classifyIP(f, frame.ProtoICMPv6)
 		t.Exempt = t.is == icmpBit && !f.Later && discovery(f.Body())
 		return t
 	}
@@ -43,22 +68,20 @@ func Classify(f *frame.Parsed) Traffic {
 	return Traffic{is: otherBit}
 }
 
-// classify reads an IP packet for the rules, in whose version icmp is ICMP.
-func classify(f *frame.Parsed, icmp uint8) Traffic {
-	t := Traffic{is: otherBit}
-	switch f.Protocol {
-	case frame.ProtoTCP:
-		t.is = tcpBit
-	case frame.ProtoUDP:
-		t.is = udpBit
-	case icmp:
-		t.is = icmpBit
-		return t
+// classifyIP reads an IP packet for the rules, in whose version icmp is ICMP.
+func classifyIP(f *frame.Parsed, icmp uint8) Traffic {
+	is := ported(f.Protocol)
+	switch {
+	case is != 0:
+	case f.Protocol == icmp:
+		is = icmpBit
+	default:
+		is = otherBit
 	}
 	if f.Ports() {
-		t.port, t.ported = f.DstPort, true
+		return Traffic{is: is, ported: true, port: f.DstPort}
 	}
-	return t
+	return Traffic{is: is}
 }
 
 // discovery reports whether an ICMPv6 message is one of neighbour discovery (RFC

@@ -1,0 +1,164 @@
+package policy_test
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"vswitch/frame"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
+)
+
+// seeds are frames that one change makes good or bad.
+func seeds() [][]byte {
+	s, zero := host1, netip.IPv4Unspecified()
+	const tcp, udp, icmp = frame.ProtoTCP, frame.ProtoUDP, frame.ProtoICMPv6
+	eight, behindEight := chain(8, tcp, transport(1, 80)...)
+	local, nonce := s.mac.LinkLocal(), []byte{14, 1, 1, 2, 3, 4, 5, 6}
+	return [][]byte{
+		ethernet(testMAC(2), s.mac, 0x88b5, make([]byte, 46)...),
+		ethernet(frame.MAC{1, 0x80, 0xc2}, s.mac, 39, make([]byte, 46)...),
+		arpFrom(frame.ARPRequest, s.mac, s.ip, s.other),
+		arpFrom(frame.ARPRequest, s.mac, zero, s.other),
+		arpFrom(frame.ARPReply, s.mac, s.gateway, s.other),
+		edit(arpFrom(frame.ARPReply, s.mac, s.gateway, s.other), 1, 6),
+		ipv4(s.ip, tcp, transport(1, 80)...),
+		ipv4(s.second, tcp, transport(1, 80)...),
+		ipv4(s.inRouted, frame.ProtoICMP, 8, 0, 0, 0),
+		ipv4(s.other, tcp, transport(1, 80)...),
+		ipv4(s.ip, udp, transport(67, 68)...),
+		ipv4(zero, udp, transport(68, 67)...),
+		fragment(ipv4(s.ip, udp, transport(67, 68)...), 3, true),
+		fragment(ipv4(s.ip, udp, transport(67, 68)...), 0, true),
+		edit(ipv4(s.ip, udp, append(make([]byte, 4), transport(1, 68)...)...), 0, 0x46),
+		ipv6(s.ip6, tcp, transport(1, 80)...),
+		ipv6(s.inRouted6, udp, transport(1, 546)...),
+		ipv6(s.other6, udp, transport(1, 53)...),
+		ipv6(s.ip6, 0, extension(60, extension(tcp, transport(1, 80)...)...)...),
+		ipv6(s.ip6, 51, extension(udp, append(make([]byte, 4), transport(1, 80)...)...)...),
+		ipv6(s.ip6, eight, behindEight...),
+		ipv6(s.ip6, 60, extension(eight, behindEight...)...),
+		ipv6(local, 44, fragment6(icmp, 0, true, icmp6(134)...)...),
+		ipv6(local, 44, fragment6(udp, 1, true, transport(1, 2)...)...),
+		ipv6(local, 44, fragment6(60, 0, true, tcp, 1, 1, 4, 0, 0, 0, 0)...),
+		ipv6(s.noSource, icmp, neighbour(135, s.ip6, linkLayer(1, s.mac)...)...),
+		ipv6(
+			s.ip6, icmp,
+			neighbour(136, s.ip6, slices.Concat(nonce, linkLayer(2, s.mac))...)...,
+		),
+		ipv6(local, icmp, icmp6(133, linkLayer(1, s.mac)...)...),
+		ipv6(s.noSource, 0, extension(icmp, icmp6(143)...)...),
+	}
+}
+
+// sites are guards of all kinds, each with its oracle.
+func sites(t testing.TB) (guards []*policy.Guard, oracles []oracle) {
+	t.Helper()
+	for level := range levels {
+		full := policy1(level)
+		bare := policy.Policy{Security: level, MAC: host1.mac}
+		router := full
+		router.Prefixes = []netip.Prefix{
+			netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),
+		}
+		for _, c := range []policy.Policy{full, bare, router} {
+			guards, oracles = append(guards, newGuard(t, c)), append(oracles, oracle{c})
+		}
+	}
+	return guards, oracles
+}
+
+// tryAll holds a frame against all guards and their oracles. f has read another
+// frame before. It returns the verdicts.
+func tryAll(
+	t *testing.T, f *frame.Parsed, eth []byte, guards []*policy.Guard, oracles []oracle,
+) (all []drop.Reason) {
+	t.Helper()
+	for i, g := range guards {
+		want := oracles[i].admit(eth)
+		f.Reset(eth)
+		got := g.Admit(f, testGateway)
+		if got != want {
+			t.Errorf("%x with %+v: %s, want %s", eth, g.Policy(), got, want)
+		}
+		if again := g.Admit(f, testGateway); again != got {
+			t.Errorf("%x with %+v: %s when asked again, first %s", eth, g.Policy(), again, got)
+		}
+		ownMAC := got != drop.SpoofedGateway && got != drop.SpoofedMAC
+		if g.Security == policy.SecurityStrict && ownMAC {
+			f.Reset(eth)
+			if alone := g.Inspect(f); alone != got {
+				t.Errorf("%x: Inspect says %s, Admit %s", eth, alone, got)
+			}
+		}
+		all = append(all, got)
+	}
+	f.Reset(eth)
+	checkTraffic(t, f)
+	return all
+}
+
+// mutate changes a frame a little, as a hostile or broken host could.
+func mutate(r *rand.Rand, eth []byte) []byte {
+	eth = slices.Clone(eth)
+	for range r.IntN(3) {
+		eth[r.IntN(len(eth))] ^= 1 << r.IntN(8)
+	}
+	for range r.IntN(2) {
+		eth[12+r.IntN(len(eth)-12)] = byte(r.IntN(256))
+	}
+	if r.IntN(4) == 0 {
+		eth = eth[:14+r.IntN(len(eth)-13)]
+	}
+	for range max(r.IntN(6)-3, 0) {
+		tags := []uint32{dot1q, dot1ad, dot1q | 0xe000, dot1q | 5, qinq}
+		eth = tagged(eth, tags[r.IntN(len(tags))])
+	}
+	return slices.Clip(eth)
+}
+
+// TestAgainstOracle sees every verdict there is.
+func TestAgainstOracle(t *testing.T) {
+	t.Parallel()
+	guards, oracles := sites(t)
+	r := rand.New(rand.NewPCG(5, 6))
+	f, seen, all := new(frame.Parsed), map[drop.Reason]int{}, seeds()
+	for i := range 100_000 {
+		eth := all[i%len(all)]
+		if i >= len(all) {
+			eth = mutate(r, eth)
+		}
+		for _, reason := range tryAll(t, f, eth, guards, oracles) {
+			seen[reason]++
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	for _, want := range []drop.Reason{
+		drop.None, drop.SpoofedGateway, drop.SpoofedMAC, drop.VLANTagged,
+		drop.SpoofedARP, drop.SpoofedIP, drop.SpoofedND,
+		drop.MalformedARP, drop.MalformedIP, drop.RogueDHCP, drop.RogueRA, drop.UnassignedProtocol,
+	} {
+		if seen[want] < 100 {
+			t.Errorf("only %d verdicts are %s", seen[want], want)
+		}
+	}
+}
+
+// FuzzVerdicts is the same with what the fuzzer comes upon.
+func FuzzVerdicts(f *testing.F) {
+	for _, seed := range seeds() {
+		f.Add(seed)
+		f.Add(tagged(seed, dot1q, dot1ad))
+	}
+	guards, oracles := sites(f)
+	p := new(frame.Parsed)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if eth, ok := frame.ParseEthernet(slices.Clip(b)); ok {
+			tryAll(t, p, eth, guards, oracles)
+		}
+	})
+}
