@@ -42,6 +42,11 @@ func (d *Device) Receive(buf []byte) (n int, s frame.Status) {
 	}
 }
 
+// ReadStatus returns what a failed read of the descriptor means: [frame.Again] when
+// nothing waits, [frame.Rejected] when this frame is lost and the next can be read,
+// [frame.Gone] when the device was deleted.
+func (d *Device) ReadStatus(errno syscall.Errno) frame.Status { return receiveStatus(errno) }
+
 // receiveStatus translates the errors of tun_do_read and tun_put_user
 // (drivers/net/tun.c). Rejected means to read again: after EINTR nothing was
 // lost; EINVAL says that the kernel could not describe a frame by a virtio-net
@@ -73,6 +78,12 @@ func (d *Device) Transmit(buf []byte) frame.Status {
 		}
 	}
 }
+
+// WriteStatus returns what a failed write of a frame to the descriptor means:
+// [frame.Again] when the kernel lacks memory; [frame.Down] when the interface is not
+// up; [frame.Gone] when the device was deleted; else [frame.Rejected]: the frame is
+// shorter than an Ethernet header or its virtio-net header does not fit it.
+func (d *Device) WriteStatus(errno syscall.Errno) frame.Status { return transmitStatus(errno) }
 
 // transmitStatus translates the errors of tun_get_user (drivers/net/tun.c). What
 // is not named there concerns this frame only: EINVAL, EMSGSIZE, EFAULT.

@@ -22,6 +22,7 @@ var rooms = []Room{
 	{"switch", []string{"frame"}, "switch is pure L2: it knows no kernel, no namespace, no API"},
 	{"switch/switchtest", []string{"frame", "switch"}, "switchtest stands in for the kernel: it holds ports in memory and builds frames"},
 	{"tap", []string{"frame"}, "tap is the edge to the kernel's TAP: whom its frames go to is none of its business"},
+	{"internal/reactor", []string{"frame"}, "reactor moves bytes between descriptors: what kind of endpoint is behind one is not its business"},
 	{"arp", []string{"frame"}, "arp is bytes in, bytes out: it does no I/O and knows no switch"},
 	{"icmp", []string{"frame"}, "icmp is bytes in, bytes out, beside the pinger: it knows no switch"},
 	{"gateway", []string{"frame", "arp", "icmp", "switch"}, "gateway is one more port of the switch: it reaches the world only through it"},
@@ -85,12 +86,12 @@ var rules = []Rule{
 	},
 	{
 		Imports: []string{"golang.org/x/sys/..."},
-		OnlyIn:  []string{"tap", "netns", "nat", "icmp", "api", "supervisor", "bench", "conformance", "internal/testenv"},
-		Why:     "system calls live at the kernel's edge: in tap, netns and nat, icmp's pinger, api's socket and supervisor's descriptors",
+		OnlyIn:  []string{"tap", "internal/reactor", "netns", "nat", "icmp", "api", "supervisor", "bench", "conformance", "internal/testenv"},
+		Why:     "system calls live at the kernel's edge: in tap, reactor, netns and nat, icmp's pinger, api's socket and supervisor's descriptors",
 	},
 	{
 		Imports: []string{"github.com/google/gopacket/..."},
-		NotIn:   []string{"frame", "switch", "tap", "arp", "icmp", "gateway"},
+		NotIn:   []string{"frame", "switch", "tap", "internal/reactor", "arp", "icmp", "gateway"},
 		Why:     "gopacket allocates for every frame: it is for tests, captures and traces, off the hot path",
 	},
 	{
