@@ -77,29 +77,24 @@ func TestTheTableGrows(t *testing.T) {
 func TestRegisteringFails(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		refuse            func(op uint32, n int) bool
-		before, low, high bool // what is registered: slot 3 at first and later, and 100
+		refuse        func(op uint32, places, tables int) bool
+		before, after bool // slot 3 is registered, before and after slot 100 is added
 	}{
-		"the table":      {func(op uint32, _ int) bool { return op == opRegisterFiles }, false, false, false},
-		"a larger table": {func(op uint32, n int) bool { return op == opRegisterFiles && n > firstFiles }, true, true, false},
-		"each file":      {func(op uint32, _ int) bool { return op == opUpdateFiles }, false, false, false},
-		"what there was": {func() func(uint32, int) bool {
-			tables := 0
-			return func(op uint32, _ int) bool {
-				if op == opRegisterFiles {
-					tables++
-				}
-				return op == opRegisterFiles && tables > 1
-			}
-		}(), true, false, false},
+		"the table":      {func(op uint32, _, _ int) bool { return op == opRegisterFiles }, false, false},
+		"a larger table": {func(_ uint32, n, _ int) bool { return n > firstFiles }, true, true},
+		"a second table": {func(_ uint32, _, tables int) bool { return tables > 1 }, true, false},
+		"each file":      {func(op uint32, _, _ int) bool { return op == opUpdateFiles }, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newReactor(t, testBatch)
-			register, calls := r.ring.register, 0
+			register, calls, tables := r.ring.register, 0, 0
 			r.ring.register = func(fd int, op uint32, argument unsafe.Pointer, n int) unix.Errno {
 				calls++
-				if test.refuse(op, n) {
+				if op == opRegisterFiles {
+					tables++
+				}
+				if test.refuse(op, n, tables) {
 					return unix.EMFILE
 				}
 				return register(fd, op, argument, n)
@@ -107,8 +102,8 @@ func TestRegisteringFails(t *testing.T) {
 			lines := addLines(t, r, 3)
 			registered(t, r, test.before, 3)
 			lines[100] = addLines(t, r, 100)[100]
-			registered(t, r, test.low, 3)
-			registered(t, r, test.high, 100)
+			registered(t, r, test.after, 3)
+			registered(t, r, false, 100)
 			eachWorks(t, r, lines)
 			calls = 0
 			lines[500] = addLines(t, r, 500)[500]

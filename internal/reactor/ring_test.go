@@ -126,13 +126,16 @@ func TestSendingOutlastsAShortage(t *testing.T) {
 			overwrite(bufs...)
 			a.arrived(want[0]...)
 			b.arrived(want[1]...)
-			if s.calls == 0 || len(s.steps) != 0 {
-				t.Errorf("round %d: the ring was not used", round)
+			calls := 1
+			if round < 2 {
+				calls += min(f.taken, 1)
+			}
+			if s.calls != calls {
+				t.Errorf("round %d: %d calls of the ring, want %d", round, s.calls, calls)
 			}
 		}
-		if s.calls != 1 || r.Batched() != nil || *fallbacks != 0 {
-			t.Errorf("after all: %d calls for a batch, Batched says %v, %d fallbacks; want 1, nil, 0",
-				s.calls, r.Batched(), *fallbacks)
+		if r.Batched() != nil || *fallbacks != 0 {
+			t.Errorf("Batched says %v, %d fallbacks; want nil, 0", r.Batched(), *fallbacks)
 		}
 	})
 }
@@ -221,7 +224,9 @@ func TestEnterIsInterrupted(t *testing.T) {
 	l := newSocketPair(t)
 	add(t, r, 1, l)
 	s := play(r)
-	s.steps = []step{{errno: unix.EINTR}, {take: 3}, {errno: unix.EINTR}, {errno: unix.EINTR}, {take: 2}}
+	s.steps = []step{
+		{errno: unix.EINTR}, {take: 3}, {errno: unix.EINTR}, {errno: unix.EINTR}, {take: 2},
+	}
 	want := numbered(testBatch)
 	for _, text := range want {
 		r.Send(1, testFrame(text))
@@ -229,7 +234,8 @@ func TestEnterIsInterrupted(t *testing.T) {
 	r.Flush()
 	l.arrived(want...)
 	if s.calls != 6 || r.Batched() != nil || *fallbacks != 0 {
-		t.Errorf("%d calls, Batched says %v, %d fallbacks; want 6, nil, 0", s.calls, r.Batched(), *fallbacks)
+		t.Errorf("%d calls, Batched says %v, %d fallbacks; want 6, nil, 0",
+			s.calls, r.Batched(), *fallbacks)
 	}
 }
 
