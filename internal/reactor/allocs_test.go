@@ -54,13 +54,13 @@ func TestReactorAllocs(t *testing.T) {
 func drain(fd, n int) {
 	var b [2048]byte
 	for range n {
-		read(int32(fd), b[:])
+		_, _ = read(int32(fd), b[:])
 	}
 }
 
 // put writes a frame n times.
 func put(fd int, b []byte, n int) {
 	for range n {
-		write(int32(fd), b)
+		_ = write(int32(fd), b)
 	}
 }

@@ -88,7 +88,8 @@ func (r *Reactor) Wait(ready []uint32, timeout time.Duration) int {
 	if limit == 0 {
 		return 0
 	}
-	n, errno := 0, syscall.Errno(0)
+	var n int
+	var errno syscall.Errno
 	if timeout == 0 {
 		n, errno = p.look(p.events[:limit])
 	} else {
