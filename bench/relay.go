@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vswitch/frame"
+	"vswitch/internal/reactor"
 	"vswitch/netns"
 	"vswitch/tap"
 )
@@ -26,11 +27,11 @@ type relayTask struct {
 
 // run makes the devices, says so to out, and passes frames until it is killed.
 func (t relayTask) run(out io.Writer) error {
-	poller, err := tap.NewPoller(1)
+	engine, err := reactor.New(reactor.Options{Batch: 1}) // a call for each frame
 	if err != nil {
 		return err
 	}
-	r := relay{poller: poller, spin: relaySpin, buf: make([]byte, tap.BufferLen)}
+	r := relay{engine: engine, spin: relaySpin, bufs: [][]byte{make([]byte, tap.BufferLen)}}
 	switch t.Poll {
 	case "adaptive":
 	case "busy":
@@ -43,13 +44,14 @@ func (t relayTask) run(out io.Writer) error {
 	for i, e := range t.Endpoints {
 		name := fmt.Sprintf("relay%d", i)
 		// On this thread, which nsenter(1) has put into the namespace.
-		if r.devices[i], err = tap.Create(name, tap.Options{}); err != nil {
+		device, err := tap.Create(name, tap.Options{})
+		if err != nil {
 			return err
 		}
 		if err := adoptHere(name, e, relayQueue); err != nil {
 			return err
 		}
-		if err := poller.Add(r.devices[i], uint32(i)); err != nil {
+		if err := engine.Add(uint32(i), device, true); err != nil {
 			return err
 		}
 	}
@@ -70,26 +72,25 @@ func adoptHere(hostName string, e Endpoint, txQueueLen int) error {
 	})
 }
 
-// relay is the least that a user-space switch does.
+// relay is the least that a user-space switch does. Its devices are in slots 0 and 1.
 type relay struct {
-	devices [2]*tap.Device
-	ready   [2]bool // may have frames waiting
-	poller  *tap.Poller
-	spin    time.Duration // how long to look again after traffic; below 0: always
-	buf     []byte
+	engine *reactor.Reactor
+	ready  [2]bool       // may have frames waiting
+	spin   time.Duration // how long to look again after traffic; below 0: always
+	bufs   [][]byte      // one
 }
 
 // run ends when both devices are gone.
 func (r *relay) run() {
-	tokens := make([]uint32, 2)
+	slots := make([]uint32, 2)
 	gone := [2]bool{}
 	var idle time.Time // since when no frame came; zero while frames come
 	for !gone[0] || !gone[1] {
-		n := r.poller.Wait(tokens, r.timeout(&idle))
-		for _, token := range tokens[:n] {
-			r.ready[token] = true
+		n := r.engine.Wait(slots, r.timeout(&idle))
+		for _, slot := range slots[:n] {
+			r.ready[slot] = true
 		}
-		for i := range r.devices {
+		for i := range r.ready {
 			if r.ready[i] && !gone[i] {
 				idle = time.Time{}
 				gone[i] = r.pass(i) == frame.Gone
@@ -115,14 +116,16 @@ func (r *relay) timeout(idle *time.Time) time.Duration {
 
 // pass passes a burst from device i to the other.
 func (r *relay) pass(i int) frame.Status {
-	from, to := r.devices[i], r.devices[1-i]
 	for range relayBurst {
-		n, s := from.Receive(r.buf)
+		n, s := r.engine.Receive(uint32(i), r.bufs)
 		if s != frame.OK {
 			r.ready[i] = false
 			return s
 		}
-		to.Transmit(r.buf[:n]) // what the receiver doesn't take is lost
+		if n == 1 { // else the kernel has lost a frame
+			r.engine.Send(uint32(1-i), r.bufs[0])
+			r.engine.Flush() // what the receiver doesn't take is lost
+		}
 	}
 	return frame.OK
 }

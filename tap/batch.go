@@ -64,7 +64,7 @@ func (b *batch) Receive(d *Device, bufs [][]byte) (int, frame.Status) {
 			more, s := receiveEach(d, bufs[n:])
 			return n + more, s
 		default:
-			if e := receiveStatus(e); e != frame.Rejected {
+			if e := d.ReadStatus(e); e != frame.Rejected {
 				s = e
 			}
 		}
@@ -113,7 +113,7 @@ func (b *batch) Flush() []frame.Status {
 		case unix.EOPNOTSUPP, unix.ECANCELED, unix.EINTR:
 			status[i] = sends[i].device.Transmit(sends[i].frame)
 		default:
-			status[i] = transmitStatus(e)
+			status[i] = sends[i].device.WriteStatus(e)
 		}
 	}
 	return status

@@ -163,8 +163,8 @@ func TestAttachTakesAPersistentDeviceOver(t *testing.T) {
 		}
 		defer second.Close()
 		// The virtio-net header is in use again: without it this were refused.
-		if s := second.Transmit(testFrame("")); s != frame.OK {
-			t.Errorf("Transmit says %d after Attach, want OK", s)
+		if s := write(second, testFrame("")); s != frame.OK {
+			t.Errorf("writing says %d after Attach, want OK", s)
 		}
 		if err := second.SetPersist(false); err != nil {
 			t.Fatal(err)

@@ -11,14 +11,17 @@ import (
 	"vswitch/frame"
 )
 
-// BufferLen is the size in bytes of a buffer that holds any frame [Device.Receive]
-// can deliver: the virtio-net header, an Ethernet header with two VLAN tags, and
+// BufferLen is the size in bytes of a buffer that holds any frame that one read of a
+// device can deliver: the virtio-net header, an Ethernet header with two VLAN tags, and
 // the largest super-frame the kernel builds for a TAP (GSO_LEGACY_MAX_SIZE of
 // include/linux/netdevice.h).
 const BufferLen = frame.VNetHeaderLen + frame.EthernetHeaderLen + 2*frame.VLANTagLen + 65536
 
-// Device is an open TAP. Receive and Transmit may run at the same time on
-// different goroutines; Close may not run beside any other method.
+// Device is an open TAP. One read(2) or write(2) of its descriptor, which does not
+// block, carries one frame, virtio-net header first; a frame that does not fit in the
+// buffer of a read is cut off, so give it [BufferLen] bytes. A write runs the network
+// stack of the device's namespace on the writer's thread. Close may not run beside any
+// other method.
 type Device struct {
 	fd       int
 	name     string
@@ -36,17 +39,18 @@ func (d *Device) Receive(buf []byte) (n int, s frame.Status) {
 		if errno == 0 {
 			return int(r), frame.OK
 		}
-		if s = receiveStatus(errno); s != frame.Rejected {
+		if s = d.ReadStatus(errno); s != frame.Rejected {
 			return 0, s
 		}
 	}
 }
 
-// receiveStatus translates the errors of tun_do_read and tun_put_user
-// (drivers/net/tun.c). Rejected means to read again: after EINTR nothing was
-// lost; EINVAL says that the kernel could not describe a frame by a virtio-net
-// header and has thrown it away, so the next one is at the head of the queue.
-func receiveStatus(errno syscall.Errno) frame.Status {
+// ReadStatus returns what a failed read(2) of the descriptor means (tun_do_read and
+// tun_put_user, drivers/net/tun.c): [frame.Again] when nothing waits or memory is
+// short; [frame.Rejected] after EINTR and EINVAL: the kernel could not describe a frame
+// by a virtio-net header and has thrown it away, and the next can be read;
+// [frame.Gone] when the device was deleted, with its namespace or alone.
+func (d *Device) ReadStatus(errno syscall.Errno) frame.Status {
 	switch errno {
 	case unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS:
 		return frame.Again
@@ -69,14 +73,17 @@ func (d *Device) Transmit(buf []byte) frame.Status {
 			return frame.OK
 		}
 		if errno != unix.EINTR {
-			return transmitStatus(errno)
+			return d.WriteStatus(errno)
 		}
 	}
 }
 
-// transmitStatus translates the errors of tun_get_user (drivers/net/tun.c). What
-// is not named there concerns this frame only: EINVAL, EMSGSIZE, EFAULT.
-func transmitStatus(errno syscall.Errno) frame.Status {
+// WriteStatus returns what a failed write(2) of a frame to the descriptor means
+// (tun_get_user, drivers/net/tun.c): [frame.Again] when the kernel lacks memory;
+// [frame.Down] when the interface is not up; [frame.Gone] when the device was
+// deleted; else [frame.Rejected]: the frame is shorter than an Ethernet header, or
+// its virtio-net header does not fit it (EINVAL, EMSGSIZE, EFAULT).
+func (d *Device) WriteStatus(errno syscall.Errno) frame.Status {
 	switch errno {
 	case unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS:
 		return frame.Again
@@ -105,7 +112,7 @@ func (d *Device) LinkName() (string, error) {
 	return ifr.Name(), nil
 }
 
-// Offloads says what the kernel may leave undone in frames that Receive delivers.
+// Offloads says what the kernel may leave undone in frames that a read delivers.
 func (d *Device) Offloads() Offloads { return d.offloads }
 
 // SetPersist says whether the link, with its addresses and routes, outlives the
@@ -120,8 +127,8 @@ func (d *Device) SetPersist(persist bool) error {
 // Close closes the descriptor, and with it deletes a link that is not
 // persistent; a child process that is being forked at that moment holds the link
 // until its exec. The caller warrants that nothing uses the device any more: a read
-// in another thread would reach whatever gets the descriptor's number next. From
-// then on Receive and Transmit say [frame.Gone]; a second Close does nothing.
+// in another thread would reach whatever gets the descriptor's number next. A second
+// Close does nothing.
 func (d *Device) Close() error {
 	if d.fd < 0 {
 		return nil

@@ -90,12 +90,35 @@ func packetSocket(t *testing.T, link string) int {
 	return s
 }
 
+// read reads one frame as whoever uses the device does.
+func read(d *Device, buf []byte) (int, frame.Status) {
+	n, err := unix.Read(d.Fd(), buf)
+	if err != nil {
+		return 0, d.ReadStatus(errnoOf(err))
+	}
+	return n, frame.OK
+}
+
+// write writes one frame as whoever uses the device does.
+func write(d *Device, buf []byte) frame.Status {
+	if _, err := unix.Write(d.Fd(), buf); err != nil {
+		return d.WriteStatus(errnoOf(err))
+	}
+	return frame.OK
+}
+
+// errnoOf is the errno in err, which a function of package unix has returned.
+func errnoOf(err error) (errno unix.Errno) {
+	errors.As(err, &errno)
+	return errno
+}
+
 // receiveTest polls until a test frame arrives, and returns it with its header.
 func receiveTest(t *testing.T, d *Device) []byte {
 	t.Helper()
 	buf := make([]byte, BufferLen)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		n, s := d.Receive(buf)
+		n, s := read(d, buf)
 		if s == frame.Gone {
 			t.Fatal("the device is gone")
 		}
@@ -107,15 +130,15 @@ func receiveTest(t *testing.T, d *Device) []byte {
 	return nil
 }
 
-func TestTransmitReachesTheNamespace(t *testing.T) {
+func TestWriteReachesTheNamespace(t *testing.T) {
 	t.Parallel()
 	ns := testenv.NewNamespace(t)
 	ns.Do(func() {
 		d := mustCreate(t, ns, Options{})
 		s := packetSocket(t, d.Name())
 		sent := testFrame("to the kernel")
-		if status := d.Transmit(sent); status != frame.OK {
-			t.Fatalf("Transmit says %d, want OK", status)
+		if status := write(d, sent); status != frame.OK {
+			t.Fatalf("writing says %d, want OK", status)
 		}
 		got := make([]byte, 2048)
 		n, err := unix.Read(s, got)
@@ -128,7 +151,7 @@ func TestTransmitReachesTheNamespace(t *testing.T) {
 	})
 }
 
-func TestReceiveDeliversWhatTheNamespaceSends(t *testing.T) {
+func TestReadDeliversWhatTheNamespaceSends(t *testing.T) {
 	t.Parallel()
 	ns := testenv.NewNamespace(t)
 	ns.Do(func() {
@@ -143,7 +166,7 @@ func TestReceiveDeliversWhatTheNamespaceSends(t *testing.T) {
 	})
 }
 
-func TestReceiveSaysAgainWhenNothingWaits(t *testing.T) {
+func TestReadSaysAgainWhenNothingWaits(t *testing.T) {
 	t.Parallel()
 	ns := testenv.NewNamespace(t)
 	ns.Do(func() {
@@ -152,29 +175,29 @@ func TestReceiveSaysAgainWhenNothingWaits(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer d.Close()
-		if n, s := d.Receive(make([]byte, BufferLen)); n != 0 || s != frame.Again {
-			t.Errorf("Receive says %d bytes and %d, want 0 and Again", n, s)
+		if n, s := read(d, make([]byte, BufferLen)); n != 0 || s != frame.Again {
+			t.Errorf("reading says %d bytes and %d, want 0 and Again", n, s)
 		}
 	})
 }
 
-func TestTransmitToAnInterfaceThatIsDown(t *testing.T) {
+func TestWriteToAnInterfaceThatIsDown(t *testing.T) {
 	t.Parallel()
 	ns := testenv.NewNamespace(t)
 	ns.Do(func() {
 		d := mustCreate(t, ns, Options{})
 		ns.Run("ip", "link", "set", d.Name(), "down")
-		if s := d.Transmit(testFrame("")); s != frame.Down {
-			t.Errorf("Transmit says %d while down, want Down", s)
+		if s := write(d, testFrame("")); s != frame.Down {
+			t.Errorf("writing says %d while down, want Down", s)
 		}
 		ns.Run("ip", "link", "set", d.Name(), "up")
-		if s := d.Transmit(testFrame("")); s != frame.OK {
-			t.Errorf("Transmit says %d after coming up again, want OK", s)
+		if s := write(d, testFrame("")); s != frame.OK {
+			t.Errorf("writing says %d after coming up again, want OK", s)
 		}
 	})
 }
 
-func TestTransmitRejects(t *testing.T) {
+func TestWriteIsRejected(t *testing.T) {
 	t.Parallel()
 	header := func(change func(h frame.VNet)) []byte {
 		b := testFrame("")
@@ -197,61 +220,14 @@ func TestTransmitRejects(t *testing.T) {
 	ns.Do(func() {
 		d := mustCreate(t, ns, Options{})
 		for _, test := range tests {
-			if s := d.Transmit(test.buf); s != frame.Rejected {
-				t.Errorf("%s: Transmit says %d, want Rejected", test.name, s)
+			if s := write(d, test.buf); s != frame.Rejected {
+				t.Errorf("%s: writing says %d, want Rejected", test.name, s)
 			}
 		}
-		if s := d.Transmit(testFrame("")); s != frame.OK {
-			t.Errorf("a good frame after bad ones: Transmit says %d, want OK", s)
+		if s := write(d, testFrame("")); s != frame.OK {
+			t.Errorf("a good frame after bad ones: writing says %d, want OK", s)
 		}
 	})
-}
-
-// TestTCPTravelsAsSuperFrames lets a TCP stream run between two namespaces over
-// two devices and a relay, and looks at what it is cut into.
-func TestTCPTravelsAsSuperFrames(t *testing.T) {
-	t.Parallel()
-	const mtu, size = 1500, 4 << 20
-	a, b := testenv.NewNamespace(t), testenv.NewNamespace(t)
-	var da, db *Device
-	var listener net.Listener
-	a.Do(func() {
-		da = mustCreate(t, a, Options{})
-		a.Run("ip", "addr", "add", "10.9.0.1/24", "dev", da.Name())
-	})
-	b.Do(func() {
-		db = mustCreate(t, b, Options{})
-		b.Run("ip", "addr", "add", "10.9.0.2/24", "dev", db.Name())
-		var err error
-		if listener, err = net.Listen("tcp", "10.9.0.2:0"); err != nil {
-			t.Fatal(err)
-		}
-	})
-	defer listener.Close()
-	relay := startRelay(t, da, db)
-	received := make(chan int64, 1)
-	go func() { received <- countBytes(listener) }()
-	a.Do(func() {
-		c, err := net.DialTimeout("tcp", listener.Addr().String(), patience)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Write(make([]byte, size)); err != nil {
-			t.Fatal(err)
-		}
-	})
-	if n := <-received; n != size {
-		t.Errorf("%d bytes came through, want %d", n, size)
-	}
-	largest, header := relay.stop()
-	if largest <= mtu+frame.EthernetHeaderLen || header.GSOType() != frame.VNetGSOTCPv4 || header.GSOSize() == 0 {
-		t.Errorf("the largest frame has %d bytes, type %d and segment size %d; want a TCP super-frame beyond the MTU of %d",
-			largest, header.GSOType(), header.GSOSize(), mtu)
-	}
 }
 
 func TestCloseDeletesTheLinkUnlessPersistent(t *testing.T) {
@@ -270,36 +246,17 @@ func TestCloseDeletesTheLinkUnlessPersistent(t *testing.T) {
 			if err := d.Close(); err != nil {
 				t.Errorf("the second Close fails: %v", err)
 			}
-			if _, s := d.Receive(make([]byte, BufferLen)); s != frame.Gone {
-				t.Errorf("Receive after Close says %d, want Gone", s)
+			if _, s := read(d, make([]byte, BufferLen)); s != frame.Gone {
+				t.Errorf("reading after Close says %d, want Gone", s)
 			}
-			if s := d.Transmit(testFrame("")); s != frame.Gone {
-				t.Errorf("Transmit after Close says %d, want Gone", s)
+			if s := write(d, testFrame("")); s != frame.Gone {
+				t.Errorf("writing after Close says %d, want Gone", s)
 			}
 			if d.Fd() != -1 {
 				t.Errorf("the descriptor after Close is %d, want -1", d.Fd())
 			}
 		})
 	}
-}
-
-func TestPathDoesNotAllocate(t *testing.T) {
-	ns := testenv.NewNamespace(t)
-	ns.Do(func() {
-		d := mustCreate(t, ns, Options{})
-		p := newPoller(t, d)
-		out, in, ready := testFrame(""), make([]byte, BufferLen), make([]uint32, 8)
-		for name, f := range map[string]func(){
-			"Transmit":          func() { d.Transmit(out) },
-			"Receive":           func() { d.Receive(in) },
-			"Wait without time": func() { p.Wait(ready, 0) },
-			"Wake and Wait":     func() { p.Wake(); p.Wait(ready, -1) },
-		} {
-			if n := testing.AllocsPerRun(100, f); n != 0 {
-				t.Errorf("%s allocates %v times", name, n)
-			}
-		}
-	})
 }
 
 func TestNothingIsLeftOpen(t *testing.T) {
@@ -321,8 +278,7 @@ func TestNothingIsLeftOpen(t *testing.T) {
 					t.Fatalf("Attach(%q) succeeds", bad)
 				}
 			}
-			p := newPoller(t, d)
-			if err := errors.Join(p.Close(), d.Close()); err != nil {
+			if err := d.Close(); err != nil {
 				t.Fatal(err)
 			}
 		}

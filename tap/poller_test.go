@@ -12,6 +12,22 @@ import (
 	"vswitch/internal/testenv"
 )
 
+// newPoller watches devices, whose tokens are their places in the list.
+func newPoller(t testing.TB, devices ...*Device) *Poller {
+	t.Helper()
+	p, err := NewPoller(32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	for i, d := range devices {
+		if err := p.Add(d, uint32(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
+
 // waitFor waits until the poller reports token.
 func waitFor(t *testing.T, p *Poller, token uint32) {
 	t.Helper()

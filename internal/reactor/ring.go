@@ -1,0 +1,235 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ring is an io_uring(7) that reads and writes several frames in one system call.
+// Each request completes while it is submitted, in order, because it bears
+// RWF_NOWAIT: none is ever left in the kernel between two calls.
+type ring struct {
+	fd       int
+	enter    func(ring int, requests uint32) (taken uint32, errno syscall.Errno)
+	register func(ring int, op uint32, argument unsafe.Pointer, n int) syscall.Errno
+
+	rings []byte // the mapping of both rings' indices and of the completions
+	sqes  []byte // the mapping of the requests
+
+	sqHead, sqTail, cqHead, cqTail *uint32 // shared with the kernel
+	sqMask, cqMask                 uint32
+	requests                       []sqe
+	completions                    []cqe
+	queued                         uint32 // requests filled in and not submitted
+
+	files files
+}
+
+// sqe is struct io_uring_sqe (include/uapi/linux/io_uring.h), as far as reading
+// and writing use it.
+type sqe struct {
+	opcode, flags uint8
+	ioprio        uint16
+	fd            int32
+	offset        uint64
+	addr          uint64
+	length        uint32
+	rwFlags       uint32
+	userData      uint64
+	_             [3]uint64
+}
+
+// cqe is struct io_uring_cqe.
+type cqe struct {
+	userData uint64
+	result   int32 // bytes, or a negated errno
+	_        uint32
+}
+
+// sqOffsets and cqOffsets are struct io_sqring_offsets and io_cqring_offsets.
+type sqOffsets struct {
+	head, tail, mask, entries, flags, dropped, array, _ uint32
+	_                                                   uint64
+}
+
+type cqOffsets struct {
+	head, tail, mask, entries, overflow, cqes, flags, _ uint32
+	_                                                   uint64
+}
+
+// ringParams is struct io_uring_params.
+type ringParams struct {
+	sqEntries, cqEntries, flags, _, _, features, _ uint32
+	_                                              [3]uint32
+	sq                                             sqOffsets
+	cq                                             cqOffsets
+}
+
+// Of include/uapi/linux/io_uring.h.
+const (
+	opRead  = 22
+	opWrite = 23
+
+	fixedFile = 1 << 0 // IOSQE_FIXED_FILE: the request's fd is a place in the table of files
+
+	featSingleMmap = 1 << 0
+	featRWCurPos   = 1 << 3 // came with Linux 5.6, as opRead and opWrite did
+
+	offsetRings    = 0
+	offsetRequests = 0x10000000
+)
+
+// errOldRing says that the kernel's io_uring cannot do what a ring needs.
+var errOldRing = errors.New("io_uring without single mapping, read and write: needs Linux 5.6")
+
+// newRing makes a ring for up to entries requests at a time. It fails where the
+// kernel is old, or io_uring is forbidden (kernel.io_uring_disabled, seccomp).
+func newRing(entries int) (*ring, error) {
+	var p ringParams
+	fd, _, errno := syscall.RawSyscall(unix.SYS_IO_URING_SETUP, uintptr(entries),
+		uintptr(unsafe.Pointer(&p)), 0)
+	if errno != 0 {
+		return nil, fmt.Errorf("set up an io_uring of %d entries: %w", entries, errno)
+	}
+	r := &ring{fd: int(fd), enter: enter, register: register}
+	if p.features&featSingleMmap == 0 || p.features&featRWCurPos == 0 {
+		r.close()
+		return nil, errOldRing
+	}
+	if err := r.mapMemory(&p); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// mapMemory maps what is shared with the kernel.
+func (r *ring) mapMemory(p *ringParams) error {
+	size := max(int(p.sq.array)+int(p.sqEntries)*4,
+		int(p.cq.cqes)+int(p.cqEntries)*int(unsafe.Sizeof(cqe{})))
+	var err error
+	if r.rings, err = mapRing(r.fd, offsetRings, size); err != nil {
+		return err
+	}
+	size = int(p.sqEntries) * int(unsafe.Sizeof(sqe{}))
+	if r.sqes, err = mapRing(r.fd, offsetRequests, size); err != nil {
+		return err
+	}
+	r.sqHead, r.sqTail = r.word(p.sq.head), r.word(p.sq.tail)
+	r.cqHead, r.cqTail = r.word(p.cq.head), r.word(p.cq.tail)
+	r.sqMask, r.cqMask = *r.word(p.sq.mask), *r.word(p.cq.mask)
+	r.requests = unsafe.Slice((*sqe)(unsafe.Pointer(&r.sqes[0])), p.sqEntries)
+	r.completions = unsafe.Slice((*cqe)(unsafe.Pointer(&r.rings[p.cq.cqes])), p.cqEntries)
+	// The kernel takes requests in the order of this array: that of the requests.
+	order := unsafe.Slice(r.word(p.sq.array), p.sqEntries)
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	return nil
+}
+
+func mapRing(fd int, offset int64, size int) ([]byte, error) {
+	b, err := unix.Mmap(fd, offset, size, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err != nil {
+		return nil, fmt.Errorf("map %d bytes of an io_uring: %w", size, err)
+	}
+	return b, nil
+}
+
+func (r *ring) word(offset uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.rings[offset])) }
+
+// queue fills in the next request: opcode on all of b, whose result goes to place i
+// of submit's results. slot is the place of fd in the table of files, if it is
+// there. b must stay until submit has returned, and there must be room.
+func (r *ring) queue(opcode uint8, slot uint32, fd int32, b []byte, i int) {
+	flags := uint8(0)
+	if r.files.holds(slot) {
+		flags, fd = fixedFile, int32(slot)
+	}
+	r.requests[(*r.sqTail+r.queued)&r.sqMask] = sqe{
+		opcode: opcode, flags: flags, fd: fd, rwFlags: unix.RWF_NOWAIT,
+		addr:   uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))),
+		length: uint32(len(b)), userData: uint64(i),
+	}
+	r.queued++
+}
+
+// notTaken is the result of a request that the kernel did not take, or that was not
+// queued.
+const notTaken = math.MinInt32
+
+// submit carries out what is queued and fills results, at the places that queue was
+// given: bytes, or a negated errno. It returns 0 if the kernel took all requests.
+// Else the ones that it did not take, the last ones, are out of the ring again and
+// have notTaken, and the errno says why.
+func (r *ring) submit(results []int32) syscall.Errno {
+	for i := range results {
+		results[i] = notTaken
+	}
+	left := r.queued
+	r.queued = 0
+	atomic.StoreUint32(r.sqTail, *r.sqTail+left)
+	var failed syscall.Errno
+	for left > 0 && failed == 0 {
+		taken, errno := r.enter(r.fd, left)
+		switch {
+		case errno == 0 && taken > 0:
+			left -= min(taken, left)
+		case errno == 0:
+			failed = unix.EAGAIN // it took none, and does not say why
+		case errno != unix.EINTR:
+			failed = errno
+		}
+	}
+	if failed != 0 {
+		// The kernel moves the head past each request that it takes, and reads the
+		// tail while it is entered only.
+		atomic.StoreUint32(r.sqTail, atomic.LoadUint32(r.sqHead))
+	}
+	r.reap(results)
+	return failed
+}
+
+// reap takes the completions out of the ring.
+func (r *ring) reap(results []int32) {
+	head, tail := *r.cqHead, atomic.LoadUint32(r.cqTail)
+	for ; head != tail; head++ {
+		if c := &r.completions[head&r.cqMask]; c.userData < uint64(len(results)) {
+			results[c.userData] = c.result
+		}
+	}
+	atomic.StoreUint32(r.cqHead, head)
+}
+
+// enter is io_uring_enter(2). The system call is raw: no request in it waits.
+func enter(ring int, requests uint32) (uint32, syscall.Errno) {
+	taken, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(ring),
+		uintptr(requests), 0, 0, 0, 0)
+	return uint32(taken), errno
+}
+
+// close frees the ring and what it holds of files.
+func (r *ring) close() error {
+	if r.fd < 0 {
+		return nil
+	}
+	// The end of a ring lets go of its files some time later (io_uring.c,
+	// io_ring_exit_work); this does it at once.
+	r.dropFiles()
+	var errs []error
+	for _, b := range [][]byte{r.rings, r.sqes} {
+		if b != nil {
+			errs = append(errs, unix.Munmap(b))
+		}
+	}
+	errs = append(errs, unix.Close(r.fd))
+	r.fd, r.rings, r.sqes = -1, nil, nil
+	return errors.Join(errs...)
+}
