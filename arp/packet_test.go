@@ -40,6 +40,12 @@ type expect struct {
 
 func check(tb testing.TB, b []byte, want expect) {
 	tb.Helper()
+	checkAt(tb, b, frame.EthernetHeaderLen, want)
+}
+
+// checkAt is check for a frame whose ARP packet begins at offset.
+func checkAt(tb testing.TB, b []byte, offset int, want expect) {
+	tb.Helper()
 	eth, packet := decode(tb, b)
 	ip := func(b []byte) netip.Addr { a, _ := netip.AddrFromSlice(b); return a }
 	mac := func(b net.HardwareAddr) frame.MAC {
@@ -59,7 +65,7 @@ func check(tb testing.TB, b []byte, want expect) {
 	if packet.AddrType != layers.LinkTypeEthernet || packet.Protocol != layers.EthernetTypeIPv4 {
 		tb.Errorf("got types %v and %v, want Ethernet and IPv4", packet.AddrType, packet.Protocol)
 	}
-	if padding := b[frame.EthernetHeaderLen+frame.ARPLen:]; len(bytes.Trim(padding, "\x00")) > 0 {
+	if padding := b[offset+frame.ARPLen:]; len(bytes.Trim(padding, "\x00")) > 0 {
 		tb.Errorf("padding is not zero: % x", padding)
 	}
 }
@@ -77,10 +83,12 @@ func TestAppend(t *testing.T) {
 		got  []byte
 		want expect
 	}{
-		"request":             {AppendRequest(nil, c1MAC, c1IP, c2IP), request},
-		"probe":               {AppendRequest(nil, c1MAC, netip.IPv4Unspecified(), c2IP), probe},
-		"announcement":        {AppendAnnouncement(nil, c1MAC, c1IP), announcement},
-		"mapped announcement": {AppendAnnouncement(nil, c1MAC, netip.AddrFrom16(c1IP.As16())), announcement},
+		"request":      {AppendRequest(nil, c1MAC, c1IP, c2IP), request},
+		"probe":        {AppendRequest(nil, c1MAC, netip.IPv4Unspecified(), c2IP), probe},
+		"announcement": {AppendAnnouncement(nil, c1MAC, c1IP), announcement},
+		"mapped announcement": {
+			AppendAnnouncement(nil, c1MAC, netip.AddrFrom16(c1IP.As16())), announcement,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -95,7 +103,8 @@ func TestAppend(t *testing.T) {
 func TestAppendKeepsWhatIsThere(t *testing.T) {
 	dirty := bytes.Repeat([]byte{0xee}, 100)
 	got := AppendAnnouncement(dirty[:10], c1MAC, c1IP)
-	if want := append(bytes.Repeat([]byte{0xee}, 10), AppendAnnouncement(nil, c1MAC, c1IP)...); !bytes.Equal(got, want) {
+	want := append(bytes.Repeat([]byte{0xee}, 10), AppendAnnouncement(nil, c1MAC, c1IP)...)
+	if !bytes.Equal(got, want) {
 		t.Errorf("got  % x\nwant % x", got, want)
 	}
 	allocs := testing.AllocsPerRun(100, func() { AppendAnnouncement(dirty[:0], c1MAC, c1IP) })

@@ -61,11 +61,14 @@ func (g *Gateway) Respond(buf []byte) vswitch.Response {
 }
 
 func (g *Gateway) respondARP(h frame.VNet, eth frame.Ethernet) vswitch.Response {
-	switch g.arp.Respond(eth) {
+	// The switch does not say yet which port a frame came from.
+	switch g.arp.Respond(eth, frame.EthernetHeaderLen, arp.Origin{}) {
 	case arp.Answered:
 		return answered(h, eth)
 	case arp.Malformed:
 		return refuse(vswitch.MalformedARP)
+	case arp.Spoofed:
+		return refuse(vswitch.SpoofedARP)
 	}
 	return vswitch.Response{Action: vswitch.Pass}
 }

@@ -89,12 +89,7 @@ func hostLink(h *netlink.Handle, index int, name string) (netlink.Link, error) {
 	if index == 0 {
 		return findLink(h, name)
 	}
-	l, err := h.LinkByIndex(index)
-	var missing netlink.LinkNotFoundError
-	if errors.As(err, &missing) {
-		return nil, ErrNoLink
-	}
-	return l, err
+	return findIndex(h, index)
 }
 
 // hostLinkStep makes one thing of a link right, and says whether it was not.

@@ -58,14 +58,32 @@ func (ns *Namespace) SetLinkDown(name string) error {
 	return ns.change("take down", name, (*netlink.Handle).LinkSetDown)
 }
 
-// SetMAC gives an interface a unicast MAC address of six bytes.
-func (ns *Namespace) SetMAC(name string, mac net.HardwareAddr) error {
+// SetMAC gives the interface of this index a unicast MAC address of six bytes. The
+// interface may be up where its driver allows that, as a TAP's does
+// (IFF_LIVE_ADDR_CHANGE, drivers/net/tun.c). The error wraps [ErrNoLink] when there
+// is no such interface.
+func (ns *Namespace) SetMAC(index int, mac net.HardwareAddr) error {
 	if err := checkMAC(mac); err != nil {
 		return err
 	}
-	return ns.change(fmt.Sprintf("set mac address %s on", mac), name, func(h *netlink.Handle, l netlink.Link) error {
-		return h.LinkSetHardwareAddr(l, mac)
-	})
+	h, err := ns.handle()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	err = unix.ENODEV // of an index that to the kernel is none
+	if index > 0 {
+		l := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}
+		err = h.LinkSetHardwareAddr(l, mac)
+	}
+	if errors.Is(err, unix.ENODEV) {
+		err = ErrNoLink
+	}
+	if err != nil {
+		return fmt.Errorf("set mac address %s on interface %d in network namespace %s: %w",
+			mac, index, ns, err)
+	}
+	return nil
 }
 
 // Addresses are the IPv4 and IPv6 addresses of an interface, link-local ones

@@ -2,11 +2,14 @@ package netns
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"vswitch/internal/testenv"
 )
@@ -71,9 +74,6 @@ func TestLinkChanges(t *testing.T) {
 	if err := ns.SetLinkUp("vst-0"); err != nil || !strings.Contains(link(), ",UP") {
 		t.Errorf("SetLinkUp: %v, %s", err, link())
 	}
-	if err := ns.SetMAC("vst-0", net.HardwareAddr{2, 0x42, 10, 1, 2, 3}); err != nil || !strings.Contains(link(), "02:42:0a:01:02:03") {
-		t.Errorf("SetMAC: %v, %s", err, link())
-	}
 	addrs, err := ns.Addresses("vst-0")
 	for _, want := range []string{"10.1.2.3/24", "fd00::3/64"} {
 		if err != nil || !slices.Contains(addrs, netip.MustParsePrefix(want)) {
@@ -97,22 +97,85 @@ func TestLinkChanges(t *testing.T) {
 func TestMissingLinkIsNamed(t *testing.T) {
 	t.Parallel()
 	ns := mustOpen(t, mustParse(t, testenv.NewNamespace(t).Name()))
-	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	for _, name := range []string{"vst-missing", "", strings.Repeat("x", 40)} {
 		_, listErr := ns.Addresses(name)
 		for what, err := range map[string]error{
 			"DeleteLink": ns.DeleteLink(name), "SetLinkUp": ns.SetLinkUp(name), "SetLinkDown": ns.SetLinkDown(name),
-			"SetMAC": ns.SetMAC(name, mac), "Addresses": listErr,
+			"Addresses": listErr,
 		} {
 			if !errors.Is(err, ErrNoLink) || !strings.Contains(err.Error(), "does not exist in network namespace "+ns.String()) {
 				t.Errorf("%s(%q) says %v, want that it does not exist", what, name, err)
 			}
 		}
 	}
-	for _, bad := range []net.HardwareAddr{nil, {1, 2, 3}, {1, 0, 0, 0, 0, 1}, make(net.HardwareAddr, 6), make(net.HardwareAddr, 8)} {
-		if err := ns.SetMAC("lo", bad); err == nil || !strings.Contains(err.Error(), "02:42:ac:11:00:02") {
+}
+
+func TestSetMACWhileUp(t *testing.T) {
+	t.Parallel()
+	env := testenv.NewNamespace(t)
+	ns := mustOpen(t, mustParse(t, env.Name()))
+	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
+	env.Run("ip", "link", "set", "vst-0", "up")
+	env.Run("ip", "link", "add", "vst-other", "type", "bridge")
+	want := net.HardwareAddr{2, 0x42, 10, 1, 2, 3}
+	other, err := ns.LinkByName("vst-other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := ns.LinkByName("vst-0")
+	if err != nil || !before.Up || slices.Equal(before.MAC, want) {
+		t.Fatalf("the link is %+v, %v; want it up with another MAC", before, err)
+	}
+	if err := ns.SetMAC(before.Index, want); err != nil {
+		t.Error(err)
+	}
+	after, err := ns.LinkByIndex(before.Index)
+	if err != nil || !after.Up || !slices.Equal(after.MAC, want) {
+		t.Errorf("the link is %+v, %v; want it up with %s", after, err, want)
+	}
+	if now, err := ns.LinkByName("vst-other"); err != nil || !slices.Equal(now.MAC, other.MAC) {
+		t.Errorf("another link is %+v, %v; want MAC %s as before", now, err, other.MAC)
+	}
+}
+
+func TestSetMACRefuses(t *testing.T) {
+	t.Parallel()
+	env := testenv.NewNamespace(t)
+	ns := mustOpen(t, mustParse(t, env.Name()))
+	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
+	l, err := ns.LinkByName("vst-0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	for _, index := range []int{l.Index + 1000, 0, -1} {
+		err := ns.SetMAC(index, good)
+		said := fmt.Sprintf(
+			"set mac address %s on interface %d in network namespace %s", good, index, ns)
+		if !errors.Is(err, ErrNoLink) || !strings.Contains(err.Error(), said) {
+			t.Errorf("SetMAC on interface %d says %v, want %q", index, err, said)
+		}
+	}
+	for _, bad := range []net.HardwareAddr{
+		nil, {1, 2, 3}, {1, 0, 0, 0, 0, 1}, make(net.HardwareAddr, 6), make(net.HardwareAddr, 8),
+	} {
+		err := ns.SetMAC(l.Index, bad)
+		if err == nil || !strings.Contains(err.Error(), "02:42:ac:11:00:02") {
 			t.Errorf("SetMAC(%q) says %v, want an example of a good one", bad, err)
 		}
+	}
+	// A TUN has no MAC (net/core/dev.c, dev_set_mac_address).
+	env.Run("ip", "tuntap", "add", "vst-1", "mode", "tun")
+	tun, err := ns.LinkByName("vst-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = ns.SetMAC(tun.Index, good)
+	if !errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, ErrNoLink) {
+		t.Errorf("SetMAC of a TUN says %v, want %v", err, unix.EOPNOTSUPP)
+	}
+	if now, err := ns.LinkByName("vst-0"); err != nil || !slices.Equal(now.MAC, l.MAC) {
+		t.Errorf("the link is %+v, %v; want MAC %s as before", now, err, l.MAC)
 	}
 }
 

@@ -1,12 +1,12 @@
 package netns
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"syscall"
@@ -15,20 +15,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watcher hears of changes to links in any number of namespaces through one
-// socket of the calling thread's own namespace (NETLINK_LISTEN_ALL_NSID,
-// netlink(7)). It keeps none of them alive.
+// Watcher reports changes of links and of their addresses in any number of
+// namespaces, which it reads from one socket of the calling thread's own namespace
+// (NETLINK_LISTEN_ALL_NSID, netlink(7)). It keeps none of them alive.
 type Watcher struct {
-	file  *os.File
-	kinds []uint16 // of messages that say that a link has changed
-	own   string   // the id of the namespace that it was made in
+	file *os.File
+	own  string // the id of the namespace that it was made in
 }
 
 // ownNumber is what events of the watcher's own namespace bear.
 const ownNumber = -1
 
-// LinkEvent says that a link has changed, or that changes were missed. What it is
-// like now is to be looked up: the event may be old.
+// LinkEvent says that a link or one of its addresses has changed, or that changes
+// were missed. The event may be old: look up what the link is like now.
 type LinkEvent struct {
 	Namespace int // as Watch has returned it
 	Index     int
@@ -41,33 +40,45 @@ type Link struct {
 	Name  string
 	MAC   net.HardwareAddr
 	Up    bool // set up by whoever is in the namespace
+	// Addrs are the IPv4 and IPv6 addresses that the link has, sorted, each once.
+	// IPv6 addresses that are not used yet, or never will be, because duplicate
+	// address detection is running or has failed (RFC 4862 §5.4), are left out.
+	Addrs []netip.Addr
 }
 
 // watchBuffer is the room in bytes for events not read yet: some thousands.
 const watchBuffer = 4 << 20
 
-// NewWatcher makes a watcher in the namespace of the calling thread. It takes
-// CAP_NET_BROADCAST. A link that was moved into another namespace is told as deleted
-// from where it was.
+// changeKinds are the messages that say that a link or an address has changed.
+var changeKinds = []uint16{
+	unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR,
+}
+
+// NewWatcher makes a watcher in the namespace of the calling thread, for links and
+// their IPv4 and IPv6 addresses. It takes CAP_NET_BROADCAST. A link that was moved
+// into another namespace is reported as one that has changed where it was. The end
+// of duplicate address detection counts as a change of the address.
 func NewWatcher() (*Watcher, error) {
-	return newWatcher([]uint16{unix.RTM_NEWLINK, unix.RTM_DELLINK}, func(fd int) error {
-		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1); err != nil {
+	return newWatcher(func(fd int) error {
+		err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1)
+		if err != nil {
 			return err
 		}
-		return join(fd, unix.RTNLGRP_LINK)
+		return join(fd, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
 	})
 }
 
 // NewHostWatcher makes a watcher of the links of the calling thread's namespace
 // alone, their IPv4 addresses included. Its events bear -1 as the namespace.
 func NewHostWatcher() (*Watcher, error) {
-	return newWatcher([]uint16{unix.RTM_NEWLINK, unix.RTM_DELLINK, unix.RTM_NEWADDR, unix.RTM_DELADDR}, func(fd int) error {
+	return newWatcher(func(fd int) error {
 		return join(fd, unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR)
 	})
 }
 
-func newWatcher(kinds []uint16, prepare func(fd int) error) (*Watcher, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+func newWatcher(prepare func(fd int) error) (*Watcher, error) {
+	kind := unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	fd, err := unix.Socket(unix.AF_NETLINK, kind, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open a socket to watch links: %w", err)
 	}
@@ -81,17 +92,19 @@ func newWatcher(kinds []uint16, prepare func(fd int) error) (*Watcher, error) {
 		return nil, fmt.Errorf("watch links: %w", err)
 	}
 	defer own.Close()
-	return &Watcher{file: os.NewFile(uintptr(fd), "netlink"), kinds: kinds, own: own.ID()}, nil
+	return &Watcher{file: os.NewFile(uintptr(fd), "netlink"), own: own.ID()}, nil
 }
 
 // join has fd get the messages of these groups.
 func join(fd int, groups ...int) error {
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer) // else the default must do
+	// Without it the default must do.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return err
 	}
 	for _, group := range groups {
-		if err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
+		err := unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group)
+		if err != nil {
 			return err
 		}
 	}
@@ -145,7 +158,7 @@ func (w *Watcher) Run(ctx context.Context, f func(LinkEvent)) error {
 		case failed != nil && !errors.Is(failed, unix.EINTR):
 			return fmt.Errorf("read changes of links: %w", failed)
 		case failed == nil:
-			w.linkEvents(buf[:n], namespaceOf(control[:cn]), f)
+			linkEvents(buf[:n], namespaceOf(control[:cn]), f)
 		}
 	}
 }
@@ -166,71 +179,26 @@ func namespaceOf(control []byte) int {
 		return ownNumber
 	}
 	for _, m := range messages {
-		if m.Header.Level == unix.SOL_NETLINK && m.Header.Type == unix.NETLINK_LISTEN_ALL_NSID && len(m.Data) >= 4 {
+		h := m.Header
+		if h.Level == unix.SOL_NETLINK && h.Type == unix.NETLINK_LISTEN_ALL_NSID && len(m.Data) >= 4 {
 			return int(int32(binary.NativeEndian.Uint32(m.Data)))
 		}
 	}
 	return ownNumber
 }
 
-// linkEvents reads the watcher's kinds of message out of a datagram.
-func (w *Watcher) linkEvents(b []byte, namespace int, f func(LinkEvent)) {
+// linkEvents calls f for each change in a datagram.
+func linkEvents(b []byte, namespace int, f func(LinkEvent)) {
 	messages, err := syscall.ParseNetlinkMessage(b)
 	if err != nil {
 		return
 	}
 	for _, m := range messages {
-		if !slices.Contains(w.kinds, m.Header.Type) || len(m.Data) < unix.SizeofIfAddrmsg {
+		if !slices.Contains(changeKinds, m.Header.Type) || len(m.Data) < unix.SizeofIfAddrmsg {
 			continue
 		}
-		// ifi_index of struct ifinfomsg, and ifa_index of struct ifaddrmsg, rtnetlink(7).
+		// ifi_index of struct ifinfomsg and ifa_index of struct ifaddrmsg (rtnetlink(7)).
 		index := binary.NativeEndian.Uint32(m.Data[4:])
 		f(LinkEvent{Namespace: namespace, Index: int(int32(index))})
 	}
-}
-
-func linkState(l netlink.Link) Link {
-	a := l.Attrs()
-	return Link{Index: a.Index, Name: a.Name, MAC: a.HardwareAddr, Up: a.Flags&net.FlagUp != 0}
-}
-
-// LinkByName is the state of the link of this name in ns. The error wraps
-// [ErrNoLink] when there is none.
-func (ns *Namespace) LinkByName(name string) (Link, error) {
-	return ns.link(fmt.Sprintf("%q", name), func(h *netlink.Handle) (netlink.Link, error) { return findLink(h, name) })
-}
-
-// LinkByIndex is the state of the link of this index in ns.
-func (ns *Namespace) LinkByIndex(index int) (Link, error) {
-	return ns.link(fmt.Sprintf("%d", index), func(h *netlink.Handle) (netlink.Link, error) { return h.LinkByIndex(index) })
-}
-
-// LinkByMAC is the state of the first link with this MAC in ns, whatever it is
-// called there. The error wraps [ErrNoLink] when there is none.
-func (ns *Namespace) LinkByMAC(mac net.HardwareAddr) (Link, error) {
-	return ns.link("with MAC "+mac.String(), func(h *netlink.Handle) (netlink.Link, error) {
-		links, err := dump(h.LinkList)
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range links {
-			if bytes.Equal(l.Attrs().HardwareAddr, mac) {
-				return l, nil
-			}
-		}
-		return nil, ErrNoLink
-	})
-}
-
-func (ns *Namespace) link(which string, find func(*netlink.Handle) (netlink.Link, error)) (Link, error) {
-	h, err := ns.handle()
-	if err != nil {
-		return Link{}, err
-	}
-	defer h.Close()
-	l, err := find(h)
-	if err != nil {
-		return Link{}, fmt.Errorf("look for interface %s in network namespace %s: %w", which, ns, err)
-	}
-	return linkState(l), nil
 }
