@@ -114,7 +114,7 @@ func TestServerRefuses(t *testing.T) {
 		{ports, `{"name":"p","netns":"c","mac":"00:00:00:00:00:00"}`, "invalid", `belongs to nobody`},
 		{ports, `{"name":"p","netns":"c","mac":"02:42:ac:11:00:02:00:01"}`, "invalid", `six bytes`},
 		{"PATCH /v1/ports/p", `{}`, "invalid", `nothing to change`},
-		{ports, `{"name":"gateway","netns":"c"}`, "conflict", `port name "gateway" is what listings call the segment's gateway: choose another name`},
+		{ports, `{"name":"gateway","netns":"c"}`, "conflict", `port name "gateway" is reserved for the segment's gateway in listings: choose another name`},
 		{"PATCH /v1/ports/p", `{"name":"gateway"}`, "conflict", `choose another name`},
 		{"PATCH /v1/ports/p", `{"mac":""}`, "invalid", `mac "": want six bytes in hex`},
 		{"PATCH /v1/ports/p", `{"mac":"03:42:ac:11:00:02"}`, "invalid", `group address: want a unicast`},

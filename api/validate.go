@@ -179,7 +179,7 @@ func validateName(what, name string) error {
 // validatePortName returns a Conflict for the name that the gateway has in every segment.
 func validatePortName(name string) error {
 	if name == GatewayName {
-		return Conflictf("port name %q is what listings call the segment's gateway: "+
+		return Conflictf("port name %q is reserved for the segment's gateway in listings: "+
 			"choose another name", name)
 	}
 	return validateName("port name", name)

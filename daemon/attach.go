@@ -5,7 +5,6 @@ import (
 	"net/netip"
 
 	"vswitch/api"
-	"vswitch/arp"
 	"vswitch/frame"
 	"vswitch/netns"
 	"vswitch/store"
@@ -32,6 +31,10 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	if err := d.assign(p, spec, &undo); err != nil {
 		return err
 	}
+	if err := d.place(p); err != nil {
+		return err
+	}
+	undo.add(func() { d.sw.RemovePort(p.sw) })
 	makeLink := d.makeDevice
 	if p.record.Handover {
 		makeLink = d.makeHandover
@@ -47,16 +50,11 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 		return api.Internalf("store port %q: %w", p.record.Name, err)
 	}
 	undo.add(func() { d.logFailure("take back port", d.store.DeletePort(p.record.ID)) })
-	if err := d.bind(p); err != nil {
-		return api.Invalidf("%w", err)
-	}
-	undo.add(func() { p.segment.bindings.Unbind(p.record.Addr) })
 	if err := d.keep(p); err != nil {
 		return err
 	}
 	undo.keep()
-	d.watch(p, ns)
-	d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, p.mac, p.record.Addr))
+	d.attached(p, ns)
 	return nil
 }
 
@@ -80,19 +78,7 @@ func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
 		}
 	}
 	p.record.MAC = p.mac.String()
-	if p.mac == p.segment.mac {
-		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another with --mac", p.mac, p.segment.record.Name)
-	}
-	for _, q := range d.portsOf(p.segment) {
-		if q.mac == p.mac {
-			return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac", p.mac, q.record.Name, p.segment.record.Name)
-		}
-	}
-	return nil
-}
-
-func (d *Daemon) bind(p *port) error {
-	return p.segment.bindings.Bind(arp.Binding{IP: p.record.Addr, MAC: p.mac, Kind: arp.Port, Port: p.record.Name})
+	return d.checkMAC(p.segment, p.mac, p)
 }
 
 // makeDevice makes p's device, puts it into ns as the record says, and connects it.
@@ -109,13 +95,24 @@ func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 		return kernelError(err)
 	}
 	p.link = link{index: adopted.Index, mac: p.mac}
+	if !p.record.DHCP { // as PrepareLink has set it
+		p.link.addrs = []netip.Addr{p.record.Addr}
+	}
 	// Only now: what the container sends meanwhile waits in the device, and nobody
 	// sends to an interface that is still down.
 	if err := d.connect(p, device); err != nil {
 		return err
 	}
-	undo.add(func() { d.sw.RemovePort(p.sw); p.sw, p.device = nil, nil })
+	undo.add(func() { d.sw.Detach(p.sw); p.device = nil })
 	return nil
+}
+
+// attached does what follows once p's device is in its namespace ns and stored.
+func (d *Daemon) attached(p *port, ns *netns.Namespace) {
+	d.watch(p, ns)
+	d.lookSoon(p) // for what has changed just before we watched
+	d.updateNeighbours(p)
+	d.announce(p)
 }
 
 // hostName is what p's link is called where vswitchd runs.
@@ -132,21 +129,36 @@ func (p *port) linkConfig() netns.LinkConfig {
 	return config
 }
 
-// connect gives p its place in the switch, behind device.
-func (d *Daemon) connect(p *port, device *tap.Device) error {
-	sw, err := d.sw.AddPort(p.segment.sw, device, vswitch.PortConfig{Name: p.record.Name, Policy: p.policy(p.record)})
+// place gives p its place in the switch, without a device.
+func (d *Daemon) place(p *port) error {
+	c, err := policyFor(p.record)
+	if err != nil {
+		return err
+	}
+	sw, err := d.sw.AddPort(p.segment.sw, nil, vswitch.PortConfig{Name: p.record.Name, Policy: c})
 	if err != nil {
 		return switchError(err)
 	}
 	sw.SetDown(p.record.Down)
-	p.sw, p.device = sw, device
+	p.sw = sw
 	if err := d.joinRules(p); err != nil {
 		d.sw.RemovePort(sw)
-		p.sw, p.device = nil, nil
 		return err
 	}
 	for _, mac := range p.static {
 		d.logFailure("restore static entry "+mac.String(), d.sw.AddEntry(sw, mac))
+	}
+	return nil
+}
+
+// connect puts device behind p's place in the switch.
+func (d *Daemon) connect(p *port, device *tap.Device) error {
+	if err := d.sw.Attach(p.sw, device); err != nil {
+		return switchError(err)
+	}
+	p.device = device
+	if p.sw.Trusted() { // its own address has followed that of the device before
+		d.logFailure("give port "+p.record.Name+" its MAC", d.sw.SetMAC(p.sw, p.mac))
 	}
 	return nil
 }
@@ -168,17 +180,20 @@ const devicePrefix = "port-"
 
 func deviceName(p *port) string { return devicePrefix + p.record.ID }
 
-// disconnect takes p out of the switch and lets go of its device, whose link
-// ends with that.
-func (d *Daemon) disconnect(p *port) { d.takeOut(p)() }
+// disconnect takes the device from p's place in the switch, which keeps its address and
+// entries, and lets go of it, with which its link ends.
+func (d *Daemon) disconnect(p *port) {
+	d.sw.Detach(p.sw)
+	d.takeDevice(p)()
+	d.updateNeighbours(p)
+}
 
-// takeOut takes p out of the switch. What it returns lets go of the device.
-func (d *Daemon) takeOut(p *port) (letGo func()) {
+// takeDevice takes the device that the switch does not use any more from p. What it returns
+// lets go of it.
+func (d *Daemon) takeDevice(p *port) (letGo func()) {
 	d.unwatch(p)
-	p.before = p.counters()
-	d.sw.RemovePort(p.sw)
 	device := p.device
-	p.sw, p.device = nil, nil
+	p.device = nil
 	return func() {
 		// The link ends with its last descriptor, which must be ours.
 		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
@@ -203,12 +218,13 @@ func (d *Daemon) detach(p *port) error {
 	delete(d.ports, p.record.ID)
 	d.brief(p.segment)
 	d.removeResolvConf(p)
-	p.segment.bindings.Unbind(p.record.Addr)
+	d.unbind(p)
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}
+	d.sw.RemovePort(p.sw)
 	if !p.lost() {
-		letGo := d.takeOut(p)
+		letGo := d.takeDevice(p)
 		if p.record.Handover {
 			// The kernel takes its time, and it is in no container's way. Should we die
 			// meanwhile, the next process finds a device without a port.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"vswitch/api"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 )
 
 // sum adds up what a port has seen in two of its places in the switch.
@@ -27,7 +28,7 @@ func countersView(c vswitch.Counters) api.Counters {
 	}
 	for r, n := range c.Drops {
 		if n > 0 {
-			v.Drops[vswitch.Reason(r).String()] = n
+			v.Drops[drop.Reason(r).String()] = n
 		}
 	}
 	return v

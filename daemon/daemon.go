@@ -16,6 +16,7 @@ import (
 	"vswitch/api"
 	"vswitch/dns"
 	"vswitch/gateway"
+	"vswitch/internal/reactor"
 	"vswitch/ipam"
 	"vswitch/nat"
 	"vswitch/netns"
@@ -31,6 +32,7 @@ type Daemon struct {
 	ipam      *ipam.Allocator
 	pools     *gateway.Prefixes // subnets of all segments
 	store     store.Store
+	reactors  []*reactor.Reactor // of the workers, in their order
 	links     *netns.Watcher
 	hosts     *netns.Watcher  // of the daemon's own namespace
 	table     *nat.Table      // nil: the kernel has nothing of the kind
@@ -85,9 +87,9 @@ func (d *Daemon) start() (err error) {
 	// A worker that spins holds its processor: the control side needs one too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.Workers+1))
 	d.sw, err = vswitch.New(vswitch.Options{
-		NewPoller: func() (vswitch.Poller, error) { return newPoller(c.Log) }, Workers: c.Workers, Poll: c.Poll, Spin: c.Spin,
+		NewPoller: d.newReactor, Workers: c.Workers, Poll: c.Poll, Spin: c.Spin,
 		Held: true, Ageing: c.Ageing, Capacity: c.FDBSize, OnGone: d.deviceGone,
-		OnLoop: d.portHeld, OnViolation: d.violated,
+		OnLoop: d.loopFound, OnViolation: d.violated,
 	})
 	if err != nil {
 		return err
@@ -114,6 +116,18 @@ func (d *Daemon) start() (err error) {
 		return fmt.Errorf("make the default segment: %w", err)
 	}
 	return nil
+}
+
+// newReactor makes the next worker's.
+func (d *Daemon) newReactor() (vswitch.Poller, error) {
+	r, err := reactor.New(reactor.Options{Batch: vswitch.BatchFrames, OnFallback: func(why error) {
+		d.log.Warn("no io_uring: each frame takes system calls of its own, which is slower", "error", why)
+	}})
+	if err != nil {
+		return nil, err
+	}
+	d.reactors = append(d.reactors, r)
+	return r, nil
 }
 
 // stopTimeout bounds how long requests under way may take at the end.

@@ -34,18 +34,16 @@ func (d *Daemon) FDB(_ context.Context, ref string) ([]api.FDBEntry, error) {
 func (d *Daemon) portNames() map[*vswitch.Port]string {
 	names := make(map[*vswitch.Port]string, len(d.ports))
 	for _, p := range d.ports {
-		if !p.lost() {
-			names[p.sw] = p.record.Name
-		}
+		names[p.sw] = p.record.Name
 	}
 	return names
 }
 
+// entryKinds are the names of the kinds of entry.
+var entryKinds = map[fdb.Kind]string{fdb.Learned: api.Dynamic, fdb.Own: api.Own, fdb.Static: api.Static}
+
 func entryView(s *segment, e vswitch.Entry, names map[*vswitch.Port]string) api.FDBEntry {
-	v := api.FDBEntry{Segment: s.record.Name, MAC: e.MAC.String(), Port: names[e.Port], Kind: api.Dynamic, AgeSeconds: int(e.Age)}
-	if e.Kind != fdb.Learned {
-		v.Kind = api.Static
-	}
+	v := api.FDBEntry{Segment: s.record.Name, MAC: e.MAC.String(), Port: names[e.Port], Kind: entryKinds[e.Kind], AgeSeconds: int(e.Age)}
 	if e.Port.Gateway() {
 		v.Port = gatewayName
 	}
@@ -74,8 +72,11 @@ func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FD
 	if p.lost() {
 		return api.FDBEntry{}, api.Conflictf("port %q is lost: %s; name a port that is not", p.record.Name, p.record.LostReason)
 	}
+	if d.ownerOf(s, mac) != "" { // even while the interface has another
+		return api.FDBEntry{}, d.entryError(s, mac, vswitch.ErrInUse)
+	}
 	if err := d.sw.AddEntry(p.sw, mac); err != nil {
-		return api.FDBEntry{}, entryError(s, mac, err)
+		return api.FDBEntry{}, d.entryError(s, mac, err)
 	}
 	if err := d.store.PutEntry(store.Entry{SegmentID: s.record.ID, MAC: mac.String(), PortID: p.record.ID}); err != nil {
 		d.logFailure("take back entry", d.sw.RemoveEntry(s.sw, mac))
@@ -108,7 +109,7 @@ func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, e
 		}
 	}
 	if err := d.sw.RemoveEntry(s.sw, mac); err != nil {
-		return api.FDBEntry{}, entryError(s, mac, err)
+		return api.FDBEntry{}, d.entryError(s, mac, err)
 	}
 	if err := d.store.DeleteEntry(s.record.ID, mac.String()); err != nil {
 		return api.FDBEntry{}, api.Internalf("store the end of entry %s: %w", mac, err)
@@ -136,24 +137,33 @@ func (d *Daemon) FlushFDB(_ context.Context, ref string, flush api.FDBFlush) (ap
 		if p.segment != s {
 			return api.FDBFlushed{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
 		}
-		if p.lost() {
-			return api.FDBFlushed{}, nil
-		}
 		only = p.sw
 	}
 	return api.FDBFlushed{Flushed: d.sw.Flush(s.sw, only)}, nil
 }
 
-func entryError(s *segment, mac frame.MAC, err error) error {
+func (d *Daemon) entryError(s *segment, mac frame.MAC, err error) error {
 	switch {
 	case errors.Is(err, vswitch.ErrGroupMAC):
 		return api.Invalidf("MAC %s: %w", mac, err)
+	case errors.Is(err, vswitch.ErrInUse) && mac != s.mac:
+		return api.Conflictf("MAC %s is port %q's own address on segment %q, whose entry lasts as long as the port", mac, d.ownerOf(s, mac), s.record.Name)
 	case errors.Is(err, vswitch.ErrInUse):
 		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another", mac, s.record.Name)
 	case errors.Is(err, vswitch.ErrNoEntry):
 		return api.NotFoundf("MAC %s has no entry on segment %q: see vsctl list-fdb %s", mac, s.record.Name, s.record.Name)
 	}
 	return switchError(err)
+}
+
+// ownerOf is the name of the port whose own address mac is.
+func (d *Daemon) ownerOf(s *segment, mac frame.MAC) string {
+	for _, p := range d.portsOf(s) {
+		if p.mac == mac || p.currentMAC() == mac {
+			return p.record.Name
+		}
+	}
+	return ""
 }
 
 // ARP implements [api.Backend].

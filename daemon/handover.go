@@ -32,7 +32,7 @@ func (d *Daemon) makeHandover(p *port, ns *netns.Namespace, undo *undo) error {
 	if err := d.connect(p, device); err != nil {
 		return err
 	}
-	undo.add(func() { d.sw.RemovePort(p.sw); p.sw, p.device = nil, nil })
+	undo.add(func() { d.sw.Detach(p.sw); p.device = nil })
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
+	"vswitch/switch/policy"
 	"vswitch/tap"
 )
 
@@ -133,7 +134,7 @@ func (d *Daemon) harden(h *hostLink) {
 func (d *Daemon) connectHost(h *hostLink, device *tap.Device) error {
 	s := h.segment
 	sw, err := d.sw.AddHostPort(s.sw, device, s.gateway, vswitch.PortConfig{
-		Name: h.name, Policy: vswitch.Policy{MACLimit: api.NoLimit, FloodLimit: api.NoLimit},
+		Name: h.name, Policy: policy.Policy{MACLimit: api.NoLimit, FloodLimit: api.NoLimit},
 	})
 	if err != nil {
 		return switchError(err)

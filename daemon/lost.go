@@ -4,7 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"vswitch/arp"
 	"vswitch/netns"
 	vswitch "vswitch/switch"
 )
@@ -21,7 +20,7 @@ func (d *Daemon) deviceGone(sw *vswitch.Port) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range d.ports {
-		if p.sw != sw {
+		if p.sw != sw || p.lost() || !sw.Lost() { // it may have another device by now
 			continue
 		}
 		reason := lostLink
@@ -48,8 +47,8 @@ func (d *Daemon) stands(p *port) bool {
 	return ns.Identity() == p.record.Namespace
 }
 
-// lose takes a port out of the switch whose device is gone. Its name, address and
-// static entries stay for --lost-port-ttl, in case that its namespace comes back.
+// lose follows the loss of a port's device. Its name, address, place in the switch and static
+// entries stay for --lost-port-ttl, in case that its namespace comes back.
 func (d *Daemon) lose(p *port, reason string) {
 	d.disconnect(p)
 	d.brief(p.segment)
@@ -138,8 +137,7 @@ func (d *Daemon) regain(p *port, ns *netns.Namespace) error {
 		p.expiry.Stop()
 	}
 	d.brief(p.segment)
-	d.watch(p, ns)
-	d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, p.mac, p.record.Addr))
+	d.attached(p, ns)
 	d.log.Info("lost port attached again", "port", p.record.Name, "netns", p.namespace())
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 var (
 	framesMetric = prometheus.NewDesc("vswitch_port_frames_total", "Frames read from (rx) or taken by (tx) the port's device.", []string{"segment", "port", "direction"}, nil)
 	bytesMetric  = prometheus.NewDesc("vswitch_port_bytes_total", "Bytes of those frames, without FCS.", []string{"segment", "port", "direction"}, nil)
+	ringMetric   = prometheus.NewDesc("vswitch_worker_io_uring", "Whether a worker carries several frames in one system call (1), or the kernel gives it no io_uring (0).", []string{"worker"}, nil)
 	dropsMetric  = prometheus.NewDesc("vswitch_port_drops_total", "Frames dropped, by reason.", []string{"segment", "port", "reason"}, nil)
 )
 
@@ -31,10 +33,18 @@ func (portCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- framesMetric
 	ch <- bytesMetric
 	ch <- dropsMetric
+	ch <- ringMetric
 }
 
 // Collect implements [prometheus.Collector].
 func (c portCollector) Collect(ch chan<- prometheus.Metric) {
+	for i, r := range c.daemon.reactors {
+		batched := 1.0
+		if r.Batched() != nil {
+			batched = 0
+		}
+		ch <- prometheus.MustNewConstMetric(ringMetric, prometheus.GaugeValue, batched, strconv.Itoa(i))
+	}
 	ports, err := c.daemon.Ports(context.Background(), "")
 	if err != nil {
 		return

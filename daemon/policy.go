@@ -7,29 +7,35 @@ import (
 	"slices"
 
 	"vswitch/api"
+	"vswitch/frame"
 	"vswitch/store"
-	vswitch "vswitch/switch"
+	"vswitch/switch/policy"
 )
 
 // securities are the names of the levels of security. A record without one is of
 // a version that had no levels.
-var securities = map[string]vswitch.Security{
-	api.SecurityOff:    vswitch.SecurityOff,
-	api.SecurityMAC:    vswitch.SecurityMACOnly,
-	api.SecurityStrict: vswitch.SecurityStrict,
+var securities = map[string]policy.Security{
+	api.SecurityOff:    policy.SecurityOff,
+	api.SecurityMAC:    policy.SecurityMACOnly,
+	api.SecurityStrict: policy.SecurityStrict,
 }
 
-// policy is what record lets p do. A level that we do not know is a later
+// policyFor is what record lets its port do. A level that we do not know is a later
 // version's: it is taken for the strictest.
-func (p *port) policy(record store.Port) vswitch.Policy {
+func policyFor(record store.Port) (policy.Policy, error) {
+	mac, err := frame.ParseMAC(record.MAC)
+	if err != nil {
+		return policy.Policy{}, api.Internalf("MAC of port %q: %w", record.Name, err)
+	}
 	level, known := securities[record.Security]
 	if !known {
-		level = vswitch.SecurityStrict
+		level = policy.SecurityStrict
 	}
-	c := vswitch.Policy{
-		Security: level, MAC: p.mac, Addrs: []netip.Addr{record.Addr},
+	c := policy.Policy{
+		Security: level, MAC: mac, Addrs: []netip.Addr{record.Addr},
 		IPv6:          true, // stations have their link-local addresses on every segment
-		AllowReserved: record.AllowReserved, Isolated: record.Isolated, MACLimit: record.MACLimit, FloodLimit: record.FloodLimit,
+		AllowReserved: record.AllowReserved, BPDUGuard: record.BPDUGuard, Isolated: record.Isolated,
+		MACLimit: record.MACLimit, FloodLimit: record.FloodLimit,
 		RateIn: rate(record.RateIn, record.RateInBurst), RateOut: rate(record.RateOut, record.RateOutBurst),
 	}
 	for _, allowed := range record.AllowAddresses {
@@ -39,11 +45,11 @@ func (p *port) policy(record store.Port) vswitch.Policy {
 			c.Prefixes = append(c.Prefixes, allowed)
 		}
 	}
-	return c
+	return c, nil
 }
 
-func rate(bits, burst uint64) vswitch.Rate {
-	return vswitch.Rate{BitsPerSecond: int64(min(bits, vswitch.MaxRate)), BurstBytes: int64(min(burst, vswitch.MaxBurst))}
+func rate(bits, burst uint64) policy.Rate {
+	return policy.Rate{BitsPerSecond: int64(min(bits, policy.MaxRate)), BurstBytes: int64(min(burst, policy.MaxBurst))}
 }
 
 // policyOf is what a spec says of the policy, as an update.
@@ -113,14 +119,21 @@ func allowed(list []string, s *segment) ([]netip.Prefix, error) {
 
 // enforcePolicy puts p under the policy of record, unless it is under that already.
 func (d *Daemon) enforcePolicy(p *port, record store.Port, undo *undo) error {
-	old, policy := p.policy(p.record), p.policy(record)
-	if p.lost() || reflect.DeepEqual(old, policy) { // what the limits have counted would begin anew
+	before, err := policyFor(p.record)
+	if err != nil {
+		return err
+	}
+	after, err := policyFor(record)
+	if err != nil {
+		return err
+	}
+	if reflect.DeepEqual(before, after) { // what the limits have counted would begin anew
 		return nil
 	}
-	if err := p.sw.SetPolicy(policy); err != nil {
+	if err := p.sw.SetPolicy(after); err != nil {
 		return api.Invalidf("policy of port %q: %w", record.Name, err)
 	}
-	undo.add(func() { d.logFailure("take back the policy of port "+p.record.Name, p.sw.SetPolicy(old)) })
+	undo.add(func() { d.logFailure("take back the policy of port "+p.record.Name, p.sw.SetPolicy(before)) })
 	return nil
 }
 
@@ -131,7 +144,7 @@ func viewPolicy(v *api.Port, r store.Port) {
 		v.AllowAddresses = append(v.AllowAddresses, p.String())
 	}
 	v.AllowReserved, v.BPDUGuard, v.Isolated = r.AllowReserved, r.BPDUGuard, r.Isolated
-	v.MACLimit, v.FloodLimit = limit(r.MACLimit, vswitch.DefaultMACLimit), limit(r.FloodLimit, vswitch.DefaultFloodLimit)
+	v.MACLimit, v.FloodLimit = limit(r.MACLimit, policy.DefaultMACLimit), limit(r.FloodLimit, policy.DefaultFloodLimit)
 	v.RateIn, v.RateOut = rateView(r.RateIn, r.RateInBurst), rateView(r.RateOut, r.RateOutBurst)
 }
 

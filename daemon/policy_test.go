@@ -8,35 +8,36 @@ import (
 	"vswitch/api"
 	"vswitch/frame"
 	"vswitch/store"
-	vswitch "vswitch/switch"
+	"vswitch/switch/policy"
 )
 
 func TestPolicyOfARecord(t *testing.T) {
 	t.Parallel()
-	p := &port{mac: frame.MAC{0x02, 0x42, 172, 17, 0, 2}}
+	mac := frame.MAC{0x02, 0x42, 172, 17, 0, 2}
 	addr := netip.MustParseAddr("172.17.0.2")
-	plain := vswitch.Policy{Security: vswitch.SecurityStrict, MAC: p.mac, Addrs: []netip.Addr{addr}, IPv6: true}
-	full := vswitch.Policy{
-		Security: vswitch.SecurityMACOnly, MAC: p.mac, IPv6: true,
+	plain := policy.Policy{Security: policy.SecurityStrict, MAC: mac, Addrs: []netip.Addr{addr}, IPv6: true}
+	full := policy.Policy{
+		Security: policy.SecurityMACOnly, MAC: mac, IPv6: true,
 		Addrs:    []netip.Addr{addr, netip.MustParseAddr("172.17.0.99")},
 		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24")},
-		Isolated: true, AllowReserved: true, MACLimit: -1, FloodLimit: 5,
-		RateIn: vswitch.Rate{BitsPerSecond: 1e8, BurstBytes: 65536}, RateOut: vswitch.Rate{BitsPerSecond: vswitch.MaxRate},
+		Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
+		RateIn: policy.Rate{BitsPerSecond: 1e8, BurstBytes: 65536}, RateOut: policy.Rate{BitsPerSecond: policy.MaxRate},
 	}
 	for name, test := range map[string]struct {
 		record store.Port
-		want   vswitch.Policy
+		want   policy.Policy
 	}{
 		"of a version without levels": {store.Port{Addr: addr}, plain},
 		"of a later version's level":  {store.Port{Addr: addr, Security: "paranoid"}, plain},
 		"with everything": {store.Port{
-			Addr: addr, Security: api.SecurityMAC, Isolated: true, AllowReserved: true, MACLimit: -1, FloodLimit: 5,
+			Addr: addr, Security: api.SecurityMAC, Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
 			RateIn: 1e8, RateInBurst: 65536, RateOut: 18e18,
 			AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("172.17.0.99/32")},
 		}, full},
 	} {
-		if got := p.policy(test.record); !reflect.DeepEqual(got, test.want) {
-			t.Errorf("a record %s: got %+v, want %+v", name, got, test.want)
+		test.record.MAC = mac.String()
+		if got, err := policyFor(test.record); err != nil || !reflect.DeepEqual(got, test.want) {
+			t.Errorf("a record %s: got %+v and %v, want %+v", name, got, err, test.want)
 		}
 	}
 }
@@ -78,7 +79,7 @@ func TestViewOfAPolicy(t *testing.T) {
 	if !reflect.DeepEqual(v, want) {
 		t.Errorf("got %+v, want %+v", v, want)
 	}
-	if api.DefaultMACLimit != vswitch.DefaultMACLimit || api.DefaultFloodLimit != vswitch.DefaultFloodLimit || api.MaxRules != vswitch.MaxRules {
+	if api.DefaultMACLimit != policy.DefaultMACLimit || api.DefaultFloodLimit != policy.DefaultFloodLimit || api.MaxRules != policy.MaxRules {
 		t.Error("the limits that the api tells are not those of the switch")
 	}
 }

@@ -26,17 +26,17 @@ type port struct {
 
 	published []*publication // in the order of the record's
 
-	device *tap.Device   // nil when lost
-	sw     *vswitch.Port // nil when lost
+	device *tap.Device // nil when lost
+	sw     *vswitch.Port
 	link   link
+	bound  arp.Binding // what the segment answers for it; zero: nothing
 
-	before vswitch.Counters // of its places in the switch before it was lost
-	expiry *time.Timer      // releases a lost port
+	expiry *time.Timer // releases a lost port
 }
 
 func (p *port) title() string { return p.record.Name }
 
-func (p *port) lost() bool { return p.sw == nil }
+func (p *port) lost() bool { return p.device == nil }
 
 // AddPort implements [api.Backend].
 func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error) {
@@ -136,6 +136,11 @@ func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 		}
 		record.NetNS = *update.NetNS
 	}
+	if update.MAC != nil {
+		if err := d.newMAC(p, &record, *update.MAC); err != nil {
+			return api.Port{}, err
+		}
+	}
 	if record.Labels, err = withLabels(record.Labels, update.Labels); err != nil {
 		return api.Port{}, err
 	}
@@ -143,24 +148,33 @@ func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	if err := setPolicy(&record, p.segment, update); err != nil {
 		return api.Port{}, err
 	}
-	if err := d.change(p, record); err != nil {
+	if err := d.change(p, record, update.MAC != nil); err != nil {
 		return api.Port{}, err
 	}
 	d.brief(p.segment)
-	d.logFailure("bind address", p.segment.bindings.Bind(arp.Binding{IP: record.Addr, MAC: p.mac, Kind: arp.Port, Port: record.Name}))
+	d.updateNeighbours(p)
+	if update.MAC != nil {
+		d.announce(p)
+	}
 	return p.view(), nil
 }
 
-// change takes every step to make record the port's, or none.
-func (d *Daemon) change(p *port, record store.Port) error {
+// change takes every step to make record the port's, or none. withMAC has the interface get
+// the record's MAC.
+func (d *Daemon) change(p *port, record store.Port, withMAC bool) error {
 	var undo undo
 	defer undo.run()
 	old := p.record
+	if withMAC {
+		if err := d.setMAC(p, record, &undo); err != nil {
+			return err
+		}
+	}
 	if err := d.enforcePolicy(p, record, &undo); err != nil {
 		return err
 	}
 	s := p.segment
-	relabelled := !p.lost() && !maps.Equal(old.Labels, record.Labels) &&
+	relabelled := !maps.Equal(old.Labels, record.Labels) &&
 		(s.named(old.ID, old.Labels) || s.named(record.ID, record.Labels))
 	if relabelled {
 		undo.add(func() {
@@ -178,8 +192,9 @@ func (d *Daemon) change(p *port, record store.Port) error {
 		return api.Internalf("store port %q: %w", record.Name, err)
 	}
 	undo.keep()
-	if !p.lost() {
-		p.sw.SetDown(record.Down)
+	p.sw.SetDown(record.Down)
+	if p.sw.Trusted() && p.link.mac != (frame.MAC{}) {
+		d.logFailure("follow the MAC of port "+record.Name, d.sw.SetMAC(p.sw, p.link.mac))
 	}
 	return nil
 }
@@ -240,7 +255,7 @@ func (p *port) state() string {
 	switch {
 	case p.lost():
 		return api.PortLost
-	case p.record.Down, p.link.down, p.sw.Held():
+	case p.record.Down, p.link.down, p.sw.ErrDisabled():
 		return api.PortDown
 	}
 	return api.PortUp
@@ -257,26 +272,21 @@ func (p *port) reason() string {
 		return "waits to be moved into its container"
 	case p.link.down:
 		return "set down in its network namespace"
-	case p.sw.Held():
+	case p.sw.ErrDisabled():
 		return "err-disabled: a loop was found; resumes within 10 s"
-	case p.link.mac != p.mac && p.link.mac != (frame.MAC{}):
+	case p.link.mac != p.mac && p.link.mac != (frame.MAC{}) && !p.sw.Trusted():
 		return "its MAC address was changed to " + p.link.mac.String() + " in its network namespace"
 	}
 	return ""
 }
 
 // counters are those of all the time since the port was added.
-func (p *port) counters() vswitch.Counters {
-	if p.lost() {
-		return p.before
-	}
-	return sum(p.before, p.sw.Counters())
-}
+func (p *port) counters() vswitch.Counters { return p.sw.Counters() }
 
 func (p *port) view() api.Port {
 	r := p.record
 	v := api.Port{
-		ID: r.ID, Name: r.Name, Segment: p.segment.record.Name, SegmentID: r.SegmentID, MAC: r.MAC,
+		ID: r.ID, Name: r.Name, Segment: p.segment.record.Name, SegmentID: r.SegmentID, MAC: p.currentMAC().String(),
 		IPs: []netip.Prefix{p.prefix()}, Gateway: p.segment.record.Gateway.String(), NetNS: p.namespace(),
 		IfName: r.IfName, MTU: p.segment.record.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.counters()),

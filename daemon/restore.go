@@ -7,13 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
 	"vswitch/api"
-	"vswitch/arp"
 	"vswitch/frame"
 	"vswitch/ipam"
 	"vswitch/netns"
@@ -35,8 +35,9 @@ func (d *Daemon) restore(state store.State) error {
 			return fmt.Errorf("restore segment %q: %w", record.Name, err)
 		}
 	}
+	entries := d.withoutOwn(state)
 	for _, record := range state.Ports {
-		p, err := d.restoreRecord(record, state.Entries)
+		p, err := d.restoreRecord(record, entries)
 		if err != nil {
 			return fmt.Errorf("restore port %q: %w", record.Name, err)
 		}
@@ -49,6 +50,25 @@ func (d *Daemon) restore(state store.State) error {
 	}
 	d.closeStrays()
 	return nil
+}
+
+// withoutOwn is the state's static entries but for those of ports' own addresses, which
+// versions before took, and which would stay behind the own ones where nobody can see and
+// remove them.
+func (d *Daemon) withoutOwn(state store.State) []store.Entry {
+	type place struct{ segment, mac string }
+	own := make(map[place]string, len(state.Ports))
+	for _, p := range state.Ports {
+		own[place{p.SegmentID, p.MAC}] = p.Name
+	}
+	return slices.DeleteFunc(slices.Clone(state.Entries), func(e store.Entry) bool {
+		port, owned := own[place{e.SegmentID, e.MAC}]
+		if owned {
+			d.log.Warn("static entry removed: it is of a port's own address", "mac", e.MAC, "port", port)
+			d.logFailure("remove static entry "+e.MAC, d.store.DeleteEntry(e.SegmentID, e.MAC))
+		}
+		return owned
+	})
 }
 
 func (d *Daemon) restoreSegment(record store.Segment) error {
@@ -93,9 +113,6 @@ func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port,
 	if _, err := d.allocate(s, record.Addr); err != nil {
 		return nil, err
 	}
-	if err := d.bind(p); err != nil {
-		return nil, err
-	}
 	for _, e := range entries {
 		if e.PortID != record.ID {
 			continue
@@ -105,6 +122,9 @@ func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port,
 			return nil, err
 		}
 		p.static = append(p.static, mac)
+	}
+	if err := d.place(p); err != nil {
+		return nil, err
 	}
 	d.ports[record.ID] = p
 	d.restorePublished(p)
@@ -145,7 +165,13 @@ func (d *Daemon) restoreConnected(p *port, device *tap.Device) error {
 		return err
 	}
 	p.record.LostReason, p.record.LostSince = "", time.Time{}
-	return d.keep(p)
+	if err := d.keep(p); err != nil {
+		d.sw.Detach(p.sw)
+		p.device = nil
+		_ = device.Close()
+		return err
+	}
+	return nil
 }
 
 // reattach opens p's persistent device in its namespace, or makes it again.
@@ -227,7 +253,7 @@ func (d *Daemon) settle() {
 		if p := d.ports[id]; p != nil && !d.closed && !p.lost() && !p.link.watched {
 			d.lookAtLink(p)
 			d.logFailure("store port "+p.record.Name, d.store.PutPort(p.record))
-			d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, p.mac, p.record.Addr))
+			d.announce(p)
 		}
 		d.mu.Unlock()
 	}

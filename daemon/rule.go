@@ -8,15 +8,16 @@ import (
 	"vswitch/api"
 	"vswitch/store"
 	vswitch "vswitch/switch"
+	"vswitch/switch/policy"
 )
 
 // protocols are the names of what rules are about.
-var protocols = map[string]vswitch.Protocol{
-	"":               vswitch.ProtocolAny,
-	api.ProtocolAny:  vswitch.ProtocolAny,
-	api.ProtocolTCP:  vswitch.ProtocolTCP,
-	api.ProtocolUDP:  vswitch.ProtocolUDP,
-	api.ProtocolICMP: vswitch.ProtocolICMP,
+var protocols = map[string]policy.Protocol{
+	"":               policy.ProtocolAny,
+	api.ProtocolAny:  policy.ProtocolAny,
+	api.ProtocolTCP:  policy.ProtocolTCP,
+	api.ProtocolUDP:  policy.ProtocolUDP,
+	api.ProtocolICMP: policy.ProtocolICMP,
 }
 
 // Rules implements [api.Backend].
@@ -45,7 +46,7 @@ func (d *Daemon) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api.
 	if err != nil {
 		return api.Rule{}, err
 	}
-	if len(s.record.Rules) >= vswitch.MaxRules {
+	if len(s.record.Rules) >= policy.MaxRules {
 		return api.Rule{}, api.Exhaustedf("segment %q has %d rules, which is all it may have: delete some with vsctl del-rule", s.record.Name, len(s.record.Rules))
 	}
 	r := store.Rule{ID: newID(), Deny: spec.Action == api.RuleDeny, Protocol: spec.Protocol}
@@ -155,10 +156,10 @@ func (d *Daemon) enforceRules(s *segment, rules []store.Rule, more ...*port) err
 		ids[i] = r.ID
 		list[i] = vswitch.Rule{
 			From: portsAt(r.From, ports), To: portsAt(r.To, ports), Protocol: protocol,
-			Ports: vswitch.PortRange{First: r.FirstPort, Last: r.LastPort},
+			Ports: policy.PortRange{First: r.FirstPort, Last: r.LastPort},
 		}
 		if r.Deny {
-			list[i].Action = vswitch.Deny
+			list[i].Action = policy.Deny
 		}
 	}
 	hits := s.ruleHits()
@@ -189,7 +190,7 @@ func portsAt(end store.RuleEnd, ports []*port) []*vswitch.Port {
 	}
 	at := []*vswitch.Port{}
 	for _, p := range ports {
-		if !p.lost() && includes(end, p.record.ID, p.record.Labels) {
+		if includes(end, p.record.ID, p.record.Labels) {
 			at = append(at, p.sw)
 		}
 	}

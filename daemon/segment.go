@@ -137,9 +137,6 @@ func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment
 		return nil, switchError(err)
 	}
 	undo.add(func() { d.logFailure("remove segment", d.sw.RemoveSegment(s.sw)) })
-	if err := s.bindings.Bind(arp.Binding{IP: subnet.Gateway(), MAC: s.mac, Kind: arp.Gateway, Port: gatewayName}); err != nil {
-		return nil, api.Invalidf("%w", err)
-	}
 	s.gateway = gateway.New(s.mac, subnet.Gateway(), subnet.Prefix(), s.bindings, d.pools)
 	s.services = d.newServices(s)
 	undo.add(s.services.close)
@@ -148,6 +145,9 @@ func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment
 		return nil, switchError(err)
 	}
 	s.services.run(port)
+	if err := s.bindings.Bind(arp.Binding{IP: subnet.Gateway(), MAC: s.mac, Kind: arp.Gateway, Port: gatewayName, Slot: port.Slot()}); err != nil {
+		return nil, api.Invalidf("%w", err)
+	}
 	if err := d.enforceRules(s, record.Rules); err != nil {
 		return nil, err
 	}

@@ -131,7 +131,8 @@ func (d *Daemon) brief(s *segment) {
 		}
 		stations = append(stations, dns.Station{Addr: p.record.Addr, Name: p.record.Name, Aliases: p.record.Aliases})
 		if p.record.DHCP {
-			leases[p.mac], clients[p.mac] = p.lease(), struct{}{}
+			mac := p.currentMAC()
+			leases[mac], clients[mac] = p.lease(), struct{}{}
 		}
 	}
 	s.services.names.Set(stations)
@@ -141,9 +142,9 @@ func (d *Daemon) brief(s *segment) {
 
 // lease is what p's DHCP client is told.
 func (p *port) lease() dhcp.Lease {
-	gw := p.segment.record.Gateway
+	gw, mac := p.segment.record.Gateway, p.currentMAC()
 	l := dhcp.Lease{
-		MAC: p.mac[:], Addr: p.prefix(), Server: gw, Router: gw, DNS: gw,
+		MAC: mac[:], Addr: p.prefix(), Server: gw, Router: gw, DNS: gw,
 		MTU: p.segment.record.MTU, HostName: p.record.Name, Duration: leaseDuration,
 	}
 	if p.record.NoDefaultRoute {

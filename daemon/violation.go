@@ -18,14 +18,22 @@ func (d *Daemon) violated(v vswitch.Violation) {
 	d.log.Warn("frame refused that the port may not send", args...)
 }
 
-// portHeld is called by the switch when the loop guard holds a port down.
-func (d *Daemon) portHeld(sw *vswitch.Port) {
+// loopFound is called by the switch when it err-disables a port because of a loop, and when
+// the port's time is over.
+func (d *Daemon) loopFound(sw *vswitch.Port, disabled bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if p := d.portAt(sw); p != nil {
-		d.log.Warn("port held down: frames come back through it, so its container may bridge two ports",
-			"port", p.record.Name, "segment", p.segment.record.Name, "for", vswitch.DefaultLoopHold.String())
+	p := d.portAt(sw)
+	if p == nil || d.closed {
+		return
 	}
+	if disabled {
+		d.log.Warn("port err-disabled: frames come back through it, so its container may bridge two ports",
+			"port", p.record.Name, "segment", p.segment.record.Name, "for", vswitch.DefaultLoopHold.String())
+	} else {
+		d.log.Info("port no longer err-disabled", "port", p.record.Name, "segment", p.segment.record.Name)
+	}
+	d.updateNeighbours(p)
 }
 
 // portAt is the port that has that place in the switch; nil: none.

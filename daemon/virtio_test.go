@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -17,8 +16,10 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"vswitch/frame"
+	"vswitch/internal/reactor"
 	"vswitch/internal/testenv"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/tap"
 )
 
@@ -42,8 +43,8 @@ func (in *injector) send(wake func(), frames [][]byte) {
 	<-empty
 }
 
-// Receive implements [vswitch.Device].
-func (in *injector) Receive(buf []byte) (int, frame.Status) {
+// receive reads one frame.
+func (in *injector) receive(buf []byte) (int, frame.Status) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(in.waiting) == 0 {
@@ -58,40 +59,38 @@ func (in *injector) Receive(buf []byte) (int, frame.Status) {
 	return n, frame.OK
 }
 
-// Transmit implements [vswitch.Device]; what is sent to it is nobody's business.
-func (in *injector) Transmit([]byte) frame.Status { return frame.OK }
-
-// mixedPoller is the daemon's poller, with one injector beside its TAPs.
+// mixedPoller is the daemon's reactor, with one injector beside its TAPs. Nothing is sent to
+// that.
 type mixedPoller struct {
 	vswitch.Poller
-	in    *injector
-	token uint32
+	in   *injector
+	slot uint32 // the injector's; 0: not added yet
 }
 
-func (p *mixedPoller) Add(dev vswitch.Device, token uint32) error {
+func (p *mixedPoller) Add(slot uint32, dev vswitch.Device, watch bool) error {
 	if dev == p.in {
-		p.token = token
+		p.slot = slot
 		return nil
 	}
-	return p.Poller.Add(dev, token)
+	return p.Poller.Add(slot, dev, watch)
 }
 
 // Wait reports the injector each time: to find it empty is allowed.
 func (p *mixedPoller) Wait(ready []uint32, timeout time.Duration) int {
 	n := p.Poller.Wait(ready[:len(ready)-1], timeout)
-	if p.token != 0 {
-		ready[n] = p.token
+	if p.slot != 0 {
+		ready[n] = p.slot
 		n++
 	}
 	return n
 }
 
-func (p *mixedPoller) Receive(dev vswitch.Device, bufs [][]byte) (int, frame.Status) {
-	if dev != p.in {
-		return p.Poller.Receive(dev, bufs)
+func (p *mixedPoller) Receive(slot uint32, bufs [][]byte) (int, frame.Status) {
+	if slot != p.slot {
+		return p.Poller.Receive(slot, bufs)
 	}
 	for i, buf := range bufs {
-		n, status := p.in.Receive(buf[:cap(buf)])
+		n, status := p.in.receive(buf[:cap(buf)])
 		if status != frame.OK {
 			return i, status
 		}
@@ -100,11 +99,11 @@ func (p *mixedPoller) Receive(dev vswitch.Device, bufs [][]byte) (int, frame.Sta
 	return len(bufs), frame.OK
 }
 
-func (p *mixedPoller) Remove(dev vswitch.Device) error {
-	if dev == p.in {
+func (p *mixedPoller) Remove(slot uint32) error {
+	if slot == p.slot {
 		return nil
 	}
-	return p.Poller.Remove(dev)
+	return p.Poller.Remove(slot)
 }
 
 // firingRange is a switch with an injector and a real receiver: a TAP in a namespace,
@@ -138,7 +137,7 @@ func newFiringRange(t *testing.T) *firingRange {
 	sink := newTAP(t, testenv.NewNamespace(t), testenv.UniqueName())
 
 	sw, err := vswitch.New(vswitch.Options{Workers: 1, Poll: vswitch.PollSleep, NewPoller: func() (vswitch.Poller, error) {
-		p, err := newPoller(slog.New(slog.DiscardHandler))
+		p, err := reactor.New(reactor.Options{Batch: vswitch.BatchFrames})
 		r.poller = &mixedPoller{Poller: p, in: r.in}
 		return r.poller, err
 	}})
@@ -192,7 +191,7 @@ var (
 // judge looks at what the receiver's kernel has counted.
 func (r *firingRange) judge() {
 	r.Helper()
-	if n := r.target.Counters().Drops[vswitch.TxRejected]; n != 0 {
+	if n := r.target.Counters().Drops[drop.TxRejected]; n != 0 {
 		r.Errorf("the kernel refused %d frames that the switch had let pass", n)
 	}
 	seen := r.ns.Run("nstat", "-asz")

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,10 +18,13 @@ type link struct {
 	index     int
 	down      bool // set down by whoever is in the namespace
 	mac       frame.MAC
+	addrs     []netip.Addr // set there
 	watched   bool
 	pinned    bool           // our descriptor keeps the namespace alive: it was opened inside
 	process   *netns.Process // by whose end we let go of a pinned namespace
 	look      *time.Timer    // runs when the link is about to be looked at
+	looked    time.Time      // when that was last done
+	pause     time.Duration  // before it is done next
 }
 
 // stop ends what runs for the link.
@@ -93,9 +97,22 @@ func (d *Daemon) watchProcess(p *port) {
 	}()
 }
 
-// lookDelay gathers the changes of a link, so that a container that flaps its
-// interface cannot keep the daemon busy.
-const lookDelay = 20 * time.Millisecond
+// A link is looked at lookDelay after its first change, which gathers those that come
+// together. As long as more keep coming the delay doubles up to maxLookDelay, so that a
+// container that flaps its interface cannot keep the daemon busy.
+const (
+	lookDelay    = 20 * time.Millisecond
+	maxLookDelay = time.Second
+)
+
+// nextPause is how long to wait before the link is looked at again.
+func (l *link) nextPause() time.Duration {
+	if time.Since(l.looked) > 2*maxLookDelay {
+		l.pause = 0
+	}
+	l.pause = min(max(2*l.pause, lookDelay), maxLookDelay)
+	return l.pause
+}
 
 // linkChanged follows one event.
 func (d *Daemon) linkChanged(e netns.LinkEvent) {
@@ -116,11 +133,11 @@ func (d *Daemon) lookSoon(p *port) {
 		return
 	}
 	var timer *time.Timer
-	timer = time.AfterFunc(lookDelay, func() {
+	timer = time.AfterFunc(p.link.nextPause(), func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if p.link.look == timer {
-			p.link.look = nil
+			p.link.look, p.link.looked = nil, time.Now()
 			d.lookAtLink(p)
 		}
 	})
@@ -173,11 +190,15 @@ func (d *Daemon) follow(p *port, l netns.Link) {
 			d.sw.Flush(p.segment.sw, p.sw)
 		}
 	}
+	p.link.addrs = l.Addrs
 	mac, ok := macOf(l)
-	if ok && mac != p.link.mac {
-		d.log.Info("MAC address changed in the port's namespace", "port", p.record.Name, "from", p.link.mac, "to", mac)
-		p.link.mac = mac
-		d.sw.Flush(p.segment.sw, p.sw)
+	changed := ok && mac != p.link.mac
+	if changed {
+		d.followMAC(p, mac)
+	}
+	d.updateNeighbours(p)
+	if changed {
+		d.announce(p) // neighbours have the old one, and requests that we answer do not reach them
 	}
 }
 

@@ -11,12 +11,13 @@ const (
 
 // EtherTypes (IEEE 802, IANA "IEEE 802 Numbers").
 const (
-	EtherTypeIPv4    = 0x0800
-	EtherTypeARP     = 0x0806
-	EtherTypeVLAN    = 0x8100
-	EtherTypeIPv6    = 0x86dd
-	EtherTypeQinQ    = 0x88a8
-	EtherTypeQinQOld = 0x9100 // stacked tags before IEEE 802.1ad gave them a type
+	EtherTypeIPv4     = 0x0800
+	EtherTypeARP      = 0x0806
+	EtherTypeVLAN     = 0x8100
+	EtherTypeIPv6     = 0x86dd
+	EtherTypeQinQ     = 0x88a8
+	EtherTypeLoopback = 0x9000 // Ethernet Configuration Testing Protocol
+	EtherTypeQinQOld  = 0x9100 // stacked tags before IEEE 802.1ad gave them a type
 )
 
 // Ethernet is a frame from its destination address on.
@@ -44,13 +45,6 @@ func (e Ethernet) EtherType() uint16 { return binary.BigEndian.Uint16(e[12:14]) 
 
 // Payload is all behind the untagged header.
 func (e Ethernet) Payload() []byte { return e[EthernetHeaderLen:] }
-
-// Network is the type and the bytes of the packet behind at most two VLAN tags.
-// Behind more, the type is a tag's.
-func (e Ethernet) Network() (etherType uint16, packet []byte) {
-	etherType, offset := networkHeader(e)
-	return etherType, e[offset:]
-}
 
 // SetDst overwrites the destination address.
 func (e Ethernet) SetDst(m MAC) { copy(e[0:6], m[:]) }

@@ -83,27 +83,3 @@ func (c *chain) walk(b []byte, over uint8) bool {
 	}
 	return c.offset <= len(b)
 }
-
-// Upper is what an IPv6 packet carries behind its extension headers.
-//
-// Deprecated: [Parsed] has all of it.
-type Upper struct {
-	Protocol uint8 // the type of the header at Offset
-	Offset   int   // in the packet, in bytes
-	Fragment bool  // there is a fragment header
-	Later    bool  // of a fragment other than the first, which has no upper-layer header
-}
-
-// Upper follows the chain of extension headers to its end (RFC 8200 §4), however
-// long it is (RFC 7113 §3). It is false where the chain does not end inside the
-// packet; Fragment is right even then. A later fragment's chain ends at its
-// fragment header.
-//
-// Deprecated: [Parsed.Upper] does the same with a limit.
-func (p IPv6) Upper() (u Upper, ok bool) {
-	c := chain{protocol: p.NextHeader(), offset: IPv6HeaderLen}
-	for ok = c.walk(p, extAny); c.tooMany; ok = c.walk(p, extAny) {
-		c.tooMany = false
-	}
-	return Upper{Protocol: c.protocol, Offset: c.offset, Fragment: c.fragment, Later: c.later}, ok
-}

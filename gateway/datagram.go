@@ -20,25 +20,11 @@ type Datagram struct {
 	Payload  []byte
 }
 
-// udpPort is the destination port of a frame of UDP over IPv4, 0 for any other.
-// That the packet is whole is yet to be seen.
-func udpPort(eth frame.Ethernet) uint16 {
-	p := eth.Payload()
-	if len(p) < frame.IPv4HeaderLen+udpHeaderLen || p[0]>>4 != 4 || p[9] != frame.ProtoUDP {
-		return 0
-	}
-	header := int(p[0]&15) * 4
-	if header < frame.IPv4HeaderLen || len(p) < header+udpHeaderLen {
-		return 0
-	}
-	return binary.BigEndian.Uint16(p[header+2:])
-}
-
 // readUDP takes a datagram of at most maxDatagram bytes apart. Its payload is that
 // of the frame. Fragments are not for us, and a sender's checksum is verified
 // unless the virtio-net header h says that there is no need to.
-func readUDP(h frame.VNet, eth frame.Ethernet) (d Datagram, ok bool) {
-	packet, ok := frame.ParseIPv4(eth.Payload())
+func readUDP(h frame.VNet, f *frame.Parsed) (d Datagram, ok bool) {
+	packet, ok := f.IPv4()
 	if !ok || packet.Protocol() != frame.ProtoUDP || packet.IsFragment() || !packet.ChecksumOK() || h.GSOType() != frame.VNetGSONone {
 		return d, false
 	}
@@ -55,7 +41,7 @@ func readUDP(h frame.VNet, eth frame.Ethernet) (d Datagram, ok bool) {
 		return d, false
 	}
 	return Datagram{
-		MAC:     eth.Src(),
+		MAC:     f.Eth.Src(),
 		Src:     netip.AddrPortFrom(packet.Src(), binary.BigEndian.Uint16(udp)),
 		Dst:     netip.AddrPortFrom(packet.Dst(), binary.BigEndian.Uint16(udp[2:])),
 		Payload: udp[udpHeaderLen:],

@@ -8,6 +8,7 @@ import (
 	"vswitch/frame"
 	"vswitch/icmp"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 )
 
 // Gateway answers for one segment. It implements [vswitch.Responder] and may be
@@ -30,85 +31,87 @@ func New(mac frame.MAC, addr netip.Addr, own netip.Prefix, bindings *arp.Table, 
 }
 
 // Respond implements [vswitch.Responder].
-func (g *Gateway) Respond(buf []byte) vswitch.Response {
-	h, b, ok := frame.ParseVNet(buf)
-	if !ok {
-		return refuse(vswitch.Runt)
+func (g *Gateway) Respond(from vswitch.Origin, f *frame.Parsed, buf []byte) vswitch.Response {
+	network := f.Network()
+	if f.VLAN { // another network's, with addresses of its own
+		network = frame.NetworkOther
 	}
-	eth, ok := frame.ParseEthernet(b)
-	if !ok {
-		return refuse(vswitch.Runt)
+	if f.EtherType == frame.EtherTypeARP && !f.VLAN {
+		return g.respondARP(from, f, buf)
 	}
-	switch eth.EtherType() {
-	case frame.EtherTypeARP:
-		return g.respondARP(h, eth)
-	case frame.EtherTypeIPv4:
-		if r, taken := g.serve(h, eth); taken {
+	toGateway := f.Eth.Dst() == g.mac
+	if network == frame.NetworkIPv4 {
+		if r, taken := g.serve(f, frame.VNet(buf)); taken {
 			return r
 		}
 	}
-	switch etherType := eth.EtherType(); {
-	case eth.Dst() != g.mac:
+	switch {
+	case !toGateway:
 		return vswitch.Response{Action: vswitch.Pass}
-	case etherType == frame.EtherTypeIPv4 && g.host.Load():
-		return g.toHost(eth)
-	case etherType == frame.EtherTypeIPv4:
-		return g.respondIPv4(h, eth)
-	case etherType == frame.EtherTypeIPv6:
-		return refuse(vswitch.NoUplink)
+	case network == frame.NetworkIPv4 && g.host.Load():
+		return g.toHost(f)
+	case network == frame.NetworkIPv4:
+		return g.respondIPv4(f, buf)
+	case f.VLAN:
+		return refuse(drop.GatewayUnhandled)
+	case f.EtherType == frame.EtherTypeIPv4:
+		return refuse(drop.MalformedIP)
+	case f.EtherType == frame.EtherTypeIPv6:
+		return refuse(drop.NoUplink)
 	}
-	return refuse(vswitch.GatewayUnhandled)
+	return refuse(drop.GatewayUnhandled)
 }
 
-func (g *Gateway) respondARP(h frame.VNet, eth frame.Ethernet) vswitch.Response {
-	// The switch does not say yet which port a frame came from.
-	switch g.arp.Respond(eth, frame.EthernetHeaderLen, arp.Origin{}) {
+func (g *Gateway) respondARP(from vswitch.Origin, f *frame.Parsed, buf []byte) vswitch.Response {
+	switch g.arp.Respond(f.Eth, int(f.Offset), arp.Origin(from)) {
 	case arp.Answered:
-		return answered(h, eth)
+		return answered(buf, f.Eth)
 	case arp.Malformed:
-		return refuse(vswitch.MalformedARP)
+		return refuse(drop.MalformedARP)
 	case arp.Spoofed:
-		return refuse(vswitch.SpoofedARP)
+		return refuse(drop.SpoofedARP)
+	case arp.Probe:
+		return vswitch.Response{Action: vswitch.Probe}
 	}
 	return vswitch.Response{Action: vswitch.Pass}
 }
 
-func (g *Gateway) respondIPv4(h frame.VNet, eth frame.Ethernet) vswitch.Response {
-	packet, ok := frame.ParseIPv4(eth.Payload())
+func (g *Gateway) respondIPv4(f *frame.Parsed, buf []byte) vswitch.Response {
+	packet, ok := f.IPv4()
 	if !ok {
-		return refuse(vswitch.MalformedIP)
+		return refuse(drop.MalformedIP)
 	}
 	if packet.Dst() != g.addr {
 		return refuse(g.elsewhere(packet.Dst()))
 	}
 	switch icmp.Echo(packet) {
 	case icmp.Answered:
-		eth.SetDst(eth.Src())
-		eth.SetSrc(g.mac)
-		return answered(h, eth)
+		f.Eth.SetDst(f.Eth.Src())
+		f.Eth.SetSrc(g.mac)
+		return answered(buf, f.Eth)
 	case icmp.Malformed:
-		return refuse(vswitch.MalformedIP)
+		return refuse(drop.MalformedIP)
 	}
-	return refuse(vswitch.GatewayUnhandled)
+	return refuse(drop.GatewayUnhandled)
 }
 
 // elsewhere is why nothing can go by way of the gateway to dst, which is not its
 // own address.
-func (g *Gateway) elsewhere(dst netip.Addr) vswitch.Reason {
+func (g *Gateway) elsewhere(dst netip.Addr) drop.Reason {
 	switch {
 	case g.own.Contains(dst):
-		return vswitch.GatewayUnhandled
+		return drop.GatewayUnhandled
 	case g.pools.Contain(dst):
-		return vswitch.CrossSegment
+		return drop.CrossSegment
 	}
-	return vswitch.NoUplink
+	return drop.NoUplink
 }
 
-func answered(h frame.VNet, eth frame.Ethernet) vswitch.Response {
-	h.Clear()
-	return vswitch.Response{Action: vswitch.Answered, Len: len(h) + len(eth)}
+func answered(buf []byte, eth frame.Ethernet) vswitch.Response {
+	frame.VNet(buf[:frame.VNetHeaderLen]).Clear()
+	return vswitch.Response{Action: vswitch.Answered, Len: frame.VNetHeaderLen + len(eth)}
 }
 
-func refuse(r vswitch.Reason) vswitch.Response {
+func refuse(r drop.Reason) vswitch.Response {
 	return vswitch.Response{Action: vswitch.Refused, Reason: r}
 }

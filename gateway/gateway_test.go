@@ -11,6 +11,7 @@ import (
 	"vswitch/arp"
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"
 )
 
@@ -29,9 +30,9 @@ func newGateway(tb testing.TB) *Gateway {
 	tb.Helper()
 	bindings := new(arp.Table)
 	for _, b := range []arp.Binding{
-		{IP: gatewayAddr, MAC: gatewayMAC, Kind: arp.Gateway},
-		{IP: hostAddr, MAC: hostMAC},
-		{IP: otherAddr, MAC: otherMAC},
+		{IP: gatewayAddr, MAC: gatewayMAC, Kind: arp.Gateway, Slot: 1},
+		{IP: hostAddr, MAC: hostMAC, Slot: 2},
+		{IP: otherAddr, MAC: otherMAC, Slot: 3},
 	} {
 		if err := bindings.Bind(b); err != nil {
 			tb.Fatal(err)
@@ -42,6 +43,18 @@ func newGateway(tb testing.TB) *Gateway {
 	pools.Add(own)
 	pools.Add(netip.MustParsePrefix("172.18.0.0/16"))
 	return New(gatewayMAC, gatewayAddr, own, bindings, pools)
+}
+
+// parse returns the view on the frame in b, which has an Ethernet header.
+func parse(b []byte) *frame.Parsed {
+	f := new(frame.Parsed)
+	f.Reset(b[frame.VNetHeaderLen:])
+	return f
+}
+
+// respond has the gateway respond to a frame from the port of hostAddr.
+func respond(g *Gateway, b []byte) vswitch.Response {
+	return g.Respond(vswitch.Origin{Slot: 2}, parse(b), b)
 }
 
 // raw is eth behind a plain virtio-net header.
@@ -65,23 +78,21 @@ func TestRefusals(t *testing.T) {
 	badSum[frame.VNetHeaderLen+frame.EthernetHeaderLen+frame.IPv4HeaderLen+8]++ // the first byte of its data
 	for name, test := range map[string]struct {
 		frame  []byte
-		reason vswitch.Reason
+		reason drop.Reason
 	}{
-		"another segment":   {echo(acrossAddr), vswitch.CrossSegment},
-		"outside":           {echo(outsideAddr), vswitch.NoUplink},
-		"IPv6":              {raw(ipv6), vswitch.NoUplink},
-		"own segment":       {echo(otherAddr), vswitch.GatewayUnhandled},
-		"UDP":               {noService, vswitch.GatewayUnhandled},
-		"other EtherType":   {raw(switchtest.Frame(gatewayMAC, hostMAC, "")), vswitch.GatewayUnhandled},
-		"IPv4 cut off":      {cut(echo(gatewayAddr), 30), vswitch.MalformedIP},
-		"IPv4 length lies":  {lying, vswitch.MalformedIP},
-		"ICMP checksum bad": {badSum, vswitch.MalformedIP},
-		"ARP cut off":       {cut(raw(switchtest.ARP(hostMAC, hostAddr, otherAddr)), 40), vswitch.MalformedARP},
-		"no header":         {make([]byte, 4), vswitch.Runt},
-		"half a header":     {make([]byte, frame.VNetHeaderLen+13), vswitch.Runt},
+		"another segment":   {echo(acrossAddr), drop.CrossSegment},
+		"outside":           {echo(outsideAddr), drop.NoUplink},
+		"IPv6":              {raw(ipv6), drop.NoUplink},
+		"own segment":       {echo(otherAddr), drop.GatewayUnhandled},
+		"UDP":               {noService, drop.GatewayUnhandled},
+		"other EtherType":   {raw(switchtest.Frame(gatewayMAC, hostMAC, "")), drop.GatewayUnhandled},
+		"IPv4 cut off":      {cut(echo(gatewayAddr), 30), drop.MalformedIP},
+		"IPv4 length lies":  {lying, drop.MalformedIP},
+		"ICMP checksum bad": {badSum, drop.MalformedIP},
+		"ARP cut off":       {cut(raw(switchtest.ARP(hostMAC, hostAddr, otherAddr)), 40), drop.MalformedARP},
 	} {
 		before := bytes.Clone(test.frame)
-		r := newGateway(t).Respond(test.frame)
+		r := respond(newGateway(t), test.frame)
 		if r.Action != vswitch.Refused || r.Reason != test.reason {
 			t.Errorf("%s: %+v, want it refused as %s", name, r, test.reason)
 		}
@@ -95,7 +106,7 @@ func TestEchoIsAnswered(t *testing.T) {
 	t.Parallel()
 	b := echo(gatewayAddr)
 	frame.VNet(b).Set(frame.VNetDataValid, 0, 0, 0, 0, 0)
-	r := newGateway(t).Respond(b)
+	r := respond(newGateway(t), b)
 	if r.Action != vswitch.Answered || r.Len != len(b) {
 		t.Fatalf("%+v, want an answer of %d bytes", r, len(b))
 	}
@@ -122,7 +133,7 @@ func TestARPIsAnsweredForKnownAddresses(t *testing.T) {
 	g := newGateway(t)
 	for target, mac := range map[netip.Addr]frame.MAC{gatewayAddr: gatewayMAC, otherAddr: otherMAC} {
 		b := raw(switchtest.ARP(hostMAC, hostAddr, target))
-		if r := g.Respond(b); r.Action != vswitch.Answered || r.Len != len(b) {
+		if r := respond(g, b); r.Action != vswitch.Answered || r.Len != len(b) {
 			t.Fatalf("who has %s: %+v, want an answer", target, r)
 		}
 		reply, ok := frame.ParseARP(frame.Ethernet(b[frame.VNetHeaderLen:]).Payload())
@@ -130,15 +141,62 @@ func TestARPIsAnsweredForKnownAddresses(t *testing.T) {
 			t.Errorf("who has %s: % x, want a reply of %s", target, b, mac)
 		}
 	}
-	if r := g.Respond(raw(switchtest.ARP(hostMAC, hostAddr, netip.MustParseAddr("172.17.0.9")))); r.Action != vswitch.Pass {
+	if r := respond(g, raw(switchtest.ARP(hostMAC, hostAddr, netip.MustParseAddr("172.17.0.9")))); r.Action != vswitch.Pass {
 		t.Errorf("an unknown address: %+v, want the request to pass on", r)
+	}
+}
+
+// TestAddressProbes (RFC 5227 §1.1): one for an address that another host has is answered,
+// and the switch is told of any other.
+func TestAddressProbes(t *testing.T) {
+	t.Parallel()
+	for target, want := range map[string]vswitch.Action{
+		"172.17.0.1": vswitch.Answered, "172.17.0.3": vswitch.Answered,
+		"172.17.0.2": vswitch.Probe, "172.17.0.9": vswitch.Probe, "192.0.2.1": vswitch.Probe,
+	} {
+		b := raw(switchtest.ARP(hostMAC, netip.IPv4Unspecified(), netip.MustParseAddr(target)))
+		if r := respond(newGateway(t), b); r.Action != want {
+			t.Errorf("a probe for %s: %+v, want action %d", target, r, want)
+		}
+	}
+}
+
+// TestGatewayIsInNoVLAN: addresses behind a VLAN tag are another network's. A tag with
+// the identifier 0 is none (net/core/dev.c: __netif_receive_skb_core).
+func TestGatewayIsInNoVLAN(t *testing.T) {
+	t.Parallel()
+	tagged := func(b []byte, id byte) []byte {
+		const at = frame.VNetHeaderLen + 12
+		return append(append(bytes.Clone(b[:at]), 0x81, 0, 0, id), b[at:]...)
+	}
+	arpToGateway := raw(switchtest.ARP(hostMAC, hostAddr, gatewayAddr))
+	frame.Ethernet(arpToGateway[frame.VNetHeaderLen:]).SetDst(gatewayMAC)
+	for name, b := range map[string][]byte{
+		"echo": echo(gatewayAddr), "outside": echo(outsideAddr), "ARP": arpToGateway,
+		"DNS": udp(gatewayMAC, hostMAC, "172.17.0.1:53", "172.17.0.2:4711"),
+	} {
+		for _, host := range []bool{false, true} {
+			g, inbox := serving(t)
+			g.SetHost(host)
+			if r := respond(g, tagged(b, 5)); r != refuse(drop.GatewayUnhandled) {
+				t.Errorf("%s in a VLAN, host %t: %+v, want gateway-unhandled", name, host, r)
+			}
+			if n := len(inbox.Queue()); n != 0 {
+				t.Errorf("%s in a VLAN, host %t: %d datagrams in the inbox", name, host, n)
+			}
+		}
+	}
+	priority := tagged(echo(gatewayAddr), 0)
+	r := respond(newGateway(t), priority)
+	if r.Action != vswitch.Answered || r.Len != len(priority) {
+		t.Errorf("echo with a priority: %+v, want an answer", r)
 	}
 }
 
 func TestOthersFramesPass(t *testing.T) {
 	t.Parallel()
 	b := raw(switchtest.Echo(otherMAC, hostMAC, gatewayAddr, hostAddr, nil))
-	if r := newGateway(t).Respond(b); r.Action != vswitch.Pass {
+	if r := respond(newGateway(t), b); r.Action != vswitch.Pass {
 		t.Errorf("a frame for %s: %+v, want it to pass on", otherMAC, r)
 	}
 }
@@ -148,7 +206,7 @@ func TestRespondAllocs(t *testing.T) {
 	request := bytes.Clone(b)
 	if n := testing.AllocsPerRun(100, func() {
 		copy(b, request)
-		g.Respond(b)
+		respond(g, b)
 	}); n != 0 {
 		t.Errorf("%v allocations for an echo, want none", n)
 	}
@@ -184,10 +242,13 @@ func FuzzRespond(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
+			return // the switch drops it as a runt
+		}
 		b = bytes.Clone(b)[:len(b):len(b)]
 		before := bytes.Clone(b)
 		g, _ := serving(t)
-		r := g.Respond(b)
+		r := respond(g, b)
 		if r.Action != vswitch.Answered {
 			if !bytes.Equal(before, b) {
 				t.Fatalf("%+v, but the frame was changed", r)

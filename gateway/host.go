@@ -5,6 +5,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 )
 
 // SetHost says whether the host has the gateway's address, and a port on the
@@ -14,15 +15,15 @@ func (g *Gateway) SetHost(there bool) { g.host.Store(there) }
 
 // toHost decides on IPv4 to the gateway's MAC. All but what is for other segments,
 // or must not go by way of a router, is the host's to answer or to route.
-func (g *Gateway) toHost(eth frame.Ethernet) vswitch.Response {
-	packet, ok := frame.ParseIPv4(eth.Payload())
+func (g *Gateway) toHost(f *frame.Parsed) vswitch.Response {
+	packet, ok := f.IPv4()
 	if !ok {
-		return refuse(vswitch.MalformedIP)
+		return refuse(drop.MalformedIP)
 	}
 	// A port without security may claim any source; what answered it would be sent
 	// into the segment of that.
 	if src := packet.Src(); g.foreign(src) || src.IsLoopback() {
-		return refuse(vswitch.SpoofedIP)
+		return refuse(drop.SpoofedIP)
 	}
 	dst := packet.Dst()
 	if dst == g.addr {
@@ -45,32 +46,31 @@ func routable(dst netip.Addr) bool {
 // foreign says whether a is in the subnet of another segment.
 func (g *Gateway) foreign(a netip.Addr) bool { return !g.own.Contains(a) && g.pools.Contain(a) }
 
-// FromHost implements [vswitch.HostFilter]. What another segment's station, or the
-// host in the name of one, has sent is not let in.
-func (g *Gateway) FromHost(buf []byte) vswitch.Response {
-	from, reason := g.sender(buf)
+// FilterIngress implements [vswitch.HostFilter]. What another segment's host, or this one in
+// the name of one, has sent is not let in.
+func (g *Gateway) FilterIngress(f *frame.Parsed) drop.Reason {
+	from, reason := g.sender(f)
 	switch {
 	case !from.IsValid():
-		return refuse(reason)
+		return reason
 	case g.foreign(from):
-		return refuse(vswitch.CrossSegment)
+		return drop.CrossSegment
 	}
-	return vswitch.Response{Action: vswitch.Pass}
+	return drop.None
 }
 
-// Overhears implements [vswitch.HostFilter]. The host hears broadcasts and
-// multicasts of the segment's own, and none by which it could be made to answer at
-// another segment's address.
-func (g *Gateway) Overhears(buf []byte) bool {
-	from, _ := g.sender(buf)
+// AcceptsFlood implements [vswitch.HostFilter]. The host gets broadcasts and multicasts of
+// the segment's own, and none by which it could be made to answer at another segment's
+// address.
+func (g *Gateway) AcceptsFlood(f *frame.Parsed) bool {
+	from, _ := g.sender(f)
 	if !from.IsValid() || g.foreign(from) || from.IsLoopback() {
 		return false
 	}
-	eth := frame.Ethernet(buf[frame.VNetHeaderLen:])
-	if eth.EtherType() == frame.EtherTypeARP {
+	if f.Network() == frame.NetworkARP {
 		return true
 	}
-	dst := frame.IPv4(eth.Payload()).Dst()
+	dst := frame.AddrFromUint32(f.Dst4)
 	return g.own.Contains(dst) || dst.IsMulticast() || dst == limitedBroadcast
 }
 
@@ -80,26 +80,20 @@ var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 // sender is the address that an IPv4 packet or ARP says it comes from; the zero
 // Addr, with the reason, where it is neither: the host speaks no other protocol
 // here.
-func (g *Gateway) sender(buf []byte) (netip.Addr, vswitch.Reason) {
-	_, b, ok := frame.ParseVNet(buf)
-	if !ok {
-		return netip.Addr{}, vswitch.Runt
+func (g *Gateway) sender(f *frame.Parsed) (netip.Addr, drop.Reason) {
+	network := f.Network()
+	switch {
+	case f.VLAN:
+		return netip.Addr{}, drop.UnassignedProtocol
+	case network == frame.NetworkARP:
+		return frame.AddrFromUint32(f.Src4), drop.None
+	case f.EtherType == frame.EtherTypeARP:
+		return netip.Addr{}, drop.MalformedARP
+	case f.EtherType != frame.EtherTypeIPv4:
+		return netip.Addr{}, drop.UnassignedProtocol
 	}
-	eth, ok := frame.ParseEthernet(b)
-	if !ok {
-		return netip.Addr{}, vswitch.Runt
+	if p, ok := f.IPv4(); ok {
+		return p.Src(), drop.None
 	}
-	switch eth.EtherType() {
-	case frame.EtherTypeIPv4:
-		if p, ok := frame.ParseIPv4(eth.Payload()); ok {
-			return p.Src(), 0
-		}
-		return netip.Addr{}, vswitch.MalformedIP
-	case frame.EtherTypeARP:
-		if a, ok := frame.ParseARP(eth.Payload()); ok {
-			return a.SenderIP(), 0
-		}
-		return netip.Addr{}, vswitch.MalformedARP
-	}
-	return netip.Addr{}, vswitch.UnassignedProtocol
+	return netip.Addr{}, drop.MalformedIP
 }

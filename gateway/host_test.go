@@ -10,6 +10,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"
 )
 
@@ -43,24 +44,24 @@ func TestWhatGoesToTheHost(t *testing.T) {
 		"link-local":                {to("169.254.169.254", own), toHost},
 		"from a network behind it":  {to("192.0.2.1", "10.9.8.7"), toHost},
 		"without an address yet":    {to("172.17.0.1", "0.0.0.0"), toHost},
-		"its own segment":           {to("172.17.0.3", own), refuse(vswitch.GatewayUnhandled)},
-		"its own broadcast":         {to("172.17.255.255", own), refuse(vswitch.GatewayUnhandled)},
-		"another segment":           {to("172.18.0.2", own), refuse(vswitch.CrossSegment)},
-		"another gateway":           {to("172.18.0.1", own), refuse(vswitch.CrossSegment)},
-		"another's broadcast":       {to("172.18.255.255", own), refuse(vswitch.CrossSegment)},
-		"loopback":                  {to("127.0.0.1", own), refuse(vswitch.NoUplink)},
-		"this network":              {to("0.0.0.0", own), refuse(vswitch.NoUplink)},
-		"multicast":                 {to("224.0.0.1", own), refuse(vswitch.NoUplink)},
-		"limited broadcast":         {to("255.255.255.255", own), refuse(vswitch.NoUplink)},
-		"from another segment":      {to("192.0.2.1", "172.18.0.2"), refuse(vswitch.SpoofedIP)},
-		"from another to itself":    {to("172.17.0.1", "172.18.0.1"), refuse(vswitch.SpoofedIP)},
-		"from loopback":             {to("172.17.0.1", "127.0.0.1"), refuse(vswitch.SpoofedIP)},
-		"cut off":                   {to("192.0.2.1", own)[:frame.VNetHeaderLen+30], refuse(vswitch.MalformedIP)},
-		"another protocol":          {raw(switchtest.Frame(gatewayMAC, hostMAC, "")), refuse(vswitch.GatewayUnhandled)},
-		"ARP for the gateway's own": {raw(switchtest.ARP(gatewayMAC, gatewayAddr, acrossAddr)), vswitch.Response{Action: vswitch.Pass}},
+		"its own segment":           {to("172.17.0.3", own), refuse(drop.GatewayUnhandled)},
+		"its own broadcast":         {to("172.17.255.255", own), refuse(drop.GatewayUnhandled)},
+		"another segment":           {to("172.18.0.2", own), refuse(drop.CrossSegment)},
+		"another gateway":           {to("172.18.0.1", own), refuse(drop.CrossSegment)},
+		"another's broadcast":       {to("172.18.255.255", own), refuse(drop.CrossSegment)},
+		"loopback":                  {to("127.0.0.1", own), refuse(drop.NoUplink)},
+		"this network":              {to("0.0.0.0", own), refuse(drop.NoUplink)},
+		"multicast":                 {to("224.0.0.1", own), refuse(drop.NoUplink)},
+		"limited broadcast":         {to("255.255.255.255", own), refuse(drop.NoUplink)},
+		"from another segment":      {to("192.0.2.1", "172.18.0.2"), refuse(drop.SpoofedIP)},
+		"from another to itself":    {to("172.17.0.1", "172.18.0.1"), refuse(drop.SpoofedIP)},
+		"from loopback":             {to("172.17.0.1", "127.0.0.1"), refuse(drop.SpoofedIP)},
+		"cut off":                   {to("192.0.2.1", own)[:frame.VNetHeaderLen+30], refuse(drop.MalformedIP)},
+		"another protocol":          {raw(switchtest.Frame(gatewayMAC, hostMAC, "")), refuse(drop.GatewayUnhandled)},
+		"ARP in the gateway's name": {raw(switchtest.ARP(gatewayMAC, gatewayAddr, acrossAddr)), refuse(drop.SpoofedARP)},
 	} {
 		before := bytes.Clone(test.frame)
-		if got := newHostGateway(t).Respond(test.frame); got != test.want {
+		if got := respond(newHostGateway(t), test.frame); got != test.want {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
 		}
 		if !bytes.Equal(before, test.frame) {
@@ -73,44 +74,54 @@ func TestWithoutTheHostTheGatewayAnswersAgain(t *testing.T) {
 	t.Parallel()
 	g := newHostGateway(t)
 	g.SetHost(false)
-	if r := g.Respond(echo(gatewayAddr)); r.Action != vswitch.Answered {
+	if r := respond(g, echo(gatewayAddr)); r.Action != vswitch.Answered {
 		t.Errorf("%+v, want an answer", r)
 	}
-	if r := g.Respond(echo(outsideAddr)); r != refuse(vswitch.NoUplink) {
+	if r := respond(g, echo(outsideAddr)); r != refuse(drop.NoUplink) {
 		t.Errorf("%+v, want it refused for want of an uplink", r)
+	}
+}
+
+// TestTheHostMayAskInTheGatewaysName: its port is given the gateway's slot.
+func TestTheHostMayAskInTheGatewaysName(t *testing.T) {
+	t.Parallel()
+	g := newHostGateway(t)
+	from := vswitch.Origin{Slot: 1}
+	for target, want := range map[netip.Addr]vswitch.Action{hostAddr: vswitch.Answered, acrossAddr: vswitch.Pass} {
+		b := raw(switchtest.ARP(gatewayMAC, gatewayAddr, target))
+		if r := g.Respond(from, parse(b), b); r.Action != want {
+			t.Errorf("the host asks for %s: %+v, want action %d", target, r, want)
+		}
 	}
 }
 
 func TestWhatComesFromTheHost(t *testing.T) {
 	t.Parallel()
-	pass := vswitch.Response{Action: vswitch.Pass}
 	from := func(from string) []byte { return packet(hostMAC, "172.17.0.2", from) }
 	ipv6 := raw(switchtest.Frame(frame.Broadcast, gatewayMAC, ""))
 	frame.Ethernet(ipv6[frame.VNetHeaderLen:]).SetEtherType(frame.EtherTypeIPv6)
 	for name, test := range map[string]struct {
 		frame []byte
-		want  vswitch.Response
+		want  drop.Reason
 	}{
-		"the gateway's address": {from("172.17.0.1"), pass},
-		"outside":               {from("192.0.2.1"), pass},
-		"its own segment":       {from("172.17.0.3"), pass},
-		"another segment":       {from("172.18.0.2"), refuse(vswitch.CrossSegment)},
-		"another gateway":       {from("172.18.0.1"), refuse(vswitch.CrossSegment)},
-		"cut off":               {from("172.17.0.1")[:frame.VNetHeaderLen+30], refuse(vswitch.MalformedIP)},
-		"ARP":                   {raw(switchtest.ARP(gatewayMAC, gatewayAddr, hostAddr)), pass},
-		"another's ARP":         {raw(switchtest.ARP(gatewayMAC, acrossAddr, hostAddr)), refuse(vswitch.CrossSegment)},
-		"ARP cut off":           {raw(switchtest.ARP(gatewayMAC, gatewayAddr, hostAddr))[:frame.VNetHeaderLen+40], refuse(vswitch.MalformedARP)},
-		"IPv6":                  {ipv6, refuse(vswitch.UnassignedProtocol)},
-		"half a header":         {make([]byte, frame.VNetHeaderLen+13), refuse(vswitch.Runt)},
-		"no header":             {nil, refuse(vswitch.Runt)},
+		"the gateway's address": {from("172.17.0.1"), drop.None},
+		"outside":               {from("192.0.2.1"), drop.None},
+		"its own segment":       {from("172.17.0.3"), drop.None},
+		"another segment":       {from("172.18.0.2"), drop.CrossSegment},
+		"another gateway":       {from("172.18.0.1"), drop.CrossSegment},
+		"cut off":               {from("172.17.0.1")[:frame.VNetHeaderLen+30], drop.MalformedIP},
+		"ARP":                   {raw(switchtest.ARP(gatewayMAC, gatewayAddr, hostAddr)), drop.None},
+		"another's ARP":         {raw(switchtest.ARP(gatewayMAC, acrossAddr, hostAddr)), drop.CrossSegment},
+		"ARP cut off":           {raw(switchtest.ARP(gatewayMAC, gatewayAddr, hostAddr))[:frame.VNetHeaderLen+40], drop.MalformedARP},
+		"IPv6":                  {ipv6, drop.UnassignedProtocol},
 	} {
-		if got := newHostGateway(t).FromHost(test.frame); got != test.want {
-			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		if got := newHostGateway(t).FilterIngress(parse(test.frame)); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
 }
 
-func TestWhatTheHostOverhears(t *testing.T) {
+func TestWhatFloodsTheHostAccepts(t *testing.T) {
 	t.Parallel()
 	group := func(to, from string) []byte { return packet(frame.Broadcast, to, from) }
 	dhcp := raw(switchtest.Layers(switchtest.Ethernet(frame.Broadcast, hostMAC, layers.EthernetTypeIPv4),
@@ -135,7 +146,7 @@ func TestWhatTheHostOverhears(t *testing.T) {
 		"another protocol":                 {raw(switchtest.Frame(frame.Broadcast, hostMAC, "")), false},
 		"cut off":                          {group("224.0.0.251", "172.17.0.2")[:frame.VNetHeaderLen+30], false},
 	} {
-		if got := newHostGateway(t).Overhears(test.frame); got != test.want {
+		if got := newHostGateway(t).AcceptsFlood(parse(test.frame)); got != test.want {
 			t.Errorf("%s: %t, want %t", name, got, test.want)
 		}
 	}
@@ -145,9 +156,9 @@ func TestHostAllocs(t *testing.T) {
 	g := newHostGateway(t)
 	out, in, group := packet(gatewayMAC, "192.0.2.1", "172.17.0.2"), packet(hostMAC, "172.17.0.2", "192.0.2.1"), packet(frame.Broadcast, "224.0.0.1", "172.17.0.2")
 	if n := testing.AllocsPerRun(100, func() {
-		g.Respond(out)
-		g.FromHost(in)
-		g.Overhears(group)
+		respond(g, out)
+		g.FilterIngress(parse(in))
+		g.AcceptsFlood(parse(group))
 	}); n != 0 {
 		t.Errorf("%v allocations for three frames, want none", n)
 	}
@@ -164,19 +175,21 @@ func FuzzHost(f *testing.F) {
 	}
 	other := netip.MustParsePrefix("172.18.0.0/16")
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
+			return // the switch drops it as a runt
+		}
 		g, before := newHostGateway(t), bytes.Clone(b)
-		passes := g.FromHost(b).Action == vswitch.Pass
-		hears := g.Overhears(b)
-		toHost := g.Respond(b).Action == vswitch.ToHost
+		passes := g.FilterIngress(parse(b)) == drop.None
+		hears := g.AcceptsFlood(parse(b))
+		toHost := respond(g, b).Action == vswitch.ToHost
 		if !passes && !hears && !toHost {
 			return
 		}
 		if !bytes.Equal(before, b) && !toHost {
 			b = before // Respond has answered ARP in it
 		}
-		eth := frame.Ethernet(b[frame.VNetHeaderLen:])
-		p, ok := frame.ParseIPv4(eth.Payload())
-		if !ok || eth.EtherType() != frame.EtherTypeIPv4 {
+		p, ok := parse(b).IPv4()
+		if !ok {
 			return
 		}
 		if other.Contains(p.Src()) {

@@ -8,6 +8,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 )
 
 // UDP ports of the services at a gateway's address.
@@ -60,20 +61,20 @@ func (i *Inbox) client(mac frame.MAC) bool {
 }
 
 // put copies a datagram into the queue, or says why it is dropped.
-func (i *Inbox) put(h frame.VNet, eth frame.Ethernet) vswitch.Response {
-	if !i.admit(eth.Src()) {
-		return refuse(vswitch.GatewayBusy)
+func (i *Inbox) put(h frame.VNet, f *frame.Parsed) vswitch.Response {
+	if !i.admit(f.Eth.Src()) {
+		return refuse(drop.GatewayBusy)
 	}
-	d, ok := readUDP(h, eth)
+	d, ok := readUDP(h, f)
 	if !ok {
-		return refuse(vswitch.MalformedIP)
+		return refuse(drop.MalformedIP)
 	}
 	d.Payload = bytes.Clone(d.Payload)
 	select {
 	case i.queue <- d:
 		return vswitch.Response{Action: vswitch.Consumed}
 	default:
-		return refuse(vswitch.GatewayBusy)
+		return refuse(drop.GatewayBusy)
 	}
 }
 
@@ -101,23 +102,27 @@ func (i *Inbox) admit(mac frame.MAC) bool {
 // before the gateway is used.
 func (g *Gateway) Serve(inbox *Inbox) { g.inbox = inbox }
 
-// serve takes an IPv4 frame for one of the services, and says false when it is
-// none.
-func (g *Gateway) serve(h frame.VNet, eth frame.Ethernet) (vswitch.Response, bool) {
+// serve takes an IPv4 frame for one of the services, behind the virtio-net header h, and
+// says false when it is none.
+func (g *Gateway) serve(f *frame.Parsed, h frame.VNet) (vswitch.Response, bool) {
+	eth := f.Eth
 	if g.inbox == nil || eth.Dst() != g.mac && eth.Dst() != frame.Broadcast {
 		return vswitch.Response{}, false
 	}
-	switch udpPort(eth) {
+	if f.Protocol != frame.ProtoUDP || !f.Ports() {
+		return vswitch.Response{}, false
+	}
+	switch f.DstPort {
 	case DHCPPort:
 		if !g.inbox.client(eth.Src()) {
 			return vswitch.Response{}, false
 		}
 	case DNSPort:
-		if g.host.Load() || eth.Dst() != g.mac || frame.IPv4(eth.Payload()).Dst() != g.addr {
+		if g.host.Load() || eth.Dst() != g.mac || frame.AddrFromUint32(f.Dst4) != g.addr {
 			return vswitch.Response{}, false
 		}
 	default:
 		return vswitch.Response{}, false
 	}
-	return g.inbox.put(h, eth), true
+	return g.inbox.put(h[:frame.VNetHeaderLen], f), true
 }

@@ -9,6 +9,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"
 )
 
@@ -45,28 +46,28 @@ func TestWhatTheServicesGet(t *testing.T) {
 		want  vswitch.Response
 	}{
 		"DNS":                           {query(), consumed},
-		"DNS to another address":        {udp(gatewayMAC, hostMAC, "172.17.0.3:53", "172.17.0.2:4711"), refuse(vswitch.GatewayUnhandled)},
-		"DNS across":                    {udp(gatewayMAC, hostMAC, "172.18.0.1:53", "172.17.0.2:4711"), refuse(vswitch.CrossSegment)},
-		"DNS outside":                   {udp(gatewayMAC, hostMAC, "192.0.2.1:53", "172.17.0.2:4711"), refuse(vswitch.NoUplink)},
+		"DNS to another address":        {udp(gatewayMAC, hostMAC, "172.17.0.3:53", "172.17.0.2:4711"), refuse(drop.GatewayUnhandled)},
+		"DNS across":                    {udp(gatewayMAC, hostMAC, "172.18.0.1:53", "172.17.0.2:4711"), refuse(drop.CrossSegment)},
+		"DNS outside":                   {udp(gatewayMAC, hostMAC, "192.0.2.1:53", "172.17.0.2:4711"), refuse(drop.NoUplink)},
 		"DNS to another station":        {udp(otherMAC, hostMAC, "172.17.0.1:53", "172.17.0.2:4711"), pass},
 		"DNS to all":                    {udp(frame.Broadcast, hostMAC, "172.17.0.1:53", "172.17.0.2:4711"), pass},
-		"another port":                  {udp(gatewayMAC, hostMAC, "172.17.0.1:123", "172.17.0.2:4711"), refuse(vswitch.GatewayUnhandled)},
+		"another port":                  {udp(gatewayMAC, hostMAC, "172.17.0.1:123", "172.17.0.2:4711"), refuse(drop.GatewayUnhandled)},
 		"DHCP to all":                   {udp(frame.Broadcast, hostMAC, "255.255.255.255:67", "0.0.0.0:68"), consumed},
 		"DHCP to us":                    {udp(gatewayMAC, hostMAC, "172.17.0.1:67", "172.17.0.2:68"), consumed},
 		"DHCP of another":               {udp(frame.Broadcast, otherMAC, "255.255.255.255:67", "0.0.0.0:68"), pass},
-		"DHCP of another to us":         {udp(gatewayMAC, otherMAC, "172.17.0.1:67", "172.17.0.3:68"), refuse(vswitch.GatewayUnhandled)},
-		"wrong checksum":                {edit(query(), badSum), refuse(vswitch.MalformedIP)},
+		"DHCP of another to us":         {udp(gatewayMAC, otherMAC, "172.17.0.1:67", "172.17.0.3:68"), refuse(drop.GatewayUnhandled)},
+		"wrong checksum":                {edit(query(), badSum), refuse(drop.MalformedIP)},
 		"checksum left to us":           {edit(edit(query(), badSum), func(h frame.VNet, _ []byte) { h.Set(frame.VNetNeedsChecksum, 0, 0, 0, 34, 6) }), consumed},
 		"no checksum":                   {edit(query(), func(_ frame.VNet, p []byte) { clear(p[frame.IPv4HeaderLen+udpChecksum:][:2]) }), consumed},
-		"wrong header checksum":         {edit(query(), func(_ frame.VNet, p []byte) { p[10]++ }), refuse(vswitch.MalformedIP)},
-		"a super-frame":                 {edit(query(), func(h frame.VNet, _ []byte) { h.Set(frame.VNetNeedsChecksum, frame.VNetGSOUDPL4, 0, 1, 34, 6) }), refuse(vswitch.MalformedIP)},
-		"a fragment":                    {edit(query(), fixed(func(p []byte) { p[6] |= 0x20 })), refuse(vswitch.MalformedIP)},
-		"its length lies":               {edit(query(), fixed(func(p []byte) { p[frame.IPv4HeaderLen+5]++ })), refuse(vswitch.MalformedIP)},
-		"longer than any of our frames": {raw(switchtest.UDP(gatewayMAC, hostMAC, netip.MustParseAddrPort("172.17.0.1:53"), netip.MustParseAddrPort("172.17.0.2:4711"), make([]byte, maxDatagram+1))), refuse(vswitch.MalformedIP)},
+		"wrong header checksum":         {edit(query(), func(_ frame.VNet, p []byte) { p[10]++ }), refuse(drop.MalformedIP)},
+		"a super-frame":                 {edit(query(), func(h frame.VNet, _ []byte) { h.Set(frame.VNetNeedsChecksum, frame.VNetGSOUDPL4, 0, 1, 34, 6) }), refuse(drop.MalformedIP)},
+		"a fragment":                    {edit(query(), fixed(func(p []byte) { p[6] |= 0x20 })), refuse(drop.MalformedIP)},
+		"its length lies":               {edit(query(), fixed(func(p []byte) { p[frame.IPv4HeaderLen+5]++ })), refuse(drop.MalformedIP)},
+		"longer than any of our frames": {raw(switchtest.UDP(gatewayMAC, hostMAC, netip.MustParseAddrPort("172.17.0.1:53"), netip.MustParseAddrPort("172.17.0.2:4711"), make([]byte, maxDatagram+1))), refuse(drop.MalformedIP)},
 	} {
 		g, inbox := serving(t)
 		before := bytes.Clone(test.frame)
-		if r := g.Respond(test.frame); r != test.want {
+		if r := respond(g, test.frame); r != test.want {
 			t.Errorf("%s: %+v, want %+v", name, r, test.want)
 		}
 		if !bytes.Equal(before, test.frame) {
@@ -91,12 +92,12 @@ func TestAStationCannotCrowdOutOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, inbox := serving(t)
 		from := func(mac frame.MAC) vswitch.Response {
-			return g.Respond(udp(gatewayMAC, mac, "172.17.0.1:53", "172.17.0.2:4711"))
+			return respond(g, udp(gatewayMAC, mac, "172.17.0.1:53", "172.17.0.2:4711"))
 		}
 		for n := range maxPerWindow + 1 {
 			want := vswitch.Response{Action: vswitch.Consumed}
 			if n == maxPerWindow {
-				want = refuse(vswitch.GatewayBusy)
+				want = refuse(drop.GatewayBusy)
 			}
 			if r := from(hostMAC); r != want {
 				t.Fatalf("datagram %d: %+v, want %+v", n, r, want)
@@ -120,7 +121,7 @@ func TestAStationCannotCrowdOutOthers(t *testing.T) {
 			inbox.queue <- Datagram{}
 		}
 		time.Sleep(window)
-		if r := from(hostMAC); r != refuse(vswitch.GatewayBusy) {
+		if r := from(hostMAC); r != refuse(drop.GatewayBusy) {
 			t.Errorf("with a full queue: %+v, want it refused", r)
 		}
 	})
@@ -144,7 +145,7 @@ func TestFrame(t *testing.T) {
 func TestOthersFramesCostNoMore(t *testing.T) {
 	g, _ := serving(t)
 	b := udp(gatewayMAC, hostMAC, "172.17.0.1:123", "172.17.0.2:4711")
-	if n := testing.AllocsPerRun(100, func() { g.Respond(b) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { respond(g, b) }); n != 0 {
 		t.Errorf("%v allocations for a frame of others, want none", n)
 	}
 }

@@ -113,8 +113,8 @@ func TestWatcherReportsAddresses(t *testing.T) {
 			n.env.Run(append([]string{"ip"}, change...)...)
 			got := n.mark(t, mark, events)
 			mark++
-			if len(got) == 0 {
-				t.Errorf("after %q in namespace %d: no event", change, n.number)
+			if len(got) == 0 { // IPv6 reports from a work queue (net/ipv6/addrconf.c)
+				got = append(got, next(t, events))
 			}
 			for _, e := range got {
 				if e != want {

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"vswitch/frame"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 )
 
 // TestForwardAllocs carries whole bursts from reading to writing.
@@ -31,13 +33,13 @@ type allocsTest struct {
 
 // TestGuardedForwardAllocs has all that can be looked at in a frame looked at.
 func TestGuardedForwardAllocs(t *testing.T) {
-	_, ports := newNullSwitchWith(t, 4, func(i int) Policy {
+	_, ports := newNullSwitchWith(t, 4, func(i int) policy.Policy {
 		c := strict(i)
-		c.FloodLimit, c.Isolated = maxFloodLimit, i > 1
-		c.RateIn, c.RateOut = Rate{BitsPerSecond: MaxRate}, Rate{BitsPerSecond: MaxRate}
+		c.FloodLimit, c.Isolated = policy.MaxFloodLimit, i > 1
+		c.RateIn, c.RateOut = policy.Rate{BitsPerSecond: policy.MaxRate}, policy.Rate{BitsPerSecond: policy.MaxRate}
 		return c
 	})
-	err := ports[0].segment.SetRules([]Rule{{From: ports[1:], Action: Deny}, {To: ports[3:], Protocol: ProtocolTCP, Action: Deny}})
+	err := ports[0].segment.SetRules([]Rule{{From: ports[1:], Action: policy.Deny}, {To: ports[3:], Protocol: policy.ProtocolTCP, Action: policy.Deny}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,8 +86,8 @@ func testForwardAllocs(t *testing.T, ports []*Port, tests []allocsTest) {
 // passFilter lets everything pass, and the host hear of everything.
 type passFilter struct{}
 
-func (passFilter) FromHost([]byte) Response { return Response{Action: Pass} }
-func (passFilter) Overhears([]byte) bool    { return true }
+func (passFilter) FilterIngress(*frame.Parsed) drop.Reason { return drop.None }
+func (passFilter) AcceptsFlood(*frame.Parsed) bool         { return true }
 
 // TestHostForwardAllocs carries frames to the host, and from it.
 func TestHostForwardAllocs(t *testing.T) {
@@ -94,7 +96,7 @@ func TestHostForwardAllocs(t *testing.T) {
 	if _, err := s.AddResponder(seg, station(100), toHostResponder{}); err != nil {
 		t.Fatal(err)
 	}
-	host, err := s.AddHostPort(seg, &nullDevice{}, passFilter{}, PortConfig{Policy: Policy{MACLimit: -1, FloodLimit: -1}})
+	host, err := s.AddHostPort(seg, &nullDevice{}, passFilter{}, PortConfig{Policy: policy.Policy{MACLimit: -1, FloodLimit: -1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,4 +112,6 @@ func TestHostForwardAllocs(t *testing.T) {
 
 type toHostResponder struct{}
 
-func (toHostResponder) Respond([]byte) Response { return Response{Action: ToHost} }
+func (toHostResponder) Respond(Origin, *frame.Parsed, []byte) Response {
+	return Response{Action: ToHost}
+}

@@ -8,6 +8,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"
 )
 
@@ -58,10 +59,10 @@ func TestGroupFramesAreFlooded(t *testing.T) {
 func TestReservedGroupIsDropped(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		p := l.ports(l.segment(), 2)
-		for i := range byte(16) {
-			p[0].send(frame.MAC{1, 0x80, 0xc2, 0, 0, i}, fmt.Sprint(i))
+		for i := range byte(15) {
+			p[0].send(frame.MAC{1, 0x80, 0xc2, 0, 0, i + 1}, fmt.Sprint(i))
 			expect(l.t, p[1])
-			dropped(l.t, p[0].Port, vswitch.ReservedGroup, uint64(i)+1)
+			dropped(l.t, p[0].Port, drop.ReservedGroup, uint64(i)+1)
 		}
 	})
 }
@@ -74,7 +75,7 @@ func TestHairpinIsDropped(t *testing.T) {
 		p[0].send(behind, "neighbour")
 		expect(l.t, p[0])
 		expect(l.t, p[1], "I stand behind the first port")
-		dropped(l.t, p[0].Port, vswitch.Hairpin, 1)
+		dropped(l.t, p[0].Port, drop.Hairpin, 1)
 	})
 }
 
@@ -91,20 +92,20 @@ func TestMalformedFramesAreDropped(t *testing.T) {
 	tests := []struct {
 		name   string
 		raw    []byte
-		reason vswitch.Reason
+		reason drop.Reason
 	}{
-		{"empty", nil, vswitch.Runt},
-		{"half a virtio-net header", make([]byte, 5), vswitch.Runt},
-		{"no Ethernet header", make([]byte, frame.VNetHeaderLen), vswitch.Runt},
-		{"Ethernet header short of a byte", make([]byte, frame.VNetHeaderLen+13), vswitch.Runt},
-		{"source zero", with(0, 0, switchtest.Frame(switchtest.MAC(2), frame.MAC{}, "")), vswitch.BadSource},
-		{"source broadcast", with(0, 0, switchtest.Frame(switchtest.MAC(2), frame.Broadcast, "")), vswitch.BadSource},
-		{"source multicast", with(0, 0, switchtest.Frame(switchtest.MAC(2), multicast, "")), vswitch.BadSource},
-		{"longer than the MTU and a tag", giant, vswitch.Giant},
-		{"longer than any buffer", make([]byte, 1<<17), vswitch.Giant},
-		{"unknown flag", with(0x40, 0, plain), vswitch.BadVirtioHeader},
-		{"unknown segmentation", with(1, 77, plain), vswitch.BadVirtioHeader},
-		{"segmentation of what is no IP", with(1, frame.VNetGSOTCPv4, plain), vswitch.BadVirtioHeader},
+		{"empty", nil, drop.Runt},
+		{"half a virtio-net header", make([]byte, 5), drop.Runt},
+		{"no Ethernet header", make([]byte, frame.VNetHeaderLen), drop.Runt},
+		{"Ethernet header short of a byte", make([]byte, frame.VNetHeaderLen+13), drop.Runt},
+		{"source zero", with(0, 0, switchtest.Frame(switchtest.MAC(2), frame.MAC{}, "")), drop.BadSource},
+		{"source broadcast", with(0, 0, switchtest.Frame(switchtest.MAC(2), frame.Broadcast, "")), drop.BadSource},
+		{"source multicast", with(0, 0, switchtest.Frame(switchtest.MAC(2), multicast, "")), drop.BadSource},
+		{"longer than the MTU and a tag", giant, drop.Giant},
+		{"longer than any buffer", make([]byte, 1<<17), drop.Giant},
+		{"unknown flag", with(0x40, 0, plain), drop.BadVirtioHeader},
+		{"unknown segmentation", with(1, 77, plain), drop.BadVirtioHeader},
+		{"segmentation of what is no IP", with(1, frame.VNetGSOTCPv4, plain), drop.BadVirtioHeader},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -139,7 +140,7 @@ func TestFramesOfFullSizePass(t *testing.T) {
 			if got := p[1].Frames(); len(got) != 2 || len(got[0]) != len(untagged) || len(got[1]) != len(tagged) {
 				l.t.Errorf("MTU %d: %d frames arrived, want the full ones of %d and, tagged, %d bytes", mtu, len(got), len(untagged), len(tagged))
 			}
-			dropped(l.t, p[0].Port, vswitch.Giant, 1)
+			dropped(l.t, p[0].Port, drop.Giant, 1)
 		}
 	})
 }

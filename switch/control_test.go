@@ -114,8 +114,8 @@ type failingPoller struct{ vswitch.Poller }
 
 var errWatch = errors.New("too many watches")
 
-func (p failingPoller) Add(dev vswitch.Device, token uint32) error {
-	if err := p.Poller.Add(dev, token); err != nil { // it may report the device once more
+func (p failingPoller) Add(slot uint32, dev vswitch.Device, watch bool) error {
+	if err := p.Poller.Add(slot, dev, watch); err != nil { // it may report the device once more
 		return err
 	}
 	return errWatch

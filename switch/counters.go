@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"vswitch/frame"
+	"vswitch/switch/drop"
 )
 
 // Counters is what a port has seen since it was added. Bytes are those of the
@@ -12,7 +13,7 @@ import (
 // segmented for the receiver.
 //
 // Once the port is at rest, RxFrames = Forwarded + Flooded + Local + the drops
-// whose reason is [Reason.Ingress]; the other drops are frames that were meant
+// whose reason is [drop.Reason.Ingress]; the other drops are frames that were meant
 // for this port and are not in TxFrames.
 type Counters struct {
 	RxFrames, RxBytes uint64 // read from the device
@@ -20,14 +21,14 @@ type Counters struct {
 	Forwarded         uint64 // of RxFrames: sent to one port
 	Flooded           uint64 // of RxFrames: sent to all other ports of the segment
 	Local             uint64 // of RxFrames: consumed or answered by the gateway
-	Drops             [numReasons]uint64
+	Drops             [drop.Count]uint64
 }
 
 // IngressDrops is the sum of the drops among the frames read.
 func (c *Counters) IngressDrops() uint64 {
 	var sum uint64
 	for r, n := range c.Drops {
-		if Reason(r).Ingress() {
+		if drop.Reason(r).Ingress() {
 			sum += n
 		}
 	}
@@ -38,8 +39,8 @@ func (c *Counters) IngressDrops() uint64 {
 // it, so its cache lines stay with it; readers sum the stripes.
 type stripe struct {
 	rxFrames, rxBytes, txFrames, txBytes, forwarded, flooded, local atomic.Uint64
-	drops                                                           [numReasons]atomic.Uint64
-	_                                                               [cacheLines - (7+int(numReasons))*8%cacheLines]byte
+	drops                                                           [drop.Count]atomic.Uint64
+	_                                                               [cacheLines - (7+drop.Count)*8%cacheLines]byte
 }
 
 func (s *stripe) addTo(c *Counters) {
@@ -101,12 +102,4 @@ func (w *worker) flush(p *Port) {
 		s.forwarded.Add(t.forwarded)
 	}
 	t.rxFrames, t.rxBytes, t.forwarded = 0, 0, 0
-}
-
-func (w *worker) drop(p *Port, r Reason) { p.stripes[w.id].drops[r].Add(1) }
-
-// discard drops a frame that was read from p in this burst.
-func (w *worker) discard(p *Port, r Reason) {
-	w.drop(p, r)
-	w.refused++
 }

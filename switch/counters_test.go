@@ -8,6 +8,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"
 )
 
@@ -83,7 +84,7 @@ func sendMix(l *lab, seed uint64) {
 			balanced(l.t, p.Port)
 			c := p.Counters()
 			copies += c.Forwarded + c.Flooded*(stations-1)
-			taken += c.TxFrames + c.Drops[vswitch.LinkDown] + c.Drops[vswitch.HeldDown] + c.Drops[vswitch.QueueFull] + c.Drops[vswitch.TxRejected]
+			taken += c.TxFrames + c.Drops[drop.LinkDown] + c.Drops[drop.HeldDown] + c.Drops[drop.QueueFull] + c.Drops[drop.TxRejected]
 			if got := uint64(len(p.Frames())); c.TxFrames != got || c.RxFrames != sent[p] {
 				l.t.Errorf("counted %d sent and %d read, want %d and %d", c.TxFrames, c.RxFrames, got, sent[p])
 			}
@@ -97,13 +98,13 @@ func sendMix(l *lab, seed uint64) {
 func TestReasonsHaveNames(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	for _, r := range vswitch.Reasons() {
+	for _, r := range drop.All() {
 		if name := r.String(); name == "" || name == "unknown" || seen[name] {
 			t.Errorf("reason %d has the name %q, want one of its own", r, name)
 		}
 		seen[r.String()] = true
 	}
-	if name := vswitch.Reason(200).String(); name != "unknown" {
+	if name := drop.Reason(200).String(); name != "unknown" {
 		t.Errorf("a reason that does not exist is called %q", name)
 	}
 }

@@ -34,8 +34,9 @@ func (s *Switch) Entries(seg *Segment) []Entry {
 	return list
 }
 
-// AddEntry makes mac stand at p until it is removed, whatever frames come from
-// elsewhere. ErrGroupMAC and ErrInUse (the gateway's address) say why not.
+// AddEntry has mac be at p until it is removed, whatever frames come from elsewhere.
+// ErrGroupMAC and ErrInUse (it is the own address of another port) say why not. p's own
+// address is there anyway.
 func (s *Switch) AddEntry(p *Port, mac frame.MAC) error {
 	if !mac.IsUnicast() {
 		return ErrGroupMAC
@@ -49,17 +50,16 @@ func (s *Switch) AddEntry(p *Port, mac frame.MAC) error {
 		return fmt.Errorf("the port was %w", errRemoved)
 	}
 	if p.filter != nil {
-		return ErrInUse // what stands there is the gateway's address, and it alone
+		return ErrInUse // the gateway's address is there, and it alone
 	}
-	key := fdb.Key(mac.Uint64(), p.segment.id)
-	if gw := p.segment.gateway.Load(); gw != nil && s.table.Lookup(key).Place() == fdb.Place(gw.slot) {
-		return ErrInUse
+	if err := s.table.SetStatic(p.key(mac.Uint64()), p.place()); err != nil {
+		return ownError(mac.Uint64(), err)
 	}
-	return s.table.SetStatic(key, fdb.Place(p.slot))
+	return nil
 }
 
-// RemoveEntry ends the entry of mac, static or learned, unless it is the
-// gateway's. ErrNoEntry says that there is none.
+// RemoveEntry ends the entry of mac, static or learned. ErrNoEntry says that there is none,
+// ErrInUse that it is the own one of a port, with which it ends.
 func (s *Switch) RemoveEntry(seg *Segment, mac frame.MAC) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -67,7 +67,7 @@ func (s *Switch) RemoveEntry(seg *Segment, mac frame.MAC) error {
 		return ErrNoEntry
 	}
 	key := fdb.Key(mac.Uint64(), seg.id)
-	if gw := seg.gateway.Load(); gw != nil && s.table.Lookup(key).Place() == fdb.Place(gw.slot) {
+	if s.table.Lookup(key).Kind() == fdb.Own {
 		return ErrInUse
 	}
 	if s.table.Remove(func(k uint64, _ fdb.Value) bool { return k == key }) == 0 {
@@ -85,6 +85,6 @@ func (s *Switch) Flush(seg *Segment, p *Port) int {
 		return 0
 	}
 	return s.table.Remove(func(k uint64, v fdb.Value) bool {
-		return fdb.KeySegment(k) == seg.id && v.Kind() == fdb.Learned && (p == nil || v.Place() == fdb.Place(p.slot))
+		return fdb.KeySegment(k) == seg.id && v.Kind() == fdb.Learned && (p == nil || v.Place() == p.place())
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"vswitch/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/fdb"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
@@ -147,11 +148,11 @@ func TestFlush(t *testing.T) {
 func TestFloodOfAddressesHarmsNobody(t *testing.T) {
 	inLab(t, vswitch.Options{Capacity: 100}, func(l *lab) {
 		seg, other := l.segment(), l.segment()
-		p, q := []*port{l.portWith(seg, 1, vswitch.PortConfig{Policy: vswitch.Policy{MACLimit: -1}}), l.port(seg, 2), l.port(seg, 3)}, l.ports(other, 2)
+		p, q := []*port{l.portWith(seg, 1, vswitch.PortConfig{Policy: policy.Policy{MACLimit: -1}}), l.port(seg, 2), l.port(seg, 3)}, l.ports(other, 2)
 		teach(p[1])
 		teach(q...)
 		for i := range 10000 {
-			p[0].Send(switchtest.Frame(frame.MAC{1, 0x80, 0xc2}, switchtest.MAC(1000+i), ""))
+			p[0].Send(switchtest.Frame(frame.MAC{1, 0x80, 0xc2, 0, 0, 1}, switchtest.MAC(1000+i), ""))
 		}
 		p[0].send(frame.Broadcast, "")
 		teach(p[2])

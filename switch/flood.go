@@ -1,71 +1,113 @@
 package vswitch
 
-import "vswitch/frame"
+import (
+	"vswitch/frame"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
+)
 
 // group carries a frame to a group address.
-func (w *worker) group(p *Port, g *guard, b []byte) {
-	if eth := frame.Ethernet(b[frame.VNetHeaderLen:]); reserved(eth) && !g.policy.AllowReserved {
-		w.discard(p, ReservedGroup)
+func (w *worker) group(p *Port, g *policy.Guard, b []byte) {
+	if reason := g.Reserved(&w.parsed); reason != drop.None {
+		w.refuse(p, reason, b)
 		return
 	}
 	w.flood(p, g, b)
 }
 
-// reserved says whether a frame is for 01:80:C2:00:00:00 to -0F, which no bridge
-// forwards (IEEE 802.1Q-2022 §8.6.3; net/bridge/br_input.c).
-func reserved(eth frame.Ethernet) bool {
-	return eth.DstUint64()&^0xf == 0x0180c2000000
-}
-
-// flood carries a frame from p to all other ports of the segment that it may
-// reach.
-func (w *worker) flood(p *Port, g *guard, b []byte) {
-	if g.flood != nil && !g.flood.take(w.clock(), 1) {
-		w.refuse(p, FloodLimit, b[frame.VNetHeaderLen:])
+// flood carries a frame from p to all other ports of the segment that it may reach.
+func (w *worker) flood(p *Port, g *policy.Guard, b []byte) {
+	if g.Flood != nil && !g.Flood.Take(w.clock(), 1) {
+		w.refuse(p, drop.FloodLimit, b)
 		return
 	}
-	if rules := p.segment.rules.Load(); p.filter == nil && (rules != nil || g.policy.Isolated) {
+	w.meterFlood(p)
+	if rules := p.segment.rules.Load(); p.filter == nil && (rules != nil || g.Isolated) {
 		w.floodSome(p, g, rules, b)
 		return
 	}
+	w.flooded(p, b)
 	w.floodAll(p, b)
 }
 
 func (w *worker) floodAll(p *Port, b []byte) {
-	w.stripe(p).flooded.Add(1)
 	for _, out := range *p.segment.ports.Load() {
 		if out != p {
 			w.transmit(out, b)
 		}
 	}
-	w.tellHost(p, b)
+	w.floodToHost(p, b)
 }
 
 // floodSome leaves out the ports that isolation and the rules keep apart from p.
 // A frame that is left with none counts as dropped.
-func (w *worker) floodSome(p *Port, g *guard, rules *rules, b []byte) {
-	var t traffic
+func (w *worker) floodSome(p *Port, g *policy.Guard, rules *policy.Rules, b []byte) {
+	var t policy.Traffic
 	if rules != nil {
-		if t = classify(b[frame.VNetHeaderLen:]); t.exempt {
+		if t = policy.Classify(&w.parsed); t.Exempt {
 			rules = nil
 		}
 	}
-	reached, reason := w.tellHost(p, b), none
+	reached, reason := w.floodToHost(p, b), drop.None
 	for _, out := range *p.segment.ports.Load() {
 		switch {
 		case out == p:
-		case g.policy.Isolated && out.isolated():
-			reason = Isolated
-		case rules != nil && rules.deny(w.id, p.slot, out.slot, t):
-			reason = DeniedByRule
+		case g.Isolated && out.isolated():
+			reason = drop.Isolated
+		case rules != nil && rules.Deny(w.id, p.slot, out.slot, t):
+			reason = drop.DeniedByRule
 		default:
 			reached = true
 			w.transmit(out, b)
 		}
 	}
-	if reached || reason == none {
-		w.stripe(p).flooded.Add(1)
+	if reached || reason == drop.None {
+		w.flooded(p, b)
 		return
 	}
-	w.discard(p, reason)
+	w.discard(p, reason, b)
+}
+
+// probe carries an ARP address probe from p to the ports that may use the address that it
+// asks for: nobody else can answer it, and nobody else has to see it. With none, it ends
+// here.
+func (w *worker) probe(p *Port, b []byte) {
+	g := p.guard.Load()
+	if g.Flood != nil && !g.Flood.Take(w.clock(), 1) {
+		w.refuse(p, drop.FloodLimit, b)
+		return
+	}
+	w.meterFlood(p)
+	reached := false
+	for _, out := range *p.segment.ports.Load() {
+		other := out.guard.Load()
+		if out == p || !other.MayUse4(w.parsed.Dst4) || g.Isolated && out.isolated() {
+			continue
+		}
+		reached = true
+		w.transmit(out, b)
+	}
+	if reached {
+		w.flooded(p, b)
+		return
+	}
+	w.local(p, b)
+}
+
+// floodToHost sends the host a frame that is flooded, if it accepts it, and says so. It
+// never gets what is for a host that is not known.
+func (w *worker) floodToHost(p *Port, b []byte) bool {
+	host := p.segment.host.Load()
+	if host == nil || host == p || b[frame.VNetHeaderLen]&1 == 0 {
+		return false
+	}
+	f := &w.parsed
+	if p.responder != nil { // an answer, which the worker has not parsed
+		f.Reset(frame.Ethernet(b[frame.VNetHeaderLen:]))
+	}
+	if !host.filter.AcceptsFlood(f) {
+		return false
+	}
+	w.transmit(host, b)
+	return true
 }

@@ -4,25 +4,27 @@ import (
 	"encoding/binary"
 
 	"vswitch/frame"
+	"vswitch/switch/drop"
 	"vswitch/switch/fdb"
+	"vswitch/switch/policy"
 )
 
-// The way of a frame through a worker, in the order of the functions below:
+// The stages of a frame's way through a worker, in the order of the functions below:
 //
 //	burst     read from the port's device until it is empty or its turn is over
 //	check     length, virtio-net header, source address
 //	same      as the frame before it: transmit the same way, after the checks that
 //	          the port's policy wants of each frame
-//	admit     by the port's policy (policy.go, guard*.go, bucket.go)
-//	learn     source address → port (fdb), unless it comes and goes (loop.go)
+//	admit     by the port's policy (package policy)
+//	learn     source address → port (package fdb), unless it comes and goes (loop.go)
 //	intercept ARP, DHCP, and whatever is sent to the gateway's address, to the
 //	          responder, which may pass it on to the host (host.go)
 //	look up   destination address → port, or flood (flood.go)
 //	allow     by isolation and the segment's rules (rule.go)
-//	transmit  to the device, completed and segmented in software where it must be
+//	transmit  to the device, completed and segmented in software where it must be (egress.go)
 //
-// Each frame ends in exactly one count at the port that it came from: forwarded,
-// flooded, local, or a drop with its reason.
+// Each frame ends in exactly one verdict (verdict.go): forwarded, flooded, local, or a
+// drop with its reason. Its headers are parsed once, as far as a stage asks for them.
 
 const (
 	burstFrames = BatchFrames // read from one port before the next has its turn: what a neighbour may have to wait for
@@ -43,10 +45,11 @@ const (
 // the one before: a lone frame costs one read, and a queue soon one call for the
 // whole burst.
 func (w *worker) burst(p *Port) bool {
+	w.from, w.observer = p, w.observerRef.Load()
 	want, got := p.batch, 0
 	for got < burstFrames {
 		bufs := w.frames[:min(want, burstFrames-got)]
-		n, status := w.poller.Receive(p.device, bufs)
+		n, status := w.poller.Receive(p.slot, bufs)
 		size := w.carry(p, bufs[:n])
 		got += n
 		if status != frame.OK {
@@ -56,6 +59,9 @@ func (w *worker) burst(p *Port) bool {
 				w.lost(p)
 			}
 			return false
+		}
+		if n == 0 { // what was read could not be delivered: the next turn goes on
+			break
 		}
 		want = max(want, got)
 		if size > batchBytes {
@@ -83,18 +89,18 @@ func (w *worker) carry(p *Port, frames [][]byte) (size int) {
 // ingress decides on one frame from p: b is virtio-net header and frame.
 func (w *worker) ingress(p *Port, b []byte) {
 	if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
-		w.discard(p, Runt)
+		w.discard(p, drop.Runt, b)
 		return
 	}
 	// The first eight bytes zero: nothing is asked of the receiver.
 	if binary.NativeEndian.Uint64(b) != 0 || len(b) > p.maxFrame+frame.VNetHeaderLen {
-		if reason := checkOffload(b, p.maxFrame); reason != none {
-			w.discard(p, reason)
+		if reason := checkOffload(b, p.maxFrame); reason != drop.None {
+			w.discard(p, reason, b)
 			return
 		}
 	}
-	if state := p.state.Load(); state&(stateDown|stateHeld) != 0 {
-		w.discard(p, stopped(state))
+	if state := p.state.Load(); state&stateStopped != 0 {
+		w.discard(p, stopped(state), b)
 		return
 	}
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
@@ -104,51 +110,92 @@ func (w *worker) ingress(p *Port, b []byte) {
 		version: w.table.Version(),
 	}
 	if l := &p.last; r.head == l.head && r.tail == l.tail && r.version == l.version {
-		if l.checks != 0 {
-			if l.checks >= checkFilter {
-				w.sameOfHost(p, l, b)
-				return
-			}
-			if reason := w.recheck(p, l, b); reason != none {
-				w.refuse(p, reason, eth)
-				return
-			}
+		if l.checks == 0 {
+			w.forward(l.out, b)
+			return
 		}
-		w.tally.forwarded++
-		w.transmit(l.out, b)
+		w.same(p, l, b)
 		return
 	}
 	w.first(p, b, r)
 }
 
+// stopped is why a port in that state takes no frame from its device.
+func stopped(state uint32) drop.Reason {
+	if state&stateDown != 0 {
+		return drop.PortDown
+	}
+	return drop.Loop
+}
+
+// same carries a frame that goes the way l, as another before it with the same Ethernet
+// header, after what has to be checked in each frame.
+func (w *worker) same(p *Port, l *route, b []byte) {
+	w.parsed.Reset(frame.Ethernet(b[frame.VNetHeaderLen:]))
+	reason := w.recheck(p, l)
+	if reason == drop.None && l.checks&checkFilter != 0 {
+		reason = p.filterIngress(&w.parsed)
+	}
+	switch {
+	case reason != drop.None:
+		w.refuse(p, reason, b)
+	case l.checks&checkGateway != 0:
+		w.toGateway(p, l.out, b)
+	default:
+		w.forward(l.out, b)
+	}
+}
+
+// recheck is what remains of admission and rules for a frame that goes the way l.
+func (w *worker) recheck(p *Port, l *route) drop.Reason {
+	g := p.guard.Load()
+	if l.checks&policy.CheckSource != 0 {
+		if r := g.Inspect(&w.parsed); r != drop.None {
+			return r
+		}
+	}
+	if l.checks&policy.CheckRate != 0 && g.RateIn != nil && !g.RateIn.Take(w.clock(), len(w.parsed.Eth)) {
+		return drop.RateLimitIn
+	}
+	if l.checks&checkRules != 0 && w.denied(p, l.out) {
+		return drop.DeniedByRule
+	}
+	return drop.None
+}
+
 // first decides on a frame whose route is not known yet.
 func (w *worker) first(p *Port, b []byte, r route) {
-	eth, g := frame.Ethernet(b[frame.VNetHeaderLen:]), p.guard.Load()
-	if eth.SrcUint64() == 0 || eth[6]&1 != 0 {
-		w.discard(p, BadSource)
+	f, g := &w.parsed, p.guard.Load()
+	f.Reset(frame.Ethernet(b[frame.VNetHeaderLen:]))
+	src := f.Eth.SrcUint64()
+	if src == 0 || f.Eth[6]&1 != 0 {
+		w.discard(p, drop.BadSource, b)
+		return
+	}
+	if f.Eth.EtherType() == frame.EtherTypeLoopback && w.loopProven(p, b) {
 		return
 	}
 	if p.filter != nil {
 		w.firstOfHost(p, g, b, r)
 		return
 	}
-	if reason := g.admit(p.segment, eth); reason != none {
-		w.refuse(p, reason, eth)
+	if reason := g.Admit(f, p.segment.claims()); reason != drop.None {
+		w.refuse(p, reason, b)
 		return
 	}
-	if g.rateIn != nil && !g.rateIn.take(w.clock(), len(eth)) {
-		w.discard(p, RateLimitIn)
+	if g.RateIn != nil && !g.RateIn.Take(w.clock(), len(f.Eth)) {
+		w.discard(p, drop.RateLimitIn, b)
 		return
 	}
-	if reason := w.learn(p, g, eth); reason != none {
-		w.refuse(p, reason, eth)
+	if reason := w.learn(p, g, src); reason != drop.None {
+		w.refuse(p, reason, b)
 		return
 	}
-	if eth.EtherType() == frame.EtherTypeARP && w.intercept(p, b) {
+	if f.EtherType == frame.EtherTypeARP && !f.VLAN && w.intercept(p, b) {
 		return
 	}
-	if eth[0]&1 != 0 {
-		if !dhcpRequest(eth) || !w.intercept(p, b) {
+	if f.Eth[0]&1 != 0 {
+		if !policy.DHCPRequest(f) || !w.intercept(p, b) {
 			w.group(p, g, b)
 		}
 		return
@@ -157,32 +204,36 @@ func (w *worker) first(p *Port, b []byte, r route) {
 }
 
 // learn notes where a frame's source address is, or says why the frame is dropped.
-func (w *worker) learn(p *Port, g *guard, eth frame.Ethernet) Reason {
-	key := fdb.Key(eth.SrcUint64(), p.segment.id)
-	from, over := w.table.Learn(key, fdb.Place(p.slot), w.now.Load(), g.macLimit)
-	if from.Place() != fdb.Nowhere && w.moved(p, g, key, uint32(from.Place())) {
-		return Loop
+func (w *worker) learn(p *Port, g *policy.Guard, src uint64) drop.Reason {
+	key := p.key(src)
+	elsewhere, over := w.table.Learn(key, p.place(), w.now.Load(), g.MACLimit)
+	switch {
+	case elsewhere == 0:
+	case elsewhere.Locked():
+		return drop.SpoofedMAC
+	case elsewhere.Kind() != fdb.Static && elsewhere.Place() != fdb.Nowhere && w.moved(p, g, key, elsewhere):
+		return drop.Loop
 	}
 	if over {
-		return MACLimit
+		return drop.MACLimit
 	}
-	return none
+	return drop.None
 }
 
 // checkOffload looks at a frame that is not plain or longer than the MTU allows.
-func checkOffload(b []byte, maxFrame int) Reason {
+func checkOffload(b []byte, maxFrame int) drop.Reason {
 	h, eth, _ := frame.ParseVNet(b)
 	if !h.Valid(eth) {
-		return BadVirtioHeader
+		return drop.BadVirtioHeader
 	}
 	size := len(eth)
 	if h.GSOType() != frame.VNetGSONone {
 		size = h.SegmentLen(eth)
 	}
 	if size > maxFrame {
-		return Giant
+		return drop.Giant
 	}
-	return none
+	return drop.None
 }
 
 // intercept asks the responder about a frame that is not sent to its own address
@@ -195,25 +246,31 @@ func (w *worker) intercept(p *Port, b []byte) bool {
 	return w.respond(p, gw, b)
 }
 
-// respond hands b to the responder, sends its answer, and says false when the
-// frame is none of its business.
+// respond hands b, which the worker has parsed, to the responder, sends its answer, and says
+// false when the frame is none of its business.
 func (w *worker) respond(p, gw *Port, b []byte) bool {
-	r := gw.responder.Respond(b)
+	from := Origin{Slot: p.slot, Trusted: p.Trusted()}
+	if p.filter != nil {
+		from.Slot = gw.slot
+	}
+	r := gw.responder.Respond(from, &w.parsed, b)
 	switch r.Action {
 	case Pass:
 		return false
 	case Refused:
 		if !r.Reason.Ingress() { // would be missing from the sum of what p sent
-			r.Reason = GatewayUnhandled
+			r.Reason = drop.GatewayUnhandled
 		}
-		w.refuse(p, r.Reason, b[frame.VNetHeaderLen:])
+		w.refuse(p, r.Reason, b)
 	case ToHost:
-		w.toHost(p, b, NoUplink)
+		w.toHost(p, b, drop.NoUplink)
+	case Probe:
+		w.probe(p, b)
 	case Answered:
-		w.stripe(p).local.Add(1)
+		w.local(p, b)
 		w.answer(gw, b[:max(0, min(r.Len, cap(b)))])
 	default:
-		w.stripe(p).local.Add(1)
+		w.local(p, b)
 	}
 	return true
 }
@@ -221,180 +278,88 @@ func (w *worker) respond(p, gw *Port, b []byte) bool {
 // answer sends a responder's frame as if read from its port. It is never handed
 // to a responder again.
 func (w *worker) answer(gw *Port, b []byte) {
-	s := w.stripe(gw)
-	s.rxFrames.Add(1)
-	s.rxBytes.Add(uint64(max(len(b)-frame.VNetHeaderLen, 0)))
 	if len(b) < frame.VNetHeaderLen+frame.EthernetHeaderLen {
-		w.drop(gw, Runt)
+		w.answered(gw, nil, drop.Runt, b)
 		return
 	}
 	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
-	out := w.portAt(w.table.Lookup(fdb.Key(eth.DstUint64(), gw.segment.id)))
+	v := w.table.Lookup(gw.key(eth.DstUint64()))
+	out := w.portAt(v)
 	switch {
-	case eth[0]&1 != 0 || out == nil || out.segment != gw.segment:
+	case eth[0]&1 != 0 || v == 0:
+		w.answered(gw, nil, drop.None, b)
 		w.floodAll(gw, b)
+		return
+	case out == nil || out.segment != gw.segment:
+		w.answered(gw, nil, drop.Unreachable, b)
+		return
 	case out == gw:
-		host := gw.segment.host.Load() // which has the gateway's address
-		if host == nil {
-			w.drop(gw, Hairpin)
+		if out = gw.segment.host.Load(); out == nil { // which has the gateway's address
+			w.answered(gw, nil, drop.Hairpin, b)
 			return
 		}
-		s.forwarded.Add(1)
-		w.transmit(host, b)
-	default:
-		s.forwarded.Add(1)
-		w.transmit(out, b)
 	}
+	w.answered(gw, out, drop.None, b)
+	w.transmit(out, b)
 }
 
-// unicast carries a frame to one station's address, and completes its route r
-// for the next of the flow.
-func (w *worker) unicast(p *Port, g *guard, b []byte, r route) {
-	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
-	out := w.portAt(w.table.Lookup(fdb.Key(eth.DstUint64(), p.segment.id)))
-	// The key holds the segment, so that out is of p's segment: the wall. That it
-	// is compared once more is the second wall.
-	if out == nil || out.segment != p.segment {
+// unicast carries a frame to one host's address, and completes its route r for the next of
+// the flow.
+func (w *worker) unicast(p *Port, g *policy.Guard, b []byte, r route) {
+	f := &w.parsed
+	v := w.table.Lookup(p.key(f.Eth.DstUint64()))
+	if v == 0 {
 		w.flood(p, g, b)
 		return
 	}
-	if out == p {
-		w.discard(p, Hairpin)
+	out := w.portAt(v)
+	switch {
+	// The key holds the segment, so that out is of p's segment: the isolation. That it is
+	// compared once more is the second one.
+	case out == nil || out.segment != p.segment:
+		w.discard(p, drop.Unreachable, b)
+		return
+	case out == p:
+		w.discard(p, drop.Hairpin, b)
+		return
+	case out.responder != nil:
+		w.unicastToGateway(p, g, out, b, r)
+		return
+	case g.Isolated && out.isolated():
+		w.discard(p, drop.Isolated, b)
 		return
 	}
-	if out.responder != nil {
-		if eth.EtherType() == frame.EtherTypeARP {
-			w.toHost(p, b, GatewayUnhandled) // the responder has seen it, and does not answer
-			return
-		}
-		r.out, r.checks = out, g.checks|checkGateway
-		p.last = r
-		w.toGateway(p, out, b)
-		return
-	}
-	if g.policy.Isolated && out.isolated() {
-		w.discard(p, Isolated)
-		return
-	}
-	r.out, r.checks = out, g.checks
+	r.out, r.checks = out, g.Checks
 	if p.filter == nil && p.segment.rules.Load() != nil {
 		r.checks |= checkRules
-		if w.denied(p, out, eth) {
-			w.discard(p, DeniedByRule)
+		if w.denied(p, out) {
+			w.discard(p, drop.DeniedByRule, b)
 			return
 		}
 	}
-	if eth.EtherType() != frame.EtherTypeARP { // each ARP is for the responder to see
+	if policy.Rememberable(f) {
 		p.last = r
 	}
-	w.tally.forwarded++
-	w.transmit(out, b)
+	w.forward(out, b)
+}
+
+// unicastToGateway carries the first frame of a flow to the gateway's address.
+func (w *worker) unicastToGateway(p *Port, g *policy.Guard, gw *Port, b []byte, r route) {
+	f := &w.parsed
+	if f.EtherType == frame.EtherTypeARP && !f.VLAN {
+		w.toHost(p, b, drop.GatewayUnhandled) // the responder has seen it, and does not answer
+		return
+	}
+	if policy.Rememberable(f) {
+		r.out, r.checks = gw, g.Checks|checkGateway
+		p.last = r
+	}
+	w.toGateway(p, gw, b)
 }
 
 // toGateway carries a frame to the gateway's address.
 func (w *worker) toGateway(p, gw *Port, b []byte) {
 	if !w.respond(p, gw, b) {
-		w.discard(p, GatewayUnhandled)
-	}
-}
-
-// sending is a frame queued at the poller.
-type sending struct {
-	out *Port
-	n   int // bytes, virtio-net header included
-}
-
-// transmit queues a frame for out's device. It must stay as it is until send.
-func (w *worker) transmit(out *Port, b []byte) {
-	if state := out.state.Load(); state&stateEgress != 0 {
-		if reason := w.blocked(out, state, len(b)); reason != none {
-			w.drop(out, reason)
-			return
-		}
-	}
-	if out.plain && !frame.VNet(b).Plain() {
-		w.transmitPlain(out, b)
-		return
-	}
-	if len(w.queue) == BatchFrames {
-		w.send()
-	}
-	w.queue = append(w.queue, sending{out, len(b)})
-	w.poller.Send(out.device, b)
-}
-
-// blocked says why a frame of n bytes, virtio-net header included, may not go to
-// out, which is in a state that asks for it.
-func (w *worker) blocked(out *Port, state uint32, n int) Reason {
-	switch {
-	case state&stateDown != 0:
-		return LinkDown
-	case state&stateHeld != 0:
-		return HeldDown
-	}
-	if rate := out.guard.Load().rateOut; rate != nil && !rate.take(w.clock(), n-frame.VNetHeaderLen) {
-		return RateLimitOut
-	}
-	return none
-}
-
-// send hands what is queued to the devices.
-func (w *worker) send() {
-	if len(w.queue) == 0 {
-		return
-	}
-	for i, status := range w.poller.Flush() {
-		w.count(w.queue[i].out, status, w.queue[i].n)
-	}
-	clear(w.queue)
-	w.queue = w.queue[:0]
-}
-
-// count notes what became of a frame of n bytes that was meant for out.
-func (w *worker) count(out *Port, status frame.Status, n int) {
-	switch status {
-	case frame.OK:
-		w.sent(out, n)
-	case frame.Again:
-		w.drop(out, QueueFull)
-	case frame.Down:
-		w.drop(out, LinkDown)
-	case frame.Gone:
-		w.drop(out, DeviceGone)
-	default:
-		w.drop(out, TxRejected)
-	}
-}
-
-// transmitPlain sends to a device without offloads: the frame's checksum is
-// completed, or it is cut into segments, in a copy, because a flood sends the
-// same bytes to others.
-func (w *worker) transmitPlain(out *Port, b []byte) {
-	w.send() // or it would overtake what is queued
-	h, eth, _ := frame.ParseVNet(b)
-	if h.GSOType() == frame.VNetGSONone {
-		c := w.scratch[:copy(w.scratch, b)]
-		h, eth, _ = frame.ParseVNet(c)
-		if !frame.CompleteChecksum(h, eth) {
-			w.drop(out, TxRejected)
-			return
-		}
-		h.Clear()
-		w.count(out, out.device.Transmit(c), len(c))
-		return
-	}
-	segments, ok := frame.NewSegmenter(h, eth)
-	if !ok {
-		w.drop(out, TxRejected)
-		return
-	}
-	clear(w.scratch[:frame.VNetHeaderLen])
-	for {
-		n, more := segments.Next(w.scratch[frame.VNetHeaderLen:])
-		if !more {
-			return
-		}
-		n += frame.VNetHeaderLen
-		w.count(out, out.device.Transmit(w.scratch[:n]), n)
+		w.discard(p, drop.GatewayUnhandled, b)
 	}
 }

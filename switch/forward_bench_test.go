@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"vswitch/frame"
+	"vswitch/switch/policy"
 )
 
 // carry measures one frame's whole way, from reading to writing, without the
@@ -27,18 +28,18 @@ func carry(b *testing.B, ports []*Port, frames ...[]byte) {
 // BenchmarkForward carries a flow of IPv4 from one station to another. What a
 // feature costs is its time less that of "off".
 func BenchmarkForward(b *testing.B) {
-	open := func(int) Policy { return Policy{FloodLimit: -1} }
-	macOnly := func(i int) Policy { return Policy{Security: SecurityMACOnly, MAC: station(i)} }
-	rated := func(int) Policy {
-		return Policy{RateIn: Rate{BitsPerSecond: MaxRate}, RateOut: Rate{BitsPerSecond: MaxRate}}
+	open := func(int) policy.Policy { return policy.Policy{FloodLimit: -1} }
+	macOnly := func(i int) policy.Policy { return policy.Policy{Security: policy.SecurityMACOnly, MAC: station(i)} }
+	rated := func(int) policy.Policy {
+		return policy.Policy{RateIn: policy.Rate{BitsPerSecond: policy.MaxRate}, RateOut: policy.Rate{BitsPerSecond: policy.MaxRate}}
 	}
 	rules := make([]Rule, 10)
 	for i := range rules {
-		rules[i] = Rule{Protocol: ProtocolTCP, Ports: PortRange{uint16(i) + 1, uint16(i) + 1}, Action: Deny}
+		rules[i] = Rule{Protocol: policy.ProtocolTCP, Ports: policy.PortRange{First: uint16(i) + 1, Last: uint16(i) + 1}, Action: policy.Deny}
 	}
 	for _, test := range []struct {
 		name   string
-		policy func(int) Policy
+		policy func(int) policy.Policy
 		frame  func(frame.MAC, int) []byte
 		rules  []Rule
 	}{
@@ -63,8 +64,8 @@ func BenchmarkForward(b *testing.B) {
 // BenchmarkForwardTurns carries two flows in turns, so that no frame goes the way
 // of the one before.
 func BenchmarkForwardTurns(b *testing.B) {
-	for name, policy := range map[string]func(int) Policy{
-		"off":    func(int) Policy { return Policy{FloodLimit: -1} },
+	for name, policy := range map[string]func(int) policy.Policy{
+		"off":    func(int) policy.Policy { return policy.Policy{FloodLimit: -1} },
 		"strict": strict,
 	} {
 		b.Run(name, func(b *testing.B) {

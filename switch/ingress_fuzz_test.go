@@ -48,7 +48,7 @@ type site struct {
 
 func newSite(l *lab) *site {
 	gw, p := l.withGateway(&responder{response: vswitch.Response{Action: vswitch.Answered}}, 2)
-	plain := l.portWith(gw.Segment(), 3, vswitch.PortConfig{Plain: true})
+	plain := l.plainPort(gw.Segment(), 3)
 	elsewhere, others := l.withGateway(&responder{}, 2)
 	others = append(others, l.port(elsewhere.Segment(), 7))
 	for _, p := range append([]*port{p[1], plain}, others...) {

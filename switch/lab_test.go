@@ -7,6 +7,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"
 )
 
@@ -29,7 +30,9 @@ func inLab(t *testing.T, o vswitch.Options, f func(l *lab)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		o.NewPoller = switchtest.NewPoller
+		if o.NewPoller == nil {
+			o.NewPoller = switchtest.NewPoller
+		}
 		o.Poll = vswitch.PollSleep
 		sw, err := vswitch.New(o)
 		if err != nil {
@@ -70,6 +73,14 @@ func (l *lab) portWith(seg *vswitch.Segment, n int, c vswitch.PortConfig) *port 
 	return &port{d, p, switchtest.MAC(n)}
 }
 
+// plainPort adds a port whose device takes plain frames only.
+func (l *lab) plainPort(seg *vswitch.Segment, n int) *port {
+	l.t.Helper()
+	p := l.port(seg, n)
+	p.SetPlain(true)
+	return p
+}
+
 // ports adds ports with the first n test addresses, from 1.
 func (l *lab) ports(seg *vswitch.Segment, n int) []*port {
 	l.t.Helper()
@@ -94,7 +105,7 @@ func (p *port) sendFrom(src, dst frame.MAC, text string) {
 // forwards nowhere.
 func teach(ports ...*port) {
 	for _, p := range ports {
-		p.send(frame.MAC{1, 0x80, 0xc2}, "")
+		p.send(frame.MAC{1, 0x80, 0xc2, 0, 0, 1}, "")
 	}
 }
 
@@ -112,14 +123,14 @@ func expect(t testing.TB, p *port, texts ...string) {
 
 // dropped expects exactly these drops of one reason at a port, and no others but
 // of the frames that teach sent.
-func dropped(t testing.TB, p *vswitch.Port, reason vswitch.Reason, n uint64) {
+func dropped(t testing.TB, p *vswitch.Port, reason drop.Reason, n uint64) {
 	t.Helper()
 	c := p.Counters()
-	for _, r := range vswitch.Reasons() {
+	for _, r := range drop.All() {
 		switch {
 		case r == reason && c.Drops[r] != n:
 			t.Errorf("%d drops as %s, want %d", c.Drops[r], r, n)
-		case r != reason && r != vswitch.ReservedGroup && c.Drops[r] != 0:
+		case r != reason && r != drop.ReservedGroup && c.Drops[r] != 0:
 			t.Errorf("%d drops as %s, want none", c.Drops[r], r)
 		}
 	}

@@ -7,14 +7,16 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
-func limited(c vswitch.Policy) vswitch.PortConfig { return vswitch.PortConfig{Policy: c} }
+func limited(c policy.Policy) vswitch.PortConfig { return vswitch.PortConfig{Policy: c} }
 
 func TestMACLimit(t *testing.T) {
 	for name, test := range map[string]struct{ limit, learned int }{
-		"default": {0, vswitch.DefaultMACLimit},
+		"default": {0, policy.DefaultMACLimit},
 		"one":     {1, 1},
 		"five":    {5, 5},
 		"none":    {-1, 40},
@@ -22,7 +24,7 @@ func TestMACLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inLab(t, vswitch.Options{Ageing: time.Minute}, func(l *lab) {
 				seg := l.segment()
-				p, q := l.portWith(seg, 1, limited(vswitch.Policy{MACLimit: test.limit})), l.port(seg, 2)
+				p, q := l.portWith(seg, 1, limited(policy.Policy{MACLimit: test.limit})), l.port(seg, 2)
 				sendAll := func(from int) {
 					for i := range 40 {
 						p.sendFrom(switchtest.MAC(from+i), frame.Broadcast, "")
@@ -31,7 +33,7 @@ func TestMACLimit(t *testing.T) {
 				sendAll(100)
 				sendAll(100)
 				want := uint64(2 * (40 - test.learned))
-				dropped(l.t, p.Port, vswitch.MACLimit, want)
+				dropped(l.t, p.Port, drop.MACLimit, want)
 				if n := len(l.sw.Entries(seg)); n != test.learned {
 					l.t.Errorf("%d addresses learned, want %d", n, test.learned)
 				}
@@ -40,7 +42,7 @@ func TestMACLimit(t *testing.T) {
 				}
 				time.Sleep(2 * time.Minute)
 				sendAll(200) // in the place of those that were forgotten
-				dropped(l.t, p.Port, vswitch.MACLimit, want*3/2)
+				dropped(l.t, p.Port, drop.MACLimit, want*3/2)
 				balanced(l.t, p.Port)
 			})
 		})
@@ -50,14 +52,14 @@ func TestMACLimit(t *testing.T) {
 func TestMACLimitRefusesMoves(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		seg := l.segment()
-		p, q := l.portWith(seg, 1, limited(vswitch.Policy{MACLimit: 1})), l.port(seg, 2)
+		p, q := l.portWith(seg, 1, limited(policy.Policy{MACLimit: 1})), l.port(seg, 2)
 		teach(p, q)
 		p.sendFrom(q.mac, frame.Broadcast, "as another")
 		expect(l.t, q)
 		if l.addresses(seg)[q.mac] != q.Port {
 			l.t.Error("a port at its limit has taken another's address")
 		}
-		dropped(l.t, p.Port, vswitch.MACLimit, 1)
+		dropped(l.t, p.Port, drop.MACLimit, 1)
 	})
 }
 
@@ -66,7 +68,7 @@ func TestMACLimitRefusesMoves(t *testing.T) {
 func TestMillionAddressesHarmNobody(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		seg, other := l.segment(), l.segment()
-		flooder := l.portWith(seg, 1, limited(vswitch.Policy{MACLimit: 1 << 30, FloodLimit: 1}))
+		flooder := l.portWith(seg, 1, limited(policy.Policy{MACLimit: 1 << 30, FloodLimit: 1}))
 		before, after, elsewhere := l.port(seg, 2), l.port(seg, 3), l.port(other, 2)
 		teach(before, elsewhere)
 		addresses := uint64(1_000_000)
@@ -91,7 +93,7 @@ func TestMillionAddressesHarmNobody(t *testing.T) {
 		if n := len(at); n > vswitch.DefaultCapacity+1 {
 			l.t.Errorf("%d entries, more than the capacity", n)
 		}
-		if c := flooder.Counters(); c.RxFrames != addresses || c.Drops[vswitch.MACLimit] != 0 {
+		if c := flooder.Counters(); c.RxFrames != addresses || c.Drops[drop.MACLimit] != 0 {
 			l.t.Errorf("counted %+v, want %d frames and none beyond the limit", c, addresses)
 		}
 		balanced(l.t, flooder.Port)
@@ -103,14 +105,14 @@ func TestFloodLimit(t *testing.T) {
 		limit        int
 		sent, passed uint64
 	}{
-		"default": {0, 30000, vswitch.DefaultFloodLimit},
+		"default": {0, 30000, policy.DefaultFloodLimit},
 		"ten":     {10, 100, 10},
 		"none":    {-1, 30000, 30000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inLab(t, vswitch.Options{}, func(l *lab) {
 				seg := l.segment()
-				p, q := l.portWith(seg, 1, limited(vswitch.Policy{FloodLimit: test.limit})), l.port(seg, 2)
+				p, q := l.portWith(seg, 1, limited(policy.Policy{FloodLimit: test.limit})), l.port(seg, 2)
 				teach(q)
 				kinds := []frame.MAC{frame.Broadcast, multicast, switchtest.MAC(9)}
 				sendAll := func() {
@@ -135,7 +137,7 @@ func TestFloodLimit(t *testing.T) {
 				if c := p.Counters(); c.Flooded != want {
 					l.t.Errorf("half a second later %d were flooded in all, want %d", c.Flooded, want)
 				}
-				dropped(l.t, p.Port, vswitch.FloodLimit, 2*test.sent-want)
+				dropped(l.t, p.Port, drop.FloodLimit, 2*test.sent-want)
 				balanced(l.t, p.Port)
 			})
 		})
@@ -145,12 +147,12 @@ func TestFloodLimit(t *testing.T) {
 // rateTest sends frames of 1000 bytes each millisecond and expects what a rate
 // of 800 kbit/s with a burst of 10000 bytes lets pass: ten of them at once, and
 // one each 10 ms.
-func rateTest(t *testing.T, c vswitch.Policy, out vswitch.Policy, reason vswitch.Reason) {
+func rateTest(t *testing.T, c policy.Policy, out policy.Policy, reason drop.Reason) {
 	inLab(t, vswitch.Options{Workers: 2}, func(l *lab) {
 		seg := l.segment()
 		p, q := l.portWith(seg, 1, limited(c)), l.portWith(seg, 2, limited(out))
 		teach(q)
-		if reason == vswitch.RateLimitIn {
+		if reason == drop.RateLimitIn {
 			p.SetDown(true) // the first frame is for the route only
 			p.SetDown(false)
 		}
@@ -164,33 +166,33 @@ func rateTest(t *testing.T, c vswitch.Policy, out vswitch.Policy, reason vswitch
 			l.t.Errorf("%d of 1000 frames arrived, want 110", arrived)
 		}
 		at := p
-		if reason == vswitch.RateLimitOut {
+		if reason == drop.RateLimitOut {
 			at = q
 		}
 		dropped(l.t, at.Port, reason, 1000-arrived)
 		p.send(frame.Broadcast, "flooded")
-		if c := p.Counters(); reason == vswitch.RateLimitOut && c.Flooded != 1 {
+		if c := p.Counters(); reason == drop.RateLimitOut && c.Flooded != 1 {
 			l.t.Errorf("counted %+v, want the flooded frame too", c)
 		}
 		balanced(l.t, p.Port)
 	})
 }
 
-var testRate = vswitch.Rate{BitsPerSecond: 800_000, BurstBytes: 10_000}
+var testRate = policy.Rate{BitsPerSecond: 800_000, BurstBytes: 10_000}
 
 func TestRateIn(t *testing.T) {
-	rateTest(t, vswitch.Policy{RateIn: testRate}, vswitch.Policy{}, vswitch.RateLimitIn)
+	rateTest(t, policy.Policy{RateIn: testRate}, policy.Policy{}, drop.RateLimitIn)
 }
 
 func TestRateOut(t *testing.T) {
-	rateTest(t, vswitch.Policy{}, vswitch.Policy{RateOut: testRate}, vswitch.RateLimitOut)
+	rateTest(t, policy.Policy{}, policy.Policy{RateOut: testRate}, drop.RateLimitOut)
 }
 
 // TestRateLetsSuperFramesPass that are larger than the burst, on credit.
 func TestRateLetsSuperFramesPass(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		seg := l.segment()
-		p, q := l.portWith(seg, 1, limited(vswitch.Policy{RateIn: vswitch.Rate{BitsPerSecond: 8e6, BurstBytes: 1500}})), l.port(seg, 2)
+		p, q := l.portWith(seg, 1, limited(policy.Policy{RateIn: policy.Rate{BitsPerSecond: 8e6, BurstBytes: 1500}})), l.port(seg, 2)
 		teach(q)
 		super := partial(tcpFrame(q.mac, p.mac, 1, pattern(40000)), 1448)
 		for range 100 { // one second
@@ -209,7 +211,7 @@ func TestRateLetsSuperFramesPass(t *testing.T) {
 func TestDefaultBurst(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		seg := l.segment()
-		p, q := l.portWith(seg, 1, limited(vswitch.Policy{RateIn: vswitch.Rate{BitsPerSecond: 80e6}})), l.port(seg, 2)
+		p, q := l.portWith(seg, 1, limited(policy.Policy{RateIn: policy.Rate{BitsPerSecond: 80e6}})), l.port(seg, 2)
 		teach(q)
 		text := string(make([]byte, 1000-frame.EthernetHeaderLen))
 		for range 1000 {

@@ -10,6 +10,8 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
@@ -32,7 +34,10 @@ func (l *loopLab) held() []*vswitch.Port {
 func inLoop(t *testing.T, o vswitch.Options, f func(l *loopLab)) {
 	t.Helper()
 	var l loopLab
-	o.OnLoop = func(p *vswitch.Port) {
+	o.OnLoop = func(p *vswitch.Port, disabled bool) {
+		if !disabled {
+			return
+		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.all = append(l.all, p)
@@ -40,7 +45,7 @@ func inLoop(t *testing.T, o vswitch.Options, f func(l *loopLab)) {
 	inLab(t, o, func(inner *lab) {
 		l.lab, l.seg = inner, inner.segment()
 		for n := range 3 {
-			l.p = append(l.p, l.portWith(l.seg, n+1, limited(vswitch.Policy{FloodLimit: -1})))
+			l.p = append(l.p, l.portWith(l.seg, n+1, limited(policy.Policy{FloodLimit: -1})))
 		}
 		f(&l)
 	})
@@ -63,7 +68,7 @@ func cutLoop(l *loopLab, counted bool) {
 	other := l.ports(l.segment(), 2)
 	p[1].Bridge(p[2].Device)
 	p[0].send(frame.Broadcast, "storm") // returns when the storm has ended
-	if len(l.held()) != 1 || l.held()[0] == p[0].Port || !l.held()[0].Held() {
+	if len(l.held()) != 1 || l.held()[0] == p[0].Port || !l.held()[0].ErrDisabled() {
 		l.t.Fatalf("held down %v, want one of the two ports that are bridged", l.held())
 	}
 	if n := len(p[0].Frames()); counted && n > 3*vswitch.DefaultLoopMoves {
@@ -89,7 +94,7 @@ func cutLoop(l *loopLab, counted bool) {
 	expect(l.t, held)
 	// The container has sent back through it what came to the other port.
 	c := held.Counters()
-	if c.Drops[vswitch.Loop] != before.Drops[vswitch.Loop]+2 || c.Drops[vswitch.HeldDown] != before.Drops[vswitch.HeldDown]+1 {
+	if c.Drops[drop.Loop] != before.Drops[drop.Loop]+2 || c.Drops[drop.HeldDown] != before.Drops[drop.HeldDown]+1 {
 		l.t.Errorf("the port that is held down counted %+v", c)
 	}
 	for _, e := range l.sw.Entries(l.seg) {
@@ -98,11 +103,11 @@ func cutLoop(l *loopLab, counted bool) {
 		}
 	}
 	time.Sleep(vswitch.DefaultLoopHold - time.Millisecond)
-	if !held.Held() {
+	if !held.ErrDisabled() {
 		l.t.Error("the port is up before its time")
 	}
 	time.Sleep(2 * time.Millisecond)
-	if held.Held() {
+	if held.ErrDisabled() {
 		l.t.Error("the port is not up again after its time")
 	}
 	p[0].send(frame.Broadcast, "storm again")
@@ -119,7 +124,7 @@ func cutLoop(l *loopLab, counted bool) {
 func TestFloodLimitBoundsALoop(t *testing.T) {
 	inLoop(t, vswitch.Options{LoopMoves: -1}, func(l *loopLab) {
 		for _, q := range l.p {
-			if err := q.SetPolicy(vswitch.Policy{FloodLimit: 50}); err != nil {
+			if err := q.SetPolicy(policy.Policy{FloodLimit: 50}); err != nil {
 				l.t.Fatal(err)
 			}
 		}
@@ -152,7 +157,7 @@ func testCopied(t *testing.T, moves int) {
 			station.send(frame.Broadcast, "no")
 			time.Sleep(10 * time.Millisecond)
 		}
-		if len(l.held()) != 1 || l.held()[0] != copyist.Port || station.Held() {
+		if len(l.held()) != 1 || l.held()[0] != copyist.Port || station.ErrDisabled() {
 			l.t.Errorf("held down %v, want the copyist", l.held())
 		}
 		if l.addresses(l.seg)[station.mac] != station.Port {
@@ -162,7 +167,7 @@ func testCopied(t *testing.T, moves int) {
 			l.t.Error("the copyist's own address still stands at the port that is held down, where it cannot be reached")
 		}
 		time.Sleep(time.Minute)
-		if copyist.Held() {
+		if copyist.ErrDisabled() {
 			l.t.Error("the copyist is held for longer than a minute")
 		}
 	})
@@ -177,7 +182,7 @@ func TestReflectedStaticAddress(t *testing.T) {
 		}
 		p[1].Bridge(p[2].Device)
 		p[0].send(frame.Broadcast, "storm")
-		if len(l.held()) == 0 || p[0].Held() {
+		if len(l.held()) == 0 || p[0].ErrDisabled() {
 			l.t.Errorf("held down %v, want one of the bridged ports", l.held())
 		}
 	})
@@ -201,7 +206,7 @@ func TestFewMovesAreNoLoop(t *testing.T) {
 			inLoop(t, test.o, func(l *loopLab) {
 				teach(l.p[0])
 				for i := range test.moves {
-					l.p[1+i%2].sendFrom(l.p[0].mac, frame.MAC{1, 0x80, 0xc2}, "")
+					l.p[1+i%2].sendFrom(l.p[0].mac, frame.MAC{1, 0x80, 0xc2, 0, 0, 1}, "")
 					time.Sleep(test.pause)
 				}
 				if len(l.held()) != test.held {
@@ -212,19 +217,40 @@ func TestFewMovesAreNoLoop(t *testing.T) {
 	}
 }
 
+// TestStaticEntryIsNoMove: a host whose address has a static entry at another port, and
+// that talks to two others fast, is no loop.
+func TestStaticEntryIsNoMove(t *testing.T) {
+	inLoop(t, vswitch.Options{}, func(l *loopLab) {
+		teach(l.p[1:]...)
+		host := l.p[0]
+		if err := l.sw.AddEntry(l.p[1].Port, host.mac); err != nil {
+			l.t.Fatal(err)
+		}
+		for i := range 1000 {
+			host.send(l.p[1+i%2].mac, "to two in turn")
+		}
+		if n := len(l.held()); n != 0 || host.ErrDisabled() {
+			l.t.Errorf("%d ports are err-disabled, want none", n)
+		}
+		if c := host.Counters(); c.Forwarded != 1000 {
+			l.t.Errorf("counted %+v, want all frames forwarded", c)
+		}
+	})
+}
+
 // TestSecurePortIsNotHeldDown for what another sends with its address.
 func TestSecurePortIsNotHeldDown(t *testing.T) {
 	inLoop(t, vswitch.Options{}, func(l *loopLab) {
 		teach(l.p[1]) // the copyist has come first
 		secure := l.p[0]
-		if err := secure.SetPolicy(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: secure.mac}); err != nil {
+		if err := secure.SetPolicy(policy.Policy{Security: policy.SecurityMACOnly, MAC: secure.mac}); err != nil {
 			l.t.Fatal(err)
 		}
 		for range 1000 {
-			l.p[1].sendFrom(secure.mac, frame.MAC{1, 0x80, 0xc2}, "")
-			secure.send(frame.MAC{1, 0x80, 0xc2}, "")
+			l.p[1].sendFrom(secure.mac, frame.MAC{1, 0x80, 0xc2, 0, 0, 1}, "")
+			secure.send(frame.MAC{1, 0x80, 0xc2, 0, 0, 1}, "")
 		}
-		if secure.Held() {
+		if secure.ErrDisabled() {
 			l.t.Error("a port that sends its own address only is held down")
 		}
 	})

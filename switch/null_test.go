@@ -7,6 +7,7 @@ import (
 
 	"vswitch/frame"
 	"vswitch/switch/fdb"
+	"vswitch/switch/policy"
 )
 
 // nullDevice reads the same frames round and round, as many as are left, and
@@ -18,7 +19,7 @@ type nullDevice struct {
 	taken  int
 }
 
-func (d *nullDevice) Receive(buf []byte) (int, frame.Status) {
+func (d *nullDevice) receive(buf []byte) (int, frame.Status) {
 	if d.left == 0 {
 		return 0, frame.Again
 	}
@@ -30,25 +31,27 @@ func (d *nullDevice) Receive(buf []byte) (int, frame.Status) {
 	return n, frame.OK
 }
 
-func (d *nullDevice) Transmit([]byte) frame.Status {
+func (d *nullDevice) transmit([]byte) frame.Status {
 	d.taken++
 	return frame.OK
 }
 
 // nullPoller reports nothing: the tests drive the worker themselves.
 type nullPoller struct {
-	wake  chan struct{}
-	sends [BatchFrames]struct {
-		dev Device
-		buf []byte
+	wake    chan struct{}
+	devices []*nullDevice // by slot
+	sends   [BatchFrames]struct {
+		slot uint32
+		buf  []byte
 	}
 	queued int
 	status [BatchFrames]frame.Status
 }
 
-func (*nullPoller) Receive(dev Device, bufs [][]byte) (int, frame.Status) {
+func (p *nullPoller) Receive(slot uint32, bufs [][]byte) (int, frame.Status) {
+	dev := p.devices[slot]
 	for i, buf := range bufs {
-		n, s := dev.Receive(buf[:cap(buf)])
+		n, s := dev.receive(buf[:cap(buf)])
 		if s != frame.OK {
 			return i, s
 		}
@@ -57,8 +60,8 @@ func (*nullPoller) Receive(dev Device, bufs [][]byte) (int, frame.Status) {
 	return len(bufs), frame.OK
 }
 
-func (p *nullPoller) Send(dev Device, buf []byte) {
-	p.sends[p.queued].dev, p.sends[p.queued].buf = dev, buf
+func (p *nullPoller) Send(slot uint32, buf []byte) {
+	p.sends[p.queued].slot, p.sends[p.queued].buf = slot, buf
 	p.queued++
 }
 
@@ -66,14 +69,22 @@ func (p *nullPoller) Flush() []frame.Status {
 	n := p.queued
 	p.queued = 0
 	for i, s := range p.sends[:n] {
-		p.status[i] = s.dev.Transmit(s.buf)
+		p.status[i] = p.devices[s.slot].transmit(s.buf)
 	}
 	return p.status[:n]
 }
 
-func (*nullPoller) Add(Device, uint32) error { return nil }
-func (*nullPoller) Remove(Device) error      { return nil }
-func (*nullPoller) Close() error             { return nil }
+func (p *nullPoller) Add(slot uint32, dev Device, _ bool) error {
+	for int(slot) >= len(p.devices) {
+		p.devices = append(p.devices, nil)
+	}
+	p.devices[slot] = dev.(*nullDevice)
+	return nil
+}
+
+func (*nullPoller) Unwatch(uint32) error { return nil }
+func (*nullPoller) Remove(uint32) error  { return nil }
+func (*nullPoller) Close() error         { return nil }
 
 func (p *nullPoller) Wait(_ []uint32, timeout time.Duration) int {
 	if timeout != 0 {
@@ -92,7 +103,7 @@ func (p *nullPoller) Wake() {
 // echoResponder answers ARP by sending it back, without allocating.
 type echoResponder struct{}
 
-func (echoResponder) Respond(buf []byte) Response {
+func (echoResponder) Respond(_ Origin, _ *frame.Parsed, buf []byte) Response {
 	eth := frame.Ethernet(buf[frame.VNetHeaderLen:])
 	eth.SetDst(eth.Src())
 	return Response{Action: Answered, Len: len(buf)}
@@ -102,15 +113,16 @@ func (echoResponder) Respond(buf []byte) Response {
 // Port i is known to have the address station(i).
 func newNullSwitch(tb testing.TB, ports int) (*Switch, []*Port) {
 	tb.Helper()
-	return newNullSwitchWith(tb, ports, func(int) Policy { return Policy{FloodLimit: -1} })
+	return newNullSwitchWith(tb, ports, func(int) policy.Policy { return policy.Policy{FloodLimit: -1} })
 }
 
 // newNullSwitchWith is newNullSwitch with the policies of the ports.
-func newNullSwitchWith(tb testing.TB, ports int, policy func(i int) Policy) (*Switch, []*Port) {
+func newNullSwitchWith(tb testing.TB, ports int, config func(i int) policy.Policy) (*Switch, []*Port) {
 	tb.Helper()
 	s, err := New(Options{
 		NewPoller: func() (Poller, error) { return &nullPoller{wake: make(chan struct{}, 1)}, nil },
 		Poll:      PollSleep,
+		LoopMoves: -1, // no probe of the switch's own among the frames
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -122,7 +134,7 @@ func newNullSwitchWith(tb testing.TB, ports int, policy func(i int) Policy) (*Sw
 	}
 	list := make([]*Port, ports)
 	for i := range list {
-		if list[i], err = s.AddPort(seg, &nullDevice{}, PortConfig{Policy: policy(i)}); err != nil {
+		if list[i], err = s.AddPort(seg, &nullDevice{}, PortConfig{Policy: config(i)}); err != nil {
 			tb.Fatal(err)
 		}
 		s.table.Learn(fdb.Key(station(i).Uint64(), seg.id), fdb.Place(list[i].slot), 0, fdb.NoLimit)
@@ -143,9 +155,9 @@ func rawFrame(dst, src frame.MAC, etherType uint16) []byte {
 }
 
 // strict is the policy of the i-th port's station, whose address is 10.0.0.i.
-func strict(i int) Policy {
-	return Policy{
-		Security: SecurityStrict, MAC: station(i), IPv6: true, FloodLimit: -1,
+func strict(i int) policy.Policy {
+	return policy.Policy{
+		Security: policy.SecurityStrict, MAC: station(i), IPv6: true, FloodLimit: -1,
 		Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})},
 	}
 }

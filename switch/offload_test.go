@@ -12,6 +12,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"
 )
 
@@ -60,7 +61,7 @@ func TestOffloadsTravelUnchanged(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		seg := l.segment()
 		p := l.ports(seg, 2)
-		plain := l.portWith(seg, 3, vswitch.PortConfig{Plain: true})
+		plain := l.plainPort(seg, 3)
 		last := l.port(seg, 4)
 		payload := pattern(3000)
 		complete := tcpFrame(plain.mac, p[0].mac, 1, payload[:1000])
@@ -110,12 +111,11 @@ func TestOffloadsTravelUnchanged(t *testing.T) {
 	})
 }
 
-// TestSegmentsMustFitTheMTU: a super-frame may be longer, its segments not.
 // TestPlainPortKeepsTheOrder of frames that need completion and others.
 func TestPlainPortKeepsTheOrder(t *testing.T) {
 	inLab(t, vswitch.Options{Workers: 1, Held: true}, func(l *lab) { // so that many are read at a time
 		seg := l.segment()
-		p, plain := l.port(seg, 1), l.portWith(seg, 2, vswitch.PortConfig{Plain: true})
+		p, plain := l.port(seg, 1), l.plainPort(seg, 2)
 		const frames = 100
 		for i := range frames {
 			eth := tcpFrame(plain.mac, p.mac, uint32(i), pattern(100))
@@ -136,9 +136,13 @@ func TestPlainPortKeepsTheOrder(t *testing.T) {
 				l.t.Fatalf("frame %d arrived in place %d", seq, i)
 			}
 		}
+		if c := plain.Counters(); c.TxFrames != frames {
+			l.t.Errorf("%d frames are counted, want %d", c.TxFrames, frames)
+		}
 	})
 }
 
+// TestSegmentsMustFitTheMTU: a super-frame may be longer, its segments not.
 func TestSegmentsMustFitTheMTU(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		p := l.ports(l.segment(), 2)
@@ -152,7 +156,7 @@ func TestSegmentsMustFitTheMTU(t *testing.T) {
 		p[0].SendRaw(partial(super, 0))
 		synctest.Wait()
 		expect(l.t, p[1])
-		dropped(l.t, p[0].Port, vswitch.Giant, 2)
+		dropped(l.t, p[0].Port, drop.Giant, 2)
 	})
 }
 
@@ -160,12 +164,72 @@ func TestPlainPortRefuses(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		seg := l.segment()
 		p := l.port(seg, 1)
-		plain := l.portWith(seg, 2, vswitch.PortConfig{Plain: true})
+		plain := l.plainPort(seg, 2)
 		plain.Refuse(frame.Again)
 		p.SendRaw(partial(tcpFrame(plain.mac, p.mac, 1, pattern(3000)), 1448))
 		p.SendRaw(partial(tcpFrame(plain.mac, p.mac, 1, pattern(100)), 0))
 		synctest.Wait()
-		dropped(l.t, plain.Port, vswitch.QueueFull, 4)
+		dropped(l.t, plain.Port, drop.QueueFull, 4)
 		balanced(l.t, p.Port)
+	})
+}
+
+// expectPlain expects the frame complete, and then segments that hold payload, none with a
+// virtio-net header that asks for anything.
+func expectPlain(t testing.TB, got [][]byte, complete, payload []byte) {
+	t.Helper()
+	if len(got) != 4 {
+		t.Fatalf("%d frames came to a plain port, want one and three segments", len(got))
+	}
+	if !bytes.Equal(got[0][frame.VNetHeaderLen:], complete) {
+		t.Error("the checksum of a frame to a plain port is not complete")
+	}
+	var whole []byte
+	for i, raw := range got {
+		if len(raw) > frame.VNetHeaderLen+frame.EthernetHeaderLen+1500 || !frame.VNet(raw).Plain() {
+			t.Errorf("frame %d to a plain port has %d bytes, header % x",
+				i, len(raw), raw[:frame.VNetHeaderLen])
+		}
+		if i > 0 {
+			whole = append(whole, raw[frame.VNetHeaderLen+headers:]...)
+		}
+	}
+	if !bytes.Equal(whole, payload) {
+		t.Error("the segments do not add up to the super-frame's payload")
+	}
+}
+
+// TestSetPlainOfALivingPort counts from the next frame of a running flow, both ways.
+func TestSetPlainOfALivingPort(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		p := l.ports(l.segment(), 2)
+		teach(p...)
+		payload := pattern(3000)
+		complete := tcpFrame(p[1].mac, p[0].mac, 1, payload[:1000])
+		asks := partial(complete, 0)
+		super := partial(tcpFrame(p[1].mac, p[0].mac, 1, payload), 1448)
+		send := func() [][]byte {
+			p[0].SendRaw(asks)
+			p[0].SendRaw(super)
+			synctest.Wait()
+			return p[1].RawFrames()
+		}
+		for _, plain := range []bool{false, true, false, true, false} {
+			p[1].SetPlain(plain)
+			for range 2 {
+				got := send()
+				switch {
+				case plain:
+					expectPlain(l.t, got, complete, payload)
+				case len(got) != 2 || !bytes.Equal(got[0], asks) || !bytes.Equal(got[1], super):
+					l.t.Errorf("%d frames came to a port that is not plain, want 2 as they were", len(got))
+				}
+			}
+		}
+		if c := p[1].Counters(); c.TxFrames != 3*2*2+2*2*4 {
+			l.t.Errorf("%d frames are counted to the port, want 28", c.TxFrames)
+		}
+		dropped(l.t, p[1].Port, drop.None, 0)
+		balanced(l.t, p[0].Port)
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"time"
+
+	"vswitch/switch/policy"
 )
 
 // Defaults of [Options].
@@ -27,14 +29,16 @@ type Options struct {
 	OnGone    func(port *Port) // called, in a goroutine of its own, when a port's device is gone
 
 	// LoopMoves is how often in a second an address may move between two ports of a
-	// segment before the one that it did not stand at first is held down, for
-	// LoopHold. 0: DefaultLoopMoves, below 0: as often as it likes.
+	// segment before the one where it was not first is err-disabled, for LoopHold.
+	// 0: DefaultLoopMoves, below 0: no loops are looked for, by probes neither.
 	LoopMoves int
-	LoopHold  time.Duration    // 0: DefaultLoopHold
-	OnLoop    func(port *Port) // called, in a goroutine of its own, when a port is held down
+	LoopHold  time.Duration // 0: DefaultLoopHold
+	// OnLoop is called, in a goroutine of its own, when a loop was found at a port, so
+	// that it is err-disabled, and again when it no longer is.
+	OnLoop func(port *Port, disabled bool)
 
 	// OnViolation is called, in a goroutine of its own, for the first violation of
-	// each kind ([Reason.Violation]) at a port in a minute.
+	// each kind ([drop.Reason.Violation]) at a port in a minute.
 	OnViolation func(Violation)
 }
 
@@ -43,8 +47,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.NewPoller == nil || o.Workers < 0 || o.Capacity < 0 || o.Ageing < 0 {
 		return o, fmt.Errorf("a switch with %d workers, capacity %d and ageing %v: give a poller, and no number below 0", o.Workers, o.Capacity, o.Ageing)
 	}
-	if o.LoopMoves > maxLoopMoves || o.LoopHold < 0 {
-		return o, fmt.Errorf("a loop guard with %d moves per second and hold %v: give up to %d moves, or below 0 for none, and no time below 0", o.LoopMoves, o.LoopHold, maxLoopMoves)
+	if o.LoopMoves > policy.MaxFlapLimit || o.LoopHold < 0 {
+		return o, fmt.Errorf("a loop guard with %d moves per second and hold %v: give up to %d moves, or below 0 for none, and no time below 0", o.LoopMoves, o.LoopHold, policy.MaxFlapLimit)
 	}
 	o.Workers = cmp.Or(o.Workers, 1)
 	o.Spin = cmp.Or(o.Spin, DefaultSpin)
@@ -56,7 +60,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.OnGone = func(*Port) {}
 	}
 	if o.OnLoop == nil {
-		o.OnLoop = func(*Port) {}
+		o.OnLoop = func(*Port, bool) {}
 	}
 	return o, nil
 }

@@ -47,6 +47,22 @@ func tagged(eth []byte, etherType uint16) []byte {
 	return append(append(b, 0, 5), eth[12:]...)
 }
 
+// Tags by which a frame has a priority and is in no VLAN.
+const (
+	priorityTag        = 0x8100_0000
+	servicePriorityTag = 0x88a8_0000
+)
+
+// withTags is the frame behind tags, each its EtherType and what follows it.
+func withTags(eth []byte, tags ...uint32) []byte {
+	for _, tag := range tags {
+		b := append(make([]byte, 0, len(eth)+4), eth[:12]...)
+		b = binary.BigEndian.AppendUint32(b, tag)
+		eth = append(b, eth[12:]...)
+	}
+	return eth
+}
+
 // arpFrom is an ARP frame from the first station that says what the arguments do.
 func arpFrom(operation uint16, sender frame.MAC, ip, target netip.Addr) []byte {
 	b := ethernet(frame.Broadcast, station1.mac, frame.EtherTypeARP, make([]byte, frame.ARPLen)...)

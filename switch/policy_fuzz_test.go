@@ -5,6 +5,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
@@ -39,9 +40,9 @@ func FuzzPolicies(f *testing.F) {
 	}
 	f.Cleanup(sw.Close)
 	l := &lab{f, sw}
-	open := policy1(vswitch.SecurityOff)
+	open := policy1(policy.SecurityOff)
 	open.Isolated, open.FloodLimit = true, -1
-	closed := policy1(vswitch.SecurityStrict)
+	closed := policy1(policy.SecurityStrict)
 	closed.FloodLimit = -1
 	sites := map[bool]*guardedSite{false: newGuardedSite(l, open), true: newGuardedSite(l, closed)}
 	f.Fuzz(func(t *testing.T, b []byte, strict bool) {
@@ -61,15 +62,15 @@ type guardedSite struct {
 	all                   []*port
 }
 
-func newGuardedSite(l *lab, c vswitch.Policy) *guardedSite {
+func newGuardedSite(l *lab, c policy.Policy) *guardedSite {
 	seg := l.segmentWith(vswitch.SegmentConfig{Gateway: station1.gateway})
 	if _, err := l.sw.AddResponder(seg, gatewayMAC, &responder{}); err != nil {
 		l.t.Fatal(err)
 	}
 	s := &guardedSite{
 		from:     l.portWith(seg, 1, limited(c)),
-		isolated: l.portWith(seg, 2, limited(vswitch.Policy{Isolated: true})),
-		plain:    l.portWith(seg, 3, vswitch.PortConfig{Plain: true}),
+		isolated: l.portWith(seg, 2, limited(policy.Policy{Isolated: true})),
+		plain:    l.plainPort(seg, 3),
 	}
 	s.all = []*port{s.from, s.isolated, s.plain}
 	for _, p := range s.all[1:] {
@@ -77,7 +78,7 @@ func newGuardedSite(l *lab, c vswitch.Policy) *guardedSite {
 			l.t.Fatal(err)
 		}
 	}
-	l.setRules(seg, vswitch.Rule{To: ports(s.plain), Protocol: vswitch.ProtocolTCP, Ports: vswitch.PortRange{First: 80, Last: 80}, Action: vswitch.Deny})
+	l.setRules(seg, vswitch.Rule{To: ports(s.plain), Protocol: policy.ProtocolTCP, Ports: policy.PortRange{First: 80, Last: 80}, Action: policy.Deny})
 	return s
 }
 

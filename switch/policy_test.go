@@ -9,34 +9,36 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
 func TestPolicyErrors(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		gw, p := l.withGateway(&responder{}, 1)
-		secure := vswitch.Policy{Security: vswitch.SecurityStrict, MAC: station1.mac}
-		with := func(change func(c *vswitch.Policy)) vswitch.Policy {
+		secure := policy.Policy{Security: policy.SecurityStrict, MAC: station1.mac}
+		with := func(change func(c *policy.Policy)) policy.Policy {
 			c := secure
 			change(&c)
 			return c
 		}
-		for name, c := range map[string]vswitch.Policy{
-			"unknown level":       with(func(c *vswitch.Policy) { c.Security = 3 }),
-			"no MAC":              {Security: vswitch.SecurityMACOnly},
-			"group MAC":           with(func(c *vswitch.Policy) { c.MAC = frame.Broadcast }),
-			"no address":          with(func(c *vswitch.Policy) { c.Addrs = make([]netip.Addr, 1) }),
-			"unspecified address": with(func(c *vswitch.Policy) { c.Addrs = append(c.Addrs, addr("::")) }),
-			"group address":       with(func(c *vswitch.Policy) { c.Addrs = append(c.Addrs, addr("224.0.0.1")) }),
-			"no prefix":           with(func(c *vswitch.Policy) { c.Prefixes = make([]netip.Prefix, 1) }),
-			"mapped prefix":       with(func(c *vswitch.Policy) { c.Prefixes = append(c.Prefixes, netip.MustParsePrefix("::ffff:10.0.0.0/104")) }),
-			"too many addresses":  with(func(c *vswitch.Policy) { c.Addrs = slices.Repeat([]netip.Addr{station1.ip}, 257) }),
-			"flood limit":         with(func(c *vswitch.Policy) { c.FloodLimit = 2e9 }),
-			"slow rate":           with(func(c *vswitch.Policy) { c.RateIn.BitsPerSecond = vswitch.MinRate - 1 }),
-			"fast rate":           with(func(c *vswitch.Policy) { c.RateOut.BitsPerSecond = vswitch.MaxRate + 1 }),
-			"burst without rate":  with(func(c *vswitch.Policy) { c.RateOut.BurstBytes = 1 }),
-			"negative burst":      with(func(c *vswitch.Policy) { c.RateIn = vswitch.Rate{BitsPerSecond: 1e6, BurstBytes: -1} }),
-			"large burst":         with(func(c *vswitch.Policy) { c.RateIn = vswitch.Rate{BitsPerSecond: 1e6, BurstBytes: vswitch.MaxBurst + 1} }),
+		for name, c := range map[string]policy.Policy{
+			"unknown level":       with(func(c *policy.Policy) { c.Security = 3 }),
+			"no MAC":              {Security: policy.SecurityMACOnly},
+			"group MAC":           with(func(c *policy.Policy) { c.MAC = frame.Broadcast }),
+			"no address":          with(func(c *policy.Policy) { c.Addrs = make([]netip.Addr, 1) }),
+			"unspecified address": with(func(c *policy.Policy) { c.Addrs = append(c.Addrs, addr("::")) }),
+			"group address":       with(func(c *policy.Policy) { c.Addrs = append(c.Addrs, addr("224.0.0.1")) }),
+			"no prefix":           with(func(c *policy.Policy) { c.Prefixes = make([]netip.Prefix, 1) }),
+			"mapped prefix":       with(func(c *policy.Policy) { c.Prefixes = append(c.Prefixes, netip.MustParsePrefix("::ffff:10.0.0.0/104")) }),
+			"too many addresses":  with(func(c *policy.Policy) { c.Addrs = slices.Repeat([]netip.Addr{station1.ip}, 257) }),
+			"flood limit":         with(func(c *policy.Policy) { c.FloodLimit = 2e9 }),
+			"slow rate":           with(func(c *policy.Policy) { c.RateIn.BitsPerSecond = policy.MinRate - 1 }),
+			"fast rate":           with(func(c *policy.Policy) { c.RateOut.BitsPerSecond = policy.MaxRate + 1 }),
+			"burst without rate":  with(func(c *policy.Policy) { c.RateOut.BurstBytes = 1 }),
+			"negative burst":      with(func(c *policy.Policy) { c.RateIn = policy.Rate{BitsPerSecond: 1e6, BurstBytes: -1} }),
+			"large burst":         with(func(c *policy.Policy) { c.RateIn = policy.Rate{BitsPerSecond: 1e6, BurstBytes: policy.MaxBurst + 1} }),
 		} {
 			if err := p[0].SetPolicy(c); err == nil {
 				l.t.Errorf("%s: the policy was taken", name)
@@ -45,13 +47,13 @@ func TestPolicyErrors(t *testing.T) {
 				l.t.Errorf("%s: a port was added with the policy", name)
 			}
 		}
-		if c := p[0].Policy(); c.Security != vswitch.SecurityOff || c.MAC != (frame.MAC{}) {
+		if c := p[0].Policy(); c.Security != policy.SecurityOff || c.MAC != (frame.MAC{}) {
 			l.t.Errorf("the policy is %+v after those that were refused", c)
 		}
 		if err := gw.SetPolicy(secure); err == nil {
 			l.t.Error("the gateway has taken a policy")
 		}
-		if c := gw.Policy(); c.Security != vswitch.SecurityOff {
+		if c := gw.Policy(); c.Security != policy.SecurityOff {
 			l.t.Errorf("the gateway's policy is %+v", c)
 		}
 		l.sw.RemovePort(p[0].Port)
@@ -67,7 +69,7 @@ func TestPolicyErrors(t *testing.T) {
 
 func TestPolicyIsKept(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
-		c := policy1(vswitch.SecurityStrict)
+		c := policy1(policy.SecurityStrict)
 		c.Addrs[0], c.Prefixes[0] = addr("::ffff:172.17.0.2"), netip.MustParsePrefix("10.9.7.7/16")
 		p := l.portWith(l.segment(), 1, vswitch.PortConfig{Policy: c})
 		c.Addrs[0] = station1.other // the caller's own business
@@ -83,9 +85,9 @@ func TestPolicyCountsForARunningFlow(t *testing.T) {
 	inLab(t, vswitch.Options{Workers: 2}, func(l *lab) {
 		p := l.ports(l.segment(), 2)
 		teach(p...)
-		strict := policy1(vswitch.SecurityStrict)
-		isolated := vswitch.Policy{Isolated: true}
-		set := func(q *port, c vswitch.Policy) {
+		strict := policy1(policy.SecurityStrict)
+		isolated := policy.Policy{Isolated: true}
+		set := func(q *port, c policy.Policy) {
 			if err := q.SetPolicy(c); err != nil {
 				l.t.Fatal(err)
 			}
@@ -94,15 +96,15 @@ func TestPolicyCountsForARunningFlow(t *testing.T) {
 		set(p[0], strict)
 		p[0].send(p[1].mac, "refused") // an experimental protocol
 		expect(l.t, p[1])
-		dropped(l.t, p[0].Port, vswitch.UnassignedProtocol, 1)
+		dropped(l.t, p[0].Port, drop.UnassignedProtocol, 1)
 		set(p[0], isolated)
 		warm(l.t, p[0], p[1], p[1].mac)
 		set(p[1], isolated)
 		p[0].send(p[1].mac, "apart")
 		expect(l.t, p[1])
-		set(p[0], vswitch.Policy{})
+		set(p[0], policy.Policy{})
 		warm(l.t, p[0], p[1], p[1].mac)
-		if c := p[0].Counters(); c.Drops[vswitch.Isolated] != 1 {
+		if c := p[0].Counters(); c.Drops[drop.Isolated] != 1 {
 			l.t.Errorf("counted %+v, want one frame dropped as isolated", c)
 		}
 	})
@@ -123,7 +125,7 @@ func TestNewGatewayCountsForARunningFlow(t *testing.T) {
 		}
 		p[0].sendFrom(gatewayMAC, p[1].mac, "after")
 		expect(l.t, p[1])
-		dropped(l.t, p[0].Port, vswitch.SpoofedGateway, 1)
+		dropped(l.t, p[0].Port, drop.SpoofedGateway, 1)
 	})
 }
 
@@ -132,7 +134,7 @@ func TestIsolation(t *testing.T) {
 		r := &responder{response: vswitch.Response{Action: vswitch.Consumed}}
 		gw, free := l.withGateway(r, 1)
 		seg := gw.Segment()
-		apart := vswitch.PortConfig{Policy: vswitch.Policy{Isolated: true}}
+		apart := vswitch.PortConfig{Policy: policy.Policy{Isolated: true}}
 		a, b := l.portWith(seg, 2, apart), l.portWith(seg, 3, apart)
 		teach(free[0], a, b)
 		a.send(b.mac, "known")
@@ -151,7 +153,7 @@ func TestIsolation(t *testing.T) {
 		if r.asked.Load() != 1 {
 			l.t.Error("an isolated port does not reach the gateway")
 		}
-		dropped(l.t, a.Port, vswitch.Isolated, 1)
+		dropped(l.t, a.Port, drop.Isolated, 1)
 		if c := a.Counters(); c.Flooded != 3 {
 			l.t.Errorf("counted %+v, want 3 frames flooded", c)
 		}
@@ -160,10 +162,10 @@ func TestIsolation(t *testing.T) {
 		expect(l.t, b)
 		l.sw.RemovePort(free[0].Port)
 		a.send(frame.Broadcast, "for nobody")
-		dropped(l.t, a.Port, vswitch.Isolated, 2)
+		dropped(l.t, a.Port, drop.Isolated, 2)
 		l.sw.RemovePort(b.Port)
 		a.send(frame.Broadcast, "alone")
-		dropped(l.t, a.Port, vswitch.Isolated, 2)
+		dropped(l.t, a.Port, drop.Isolated, 2)
 		balanced(l.t, a.Port)
 	})
 }
@@ -180,7 +182,7 @@ func TestSegmentGatewayErrors(t *testing.T) {
 		p[0].Send(arpFrom(frame.ARPReply, p[0].mac, station1.gateway, station1.other))
 		p[0].Send(arpFrom(frame.ARPRequest, p[0].mac, station1.ip, station1.gateway))
 		synctest.Wait()
-		dropped(l.t, p[0].Port, vswitch.SpoofedGateway, 1)
+		dropped(l.t, p[0].Port, drop.SpoofedGateway, 1)
 		if n := len(p[1].Frames()); n != 1 {
 			l.t.Errorf("%d frames arrived, want the request", n)
 		}

@@ -1,105 +1,134 @@
 package vswitch
 
 import (
-	"net/netip"
 	"sync/atomic"
 
-	"vswitch/frame"
+	"vswitch/switch/fdb"
+	"vswitch/switch/policy"
 )
 
 // cacheLines is how far apart two things must be that different threads write:
 // processors fetch lines of 64 bytes in pairs.
 const cacheLines = 128
 
-// Port is a segment's connection to one device or responder.
+// Port is a segment's connection to one device or responder. It lasts from [Switch.AddPort]
+// to [Switch.RemovePort]; its device may come and go meanwhile.
 type Port struct {
 	name      string
 	slot      uint32 // its number in the forwarding table; never 0
 	segment   *Segment
-	device    Device     // nil for a responder's port
 	responder Responder  // nil for a device's port
 	filter    HostFilter // nil but for the host's port
 	worker    *worker    // reads the device; nil for a responder's port
-	plain     bool       // the device takes no partial checksums and super-frames
 	maxFrame  int        // bytes of an Ethernet frame with one VLAN tag, by the MTU
 	mac       uint64     // the address of a responder's port
 	state     atomic.Uint32
-	guard     atomic.Pointer[guard]
+	guard     atomic.Pointer[policy.Guard]
 	stripes   []stripe // one for each worker
+
+	// Fields of the control side, under the switch's mu.
+	device Device // nil: the port is lost
+	own    uint64 // the address that is the port's own, or is to be once it is free; 0: none
 
 	// Fields of the worker that reads the device; the others read those above.
 	_         [cacheLines]byte
-	ready     bool // may have frames waiting; stands in the worker's list
+	ready     bool // may have frames waiting; is in the worker's list
 	detached  bool // is read no more
 	batch     int  // how many frames to ask for first; at least 1
 	last      route
-	restraint restraint          // by the frames refused
-	restUntil int64              // in ticks, while it rests
-	reported  [numReasons]uint32 // when each kind of violation was last reported; 0: never
+	restraint restraint           // by the frames refused
+	restUntil int64               // in ticks, while it rests
+	floods    floodMeter          // by the frames flooded (loop_probe.go)
+	reported  [reasonCount]uint32 // when each kind of violation was last reported; 0: never
 }
 
 // What a port's state may hold.
 const (
-	stateDown     uint32 = 1 << iota // administratively
-	stateHeld                        // by the loop guard
-	stateMetered                     // what it is sent is bounded: the guard's rateOut
-	stateIsolated                    // the policy's Isolated
+	stateDown        uint32 = 1 << iota // administratively
+	stateErrDisabled                    // because of a loop
+	stateLost                           // it has no device
+	statePlain                          // its device takes no partial checksums and super-frames
+	stateMetered                        // what it is sent is bounded: the guard's RateOut
+	stateIsolated                       // the policy's Isolated
 
-	stateEgress = stateDown | stateHeld | stateMetered // what a sender to the port must look at
+	stateStopped = stateDown | stateErrDisabled                                         // takes nothing from its device
+	stateEgress  = stateDown | stateErrDisabled | stateLost | statePlain | stateMetered // what a sender to the port must look at
 )
 
-// stopped is why a port in that state takes no frame from its device.
-func stopped(state uint32) Reason {
-	if state&stateDown != 0 {
-		return PortDown
-	}
-	return Loop
-}
-
-// route is the way of the last frame that went from a port to one other: the
-// next of the same flow needs neither learn nor lookup. The zero route fits no
-// frame.
+// route is the way of the last frame that went from a port to one other: the next of the
+// same flow needs neither learn nor lookup. The zero route fits no frame.
 type route struct {
 	head, tail uint64 // the frame's first 8 bytes and the 8 before its payload
 	version    uint64 // the table's, before learn and lookup
 	out        *Port
-	checks     checks // what differs between frames of the flow and must be looked at
+	checks     policy.Checks // what differs between frames of the flow and must be looked at
 }
+
+// The checks of a route beside the policy's own.
+const (
+	checkRules   = policy.CheckNext << iota // the segment's rules
+	checkFilter                             // the host port's filter; it and what follows: host.go
+	checkGateway                            // the segment's responder, whose port the route leads to
+)
 
 // PortConfig is what a port is made with.
 type PortConfig struct {
 	Name string // for people; the switch does not look at it
-	// Plain says that the device takes no partial checksums and super-frames:
-	// the switch completes and segments what it sends there.
-	Plain bool
-	// Policy is what the port may do from its first frame on.
-	Policy Policy
+	// Policy is what the port may do from its first frame on. Its MAC is the port's own
+	// address in the forwarding table.
+	Policy policy.Policy
 }
 
 // Name is the port's name.
 func (p *Port) Name() string { return p.name }
 
+// Slot is the port's number in the switch, from 1 on; no other port has it as long as this
+// one is not removed.
+func (p *Port) Slot() uint32 { return p.slot }
+
 // Segment is the segment that the port belongs to, for all its life.
 func (p *Port) Segment() *Segment { return p.segment }
 
-// Gateway says whether the port is that of the segment's responder.
+// Gateway reports whether the port is that of the segment's responder.
 func (p *Port) Gateway() bool { return p.responder != nil }
 
-// SetDown stops (true) or resumes (false) the port: frames from it are dropped
-// as port-down, frames to it as link-down.
-func (p *Port) SetDown(down bool) {
-	if down {
-		p.state.Or(stateDown)
+// Host reports whether the port is the host's.
+func (p *Port) Host() bool { return p.filter != nil }
+
+// Trusted reports whether what the port's container says of itself is believed: its
+// security is off.
+func (p *Port) Trusted() bool { return p.guard.Load().Security == policy.SecurityOff }
+
+// SetDown stops (true) or resumes (false) the port: frames from it are dropped as port-down,
+// frames to it as link-down.
+func (p *Port) SetDown(down bool) { p.setState(stateDown, down) }
+
+// SetPlain says whether the port's device takes neither partial checksums nor super-frames,
+// so that the switch completes and segments what it sends there. A living port may be
+// switched: what tunnels and XDP programs read must be plain.
+func (p *Port) SetPlain(plain bool) { p.setState(statePlain, plain) }
+
+func (p *Port) setState(bit uint32, on bool) {
+	if on {
+		p.state.Or(bit)
 	} else {
-		p.state.And(^stateDown)
+		p.state.And(^bit)
 	}
 }
 
-// Held says whether the loop guard holds the port down: frames from it are
-// dropped as loop, frames to it as held-down.
-func (p *Port) Held() bool { return p.state.Load()&stateHeld != 0 }
+// ErrDisabled reports whether a loop was found at the port, so that for a while frames from
+// it are dropped as loop, frames to it as held-down.
+func (p *Port) ErrDisabled() bool { return p.state.Load()&stateErrDisabled != 0 }
+
+// Lost reports whether the port has no device.
+func (p *Port) Lost() bool { return p.state.Load()&stateLost != 0 }
 
 func (p *Port) isolated() bool { return p.state.Load()&stateIsolated != 0 }
+
+// key is the forwarding table's key for an address on p's segment.
+func (p *Port) key(mac uint64) uint64 { return fdb.Key(mac, p.segment.id) }
+
+func (p *Port) place() fdb.Place { return fdb.Place(p.slot) }
 
 // Counters sums what all workers have counted for the port.
 func (p *Port) Counters() Counters {
@@ -109,37 +138,3 @@ func (p *Port) Counters() Counters {
 	}
 	return c
 }
-
-// Segment is one broadcast domain. Frames never leave it.
-type Segment struct {
-	id        uint16
-	mtu       int
-	gatewayIP uint32 // 0: unknown
-	owner     *Switch
-	flaps     *flaps
-	ports     atomic.Pointer[[]*Port] // the stations': whom a flood reaches
-	gateway   atomic.Pointer[Port]    // the responder's port; nil without one
-	host      atomic.Pointer[Port]    // the host's port; nil without one
-	rules     atomic.Pointer[rules]   // nil without any
-}
-
-// SegmentConfig is what a segment is made with.
-type SegmentConfig struct {
-	MTU int // bytes of payload; 0: 1500
-	// Gateway is the gateway's IPv4 address, which no port may claim by ARP; the
-	// zero Addr where there is none.
-	Gateway netip.Addr
-}
-
-// Bounds of a segment's MTU in bytes: RFC 791's least, and what fits a frame of
-// the kernel's largest TAP MTU (drivers/net/tun.c).
-const (
-	DefaultMTU = 1500
-	MinMTU     = 68
-	MaxMTU     = 65521
-)
-
-// MTU is the largest payload of a frame, in bytes.
-func (s *Segment) MTU() int { return s.mtu }
-
-func (s *Segment) maxFrame() int { return s.mtu + frame.EthernetHeaderLen + frame.VLANTagLen }

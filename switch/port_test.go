@@ -6,6 +6,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"
 )
 
@@ -21,7 +22,7 @@ func TestPortDownAndUp(t *testing.T) {
 		expect(l.t, p[1])
 		expect(l.t, p[2], "for one")
 		c := p[1].Counters()
-		if c.Drops[vswitch.LinkDown] != 2 || c.Drops[vswitch.PortDown] != 1 || c.TxFrames != 0 {
+		if c.Drops[drop.LinkDown] != 2 || c.Drops[drop.PortDown] != 1 || c.TxFrames != 0 {
 			l.t.Errorf("the port that is down counted %+v, want 2 drops to it and 1 from it", c)
 		}
 		p[1].SetDown(false)
@@ -33,11 +34,11 @@ func TestPortDownAndUp(t *testing.T) {
 }
 
 func TestRefusingPortHindersNobody(t *testing.T) {
-	for status, reason := range map[frame.Status]vswitch.Reason{
-		frame.Again:    vswitch.QueueFull,
-		frame.Down:     vswitch.LinkDown,
-		frame.Rejected: vswitch.TxRejected,
-		frame.Gone:     vswitch.DeviceGone,
+	for status, reason := range map[frame.Status]drop.Reason{
+		frame.Again:    drop.QueueFull,
+		frame.Down:     drop.LinkDown,
+		frame.Rejected: drop.TxRejected,
+		frame.Gone:     drop.DeviceGone,
 	} {
 		t.Run(reason.String(), func(t *testing.T) {
 			inLab(t, vswitch.Options{}, func(l *lab) {
@@ -82,7 +83,10 @@ func TestDeviceGone(t *testing.T) {
 		p[2].send(p[0].mac, "still here")
 		expect(l.t, p[2], "all")
 		expect(l.t, p[0], "still here")
-		dropped(l.t, p[1].Port, vswitch.DeviceGone, 2)
+		dropped(l.t, p[1].Port, drop.PortLost, 2)
+		if !p[1].Lost() {
+			l.t.Error("a port whose device is gone is not lost")
+		}
 		l.sw.RemovePort(p[1].Port)
 		p[0].send(frame.Broadcast, "two left")
 		expect(l.t, p[2], "two left")
@@ -118,11 +122,12 @@ func TestRemovedPortIsLeftAlone(t *testing.T) {
 		l.sw.RemovePort(p[1].Port)
 		calls := p[1].Calls()
 		p[1].Send(switchtest.Frame(p[0].mac, p[1].mac, "too late"))
-		p[0].send(p[1].mac, "known no more")
-		p[0].send(switchtest.MAC(9), "nor this")
+		p[0].send(p[1].mac, "for nobody else")
+		p[0].send(switchtest.MAC(9), "known no more")
 		p[0].send(frame.Broadcast, "all")
 		expect(l.t, p[0])
-		expect(l.t, p[2], "known no more", "nor this", "all")
+		expect(l.t, p[2], "known no more", "all")
+		dropped(l.t, p[0].Port, drop.Unreachable, 1)
 		if p[1].Calls() != calls || p[1].Waiting() != 1 {
 			l.t.Error("the device of a removed port was used")
 		}
@@ -144,10 +149,10 @@ func TestSlotReuse(t *testing.T) {
 		}
 		l.sw.RemovePort(p[2].Port)
 		same, other := l.port(a, 4), l.port(b, 5) // one of them takes the slot
-		p[0].send(p[2].mac, "flooded")
-		p[0].send(switchtest.MAC(9), "flooded too")
-		expect(l.t, p[1], "flooded", "flooded too")
-		expect(l.t, same, "flooded", "flooded too")
+		p[0].send(p[2].mac, "for nobody else")
+		p[0].send(switchtest.MAC(9), "flooded")
+		expect(l.t, p[1], "flooded")
+		expect(l.t, same, "flooded")
 		expect(l.t, other)
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"
 )
 
@@ -21,7 +22,7 @@ type responder struct {
 	asked    atomic.Int32
 }
 
-func (r *responder) Respond(buf []byte) vswitch.Response {
+func (r *responder) Respond(_ vswitch.Origin, _ *frame.Parsed, buf []byte) vswitch.Response {
 	r.asked.Add(1)
 	response := r.response
 	if response.Action == vswitch.Answered {
@@ -64,10 +65,10 @@ func TestResponder(t *testing.T) {
 	broadcast := switchtest.Frame(frame.Broadcast, switchtest.MAC(1), "hello")
 	dhcp := dhcpRequest(frame.Broadcast)
 	reply := func(a vswitch.Action) vswitch.Response { return vswitch.Response{Action: a} }
-	refused := func(r vswitch.Reason) vswitch.Response {
+	refused := func(r drop.Reason) vswitch.Response {
 		return vswitch.Response{Action: vswitch.Refused, Reason: r}
 	}
-	const none = vswitch.Reason(255)
+	const none = drop.Reason(255)
 	tests := []struct {
 		name               string
 		eth                []byte
@@ -75,22 +76,24 @@ func TestResponder(t *testing.T) {
 		asked              int32
 		back, others       int // frames to the sender, and to each other port
 		local, flood, from uint64
-		drop               vswitch.Reason
+		drop               drop.Reason
 	}{
 		{"ARP passed", arp, reply(vswitch.Pass), 1, 0, 1, 0, 1, 0, none},
 		{"ARP consumed", arp, reply(vswitch.Consumed), 1, 0, 0, 1, 0, 0, none},
 		{"ARP answered", arp, reply(vswitch.Answered), 1, 1, 0, 1, 0, 1, none},
-		{"ARP refused", arp, refused(vswitch.MalformedARP), 1, 0, 0, 0, 0, 0, vswitch.MalformedARP},
-		{"ARP to the gateway passed", arpToGateway, reply(vswitch.Pass), 1, 0, 0, 0, 0, 0, vswitch.GatewayUnhandled},
-		{"to the gateway passed", toGateway, reply(vswitch.Pass), 1, 0, 0, 0, 0, 0, vswitch.GatewayUnhandled},
+		{"ARP refused", arp, refused(drop.MalformedARP), 1, 0, 0, 0, 0, 0, drop.MalformedARP},
+		{"ARP with a priority", withTags(arp, priorityTag), reply(vswitch.Consumed), 1, 0, 0, 1, 0, 0, none},
+		{"ARP in a VLAN", tagged(arp, frame.EtherTypeVLAN), reply(vswitch.Consumed), 0, 0, 1, 0, 1, 0, none},
+		{"ARP to the gateway passed", arpToGateway, reply(vswitch.Pass), 1, 0, 0, 0, 0, 0, drop.GatewayUnhandled},
+		{"to the gateway passed", toGateway, reply(vswitch.Pass), 1, 0, 0, 0, 0, 0, drop.GatewayUnhandled},
 		{"to the gateway consumed", toGateway, reply(vswitch.Consumed), 1, 0, 0, 1, 0, 0, none},
 		{"to the gateway answered", toGateway, reply(vswitch.Answered), 1, 1, 0, 1, 0, 1, none},
-		{"to the gateway refused", toGateway, refused(vswitch.CrossSegment), 1, 0, 0, 0, 0, 0, vswitch.CrossSegment},
-		{"refused for what counts elsewhere", toGateway, refused(vswitch.QueueFull), 1, 0, 0, 0, 0, 0, vswitch.GatewayUnhandled},
-		{"refused for nothing known", toGateway, refused(none), 1, 0, 0, 0, 0, 0, vswitch.GatewayUnhandled},
+		{"to the gateway refused", toGateway, refused(drop.CrossSegment), 1, 0, 0, 0, 0, 0, drop.CrossSegment},
+		{"refused for what counts elsewhere", toGateway, refused(drop.QueueFull), 1, 0, 0, 0, 0, 0, drop.GatewayUnhandled},
+		{"refused for nothing known", toGateway, refused(none), 1, 0, 0, 0, 0, 0, drop.GatewayUnhandled},
 		{"DHCP passed", dhcp, reply(vswitch.Pass), 1, 0, 1, 0, 1, 0, none},
 		{"DHCP consumed", dhcp, reply(vswitch.Consumed), 1, 0, 0, 1, 0, 0, none},
-		{"DHCP refused", dhcp, refused(vswitch.GatewayBusy), 1, 0, 0, 0, 0, 0, vswitch.GatewayBusy},
+		{"DHCP refused", dhcp, refused(drop.GatewayBusy), 1, 0, 0, 0, 0, 0, drop.GatewayBusy},
 		{"DHCP to a multicast group", dhcpRequest(frame.MAC{1, 0, 0x5e, 0, 0, 1}), reply(vswitch.Consumed), 0, 0, 1, 0, 1, 0, none},
 		{"broadcast is not its business", broadcast, reply(vswitch.Answered), 0, 0, 1, 0, 1, 0, none},
 	}
@@ -137,7 +140,7 @@ func TestResponderAnswersBadly(t *testing.T) {
 			p[0].send(gatewayMAC, "")
 			expect(l.t, p[0])
 			expect(l.t, p[1])
-			dropped(l.t, gw, vswitch.Runt, 1)
+			dropped(l.t, gw, drop.Runt, 1)
 			balanced(l.t, p[0].Port)
 			balanced(l.t, gw)
 		}
@@ -170,8 +173,8 @@ func TestGatewayAddressIsTheGateways(t *testing.T) {
 		p[0].send(gatewayMAC, "to nobody")
 		p[0].Send(request(p[0].mac))
 		synctest.Wait()
-		if r.asked.Load() != 1 || len(p[1].Frames()) != 2 {
-			l.t.Error("a removed gateway is still asked")
+		if r.asked.Load() != 1 || len(p[1].Frames()) != 1 { // ARP goes to all
+			l.t.Error("a removed gateway is still asked, or what is for it goes to others")
 		}
 		if _, err := l.sw.AddResponder(seg, gatewayMAC, r); err != nil {
 			l.t.Errorf("a new gateway in place of the removed one: %v", err)
@@ -195,11 +198,40 @@ func TestAnswer(t *testing.T) {
 			l.t.Errorf("the station's port counted %+v, want one frame to it", c)
 		}
 		l.sw.Answer(gw, nil)
-		dropped(l.t, gw, vswitch.Runt, 1)
+		dropped(l.t, gw, drop.Runt, 1)
 		balanced(l.t, gw)
 		l.sw.Answer(p[1].Port, switchtest.Frame(p[0].mac, p[1].mac, "not from a responder"))
 		l.sw.RemovePort(gw)
 		l.sw.Answer(gw, switchtest.Frame(p[0].mac, gatewayMAC, "too late"))
 		expect(l.t, p[0])
+	})
+}
+
+// TestAnswersCountAtTheGateway, as frames read from there: those to all, and those that
+// end at once.
+func TestAnswersCountAtTheGateway(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		gw, p := l.withGateway(&responder{}, 3)
+		teach(p...)
+		l.sw.RemovePort(p[2].Port)
+		for _, eth := range [][]byte{
+			switchtest.Frame(frame.Broadcast, gatewayMAC, "to all"),
+			switchtest.Frame(switchtest.MAC(99), gatewayMAC, "to an unknown one"),
+			switchtest.Frame(p[0].mac, gatewayMAC, "to one"),
+			switchtest.Frame(p[2].mac, gatewayMAC, "to a port that is gone"),
+			switchtest.Frame(gatewayMAC, gatewayMAC, "to itself"),
+		} {
+			l.sw.Answer(gw, eth)
+		}
+		expect(l.t, p[0], "to all", "to an unknown one", "to one")
+		expect(l.t, p[1], "to all", "to an unknown one")
+		c := gw.Counters()
+		if c.RxFrames != 5 || c.RxBytes != 5*60 || c.Flooded != 2 || c.Forwarded != 1 {
+			l.t.Errorf("counted %+v, want 5 frames of 60 bytes, 2 flooded and 1 forwarded", c)
+		}
+		if c.Drops[drop.Unreachable] != 1 || c.Drops[drop.Hairpin] != 1 {
+			l.t.Errorf("counted %+v, want one drop as unreachable and one as hairpin", c)
+		}
+		balanced(l.t, gw)
 	})
 }

@@ -1,15 +1,19 @@
 package vswitch
 
-import "time"
+import (
+	"time"
+
+	"vswitch/switch/policy"
+)
 
 // A port whose station keeps sending what is dropped on arrival costs the worker as
 // much as one whose frames are carried. So beyond these bounds the worker lets it
 // rest: what it sends meanwhile waits in its device and, when that is full, ends
 // there at its sender's expense. The neighbours have the worker's time.
 const (
-	refusedPerSecond = 20000                             // frames dropped on arrival
-	refusedBurst     = 20000                             // such frames at once, after a pause
-	refusalTicks     = ticksPerSecond / refusedPerSecond // that bring back one frame
+	refusedPerSecond = 20000                                    // frames dropped on arrival
+	refusedBurst     = 20000                                    // such frames at once, after a pause
+	refusalTicks     = policy.TicksPerSecond / refusedPerSecond // that bring back one frame
 )
 
 // restraint is the bound of one port, a bucket of which the worker has all:
@@ -45,7 +49,7 @@ func (w *worker) rouse(timeout time.Duration) time.Duration {
 	w.fresh = false
 	now, kept := w.clock(), w.resting[:0]
 	for _, p := range w.resting {
-		left := time.Duration((p.restUntil - now + ticksPerNanosecond - 1) / ticksPerNanosecond)
+		left := time.Duration((p.restUntil - now + policy.TicksPerNanosecond - 1) / policy.TicksPerNanosecond)
 		switch {
 		case left <= 0:
 			w.ready = append(w.ready, p)

@@ -6,7 +6,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
@@ -20,7 +23,7 @@ func TestPortOfRefusedFramesRests(t *testing.T) {
 	)
 	inLab(t, vswitch.Options{Workers: 1}, func(l *lab) {
 		seg := l.segment()
-		evil := l.portWith(seg, 1, vswitch.PortConfig{Policy: vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: switchtest.MAC(1)}})
+		evil := l.portWith(seg, 1, vswitch.PortConfig{Policy: policy.Policy{Security: policy.SecurityMACOnly, MAC: switchtest.MAC(1)}})
 		a, b := l.port(seg, 2), l.port(seg, 3)
 		teach(evil, a, b)
 		for range flood {
@@ -31,7 +34,7 @@ func TestPortOfRefusedFramesRests(t *testing.T) {
 		within := func(want uint64) {
 			t.Helper()
 			synctest.Wait()
-			if got := evil.Counters().Drops[vswitch.SpoofedMAC]; got < want-tolerance || got > want+tolerance {
+			if got := evil.Counters().Drops[drop.SpoofedMAC]; got < want-tolerance || got > want+tolerance {
 				t.Errorf("%d frames were looked at, want about %d", got, want)
 			}
 		}
@@ -42,11 +45,28 @@ func TestPortOfRefusedFramesRests(t *testing.T) {
 		within(2 * atOnce)
 		time.Sleep(time.Second + 10*time.Millisecond)
 		expect(t, a, "honest")
-		dropped(t, evil.Port, vswitch.SpoofedMAC, flood)
+		dropped(t, evil.Port, drop.SpoofedMAC, flood)
 		balanced(t, evil.Port)
 		// It has rested, and what it may send is carried at once.
 		evil.send(b.mac, "later")
 		expect(t, b, "later")
+	})
+}
+
+// TestSenderToABusyPortDoesNotRest: that its frames find no room is not its fault.
+func TestSenderToABusyPortDoesNotRest(t *testing.T) {
+	inLab(t, vswitch.Options{Workers: 1}, func(l *lab) {
+		p := l.ports(l.segment(), 3)
+		teach(p...)
+		p[1].Refuse(frame.Again)
+		const frames = 60000 // three times what may be refused at once
+		for range frames {
+			p[0].Send(switchtest.Frame(p[1].mac, p[0].mac, "no room"))
+		}
+		p[0].send(p[2].mac, "for another")
+		expect(l.t, p[2], "for another")
+		dropped(l.t, p[1].Port, drop.QueueFull, frames)
+		balanced(l.t, p[0].Port)
 	})
 }
 
@@ -82,13 +102,13 @@ func TestRestingPortMayEnd(t *testing.T) {
 // TestHostDoesNotRest: what it sends in vain keeps nobody else's traffic waiting.
 func TestHostDoesNotRest(t *testing.T) {
 	inLab(t, vswitch.Options{Workers: 1}, func(l *lab) {
-		host, p := l.withHost(&responder{}, &hostFilter{}, 1)
+		host, p := l.withHost(&responder{}, &hostFilter{from: drop.None}, 1)
 		teach(p...)
 		for range 40000 {
 			host.Send(switchtest.Frame(p[0].mac, switchtest.MAC(9), "bridged"))
 		}
 		host.send(p[0].mac, "honest")
 		expect(t, p[0], "honest")
-		dropped(t, host.Port, vswitch.SpoofedMAC, 40000)
+		dropped(t, host.Port, drop.SpoofedMAC, 40000)
 	})
 }

@@ -1,12 +1,15 @@
 package vswitch_test
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
@@ -68,7 +71,7 @@ func TestAnotherHeaderIsNoPartOfARunningFlow(t *testing.T) {
 		expect(l.t, p[1])
 		expect(l.t, p[2], "to another")
 
-		if err := p[0].SetPolicy(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: p[0].mac}); err != nil {
+		if err := p[0].SetPolicy(policy.Policy{Security: policy.SecurityMACOnly, MAC: p[0].mac}); err != nil {
 			l.t.Fatal(err)
 		}
 		warm(l.t, p[0], p[1], p[1].mac)
@@ -77,7 +80,7 @@ func TestAnotherHeaderIsNoPartOfARunningFlow(t *testing.T) {
 		p[0].Send(tagged(switchtest.Frame(p[1].mac, p[0].mac, "tagged"), frame.EtherTypeVLAN))
 		synctest.Wait()
 		expect(l.t, p[1])
-		if c := p[0].Counters(); c.Drops[vswitch.SpoofedMAC] != 1 || c.Drops[vswitch.VLANTagged] != 1 {
+		if c := p[0].Counters(); c.Drops[drop.SpoofedMAC] != 1 || c.Drops[drop.VLANTagged] != 1 {
 			l.t.Errorf("counted %+v, want one spoofed and one tagged frame dropped", c)
 		}
 	})
@@ -105,7 +108,7 @@ func TestEvictionCountsForARunningFlow(t *testing.T) {
 		p := l.ports(l.segment(), 4) // two senders, the owner of most addresses, a newcomer
 		owned := [2]frame.MAC{switchtest.MAC(11), switchtest.MAC(12)}
 		for i, mac := range owned {
-			p[2].sendFrom(mac, frame.MAC{1, 0x80, 0xc2}, "")
+			p[2].sendFrom(mac, frame.MAC{1, 0x80, 0xc2, 0, 0, 1}, "")
 			warm(l.t, p[i], p[2], mac)
 		}
 		p[3].Frames()
@@ -138,4 +141,59 @@ func TestEachARPOfAFlowIsShownToTheResponder(t *testing.T) {
 			l.t.Errorf("of 3 unicast ARP frames the responder saw %d and the other port %d, want all", asked, got)
 		}
 	})
+}
+
+// TestTaggedFramesOfAFlowAreJudgedEach: behind a tag the Ethernet header does not say what
+// comes, so that nothing is known of the next frame with the same.
+func TestTaggedFramesOfAFlowAreJudgedEach(t *testing.T) {
+	atEachLevel(t, func(t *testing.T, level policy.Security) {
+		for _, tag := range []uint32{priorityTag, servicePriorityTag} {
+			for _, toGateway := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%#x, to the gateway %t", tag, toGateway), func(t *testing.T) {
+					inLab(t, vswitch.Options{}, func(l *lab) { testTaggedFlow(l, level, tag, toGateway) })
+				})
+			}
+		}
+	})
+}
+
+func testTaggedFlow(l *lab, level policy.Security, priority uint32, toGateway bool) {
+	seg := l.segmentWith(vswitch.SegmentConfig{Gateway: station1.gateway})
+	r := &responder{response: vswitch.Response{Action: vswitch.Consumed}}
+	if _, err := l.sw.AddResponder(seg, gatewayMAC, r); err != nil {
+		l.t.Fatal(err)
+	}
+	p, peer := l.portWith(seg, 1, vswitch.PortConfig{Policy: policy1(level)}), l.port(seg, 2)
+	teach(peer)
+	dst := peer.mac
+	if toGateway {
+		dst = gatewayMAC
+	}
+	arrived := 0 // with whom the frames are for
+	send := func(eth []byte, tag uint32) {
+		l.t.Helper()
+		frame.Ethernet(eth).SetDst(dst)
+		p.Send(withTags(eth, tag))
+		synctest.Wait()
+		arrived = len(peer.Frames()) + int(r.asked.Swap(0))
+	}
+	packet := func() []byte { return ipv4(station1.ip, frame.ProtoTCP, transport(1, 80)...) }
+	for range 3 {
+		if send(packet(), priority); arrived != 1 {
+			l.t.Errorf("a packet with a priority came %d times, want once", arrived)
+		}
+	}
+	send(arpFrom(frame.ARPReply, p.mac, station1.gateway, station1.other), priority)
+	if c := p.Counters(); c.Drops[drop.SpoofedGateway] != 1 || arrived != 0 {
+		l.t.Errorf("claiming the gateway's address: %d came, counted %+v; want spoofed-gateway", arrived, c)
+	}
+	send(packet(), priority|5)
+	want := uint64(1)
+	if level == policy.SecurityOff { // another network's, which is none of ours
+		want = 0
+	}
+	if c := p.Counters(); c.Drops[drop.VLANTagged] != want || arrived != int(1-want) {
+		l.t.Errorf("in a VLAN: %d came, counted %+v; want %d drops as vlan-tagged", arrived, c, want)
+	}
+	balanced(l.t, p.Port)
 }

@@ -10,6 +10,7 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
@@ -97,7 +98,7 @@ func (s *stress) control(seed uint64) {
 		case 8:
 			rules := make([]vswitch.Rule, rng.IntN(3))
 			for i := range rules {
-				rules[i].Action = vswitch.RuleAction(rng.IntN(2))
+				rules[i].Action = policy.Action(rng.IntN(2))
 				if p.Segment() == seg {
 					rules[i].From = ports(p)
 				}
@@ -114,9 +115,9 @@ func (s *stress) control(seed uint64) {
 }
 
 // randomPolicy is any of those that make a difference to p's frames.
-func randomPolicy(rng *rand.Rand, p *port) vswitch.Policy {
-	c := vswitch.Policy{
-		Security: vswitch.Security(rng.IntN(3)), MAC: p.mac, Isolated: rng.IntN(2) == 0,
+func randomPolicy(rng *rand.Rand, p *port) policy.Policy {
+	c := policy.Policy{
+		Security: policy.Security(rng.IntN(3)), MAC: p.mac, Isolated: rng.IntN(2) == 0,
 		MACLimit: rng.IntN(4) - 1, FloodLimit: rng.IntN(3) - 1,
 	}
 	if rng.IntN(4) == 0 {

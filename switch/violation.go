@@ -5,17 +5,20 @@ import (
 	"sync/atomic"
 
 	"vswitch/frame"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 )
 
-// Violation is what a port's station did and may not.
+// Violation is what a port's container did and may not.
 type Violation struct {
 	Port   *Port
-	Reason Reason
+	Reason drop.Reason
 	MAC    frame.MAC  // the frame's source address
 	IP     netip.Addr // the source address of its IP packet, or ARP's sender; the zero Addr without one
 }
 
 const (
+	reasonCount = drop.Count
 	reportPause = 60 // seconds between two reports of the same reason at a port
 	maxReports  = 64 // under way at the same time; more are left out
 )
@@ -26,18 +29,10 @@ type reporter struct {
 	active *atomic.Int32   // calls under way, of all workers
 }
 
-// refuse drops a frame from p, and reports it where the reason is a violation.
-func (w *worker) refuse(p *Port, r Reason, eth frame.Ethernet) {
-	w.discard(p, r)
-	if w.reporter.call != nil && r.Violation() {
-		w.report(p, r, eth)
-	}
-}
-
-// report reports the first violation of its kind at p in a minute. It never waits:
-// what finds too many reports under way is counted only, and tried again with the
-// next frame.
-func (w *worker) report(p *Port, r Reason, eth frame.Ethernet) {
+// report reports the first violation of its kind at p in a minute, by the frame that the
+// worker has parsed. It never waits: what finds too many reports under way is counted only,
+// and tried again with the next frame.
+func (w *worker) report(p *Port, r drop.Reason) {
 	now := w.now.Load() + 1 // 0: never reported
 	if last := p.reported[r]; last != 0 && now-last < reportPause {
 		return
@@ -47,28 +42,9 @@ func (w *worker) report(p *Port, r Reason, eth frame.Ethernet) {
 		return
 	}
 	p.reported[r] = now
-	v := Violation{Port: p, Reason: r, MAC: eth.Src(), IP: claimedIP(eth)}
+	v := Violation{Port: p, Reason: r, MAC: w.parsed.Eth.Src(), IP: policy.ClaimedIP(&w.parsed)}
 	go func() {
 		defer w.reporter.active.Add(-1)
 		w.reporter.call(v)
 	}()
-}
-
-// claimedIP is the address that a frame says it comes from.
-func claimedIP(eth frame.Ethernet) netip.Addr {
-	switch etherType, b := eth.Network(); etherType {
-	case frame.EtherTypeARP:
-		if a, ok := frame.ParseARP(b); ok {
-			return a.SenderIP()
-		}
-	case frame.EtherTypeIPv4:
-		if len(b) >= frame.IPv4HeaderLen {
-			return frame.IPv4(b).Src()
-		}
-	case frame.EtherTypeIPv6:
-		if len(b) >= frame.IPv6HeaderLen {
-			return frame.IPv6(b).Src()
-		}
-	}
-	return netip.Addr{}
 }

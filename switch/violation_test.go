@@ -1,6 +1,7 @@
 package vswitch_test
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -9,6 +10,8 @@ import (
 
 	"vswitch/frame"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
@@ -38,8 +41,8 @@ func TestViolationIsReportedOnceAMinute(t *testing.T) {
 	inLab(t, vswitch.Options{OnViolation: r.add}, func(l *lab) {
 		s := station1
 		seg := l.segment()
-		p := l.portWith(seg, 1, limited(policy1(vswitch.SecurityStrict)))
-		q := l.portWith(seg, 2, limited(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: switchtest.MAC(2)}))
+		p := l.portWith(seg, 1, limited(policy1(policy.SecurityStrict)))
+		q := l.portWith(seg, 2, limited(policy.Policy{Security: policy.SecurityMACOnly, MAC: switchtest.MAC(2)}))
 		spoofed := ipv4(s.other, frame.ProtoTCP, transport(1, 2)...)
 		send := func(q *port, eth []byte) {
 			for range 100 {
@@ -54,12 +57,12 @@ func TestViolationIsReportedOnceAMinute(t *testing.T) {
 			}
 		}
 		send(p, spoofed)
-		expectOne(vswitch.Violation{Port: p.Port, Reason: vswitch.SpoofedIP, MAC: s.mac, IP: s.other})
+		expectOne(vswitch.Violation{Port: p.Port, Reason: drop.SpoofedIP, MAC: s.mac, IP: s.other})
 		send(p, arpFrom(frame.ARPReply, s.mac, s.gateway, s.ip)) // another reason
-		expectOne(vswitch.Violation{Port: p.Port, Reason: vswitch.SpoofedARP, MAC: s.mac, IP: s.gateway})
+		expectOne(vswitch.Violation{Port: p.Port, Reason: drop.SpoofedARP, MAC: s.mac, IP: s.gateway})
 		send(p, ipv6(s.other6, frame.ProtoTCP, transport(1, 2)...)) // the same reason
 		send(q, spoofed)                                            // another port
-		expectOne(vswitch.Violation{Port: q.Port, Reason: vswitch.SpoofedMAC, MAC: s.mac, IP: s.other})
+		expectOne(vswitch.Violation{Port: q.Port, Reason: drop.SpoofedMAC, MAC: s.mac, IP: s.other})
 		time.Sleep(58 * time.Second)
 		send(p, spoofed)
 		if got := r.take(); len(got) != 0 {
@@ -67,9 +70,33 @@ func TestViolationIsReportedOnceAMinute(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		send(p, spoofed)
-		expectOne(vswitch.Violation{Port: p.Port, Reason: vswitch.SpoofedIP, MAC: s.mac, IP: s.other})
-		if n := p.Counters().Drops[vswitch.SpoofedIP]; n != 400 {
+		expectOne(vswitch.Violation{Port: p.Port, Reason: drop.SpoofedIP, MAC: s.mac, IP: s.other})
+		if n := p.Counters().Drops[drop.SpoofedIP]; n != 400 {
 			l.t.Errorf("%d drops counted, want all 400", n)
+		}
+	})
+}
+
+// TestViolationInARunningFlowIsReported: all its frames but one are in order.
+func TestViolationInARunningFlowIsReported(t *testing.T) {
+	var r reports
+	inLab(t, vswitch.Options{OnViolation: r.add}, func(l *lab) {
+		s := station1
+		seg := l.segment()
+		p, q := l.portWith(seg, 1, limited(policy1(policy.SecurityStrict))), l.port(seg, 2)
+		teach(q)
+		for _, src := range []netip.Addr{s.ip, s.ip, s.other, s.ip} {
+			eth := ipv4(src, frame.ProtoTCP, transport(1, 2)...)
+			frame.Ethernet(eth).SetDst(q.mac)
+			p.Send(eth)
+		}
+		synctest.Wait()
+		if n := len(q.Frames()); n != 3 {
+			l.t.Errorf("%d frames came, want 3", n)
+		}
+		want := vswitch.Violation{Port: p.Port, Reason: drop.SpoofedIP, MAC: s.mac, IP: s.other}
+		if got := r.take(); len(got) != 1 || got[0] != want {
+			l.t.Errorf("reported %+v, want %+v once", got, want)
 		}
 	})
 }
@@ -78,11 +105,11 @@ func TestViolationIsReportedOnceAMinute(t *testing.T) {
 func TestNoViolation(t *testing.T) {
 	var r reports
 	inLab(t, vswitch.Options{OnViolation: r.add}, func(l *lab) {
-		c := policy1(vswitch.SecurityStrict)
+		c := policy1(policy.SecurityStrict)
 		c.IPv6 = false
 		p := l.portWith(l.segment(), 1, limited(c))
 		p.Send(ipv6(station1.noSource, 0, extension(frame.ProtoICMPv6, icmp6(143)...)...))
-		p.send(frame.MAC{1, 0x80, 0xc2}, "")
+		p.send(frame.MAC{1, 0x80, 0xc2, 0, 0, 1}, "")
 		synctest.Wait()
 		if got := r.take(); len(got) != 0 {
 			l.t.Errorf("reported %+v", got)
@@ -101,8 +128,9 @@ func TestReportsThatHang(t *testing.T) {
 		release = make(chan struct{}) // of the bubble
 		seg := l.segment()
 		last := l.port(seg, 9)
-		for range 200 {
-			p := l.portWith(seg, 1, limited(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: switchtest.MAC(1)}))
+		for n := range 200 {
+			mac := switchtest.MAC(100 + n)
+			p := l.portWith(seg, 100+n, limited(policy.Policy{Security: policy.SecurityMACOnly, MAC: mac}))
 			p.sendFrom(switchtest.MAC(2), frame.Broadcast, "")
 			p.send(frame.Broadcast, "goes on")
 			expect(l.t, last, "goes on")

@@ -6,7 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"vswitch/frame"
 	"vswitch/switch/fdb"
+	"vswitch/switch/policy"
 )
 
 // PollMode says what a worker does when no frame waits.
@@ -44,6 +46,12 @@ type worker struct {
 	resting  []*Port  // ports that are not read for a while (rest.go)
 	refused  int      // frames of this burst that were dropped at the port they came from
 	tally    tally
+	parsed   frame.Parsed // the frame being decided on
+	from     *Port        // whose frames are being carried; nil: the switch's own
+	observer *observerRef // of this burst
+
+	observerRef *atomic.Pointer[observerRef] // the switch's
+	event       Event                        // shown to the observer
 
 	dormant atomic.Bool // no port is read yet: Options.Held
 	mail    atomic.Bool // whether box holds anything
@@ -57,7 +65,7 @@ type worker struct {
 // burst, and only where something asks for it.
 func (w *worker) clock() int64 {
 	if !w.fresh {
-		w.ticks, w.fresh = int64(time.Since(w.start))*ticksPerNanosecond, true
+		w.ticks, w.fresh = int64(time.Since(w.start))*policy.TicksPerNanosecond, true
 	}
 	return w.ticks
 }
@@ -95,7 +103,9 @@ func (w *worker) run() {
 		if len(w.resting) > 0 {
 			timeout = w.rouse(timeout)
 		}
-		if n := w.poller.Wait(w.tokens, timeout); n > 0 {
+		n := w.poller.Wait(w.tokens, timeout)
+		w.fresh = false // it may have slept
+		if n > 0 {
 			w.enlist(w.tokens[:n])
 		}
 		if len(w.ready) > 0 && !held {
@@ -139,17 +149,18 @@ func (w *worker) turn() {
 
 // lost ends reading a port whose device is gone, and tells the control side.
 func (w *worker) lost(p *Port) {
-	w.detach(p)
+	p.state.Or(stateLost)
+	w.unwatch(p)
 	go w.onGone(p)
 }
 
-// detach ends reading p. An entry in the ready list is skipped at its turn.
-func (w *worker) detach(p *Port) {
+// unwatch ends reading p. An entry in the ready list is skipped at its turn.
+func (w *worker) unwatch(p *Port) {
 	if p.detached {
 		return
 	}
 	p.detached = true
-	_ = w.poller.Remove(p.device) // a device that is gone may have left already
+	_ = w.poller.Unwatch(p.slot) // a device that is gone may have left already
 }
 
 // do runs f in the worker's thread between two bursts, and returns when it has

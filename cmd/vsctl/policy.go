@@ -45,7 +45,7 @@ func (p *policyFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&p.bpduGuard, "bpdu-guard", false,
 		"drop BPDUs (01:80:C2:00:00:00) from the port instead of forwarding them")
 	flags.BoolVar(&p.isolated, "isolated", false, "exchange no frames with other isolated ports")
-	flags.IntVar(&p.macLimit, "mac-limit", 0, fmt.Sprintf("learn at most `N` addresses at the port; -1 for no limit (default %d)", api.DefaultMACLimit))
+	flags.IntVar(&p.macLimit, "mac-limit", 0, fmt.Sprintf("learn at most `N` addresses at the port besides its own; -1 for no limit (default %d)", api.DefaultMACLimit))
 	flags.IntVar(&p.floodLimit, "flood-limit", 0, fmt.Sprintf("let at most `N` frames per second go to all; -1 for no limit (default %d)", api.DefaultFloodLimit))
 	flags.Var(textFlag{&p.rateIn, "RATE"}, "rate-in", "bound what the container sends (default none)")
 	flags.Var(textFlag{&p.rateOut, "RATE"}, "rate-out", "bound what the container is sent (default none)")

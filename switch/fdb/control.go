@@ -50,13 +50,46 @@ func (t *Table) Unpin(key uint64, place Place, now uint32) {
 	if v.Kind() != Own || v.Place() != place {
 		return
 	}
+	t.release(g, s, v, now) // or it has moved meanwhile
+	t.version.Add(1)
+}
+
+// Release takes place out of use: its static entries end, and its own and learned addresses
+// are known to be nowhere until they age or are seen elsewhere. Nobody learns at place any
+// more.
+func (t *Table) Release(place Place, now uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.current.Load()
+	for i := range g.slots {
+		s := &g.slots[i]
+		v := Value(s.value.Load())
+		for v != 0 && v.Place() == place && !t.release(g, s, v, now) {
+			v = Value(s.value.Load()) // it has moved meanwhile
+		}
+	}
+	t.version.Add(1)
+}
+
+// release has the entry of s be nowhere, if its value is still v.
+func (t *Table) release(g *generation, s *slot, v Value, now uint32) bool {
 	next := Value(0)
-	if t.makeRoom(g, Nowhere) {
+	switch {
+	case v.Kind() == Learned:
+		next = value(Learned, Nowhere, v.Tick())
+	case v.Kind() == Own && t.makeRoom(g, Nowhere):
 		next = value(Learned, Nowhere, now)
+	}
+	if !s.swap(v, next) {
+		return false
+	}
+	if v.Kind() == Learned {
+		g.disown(v.Place())
+	}
+	if next != 0 {
 		g.own(Nowhere)
 	}
-	s.value.Store(uint64(next)) // a worker changes learned entries only
-	t.version.Add(1)
+	return true
 }
 
 // SetRemote puts the announcement of a remote host in the place of what key had: the

@@ -30,7 +30,7 @@ func TestLearningCannotTakeWhatStays(t *testing.T) {
 	table := newTestTable(10)
 	key := Key(1, 1)
 	for name, set := range map[string]func() error{
-		"own":    func() error { return table.Pin(key, 3, false) },
+		"own":    func() error { return table.Pin(key, 3, true) },
 		"static": func() error { return table.SetStatic(key, 3) },
 		"remote": func() error { return table.SetRemote(key, 3, func(Place) bool { return false }) },
 	} {
@@ -101,6 +101,24 @@ func TestPinTakesALearnedAddress(t *testing.T) {
 	check(t, table)
 }
 
+// TestOwnThatIsNotLockedMoves, as over a bridge.
+func TestOwnThatIsNotLockedMoves(t *testing.T) {
+	t.Parallel()
+	table := newTestTable(10)
+	key := Key(1, 1)
+	if err := table.Pin(key, 3, false); err != nil {
+		t.Fatal(err)
+	}
+	before := table.Version()
+	if got, _ := table.Learn(key, 5, 9, NoLimit); got.Kind() != Own || got.Place() != 3 {
+		t.Errorf("moved from %+v, want the own entry at 3", entryOf(got))
+	}
+	if v := table.Lookup(key); v.Kind() != Learned || v.Place() != 5 || table.Version() == before {
+		t.Errorf("seen elsewhere, the address is %+v, want learned at 5 and another version", entryOf(v))
+	}
+	check(t, table)
+}
+
 func TestLearnedAtRemoteHostsAreShared(t *testing.T) {
 	t.Parallel()
 	table := newTestTable(100)
@@ -115,5 +133,62 @@ func TestLearnedAtRemoteHostsAreShared(t *testing.T) {
 			t.Fatalf("address %d of the port gave way to a remote host's flood", i)
 		}
 	}
+	check(t, table)
+}
+
+// TestOwnThatMovesTakesRoom: as an entry that ages it counts, and another gives way to it.
+func TestOwnThatMovesTakesRoom(t *testing.T) {
+	t.Parallel()
+	const capacity = 10
+	table := newTestTable(capacity)
+	for i := range uint64(capacity) {
+		if err := table.Pin(Key(i+1, 1), 1, false); err != nil {
+			t.Fatal(err)
+		}
+		learnAt(table, Key(1<<40+i, 1), 2, 0)
+	}
+	for i := range uint64(capacity) {
+		learnAt(table, Key(i+1, 1), 3, 0)
+		if got := table.Lookup(Key(i+1, 1)).Place(); got != 3 {
+			t.Errorf("own address %d was used at 3, and is at %d", i, got)
+		}
+		if live := table.current.Load().live.Load(); live != capacity {
+			t.Fatalf("%d learned entries after %d moves, want %d", live, i+1, capacity)
+		}
+	}
+	check(t, table)
+}
+
+// TestRemoteHostsShareTheCapacity with the ports, each as one place, from their first
+// announcement on.
+func TestRemoteHostsShareTheCapacity(t *testing.T) {
+	t.Parallel()
+	const few = 20 // less than a third of the capacity
+	table := newTestTable(100)
+	if err := table.SetRemote(Key(1<<41, 1), 0, func(Place) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	learnFew := func(place Place) {
+		t.Helper()
+		for i := range uint64(few) {
+			learnAt(table, Key(uint64(place)<<8+i, 1), place, 0)
+		}
+	}
+	expectFew := func(place Place) {
+		t.Helper()
+		for i := range uint64(few) {
+			if got := table.Lookup(Key(uint64(place)<<8+i, 1)).Place(); got != place {
+				t.Fatalf("address %d of %d is at %d, though another place has more", i, place, got)
+			}
+		}
+	}
+	learnFew(1)
+	for i := range uint64(1000) {
+		table.Learn(Key(1<<40+i, 1), Remote(0), 0, NoLimit)
+	}
+	expectFew(1)
+	learnFew(2)
+	expectFew(1)
+	expectFew(2)
 	check(t, table)
 }

@@ -18,7 +18,7 @@ type oracleEntry struct {
 
 func (o oracle) learn(key uint64, place Place, now uint32) (elsewhere oracleEntry) {
 	old := o[key]
-	if old.kind == None || old.kind == Learned {
+	if old.kind == None || old.kind == Learned || old.kind == Own && !old.locked && old.place != place {
 		o[key] = oracleEntry{kind: Learned, place: place, tick: now}
 	}
 	if old.kind != None && old.place != place {
@@ -139,6 +139,19 @@ func (r *run) step(key uint64) {
 		r.table.mu.Lock()
 		r.table.rebuildLocked(1 + r.rng.IntN(2))
 		r.table.mu.Unlock()
+	case op < 995:
+		r.table.Release(place, r.now)
+		for k, e := range r.want {
+			switch {
+			case e.place != place:
+			case e.kind == Learned:
+				r.want[k] = oracleEntry{kind: Learned, place: Nowhere, tick: e.tick}
+			case e.kind == Own:
+				r.want[k] = oracleEntry{kind: Learned, place: Nowhere, tick: r.now}
+			default:
+				delete(r.want, k)
+			}
+		}
 	default:
 		r.remove(key, place)
 	}

@@ -104,3 +104,28 @@ func TestTableSameKeyUnderRace(t *testing.T) {
 	workers.Wait()
 	check(t, table)
 }
+
+// TestOwnEntryThatMovesDuringARebuild: a worker may make a learned entry of an own one after
+// it was copied. Own entries are not counted, so none may be counted off.
+func TestOwnEntryThatMovesDuringARebuild(t *testing.T) {
+	t.Parallel()
+	table := newTestTable(100)
+	table.Use(1)
+	table.Use(2)
+	key := Key(1, 1)
+	if err := table.Pin(key, 1, false); err != nil {
+		t.Fatal(err)
+	}
+	old := table.current.Load()
+	table.settle = func() { // a worker that still has the old generation
+		s := old.find(key)
+		table.update(old, s, Value(s.value.Load()), 2, 1, NoLimit)
+	}
+	table.mu.Lock()
+	table.rebuildLocked(1)
+	table.mu.Unlock()
+	if v := table.Lookup(key); v.Kind() != Learned || v.Place() != 2 {
+		t.Errorf("the entry is of kind %d at place %d, want learned at 2", v.Kind(), v.Place())
+	}
+	check(t, table)
+}

@@ -75,8 +75,9 @@ func (g *generation) copyFrom(old *generation, copied []Value) bool {
 }
 
 // catchUp brings to g what workers changed in old, which they no longer use, after it was
-// copied. Where they have already changed it in g, that is newer. Only learned entries can
-// differ: the others take mu. In the end g is no fuller than the capacity allows.
+// copied. Where they have already changed it in g, that is newer. Workers learn and evict, so
+// that an entry which differs was learned, or own and not locked, and is learned or has
+// ended: all else takes mu. In the end g is no fuller than the capacity allows.
 func (t *Table) catchUp(g, old *generation, copied []Value) {
 	for i, before := range copied {
 		v := Value(old.slots[i].value.Load())
@@ -87,10 +88,10 @@ func (t *Table) catchUp(g, old *generation, copied []Value) {
 		if s == nil || !s.swap(before, v) {
 			continue
 		}
-		if before != 0 {
+		if before.Kind() == Learned {
 			g.disown(before.Place())
 		}
-		if v != 0 {
+		if v.Kind() == Learned {
 			g.own(v.Place())
 		}
 	}

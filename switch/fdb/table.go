@@ -114,7 +114,8 @@ func (t *Table) Lookup(key uint64) Value {
 // entries. A known key costs two loads, a new tick one store more.
 //
 // elsewhere is the entry that key had at another place, the zero Value without one: a
-// learned one has moved from there, unless over; one of another kind has not. over says
+// learned one has moved from there, unless over, and so has an own one that is not locked;
+// others have not. over says
 // that the key is not learned, because of the limit.
 func (t *Table) Learn(key uint64, place Place, now uint32, limit int32) (elsewhere Value, over bool) {
 	g := t.current.Load()
@@ -123,8 +124,8 @@ func (t *Table) Learn(key uint64, place Place, now uint32, limit int32) (elsewhe
 		switch run[i].key.Load() {
 		case key:
 			v := Value(run[i].value.Load())
-			if v == value(Learned, place, now) {
-				return 0, false
+			if v == value(Learned, place, now) || v&^lockedBit == value(Own, place, 0) {
+				return 0, false // by far the most
 			}
 			return t.update(g, &run[i], v, place, now, limit)
 		case 0:
@@ -146,21 +147,23 @@ func (t *Table) update(g *generation, s *slot, v Value, place Place, now uint32,
 			s.swap(v, value(Learned, place, now))
 		}
 		return 0, false
-	case v != 0 && !learned:
+	case v != 0 && !v.moves():
 		return v, false
 	}
 	if g.owned[place].Load() >= limit {
 		return v, true
 	}
-	if v == 0 && !t.makeRoom(g, place) {
+	if !learned && !t.makeRoom(g, place) {
 		t.refused.Add(1)
-		return 0, false
+		return v, false
 	}
 	if !s.swap(v, value(Learned, place, now)) {
 		return v, false
 	}
-	if v != 0 {
+	if learned {
 		g.disown(v.Place())
+	}
+	if v != 0 {
 		t.version.Add(1)
 	}
 	g.own(place)

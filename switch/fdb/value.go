@@ -34,8 +34,9 @@ const (
 	// next frame from elsewhere. One at [Nowhere] keeps the frames for a port that was
 	// removed from being flooded.
 	Learned
-	// Own entries are those of a port's own address, and last as long as the port.
-	// They do not age or move.
+	// Own entries are those of a port's own address, and last as long as the port. They
+	// do not age. One that is not locked moves with a frame from elsewhere, and is a
+	// learned one then.
 	Own
 	// Static entries are set by hand. They do not age or move.
 	Static
@@ -70,6 +71,11 @@ func (v Value) Kind() Kind { return Kind(v >> kindShift & 7) }
 // Locked reports whether no frame from elsewhere may have the address as its source: it is
 // the own address of a port whose security says so.
 func (v Value) Locked() bool { return v&lockedBit != 0 }
+
+// moves reports whether the entry moves with the next frame from elsewhere.
+func (v Value) moves() bool {
+	return v.Kind() == Learned || v.Kind() == Own && !v.Locked()
+}
 
 // Tick is when a learned address was last seen, in the ticks given to [Table.Learn].
 func (v Value) Tick() uint32 { return uint32(v >> tickShift) }

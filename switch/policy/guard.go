@@ -18,6 +18,8 @@ type Guard struct {
 	// Security is the policy's.
 	Security Security
 	carries6 bool // Policy.IPv6
+	// Isolated is the policy's.
+	Isolated bool
 	// MACLimit is how many addresses are learned at the port, NoLimit without one.
 	MACLimit int32
 	// Flood counts frames, RateIn and RateOut bytes. nil: no limit.
@@ -68,7 +70,7 @@ func NewGuard(c Policy) (*Guard, error) {
 		return nil, err
 	}
 	g := &Guard{
-		own4: none4, mac: c.MAC.Uint64(), Security: c.Security, carries6: c.IPv6,
+		own4: none4, mac: c.MAC.Uint64(), Security: c.Security, carries6: c.IPv6, Isolated: c.Isolated,
 		MACLimit: NoLimit, policy: c,
 	}
 	if c.MACLimit == 0 {

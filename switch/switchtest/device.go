@@ -7,9 +7,6 @@ package switchtest
 import (
 	"slices"
 	"sync"
-	"time"
-
-	vswitch "vswitch/switch"
 
 	"vswitch/frame"
 )
@@ -23,20 +20,26 @@ type Device struct {
 	status frame.Status
 	gone   bool
 	notify func()
-	peer   *Device // gets what the switch sends here
+	relay  func(raw []byte) // gets what the switch sends here
 }
 
 // Bridge sends whatever the switch sends here back through other, and the other
 // way round, as a container does that bridges two of its interfaces.
 func (d *Device) Bridge(other *Device) {
-	d.setPeer(other)
-	other.setPeer(d)
+	d.setRelay(other.SendRaw)
+	other.setRelay(d.SendRaw)
 }
 
-func (d *Device) setPeer(other *Device) {
+// Relay calls f with a copy of each frame that the switch sends here, without its virtio-net
+// header, as a container does that passes frames on.
+func (d *Device) Relay(f func(eth []byte)) {
+	d.setRelay(func(raw []byte) { f(slices.Clone(raw[frame.VNetHeaderLen:])) })
+}
+
+func (d *Device) setRelay(f func(raw []byte)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.peer = other
+	d.relay = f
 }
 
 // Send queues a frame, without virtio-net header, for the switch to read.
@@ -60,7 +63,7 @@ func (d *Device) Break() {
 	d.wake()
 }
 
-// Refuse makes every Transmit fail with s; frame.OK ends it.
+// Refuse makes every frame fail with s; frame.OK ends it.
 func (d *Device) Refuse(s frame.Status) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -109,8 +112,8 @@ func (d *Device) wake() {
 	}
 }
 
-// Receive implements [vswitch.Device].
-func (d *Device) Receive(buf []byte) (int, frame.Status) {
+// receive reads one frame into buf, as [vswitch.Poller] Receive does of several.
+func (d *Device) receive(buf []byte) (int, frame.Status) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.calls++
@@ -125,17 +128,17 @@ func (d *Device) Receive(buf []byte) (int, frame.Status) {
 	return n, frame.OK
 }
 
-// Transmit implements [vswitch.Device].
-func (d *Device) Transmit(buf []byte) frame.Status {
-	status, peer := d.take(buf)
-	if status == frame.OK && peer != nil {
-		peer.SendRaw(buf) // without the lock: the peer's may be held for a frame to us
+// transmit takes one frame of the switch.
+func (d *Device) transmit(buf []byte) frame.Status {
+	status, relay := d.take(buf)
+	if status == frame.OK && relay != nil {
+		relay(buf) // without the lock: another device's may be held for a frame to us
 	}
 	return status
 }
 
-// take keeps a frame and says who is to have it too.
-func (d *Device) take(buf []byte) (frame.Status, *Device) {
+// take keeps a frame and returns who is to have it too.
+func (d *Device) take(buf []byte) (frame.Status, func([]byte)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.calls++
@@ -146,114 +149,5 @@ func (d *Device) take(buf []byte) (frame.Status, *Device) {
 		return d.status, nil
 	}
 	d.out = append(d.out, slices.Clone(buf))
-	return frame.OK, d.peer
+	return frame.OK, d.relay
 }
-
-// Poller is an in-memory [vswitch.Poller] over *Device.
-type Poller struct {
-	mu      sync.Mutex
-	pending []uint32
-	wake    chan struct{}
-
-	sends  []send
-	status []frame.Status
-}
-
-// send is a frame queued for a device.
-type send struct {
-	device vswitch.Device
-	frame  []byte
-}
-
-// NewPoller makes a poller; give it to [vswitch.Options].
-func NewPoller() (vswitch.Poller, error) {
-	return &Poller{wake: make(chan struct{}, 1)}, nil
-}
-
-// Add implements [vswitch.Poller].
-func (p *Poller) Add(dev vswitch.Device, token uint32) error {
-	d := dev.(*Device)
-	d.mu.Lock()
-	d.notify = func() {
-		p.mu.Lock()
-		if !slices.Contains(p.pending, token) {
-			p.pending = append(p.pending, token)
-		}
-		p.mu.Unlock()
-		p.Wake()
-	}
-	waiting := len(d.in) > 0 || d.gone
-	d.mu.Unlock()
-	if waiting {
-		d.wake()
-	}
-	return nil
-}
-
-// Remove implements [vswitch.Poller].
-func (p *Poller) Remove(dev vswitch.Device) error {
-	d := dev.(*Device)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.notify = nil
-	return nil
-}
-
-// Wait implements [vswitch.Poller].
-func (p *Poller) Wait(ready []uint32, timeout time.Duration) int {
-	switch {
-	case timeout < 0:
-		<-p.wake
-	case timeout > 0:
-		select {
-		case <-p.wake:
-		case <-time.After(timeout):
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	n := copy(ready, p.pending)
-	p.pending = p.pending[:copy(p.pending, p.pending[n:])]
-	if len(p.pending) > 0 {
-		p.Wake() // for those that ready had no room for
-	}
-	return n
-}
-
-// Receive implements [vswitch.Poller].
-func (p *Poller) Receive(dev vswitch.Device, bufs [][]byte) (int, frame.Status) {
-	for i, buf := range bufs {
-		n, s := dev.Receive(buf[:cap(buf)])
-		if s != frame.OK {
-			return i, s
-		}
-		bufs[i] = buf[:n]
-	}
-	return len(bufs), frame.OK
-}
-
-// Send implements [vswitch.Poller].
-func (p *Poller) Send(dev vswitch.Device, buf []byte) {
-	p.sends = append(p.sends, send{dev, buf})
-}
-
-// Flush implements [vswitch.Poller].
-func (p *Poller) Flush() []frame.Status {
-	p.status = p.status[:0]
-	for _, s := range p.sends {
-		p.status = append(p.status, s.device.Transmit(s.frame))
-	}
-	p.sends = p.sends[:0]
-	return p.status
-}
-
-// Wake implements [vswitch.Poller].
-func (p *Poller) Wake() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Close implements [vswitch.Poller].
-func (p *Poller) Close() error { return nil }

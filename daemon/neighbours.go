@@ -1,0 +1,169 @@
+package daemon
+
+import (
+	"slices"
+
+	"vswitch/api"
+	"vswitch/arp"
+	"vswitch/frame"
+	"vswitch/netns"
+	"vswitch/store"
+)
+
+// Whom the switch answers ARP for is a function of what was asked for (a port's address,
+// that it is up) and of what is (its device, its interface's state, MAC and addresses, a
+// loop). It answers for a port only while a frame would get there.
+
+// binding is what the segment answers for p as things are; false: nothing.
+func (p *port) binding() (arp.Binding, bool) {
+	b := arp.Binding{
+		IP: p.record.Addr, MAC: p.link.mac, Kind: arp.Port, Port: p.record.Name, Slot: p.sw.Slot(),
+	}
+	return b, !p.lost() && !p.record.Down && !p.sw.ErrDisabled() && !p.link.down &&
+		(p.link.mac == p.mac || p.sw.Trusted()) && slices.Contains(p.link.addrs, p.record.Addr)
+}
+
+// updateNeighbours brings what the segment answers for p in line with what p is. A binding
+// that stays is left alone, for the port may have claimed it for another MAC behind it, as
+// long as its security lets it.
+func (d *Daemon) updateNeighbours(p *port) {
+	b, ok := p.binding()
+	switch {
+	case ok && (b != p.bound || !p.sw.Trusted() && p.segment.claimed(b)):
+		d.logFailure("bind address "+b.IP.String(), p.segment.bindings.Bind(b))
+		p.bound = b
+	case !ok:
+		d.unbind(p)
+	}
+}
+
+// claimed reports whether answers for b's address carry another MAC than b's.
+func (s *segment) claimed(b arp.Binding) bool {
+	mac, bound := s.bindings.Lookup(b.IP)
+	return bound && mac != b.MAC
+}
+
+// unbind ends p's binding.
+func (d *Daemon) unbind(p *port) {
+	if p.bound != (arp.Binding{}) {
+		p.segment.bindings.Unbind(p.bound.IP)
+		p.bound = arp.Binding{}
+	}
+}
+
+// announce tells the segment's other ports where p's address is, if that is so.
+func (d *Daemon) announce(p *port) {
+	if b, ok := p.binding(); ok {
+		d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, b.MAC, b.IP))
+	}
+}
+
+// currentMAC is the address of p's interface as far as it may use it: at other levels of
+// security than off it is the one that p was given.
+func (p *port) currentMAC() frame.MAC {
+	if !p.lost() && p.link.mac != (frame.MAC{}) && p.sw.Trusted() {
+		return p.link.mac
+	}
+	return p.mac
+}
+
+// followMAC follows a change of the interface's address in the namespace.
+func (d *Daemon) followMAC(p *port, mac frame.MAC) {
+	from := p.link.mac
+	p.link.mac = mac
+	d.sw.Flush(p.segment.sw, p.sw)
+	if !p.sw.Trusted() {
+		if mac == p.mac {
+			d.log.Info("MAC address set back in the port's namespace", "port", p.record.Name,
+				"from", from, "to", mac)
+			return
+		}
+		d.log.Warn("MAC address changed in the port's namespace, and port security refuses what is "+
+			"sent from it: set it back, or use vsctl set-port "+p.record.Name+" --mac "+mac.String(),
+			"port", p.record.Name, "from", from, "to", mac)
+		return
+	}
+	d.log.Info("MAC address changed in the port's namespace", "port", p.record.Name,
+		"from", from, "to", mac)
+	if err := d.sw.SetMAC(p.sw, mac); err != nil {
+		d.log.Warn("the port's new MAC address is another port's own or has a static entry there: what is sent to it goes there",
+			"port", p.record.Name, "mac", mac, "error", err)
+	}
+	if slices.Contains(p.static, from) { // it was the own address as long as the interface had it
+		d.logFailure("restore static entry "+from.String(), d.sw.AddEntry(p.sw, from))
+	}
+	d.brief(p.segment)
+}
+
+// newMAC puts another MAC into p's record, if p may have it.
+func (d *Daemon) newMAC(p *port, record *store.Port, text string) error {
+	mac, err := frame.ParseMAC(text)
+	if err != nil {
+		return api.Invalidf("%w", err)
+	}
+	if record.Handover {
+		return api.Invalidf("port %q is externally managed: set the MAC of its interface there", record.Name)
+	}
+	record.MAC = mac.String()
+	return d.checkMAC(p.segment, mac, p)
+}
+
+// setMAC gives p's interface the MAC that record has already, and p with it. The interface
+// may have another one even where that is p's, from a change in its namespace.
+func (d *Daemon) setMAC(p *port, record store.Port, undo *undo) error {
+	mac, err := frame.ParseMAC(record.MAC)
+	if err != nil {
+		return err
+	}
+	if mac == p.mac && (p.lost() || p.link.mac == mac) {
+		return nil
+	}
+	old := p.mac
+	if !p.lost() {
+		if err := d.setLinkMAC(p, mac); err != nil {
+			return err
+		}
+		before := p.link.mac
+		undo.add(func() {
+			d.logFailure("take back the MAC of port "+p.record.Name, d.setLinkMAC(p, before))
+			p.link.mac = before
+		})
+		p.link.mac = mac
+	}
+	undo.add(func() { p.mac = old })
+	p.mac = mac
+	return nil
+}
+
+// setLinkMAC sets the MAC of p's interface, wherever that is.
+func (d *Daemon) setLinkMAC(p *port, mac frame.MAC) error {
+	ns, err := netns.OfDevice(p.device.Fd(), p.record.Name)
+	if err != nil {
+		return kernelError(err)
+	}
+	defer ns.Close()
+	if err := ns.SetMAC(p.link.index, mac[:]); err != nil {
+		return kernelError(err)
+	}
+	return nil
+}
+
+// checkMAC says why a port may not have mac as its own on s. except is the port itself.
+func (d *Daemon) checkMAC(s *segment, mac frame.MAC, except *port) error {
+	if mac == s.mac {
+		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another with --mac",
+			mac, s.record.Name)
+	}
+	for _, q := range d.portsOf(s) {
+		switch {
+		case q != except && (q.mac == mac || q.currentMAC() == mac):
+			return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac",
+				mac, q.record.Name, s.record.Name)
+		case slices.Contains(q.static, mac):
+			return api.Conflictf("MAC %s has a static entry at port %q on segment %q: "+
+				"choose another with --mac, or remove the entry with vsctl del-fdb",
+				mac, q.record.Name, s.record.Name)
+		}
+	}
+	return nil
+}

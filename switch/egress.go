@@ -1,0 +1,115 @@
+package vswitch
+
+import (
+	"vswitch/frame"
+	"vswitch/switch/drop"
+)
+
+// sending is a frame queued at the poller: virtio-net header and frame.
+type sending struct {
+	out *Port
+	b   []byte
+}
+
+// transmit queues a frame for out's device. It must stay as it is until send.
+func (w *worker) transmit(out *Port, b []byte) {
+	if state := out.state.Load(); state&stateEgress != 0 {
+		if reason := w.blocked(out, state, len(b)); reason != drop.None {
+			w.undelivered(out, reason, b)
+			return
+		}
+		if state&statePlain != 0 && !frame.VNet(b).Plain() {
+			w.transmitPlain(out, b)
+			return
+		}
+	}
+	if len(w.queue) == BatchFrames {
+		w.send()
+	}
+	w.queue = append(w.queue, sending{out, b})
+	w.poller.Send(out.slot, b)
+}
+
+// blocked says why a frame of n bytes, virtio-net header included, may not go to out, which
+// is in a state that asks for it.
+func (w *worker) blocked(out *Port, state uint32, n int) drop.Reason {
+	switch {
+	case state&stateDown != 0:
+		return drop.LinkDown
+	case state&stateErrDisabled != 0:
+		return drop.HeldDown
+	case state&stateLost != 0:
+		return drop.PortLost
+	case state&stateMetered == 0:
+		return drop.None
+	}
+	if rate := out.guard.Load().RateOut; rate != nil && !rate.Take(w.clock(), n-frame.VNetHeaderLen) {
+		return drop.RateLimitOut
+	}
+	return drop.None
+}
+
+// send hands what is queued to the devices.
+func (w *worker) send() {
+	if len(w.queue) == 0 {
+		return
+	}
+	for i, status := range w.poller.Flush() {
+		w.count(w.queue[i].out, status, w.queue[i].b)
+	}
+	clear(w.queue)
+	w.queue = w.queue[:0]
+}
+
+// count notes what became of a frame that was meant for out.
+func (w *worker) count(out *Port, status frame.Status, b []byte) {
+	switch status {
+	case frame.OK:
+		w.sent(out, len(b))
+	case frame.Again:
+		w.undelivered(out, drop.QueueFull, b)
+	case frame.Down:
+		w.undelivered(out, drop.LinkDown, b)
+	case frame.Gone:
+		w.undelivered(out, drop.DeviceGone, b)
+	default:
+		w.undelivered(out, drop.TxRejected, b)
+	}
+}
+
+// transmitPlain sends to a device without offloads: the frame's checksum is completed, or it
+// is cut into segments, in a copy, because a flood sends the same bytes to others.
+func (w *worker) transmitPlain(out *Port, b []byte) {
+	w.send() // so that Flush tells of this frame alone
+	h, eth, _ := frame.ParseVNet(b)
+	if h.GSOType() == frame.VNetGSONone {
+		c := w.scratch[:copy(w.scratch, b)]
+		h, eth, _ = frame.ParseVNet(c)
+		if !frame.CompleteChecksum(h, eth) {
+			w.undelivered(out, drop.TxRejected, b)
+			return
+		}
+		h.Clear()
+		w.sendAlone(out, c)
+		return
+	}
+	segments, ok := frame.NewSegmenter(h, eth)
+	if !ok {
+		w.undelivered(out, drop.TxRejected, b)
+		return
+	}
+	clear(w.scratch[:frame.VNetHeaderLen])
+	for {
+		n, more := segments.Next(w.scratch[frame.VNetHeaderLen:])
+		if !more {
+			return
+		}
+		w.sendAlone(out, w.scratch[:frame.VNetHeaderLen+n])
+	}
+}
+
+// sendAlone sends a frame whose buffer is used again at once. Nothing else is queued.
+func (w *worker) sendAlone(out *Port, b []byte) {
+	w.poller.Send(out.slot, b)
+	w.count(out, w.poller.Flush()[0], b)
+}
