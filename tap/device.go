@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -28,23 +27,6 @@ type Device struct {
 	offloads Offloads
 }
 
-// Receive reads one frame into buf, virtio-net header first, and says how many
-// bytes of buf it filled. It never blocks. The status is [frame.OK],
-// [frame.Again] when nothing waits, or [frame.Gone] when the device was deleted,
-// with its namespace or alone. A frame that does not fit in buf is cut off; give
-// it [BufferLen] bytes.
-func (d *Device) Receive(buf []byte) (n int, s frame.Status) {
-	for {
-		r, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(d.fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
-		if errno == 0 {
-			return int(r), frame.OK
-		}
-		if s = d.ReadStatus(errno); s != frame.Rejected {
-			return 0, s
-		}
-	}
-}
-
 // ReadStatus returns what a failed read(2) of the descriptor means (tun_do_read and
 // tun_put_user, drivers/net/tun.c): [frame.Again] when nothing waits or memory is
 // short; [frame.Rejected] after EINTR and EINVAL: the kernel could not describe a frame
@@ -58,24 +40,6 @@ func (d *Device) ReadStatus(errno syscall.Errno) frame.Status {
 		return frame.Rejected
 	}
 	return frame.Gone // EBADFD: the link is deleted; EFAULT: its queue is shut down
-}
-
-// Transmit hands the frame in buf, virtio-net header first, to the namespace the
-// device is in, and runs that namespace's network stack on this thread. It never
-// blocks and keeps nothing of buf. The status is [frame.OK]; [frame.Again] when
-// the kernel lacks memory; [frame.Down] when the interface is not up;
-// [frame.Rejected] when the frame is shorter than an Ethernet header or its
-// virtio-net header does not fit it; [frame.Gone] when the device was deleted.
-func (d *Device) Transmit(buf []byte) frame.Status {
-	for {
-		_, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(d.fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
-		if errno == 0 {
-			return frame.OK
-		}
-		if errno != unix.EINTR {
-			return d.WriteStatus(errno)
-		}
-	}
 }
 
 // WriteStatus returns what a failed write(2) of a frame to the descriptor means
