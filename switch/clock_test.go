@@ -1,0 +1,59 @@
+package vswitch_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"vswitch/frame"
+	vswitch "vswitch/switch"
+	"vswitch/switch/switchtest"
+)
+
+// TestBurstAfterAWaitIsJudgedByItsOwnTime: while a worker waits for a throttled
+// port, the buckets of the others fill up as time goes.
+func TestBurstAfterAWaitIsJudgedByItsOwnTime(t *testing.T) {
+	const (
+		flood = 60000 // more than a port may have refused at once, so that it is throttled
+		burst = 10
+		size  = 1000 // bytes a frame
+		// What brings a burst back, which is less than any wait for a throttled port.
+		refill = 10 * time.Microsecond
+		rate   = int64(burst * size * 8 * time.Second / refill)
+	)
+	inLab(t, vswitch.Options{Workers: 1}, func(l *lab) {
+		seg := l.segment()
+		throttled := l.portWith(seg, 1, limited(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: switchtest.MAC(1)}))
+		bounded := l.portWith(seg, 2, limited(vswitch.Policy{RateIn: vswitch.Rate{BitsPerSecond: rate, BurstBytes: burst * size}}))
+		peer := l.port(seg, 3)
+		peer.send(bounded.mac, "I am here")
+		for range flood {
+			throttled.Send(switchtest.Frame(peer.mac, switchtest.MAC(9), "spoofed"))
+		}
+		synctest.Wait()
+		send := func(what string) {
+			t.Helper()
+			for range burst {
+				bounded.Send(switchtest.Frame(peer.mac, bounded.mac, string(make([]byte, size-frame.EthernetHeaderLen))))
+			}
+			synctest.Wait()
+			if n := len(peer.Frames()); n != burst {
+				t.Errorf("%d frames of a burst %s passed, want all %d", n, what, burst)
+			}
+		}
+		waiting := throttled.Waiting()
+		for range 3 {
+			time.Sleep(5 * refill)
+			peer.send(bounded.mac, "the worker reads its clock")
+			send("while the clock is fresh")
+			time.Sleep(5 * refill)
+			send("after a wait")
+		}
+		if waiting == 0 || throttled.Waiting() != waiting {
+			t.Errorf("of the throttled port %d frames waited before and %d do now: the worker had other reasons to end its wait",
+				waiting, throttled.Waiting())
+		}
+		dropped(t, bounded.Port, vswitch.RateLimitIn, 0)
+		balanced(t, bounded.Port)
+	})
+}
