@@ -17,14 +17,23 @@ func TestBurstAfterAWaitIsJudgedByItsOwnTime(t *testing.T) {
 		flood = 60000 // more than a port may have refused at once, so that it is throttled
 		burst = 10
 		size  = 1000 // bytes a frame
-		// What brings a burst back, which is less than any wait for a throttled port.
-		refill = 10 * time.Microsecond
+		// What brings a burst back: all pauses together are shorter than the shortest
+		// wait for a throttled port, which is that of one frame, 50 µs.
+		refill = time.Microsecond
 		rate   = int64(burst * size * 8 * time.Second / refill)
 	)
 	inLab(t, vswitch.Options{Workers: 1}, func(l *lab) {
 		seg := l.segment()
-		throttled := l.portWith(seg, 1, limited(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: switchtest.MAC(1)}))
-		bounded := l.portWith(seg, 2, limited(vswitch.Policy{RateIn: vswitch.Rate{BitsPerSecond: rate, BurstBytes: burst * size}}))
+		throttled := l.portWith(
+			seg,
+			1,
+			limited(vswitch.Policy{Security: vswitch.SecurityMACOnly, MAC: switchtest.MAC(1)}),
+		)
+		bounded := l.portWith(
+			seg,
+			2,
+			limited(vswitch.Policy{RateIn: vswitch.Rate{BitsPerSecond: rate, BurstBytes: burst * size}}),
+		)
 		peer := l.port(seg, 3)
 		peer.send(bounded.mac, "I am here")
 		for range flood {
@@ -34,7 +43,9 @@ func TestBurstAfterAWaitIsJudgedByItsOwnTime(t *testing.T) {
 		send := func(what string) {
 			t.Helper()
 			for range burst {
-				bounded.Send(switchtest.Frame(peer.mac, bounded.mac, string(make([]byte, size-frame.EthernetHeaderLen))))
+				bounded.Send(
+					switchtest.Frame(peer.mac, bounded.mac, string(make([]byte, size-frame.EthernetHeaderLen))),
+				)
 			}
 			synctest.Wait()
 			if n := len(peer.Frames()); n != burst {
@@ -50,8 +61,11 @@ func TestBurstAfterAWaitIsJudgedByItsOwnTime(t *testing.T) {
 			send("after a wait")
 		}
 		if waiting == 0 || throttled.Waiting() != waiting {
-			t.Errorf("of the throttled port %d frames waited before and %d do now: the worker had other reasons to end its wait",
-				waiting, throttled.Waiting())
+			t.Errorf(
+				"%d frames of the throttled port waited, and %d do now: the wait has ended for them",
+				waiting,
+				throttled.Waiting(),
+			)
 		}
 		dropped(t, bounded.Port, vswitch.RateLimitIn, 0)
 		balanced(t, bounded.Port)

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -33,12 +32,28 @@ func gatewayClaims(claimant, victim *container) map[string][]byte {
 	gateway := netip.MustParseAddr(victim.port.Gateway)
 	reply := arpPacket(arpAnswers, claimant.mac(), gateway, victim.mac(), victim.addr())
 	return map[string][]byte{
-		"reply":           ethernet(victim.mac(), claimant.mac(), unix.ETH_P_ARP, reply...),
-		"reply to all":    ethernet(broadcast, claimant.mac(), unix.ETH_P_ARP, reply...),
-		"request":         ethernet(broadcast, claimant.mac(), unix.ETH_P_ARP, arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), victim.addr())...),
-		"gratuitous":      ethernet(broadcast, claimant.mac(), unix.ETH_P_ARP, arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), gateway)...),
-		"request to one":  ethernet(victim.mac(), claimant.mac(), unix.ETH_P_ARP, arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), victim.addr())...),
-		"gratuitous to 1": ethernet(victim.mac(), claimant.mac(), unix.ETH_P_ARP, arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), gateway)...),
+		"reply":        ethernet(victim.mac(), claimant.mac(), unix.ETH_P_ARP, reply...),
+		"reply to all": ethernet(broadcast, claimant.mac(), unix.ETH_P_ARP, reply...),
+		"request": ethernet(
+			broadcast,
+			claimant.mac(),
+			unix.ETH_P_ARP,
+			arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), victim.addr())...),
+		"gratuitous": ethernet(
+			broadcast,
+			claimant.mac(),
+			unix.ETH_P_ARP,
+			arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), gateway)...),
+		"request to one": ethernet(
+			victim.mac(),
+			claimant.mac(),
+			unix.ETH_P_ARP,
+			arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), victim.addr())...),
+		"gratuitous to 1": ethernet(
+			victim.mac(),
+			claimant.mac(),
+			unix.ETH_P_ARP,
+			arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), gateway)...),
 	}
 }
 
@@ -97,9 +112,12 @@ func TestClaimInAVLANPassesAnOpenPort(t *testing.T) {
 		for what, claim := range gatewayClaims(sender, receiver) {
 			want := tagged(claim, tags...)
 			out.send(want)
-			came := slices.ContainsFunc(seen.until(sender.mark()), func(s sighting) bool { return string(s.frame) == string(want) })
+			came := slices.ContainsFunc(
+				seen.until(sender.mark()),
+				func(s sighting) bool { return string(s.frame) == string(want) },
+			)
 			if !came {
-				t.Error(fmt.Sprintf("%s behind the tags %x did not come", what, tags))
+				t.Errorf("%s behind the tags %x did not come", what, tags)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/testenv"
 )
 
 // flow sends datagrams to one address at a steady pace, over a neighbour entry that
@@ -28,8 +29,22 @@ const flowPace = 50 * time.Millisecond
 func (c *container) flowTo(to *container) *flow {
 	c.Helper()
 	addr := to.addr().String()
-	c.Run("ip", "neigh", "replace", addr, "lladdr", to.port.MAC, "dev", c.port.IfName, "nud", "permanent")
-	conn := inside(c, func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort(addr, discard)) })
+	c.Run(
+		"ip",
+		"neigh",
+		"replace",
+		addr,
+		"lladdr",
+		to.port.MAC,
+		"dev",
+		c.port.IfName,
+		"nud",
+		"permanent",
+	)
+	conn := inside(
+		c,
+		func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort(addr, discard)) },
+	)
 	c.Cleanup(func() { conn.Close() })
 	return &flow{container: c, text: fmt.Sprintf("one way from %s", c.Name()), conn: conn}
 }
@@ -47,7 +62,8 @@ func (f *flow) run(d time.Duration) {
 // send sends one datagram. That the receiver's kernel refuses it is of no interest.
 func (f *flow) send() {
 	f.Helper()
-	if _, err := f.conn.Write([]byte(f.text)); err != nil && !strings.Contains(err.Error(), "connection refused") {
+	if _, err := f.conn.Write([]byte(f.text)); err != nil &&
+		!strings.Contains(err.Error(), "connection refused") {
 		f.Fatal(err)
 	}
 	f.sent++
@@ -69,7 +85,18 @@ func TestOneWayFlowIsNeverFlooded(t *testing.T) {
 	// An ICMP error would tell where b is.
 	listener := listenUDP(b, "0.0.0.0")
 	conn := dialUDP(a, listener, b.addr().String())
-	a.Run("ip", "neigh", "replace", b.addr().String(), "lladdr", b.port.MAC, "dev", "eth0", "nud", "permanent")
+	a.Run(
+		"ip",
+		"neigh",
+		"replace",
+		b.addr().String(),
+		"lladdr",
+		b.port.MAC,
+		"dev",
+		"eth0",
+		"nud",
+		"permanent",
+	)
 	f := &flow{container: a, text: "one way and no other", conn: conn}
 	receiver, bystander := b.witness(), c.witness()
 	f.run(3*ageing + ageing/2)
@@ -88,11 +115,20 @@ func TestOneWayFlowIsNeverFlooded(t *testing.T) {
 func (c *container) misled(to netip.Addr) string {
 	c.Helper()
 	c.try("ip", "neigh", "del", to.String(), "dev", c.port.IfName)
-	if out, _ := c.try("ping", "-n", "-c", "1", "-W", "5", to.String()); !strings.Contains(out, "Destination Host Unreachable") {
-		return fmt.Sprintf("ping from %s to %s, which is not there: want Destination Host Unreachable:\n%s", c.port.Name, to, out)
+	if out, _ := c.try("ping", "-n", "-c", "1", "-W", "5", to.String()); !strings.Contains(
+		out,
+		"Destination Host Unreachable",
+	) {
+		return fmt.Sprintf(
+			"ping from %s to %s, which is not there: want Destination Host Unreachable:\n%s",
+			c.port.Name,
+			to,
+			out,
+		)
 	}
 	neighbour := c.Run("ip", "neigh", "show", to.String(), "dev", c.port.IfName)
-	if neighbour != "" && !strings.Contains(neighbour, "FAILED") && !strings.Contains(neighbour, "INCOMPLETE") {
+	if neighbour != "" && !strings.Contains(neighbour, "FAILED") &&
+		!strings.Contains(neighbour, "INCOMPLETE") {
 		return fmt.Sprintf("%s has a neighbour that is not there: %s", c.port.Name, neighbour)
 	}
 	return ""
@@ -113,38 +149,56 @@ func (h *host) bound(addr netip.Addr) bool {
 	return false
 }
 
+// departure is a way for b to be gone.
+type departure struct {
+	name   string
+	leave  func(h *host, b *container)
+	left   func(h *host, b *container) bool // the switch has seen it
+	drop   string                           // why the flow is dropped; empty: it is not
+	asked  bool                             // the segment is asked for the address
+	comeup func(h *host, b *container)      // nil: it does not come back
+}
+
+func departures() []departure {
+	state := func(want string) func(*host, *container) bool {
+		return func(h *host, _ *container) bool { return h.port("b").State == want }
+	}
+	return []departure{
+		{
+			name:  "namespace deleted",
+			leave: func(_ *host, b *container) { b.Remove() },
+			left:  state(api.PortLost),
+			drop:  "port-lost",
+		},
+		{
+			name:   "set down",
+			leave:  func(h *host, _ *container) { h.mustVsctl("set-port", "b", "--down") },
+			left:   state(api.PortDown),
+			comeup: func(h *host, _ *container) { h.mustVsctl("set-port", "b", "--up") },
+		},
+		{
+			name:   "interface down",
+			leave:  func(_ *host, b *container) { b.Run("ip", "link", "set", "eth0", "down") },
+			left:   state(api.PortDown),
+			comeup: func(_ *host, b *container) { b.Run("ip", "link", "set", "eth0", "up") },
+		},
+		{ // over a bridge its neighbours hear who asks for it, and so they do here
+			name:  "address removed",
+			leave: func(_ *host, b *container) { b.Run("ip", "addr", "flush", "dev", "eth0") },
+			left:  func(h *host, b *container) bool { return !h.bound(b.addr()) },
+			asked: true,
+			comeup: func(_ *host, b *container) {
+				b.Run("ip", "addr", "add", b.port.IPs[0].String(), "dev", "eth0")
+			},
+		},
+	}
+}
+
 // What no longer has an address is not answered for, and what is for it goes to
 // nobody else; as soon as it is back it is found again.
 func TestHostThatIsGoneIsNotAnsweredFor(t *testing.T) {
 	t.Parallel()
-	state := func(want string) func(*host, *container) bool {
-		return func(h *host, _ *container) bool { return h.port("b").State == want }
-	}
-	for _, test := range []struct {
-		name   string
-		leave  func(h *host, b *container)
-		left   func(h *host, b *container) bool // the switch has seen it
-		drop   string                           // the reason for which the flow is dropped; empty: it is not
-		asked  bool                             // the segment is asked for the address, as over a bridge
-		comeup func(h *host, b *container)      // nil: it does not come back
-	}{
-		{
-			name: "namespace deleted", leave: func(_ *host, b *container) { b.Remove() }, left: state(api.PortLost), drop: "port-lost",
-		},
-		{
-			name: "set down", leave: func(h *host, _ *container) { h.mustVsctl("set-port", "b", "--down") }, left: state(api.PortDown),
-			comeup: func(h *host, _ *container) { h.mustVsctl("set-port", "b", "--up") },
-		},
-		{
-			name: "interface down", leave: func(_ *host, b *container) { b.Run("ip", "link", "set", "eth0", "down") }, left: state(api.PortDown),
-			comeup: func(_ *host, b *container) { b.Run("ip", "link", "set", "eth0", "up") },
-		},
-		{
-			name: "address removed", leave: func(_ *host, b *container) { b.Run("ip", "addr", "flush", "dev", "eth0") },
-			left: func(h *host, b *container) bool { return !h.bound(b.addr()) }, asked: true,
-			comeup: func(_ *host, b *container) { b.Run("ip", "addr", "add", b.port.IPs[0].String(), "dev", "eth0") },
-		},
-	} {
+	for _, test := range departures() {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t, "--ageing", "1s")
@@ -177,14 +231,20 @@ func TestHostThatIsGoneIsNotAnsweredFor(t *testing.T) {
 					t.Error(why)
 				}
 				if n := len(askedFor(bystander.until(a.mark()), b.addr())); test.asked && n == 0 {
-					t.Errorf("%s asks for an address that no interface has, and the segment does not hear it", asker.port.Name)
+					t.Errorf(
+						"%s asks for an address that no interface has, and the segment does not hear it",
+						asker.port.Name,
+					)
 				}
 			}
 			if test.comeup == nil {
 				return
 			}
 			test.comeup(h, b)
-			h.await("the switch has seen that b is back", func() bool { return h.port("b").State == api.PortUp && h.bound(b.addr()) })
+			h.await(
+				"the switch has seen that b is back",
+				func() bool { return h.port("b").State == api.PortUp && h.bound(b.addr()) },
+			)
 			a.reaches(b.addr().String())
 			h.reaches(b.addr().String())
 		})
@@ -238,7 +298,10 @@ func TestLiveMACChangeAtAnOpenPort(t *testing.T) {
 			b.awaitReach(a)
 			a.awaitReach(b)
 			h.await("list-ports shows the new MAC", func() bool {
-				return strings.Contains(h.mustVsctl("list-ports", "--format", "{{.Name}} {{.MAC}}"), "b "+mac+"\n")
+				return strings.Contains(
+					h.mustVsctl("list-ports", "--format", "{{.Name}} {{.MAC}}"),
+					"b "+mac+"\n",
+				)
 			})
 			a.Run("ip", "neigh", "flush", "dev", "eth0")
 			b.reaches(a.addr().String())
@@ -271,6 +334,7 @@ func TestAddressMovesBehindItsPort(t *testing.T) {
 	}{{"announced", true}, {"silent", false}} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
+			testenv.RequireCommand(t, "arping")
 			h := newHost(t)
 			a, b := h.attach("a"), h.attach("b", secured(api.SecurityOff))
 			a.reaches(b.addr().String())
@@ -279,25 +343,42 @@ func TestAddressMovesBehindItsPort(t *testing.T) {
 			b.Run("ip", "link", "set", "eth0", "master", "br0")
 			vm := &container{Namespace: quietNamespace(t), TB: h, port: b.port}
 			vm.port.Name = "vm"
-			b.Run("ip", "link", "add", "tap0", "type", "veth", "peer", "name", "eth0", "address", "02:00:00:00:44:02", "netns", vm.Name())
+			b.Run(
+				"ip",
+				"link",
+				"add",
+				"tap0",
+				"type",
+				"veth",
+				"peer",
+				"name",
+				"eth0",
+				"address",
+				"02:00:00:00:44:02",
+				"netns",
+				vm.Name(),
+			)
 			b.Run("ip", "link", "set", "tap0", "master", "br0", "up")
 			b.Run("ip", "link", "set", "br0", "up")
 			vm.Run("ip", "addr", "add", b.port.IPs[0].String(), "dev", "eth0")
 			vm.Run("ip", "link", "set", "eth0", "up")
-			if !test.announce {
-				a.Run("ip", "neigh", "flush", "dev", "eth0")
-			}
 			await(t, "a reaches the host behind the port", func() bool {
 				if test.announce {
 					vm.Run("arping", "-q", "-U", "-c", "1", "-I", "eth0", b.addr().String())
+				} else {
+					a.Run("ip", "neigh", "flush", "dev", "eth0")
 				}
 				return a.pings(1, b.addr().String(), "-W", "0.5").received == 1
 			})
 			vm.awaitReach(a)
-			// It stays so when a asks anew.
-			a.Run("ip", "neigh", "flush", "dev", "eth0")
-			a.reaches(b.addr().String())
-			if out := a.Run("ip", "neigh", "show", b.addr().String()); !strings.Contains(out, "02:00:00:00:44:02") {
+			await(t, "a reaches it when it asks anew", func() bool {
+				a.Run("ip", "neigh", "flush", "dev", "eth0")
+				return a.pings(1, b.addr().String(), "-W", "0.5").received == 1
+			})
+			if out := a.Run("ip", "neigh", "show", b.addr().String()); !strings.Contains(
+				out,
+				"02:00:00:00:44:02",
+			) {
 				t.Errorf("a's neighbour is %s, want the MAC behind the port", out)
 			}
 		})

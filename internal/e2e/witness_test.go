@@ -62,10 +62,12 @@ func (c *container) witness() *witness {
 		}
 	}
 	promiscuous := unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_PROMISC}
-	if err := unix.SetsockoptPacketMreq(w.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &promiscuous); err != nil {
+	err := unix.SetsockoptPacketMreq(w.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &promiscuous)
+	if err != nil {
 		c.Fatal(err)
 	}
-	if err := unix.Bind(w.fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: index}); err != nil {
+	from := &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: index}
+	if err := unix.Bind(w.fd, from); err != nil {
 		c.Fatal(err)
 	}
 	return w
@@ -107,7 +109,10 @@ func (w *witness) sighting(b, control []byte) sighting {
 	for _, m := range messages {
 		switch {
 		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SO_TIMESTAMPNS:
-			s.at = time.Unix(int64(binary.NativeEndian.Uint64(m.Data)), int64(binary.NativeEndian.Uint64(m.Data[8:])))
+			s.at = time.Unix(
+				int64(binary.NativeEndian.Uint64(m.Data)),
+				int64(binary.NativeEndian.Uint64(m.Data[8:])),
+			)
 		case m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA:
 			if binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_VLAN_VALID != 0 {
 				t := tag{binary.NativeEndian.Uint16(m.Data[18:]), binary.NativeEndian.Uint16(m.Data[16:])}
@@ -165,12 +170,15 @@ var marks atomic.Uint64
 // discard is a port that nobody listens on (RFC 863).
 const discard = "9"
 
-// mark sends the default segment a broadcast that no other frame resembles, as harmless as can be: the
-// container's own kernel sends it from the container's own addresses.
+// mark sends the default segment a broadcast that no other frame resembles. It is as
+// harmless as can be: the container's own kernel sends it from its own addresses.
 func (c *container) mark() []byte {
 	c.Helper()
 	mark := fmt.Appendf(nil, "mark %d of the test ", marks.Add(1))
-	conn := inside(c, func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort("172.17.255.255", discard)) })
+	conn := inside(
+		c,
+		func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort("172.17.255.255", discard)) },
+	)
 	defer conn.Close()
 	if _, err := conn.Write(mark); err != nil {
 		c.Fatal(err)
@@ -192,7 +200,13 @@ func tagged(b []byte, tags ...tag) []byte {
 }
 
 // arpPacket is RFC 826's for IPv4 over Ethernet.
-func arpPacket(operation uint16, sender net.HardwareAddr, senderIP netip.Addr, target net.HardwareAddr, targetIP netip.Addr) []byte {
+func arpPacket(
+	operation uint16,
+	sender net.HardwareAddr,
+	senderIP netip.Addr,
+	target net.HardwareAddr,
+	targetIP netip.Addr,
+) []byte {
 	b := binary.BigEndian.AppendUint16([]byte{0, 1, 8, 0, 6, 4}, operation)
 	b = append(append(b, sender...), senderIP.AsSlice()...)
 	return append(append(b, target...), targetIP.AsSlice()...)
@@ -206,7 +220,8 @@ const (
 
 // asksFor says whether a frame is an ARP request for an address, or a probe.
 func asksFor(b []byte, addr netip.Addr) bool {
-	return len(b) >= 42 && binary.BigEndian.Uint16(b[12:]) == unix.ETH_P_ARP && binary.BigEndian.Uint16(b[20:]) == arpAsks &&
+	return len(b) >= 42 && binary.BigEndian.Uint16(b[12:]) == unix.ETH_P_ARP &&
+		binary.BigEndian.Uint16(b[20:]) == arpAsks &&
 		bytes.Equal(b[38:42], addr.AsSlice())
 }
 
