@@ -30,6 +30,8 @@ type Adapter interface {
 	SetPort(name string, up bool) error
 	// Port is the attachment of a port as it is now.
 	Port(name string) (Attachment, error)
+	// Lost says whether the switch has seen that a port's namespace was deleted.
+	Lost(port string) (bool, error)
 	// Received counts the frames that the switch has taken from a port, dropped
 	// ones included.
 	Received(port string) (uint64, error)
@@ -51,10 +53,11 @@ type Feature string
 
 // The features that checks ask for.
 const (
-	BPDUFilter   Feature = "bpdu-filter"   // never forwards 01:80:c2:00:00:00
+	BPDUGuard    Feature = "bpdu-guard"    // takes no spanning tree from chosen ports
 	FloodLimit   Feature = "flood-limit"   // bounds what a port may have flooded
 	Gateway      Feature = "gateway"       // answers at an address in each segment
 	Isolation    Feature = "isolation"     // keeps isolated ports of a segment apart
+	KnownPorts   Feature = "known-ports"   // knows the MACs of its ports, heard or not
 	LearningOff  Feature = "learning-off"  // learns nothing from chosen ports
 	MACLimit     Feature = "mac-limit"     // bounds how many addresses a port may have
 	MACSecurity  Feature = "mac-security"  // holds a port to its own address
@@ -78,6 +81,7 @@ type PortSpec struct {
 	Segment string
 	NetNS   string // the name that ip netns knows it by
 
+	BPDUGuard  bool
 	FloodLimit int // frames per second; 0 is no limit
 	Isolated   bool
 	MACLimit   int // addresses; 0 is no limit

@@ -79,9 +79,10 @@ func (b *Bridge) Name() string { return "bridge" }
 
 // missing is what the bridge lacks, and why.
 var missing = map[Feature]string{
-	BPDUFilter:   "without STP the kernel forwards 01:80:c2:00:00:00, so that others' loops are found (net/bridge/br_input.c)",
+	BPDUGuard:    "the kernel's guard is part of its own STP (br_stp_rcv, net/bridge/br_stp_bpdu.c)",
 	FloodLimit:   "a matter of tc, not of the bridge",
 	Gateway:      "the bridge has no address here",
+	KnownPorts:   "it knows hosts by their frames alone, and a veth ends with its namespace",
 	MACLimit:     "the limit, fdb_max_learned, is the whole bridge's and not a port's",
 	RestartKeeps: "nothing to restart",
 	StrictSource: "a matter of nftables, not of the bridge",
@@ -226,6 +227,16 @@ func (b *Bridge) SetPort(name string, up bool) error {
 func (b *Bridge) Port(name string) (Attachment, error) {
 	p, err := b.port(name)
 	return p.Attachment, err
+}
+
+// Lost implements [Adapter]. A veth ends with either of its namespaces.
+func (b *Bridge) Lost(name string) (bool, error) {
+	p, err := b.port(name)
+	if err != nil {
+		return false, err
+	}
+	links, err := b.run("ip", "-brief", "link", "show")
+	return !strings.Contains(links, p.device+"@"), err
 }
 
 // Received implements [Adapter].

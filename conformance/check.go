@@ -16,7 +16,7 @@ type check struct {
 // checks lists all checks in the order of the report.
 func checks() []check {
 	return slices.Concat(
-		learningChecks(), floodingChecks(), filteringChecks(), portChecks(), limitChecks(), separationChecks(),
+		learningChecks(), floodingChecks(), filteringChecks(), portChecks(), limitChecks(), truthChecks(), separationChecks(),
 	)
 }
 

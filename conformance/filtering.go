@@ -14,7 +14,8 @@ import (
 func filteringChecks() []check {
 	return []check{
 		{"reserved groups 01:80:c2:00:00:01 to -0f are not forwarded", "", checkReserved},
-		{"the STP group 01:80:c2:00:00:00 is not forwarded", BPDUFilter, checkBPDU},
+		{"spanning tree passes, the group 01:80:c2:00:00:00", "", checkBPDU},
+		{"spanning tree of a guarded port is not forwarded", BPDUGuard, checkBPDUGuard},
 		{"groups next to the reserved ones are forwarded", "", checkNotReserved},
 		{"group and zero source addresses are dropped", "", checkBadSource},
 		{"runts harm nobody", "", checkRunts},
@@ -35,9 +36,26 @@ func checkReserved(l *lab) {
 	l.expect("a frame to a reserved group in a VLAN", a, l.probeOf(minFrame+frame.VLANTagLen, reservedGroup(2), a.MAC, dot1q(100)))
 }
 
+// checkBPDU wants what a bridge without STP of its own does, so that the loops of
+// others are found (br_handle_frame, net/bridge/br_input.c).
 func checkBPDU(l *lab) {
-	a, _, _ := l.trio(nil)
-	l.expect("a frame to the STP group", a, l.probe(reservedGroup(0), a.MAC))
+	a, b, c := l.trio(nil)
+	l.expect("a frame to the STP group", a, l.probe(reservedGroup(0), a.MAC), b, c)
+	l.expect("a BPDU", a, l.bpdu(a), b, c)
+	l.isNowhere(reservedGroup(0), "lan")
+}
+
+func checkBPDUGuard(l *lab) {
+	a, b, c := l.trio(first(func(s *PortSpec) { s.BPDUGuard = true }))
+	l.expect("a BPDU of a guarded port", a, l.bpdu(a))
+	l.expect("another frame of it", a, l.probe(frame.Broadcast, a.MAC), b, c)
+	l.expect("a BPDU to it", b, l.bpdu(b), a, c)
+}
+
+// bpdu is spanning tree's frame from a station.
+func (l *lab) bpdu(s *station) probe {
+	m := l.newMark()
+	return probe{m, llc(reservedGroup(0), s.MAC, m, 0x42, 0x42, 0x03)}
 }
 
 func checkNotReserved(l *lab) {

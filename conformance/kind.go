@@ -29,7 +29,7 @@ func kinds() []kind {
 	list = append(list, taggedKinds()...)
 	for i := range 16 {
 		list = append(list, kind{
-			name: fmt.Sprintf("reserved group -%02x", i), stays: true,
+			name: fmt.Sprintf("reserved group -%02x", i), stays: i != 0, // -00 is spanning tree's
 			build: func(from, _ Attachment, m mark) ([]byte, error) {
 				return padded(ethernet(reservedGroup(i), from.MAC, experimental, m.bytes())), nil
 			},
@@ -51,7 +51,7 @@ func plainKinds() []kind {
 		{name: "unicast, known there", build: to(func(to Attachment) frame.MAC { return to.MAC })},
 		{name: "unicast, known nowhere", build: to(func(Attachment) frame.MAC { return others(0xdead) })},
 		{name: "broadcast", build: to(func(Attachment) frame.MAC { return frame.Broadcast })},
-		{name: "LLC, spanning tree", stays: true, build: func(from, _ Attachment, m mark) ([]byte, error) {
+		{name: "LLC, spanning tree", build: func(from, _ Attachment, m mark) ([]byte, error) {
 			return llc(reservedGroup(0), from.MAC, m, 0x42, 0x42, 0x03), nil
 		}},
 		{name: "LLC, per-VLAN spanning tree", build: func(from, _ Attachment, m mark) ([]byte, error) {

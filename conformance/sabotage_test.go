@@ -75,7 +75,8 @@ func (s *saboteur) SetPort(name string, up bool) error {
 func TestABadSwitchFails(t *testing.T) {
 	t.Parallel()
 	testenv.RequireRoot(t)
-	testenv.RequireCommand(t, "ip", "bridge", "nsenter")
+	testenv.RequireCommand(t, "ip", "bridge", "nft", "nsenter")
+	const noBPDUs = "nft add table bridge x; nft add chain bridge x y { type filter hook prerouting priority 0;}; nft add rule bridge x y ether daddr 01:80:c2:00:00:00 drop"
 	for _, test := range []struct {
 		name  string
 		bad   saboteur
@@ -95,6 +96,11 @@ func TestABadSwitchFails(t *testing.T) {
 		{"no port down", saboteur{never: "down"}, "a port that is down carries nothing, up again it does"},
 		{"no isolation", saboteur{never: "isolate"}, "isolated ports do not hear each other"},
 		{"no locks", saboteur{never: "lock"}, "a locked port uses its own MAC only"},
+		{"spanning tree filtered", saboteur{afterPort: noBPDUs}, "spanning tree passes, the group 01:80:c2:00:00:00"},
+		{"ports known by their frames", saboteur{}, "a host that only receives stays known"},
+		{"a lost port is forgotten", saboteur{}, "what is for a lost port goes to nobody"},
+		{"anybody is the gateway", saboteur{}, "nobody claims the gateway's address, tagged or not"},
+		{"nobody moves", saboteur{afterPort: "bridge link set dev PORT learning off"}, "a host that changes its MAC is found again"},
 		{"no walls", saboteur{oneSegment: true}, "nothing crosses segments"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

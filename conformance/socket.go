@@ -42,7 +42,13 @@ func openSocket() (*socket, error) {
 	return &socket{fd: fd, buf: make([]byte, 1<<16), aux: make([]byte, 128)}, nil
 }
 
-func (s *socket) close() { unix.Close(s.fd) }
+// close does nothing the second time.
+func (s *socket) close() {
+	if s.fd >= 0 {
+		unix.Close(s.fd)
+		s.fd = -1
+	}
+}
 
 // htons is for AF_PACKET, which wants the protocol in network order.
 func htons(v uint16) uint16 {

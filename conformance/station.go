@@ -81,6 +81,12 @@ func (s *station) forget() {
 	s.order, s.strays = nil, nil
 }
 
+// remove ends the station's namespace, which its socket would keep alive.
+func (s *station) remove() {
+	s.socket.close()
+	s.ns.Remove()
+}
+
 // newStation makes a container that is not attached yet.
 func newStation(l *lab, spec PortSpec) *station {
 	l.Helper()

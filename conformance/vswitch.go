@@ -94,6 +94,7 @@ func (v *VSwitch) Name() string { return "vswitch" }
 
 // portFlags are the flags of vsctl add-port that features need.
 var portFlags = map[Feature]string{
+	BPDUGuard:    "--bpdu-guard",
 	FloodLimit:   "--flood-limit",
 	Isolation:    "--isolated",
 	LearningOff:  "--no-learning",
@@ -147,6 +148,9 @@ func (v *VSwitch) DelSegment(name string) error {
 // AddPort implements [Adapter].
 func (v *VSwitch) AddPort(spec PortSpec) (Attachment, error) {
 	args := []string{"add-port", spec.Name, "--segment", spec.Segment, "--netns", spec.NetNS}
+	if spec.BPDUGuard {
+		args = append(args, "--bpdu-guard")
+	}
 	if spec.FloodLimit > 0 {
 		args = append(args, "--flood-limit", strconv.Itoa(spec.FloodLimit))
 	}
@@ -230,6 +234,12 @@ func attachment(p api.Port) (a Attachment, err error) {
 	return a, nil
 }
 
+// Lost implements [Adapter].
+func (v *VSwitch) Lost(name string) (bool, error) {
+	p, err := v.port(name)
+	return p.State == api.PortLost, err
+}
+
 // Received implements [Adapter].
 func (v *VSwitch) Received(name string) (uint64, error) {
 	p, err := v.port(name)
@@ -261,7 +271,8 @@ func (v *VSwitch) FDB(segment string) ([]Entry, error) {
 			return nil, fmt.Errorf("vsctl list-fdb %s: %w", segment, err)
 		}
 		if e.Port != "gateway" {
-			entries = append(entries, Entry{MAC: mac, Port: e.Port, Static: e.Kind == api.Static})
+			// A port's own MAC is pinned to it as if by hand.
+			entries = append(entries, Entry{MAC: mac, Port: e.Port, Static: e.Kind == api.Static || e.Kind == "own"})
 		}
 	}
 	return entries, nil

@@ -30,6 +30,7 @@ if [ "${1:-}" = test ]; then
 	need strace strace              # it makes system calls fail
 	need systemd-analyze systemd    # it checks the unit, also where it does not run
 	need busybox busybox-static     # what containers run, and what small images resolve and lease with
+	need arping iputils-arping      # it looks for an address twice
 	need dig bind9-dnsutils
 	need dockerd docker.io
 	need docker-compose docker-compose # it runs the example

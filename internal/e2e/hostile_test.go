@@ -40,7 +40,7 @@ func TestHostileFramesHarmNobody(t *testing.T) {
 	liar := append([]byte{}, ip...)
 	binary.BigEndian.PutUint16(liar[16:], 0xffff) // total length
 	s.send(liar)
-	for low := range 16 {
+	for low := 1; low < 16; low++ { // -00 is spanning tree's, which passes
 		s.send(ethernet(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, byte(low)}, mine, experimental, make([]byte, 46)...))
 	}
 	for _, src := range []net.HardwareAddr{zero, broadcast, {0x01, 0, 0x5e, 0, 0, 1}} {
@@ -53,7 +53,7 @@ func TestHostileFramesHarmNobody(t *testing.T) {
 	s.send(ethernet(victim.mac(), mine, experimental, make([]byte, 9000)...))
 
 	for reason, want := range map[string]uint64{
-		"runt": runts, "malformed-arp": 28 + 1, "malformed-ip": 20 + 1, "reserved-group": 16, "bad-source": 3,
+		"runt": runts, "malformed-arp": 28 + 1, "malformed-ip": 20 + 1, "reserved-group": 15, "bad-source": 3,
 		"no-uplink": 1, "gateway-unhandled": 1, "hairpin": 1, "giant": 1,
 	} {
 		h.awaitDrops("attacker", reason, want)

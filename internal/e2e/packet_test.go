@@ -27,6 +27,17 @@ type packetSocket struct {
 func openPacket(c *container, etherType uint16) *packetSocket {
 	c.Helper()
 	c.trust()
+	return packetSocketFor(c, etherType)
+}
+
+// rawSocket opens one that only sends, at a port that stays as it is.
+func rawSocket(c *container) *packetSocket {
+	c.Helper()
+	return packetSocketFor(c, 0)
+}
+
+func packetSocketFor(c *container, etherType uint16) *packetSocket {
+	c.Helper()
 	s := &packetSocket{TB: c.TB}
 	protocol := htons(etherType)
 	s.fd = inside(c, func() (int, error) {

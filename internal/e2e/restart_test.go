@@ -210,8 +210,8 @@ func (h *host) picture() string {
 		h.Fatal(err)
 	}
 	for _, e := range fdb {
-		if e.Kind == api.Static {
-			all = append(all, fmt.Sprintf("static %s %s %s", e.Segment, e.MAC, e.Port))
+		if e.Kind != api.Dynamic {
+			all = append(all, fmt.Sprintf("%s %s %s %s", e.Kind, e.Segment, e.MAC, e.Port))
 		}
 	}
 	slices.Sort(all)

@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"bufio"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -129,38 +126,18 @@ func (h *host) threads() int {
 	return len(entries)
 }
 
-// goroutines asks the daemon's metrics.
+// goroutines is how many the daemon has, as its metrics say.
 func (h *host) goroutines(address string) int {
 	h.Helper()
-	var conn net.Conn
-	var err error
-	h.ns.Do(func() { conn, err = net.DialTimeout("tcp4", address, patience) })
-	if err != nil {
-		h.Fatal(err)
-	}
-	defer conn.Close()
-	request, err := http.NewRequest(http.MethodGet, "http://"+address+"/metrics", nil)
-	if err != nil {
-		h.Fatal(err)
-	}
-	request.Close = true
-	if err := request.Write(conn); err != nil {
-		h.Fatal(err)
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), request)
-	if err != nil {
-		h.Fatal(err)
-	}
-	defer response.Body.Close()
-	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if text, ok := strings.CutPrefix(lines.Text(), "go_goroutines "); ok {
-			n, err := strconv.Atoi(text)
+	for line := range strings.Lines(h.scrape(address)) {
+		if text, ok := strings.CutPrefix(line, "go_goroutines "); ok {
+			n, err := strconv.Atoi(strings.TrimSpace(text))
 			if err != nil {
 				h.Fatal(err)
 			}
 			return n
 		}
 	}
-	h.Fatal("no go_goroutines among the metrics")
+	h.Fatal("the metrics have no go_goroutines")
 	return 0
 }

@@ -14,7 +14,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/testenv"
-	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 )
 
 // The stream is large enough for the kernel to build super-frames of all sizes,
@@ -111,7 +111,7 @@ func meantFor(c api.Counters) uint64 { return c.TxFrames + drops(c, false) }
 // meant for it.
 func drops(c api.Counters, ingress bool) uint64 {
 	var n uint64
-	for _, r := range vswitch.Reasons() {
+	for _, r := range drop.All() {
 		if r.Ingress() == ingress {
 			n += c.Drops[r.String()]
 		}

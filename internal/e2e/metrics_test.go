@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"vswitch/api"
+)
+
+// The metrics say of each worker whether it has an io_uring, as the log does of those that
+// have none.
+func TestMetricsOfWorkersAndPorts(t *testing.T) {
+	t.Parallel()
+	h := newQuietHost(t)
+	const address = "127.0.0.1:9100"
+	h.ns.Run("ip", "link", "set", "lo", "up")
+	h.start("--metrics-listen", address)
+	c := h.attach("c1", secured(api.SecurityOff))
+	openPacket(c, experimental).send(ethernet(broadcast, c.mac(), experimental, make([]byte, 46)...))
+	h.await("the frame is counted", func() bool { return h.counters("c1").RxFrames > 0 })
+	page := h.scrape(address)
+	ring := `vswitch_worker_io_uring{worker="0"} 1`
+	if strings.Contains(h.daemon.Said(), "no io_uring") {
+		ring = `vswitch_worker_io_uring{worker="0"} 0`
+	}
+	for _, want := range []string{ring, `vswitch_port_frames_total{direction="rx",port="c1",segment="bridge"} `} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the metrics lack %s:\n%s", want, page)
+		}
+	}
+}
+
+// scrape is the page of metrics that the daemon serves at address in the host's namespace.
+func (h *host) scrape(address string) string {
+	h.Helper()
+	var conn net.Conn
+	var err error
+	h.ns.Do(func() { conn, err = net.DialTimeout("tcp4", address, patience) })
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer conn.Close()
+	request, err := http.NewRequest(http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		h.Fatal(err)
+	}
+	request.Close = true
+	if err := request.Write(conn); err != nil {
+		h.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), request)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return string(page)
+}

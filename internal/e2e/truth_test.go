@@ -1,0 +1,387 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/testenv"
+)
+
+// flow sends datagrams to one address at a steady pace, over a neighbour entry that
+// does not change, as a peer does that heard of the address before.
+type flow struct {
+	*container
+
+	text string // what is in each datagram
+	conn net.Conn
+	sent int
+}
+
+// flowPace is between the datagrams of a flow: 20 a second.
+const flowPace = 50 * time.Millisecond
+
+// flowTo begins a flow without asking for the receiver's MAC.
+func (c *container) flowTo(to *container) *flow {
+	c.Helper()
+	addr := to.addr().String()
+	c.Run(
+		"ip",
+		"neigh",
+		"replace",
+		addr,
+		"lladdr",
+		to.port.MAC,
+		"dev",
+		c.port.IfName,
+		"nud",
+		"permanent",
+	)
+	conn := inside(
+		c,
+		func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort(addr, discard)) },
+	)
+	c.Cleanup(func() { conn.Close() })
+	return &flow{container: c, text: fmt.Sprintf("one way from %s", c.Name()), conn: conn}
+}
+
+// run sends for so long.
+func (f *flow) run(d time.Duration) {
+	f.Helper()
+	next := time.NewTicker(flowPace)
+	defer next.Stop()
+	for end := time.Now().Add(d); time.Now().Before(end); <-next.C {
+		f.send()
+	}
+}
+
+// send sends one datagram. That the receiver's kernel refuses it is of no interest.
+func (f *flow) send() {
+	f.Helper()
+	if _, err := f.conn.Write([]byte(f.text)); err != nil &&
+		!strings.Contains(err.Error(), "connection refused") {
+		f.Fatal(err)
+	}
+	f.sent++
+}
+
+// seen is how many datagrams of the flow have come to a witness so far.
+func (f *flow) seen(w *witness) int {
+	f.Helper()
+	return len(with(w.until(f.mark()), []byte(f.text)))
+}
+
+// The switch answers ARP for its ports, so that a host that only receives is never
+// heard. It is known all the same.
+func TestOneWayFlowIsNeverFlooded(t *testing.T) {
+	t.Parallel()
+	const ageing = time.Second
+	h := newHost(t, "--ageing", ageing.String())
+	a, b, c := h.attach("a"), h.attach("b"), h.attach("c")
+	// An ICMP error would tell where b is.
+	listener := listenUDP(b, "0.0.0.0")
+	conn := dialUDP(a, listener, b.addr().String())
+	a.Run(
+		"ip",
+		"neigh",
+		"replace",
+		b.addr().String(),
+		"lladdr",
+		b.port.MAC,
+		"dev",
+		"eth0",
+		"nud",
+		"permanent",
+	)
+	f := &flow{container: a, text: "one way and no other", conn: conn}
+	receiver, bystander := b.witness(), c.witness()
+	f.run(3*ageing + ageing/2)
+	mark := a.mark()
+	if n := len(with(bystander.until(mark), []byte(f.text))); n != 0 {
+		t.Errorf("of %d datagrams to b, c has seen %d, want none", f.sent, n)
+	}
+	if n := len(with(receiver.until(mark), []byte(f.text))); n != f.sent {
+		t.Errorf("of %d datagrams b has seen %d, want all", f.sent, n)
+	}
+}
+
+// misled says why c's kernel does not take the address of another container for
+// nobody's, as it does over a bridge: it asks three times, a second apart, and gives
+// up. Empty: it does.
+func (c *container) misled(to netip.Addr) string {
+	c.Helper()
+	c.try("ip", "neigh", "del", to.String(), "dev", c.port.IfName)
+	if out, _ := c.try("ping", "-n", "-c", "1", "-W", "5", to.String()); !strings.Contains(
+		out,
+		"Destination Host Unreachable",
+	) {
+		return fmt.Sprintf(
+			"ping from %s to %s, which is not there: want Destination Host Unreachable:\n%s",
+			c.port.Name,
+			to,
+			out,
+		)
+	}
+	neighbour := c.Run("ip", "neigh", "show", to.String(), "dev", c.port.IfName)
+	if neighbour != "" && !strings.Contains(neighbour, "FAILED") &&
+		!strings.Contains(neighbour, "INCOMPLETE") {
+		return fmt.Sprintf("%s has a neighbour that is not there: %s", c.port.Name, neighbour)
+	}
+	return ""
+}
+
+// bound says whether the switch answers ARP for an address of the default segment.
+func (h *host) bound(addr netip.Addr) bool {
+	h.Helper()
+	list, err := h.client.ARP(h.Context(), "bridge")
+	if err != nil {
+		h.Fatal(err)
+	}
+	for _, b := range list {
+		if b.IP == addr {
+			return true
+		}
+	}
+	return false
+}
+
+// departure is a way for b to be gone.
+type departure struct {
+	name   string
+	leave  func(h *host, b *container)
+	left   func(h *host, b *container) bool // the switch has seen it
+	drop   string                           // why the flow is dropped; empty: it is not
+	asked  bool                             // the segment is asked for the address
+	comeup func(h *host, b *container)      // nil: it does not come back
+}
+
+func departures() []departure {
+	state := func(want string) func(*host, *container) bool {
+		return func(h *host, _ *container) bool { return h.port("b").State == want }
+	}
+	return []departure{
+		{
+			name:  "namespace deleted",
+			leave: func(_ *host, b *container) { b.Remove() },
+			left:  state(api.PortLost),
+			drop:  "port-lost",
+		},
+		{
+			name:   "set down",
+			leave:  func(h *host, _ *container) { h.mustVsctl("set-port", "b", "--down") },
+			left:   state(api.PortDown),
+			comeup: func(h *host, _ *container) { h.mustVsctl("set-port", "b", "--up") },
+		},
+		{
+			name:   "interface down",
+			leave:  func(_ *host, b *container) { b.Run("ip", "link", "set", "eth0", "down") },
+			left:   state(api.PortDown),
+			comeup: func(_ *host, b *container) { b.Run("ip", "link", "set", "eth0", "up") },
+		},
+		{ // over a bridge its neighbours hear who asks for it, and so they do here
+			name:  "address removed",
+			leave: func(_ *host, b *container) { b.Run("ip", "addr", "flush", "dev", "eth0") },
+			left:  func(h *host, b *container) bool { return !h.bound(b.addr()) },
+			asked: true,
+			comeup: func(_ *host, b *container) {
+				b.Run("ip", "addr", "add", b.port.IPs[0].String(), "dev", "eth0")
+			},
+		},
+	}
+}
+
+// What no longer has an address is not answered for, and what is for it goes to
+// nobody else; as soon as it is back it is found again.
+func TestHostThatIsGoneIsNotAnsweredFor(t *testing.T) {
+	t.Parallel()
+	for _, test := range departures() {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t, "--ageing", "1s")
+			a, b, c := h.attach("a"), h.attach("b"), h.attach("c")
+			onHost := h.onHost("bridge")
+			onHost.Run("ip", "link", "set", "lo", "up") // by which the host tells itself of errors
+			a.reaches(b.addr().String())
+			h.reaches(b.addr().String())
+			bystander := c.witness()
+			f := a.flowTo(b)
+			f.send()
+			test.leave(h, b)
+			f.run(2*time.Second + time.Second/2) // more than twice the ageing time
+			h.await("the switch has seen that b has gone", func() bool {
+				f.send()
+				return test.left(h, b)
+			})
+			before := h.counters("b").Drops[test.drop]
+			for range 10 {
+				f.send()
+			}
+			if n := f.seen(bystander); n != 0 {
+				t.Errorf("of %d datagrams to b, c has seen %d, want none", f.sent, n)
+			}
+			if test.drop != "" {
+				h.awaitDrops("b", test.drop, before+10)
+			}
+
+			for _, asker := range []*container{a, onHost} {
+				if why := asker.misled(b.addr()); why != "" {
+					t.Error(why)
+				}
+				if n := len(askedFor(bystander.until(a.mark()), b.addr())); test.asked && n == 0 {
+					t.Errorf(
+						"%s asks for an address that no interface has, and the segment does not hear it",
+						asker.port.Name,
+					)
+				}
+			}
+			if test.comeup == nil {
+				return
+			}
+			test.comeup(h, b)
+			h.await(
+				"the switch has seen that b is back",
+				func() bool { return h.port("b").State == api.PortUp && h.bound(b.addr()) },
+			)
+			a.reaches(b.addr().String())
+			h.reaches(b.addr().String())
+		})
+	}
+}
+
+func TestErrDisabledPortIsNotAnsweredFor(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a := h.attach("a")
+	loop := h.bridged(api.SecurityOff)
+	// What the bridge itself hears on the other port is no answer either.
+	loop.Run("sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/arp_ignore; do echo 1 >$f; done")
+	loop.closeLoop("stp_state", "0")
+	for range 5 {
+		var disabled api.Port
+		h.await("one of the bridged ports is err-disabled", func() bool {
+			a.mark()
+			for _, name := range []string{"left", "right"} {
+				if disabled = h.port(name); errDisabled(disabled) {
+					return true
+				}
+			}
+			return false
+		})
+		why := a.misled(disabled.IPs[0].Addr())
+		if errDisabled(h.port(disabled.Name)) {
+			if why != "" {
+				t.Errorf("port %s is err-disabled: %s", disabled.Name, why)
+			}
+			return
+		}
+		// It was up again before the answer was there, which proves nothing.
+	}
+	t.Error("no port was err-disabled for long enough")
+}
+
+// A container's root may change its MAC while it runs, at a port that may use any.
+func TestLiveMACChangeAtAnOpenPort(t *testing.T) {
+	t.Parallel()
+	for _, notify := range []string{"0", "1"} {
+		t.Run("arp_notify="+notify, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			a, b := h.attach("a"), h.attach("b", secured(api.SecurityOff))
+			b.sysctl("net.ipv4.conf.eth0.arp_notify=" + notify)
+			a.reaches(b.addr().String())
+			b.reaches(a.addr().String())
+			const mac = "02:00:00:00:44:01"
+			b.Run("ip", "link", "set", "eth0", "address", mac)
+			b.awaitReach(a)
+			a.awaitReach(b)
+			h.await("list-ports shows the new MAC", func() bool {
+				return strings.Contains(
+					h.mustVsctl("list-ports", "--format", "{{.Name}} {{.MAC}}"),
+					"b "+mac+"\n",
+				)
+			})
+			a.Run("ip", "neigh", "flush", "dev", "eth0")
+			b.reaches(a.addr().String())
+			a.reaches(b.addr().String())
+		})
+	}
+}
+
+// secured chooses a level of security for attach and connect.
+func secured(level string) func(*api.PortSpec) {
+	return func(s *api.PortSpec) { s.Security = level }
+}
+
+// awaitReach waits until a ping is answered, for what the switch learns from the
+// kernel's events.
+func (c *container) awaitReach(to *container) {
+	c.Helper()
+	await(c, fmt.Sprintf("%s reaches %s", c.port.Name, to.port.Name), func() bool {
+		return c.pings(1, to.addr().String(), "-W", "0.5").received == 1
+	})
+}
+
+// The address of a port may move to a host behind it, such as a virtual machine at
+// a bridge in the container.
+func TestAddressMovesBehindItsPort(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name     string
+		announce bool
+	}{{"announced", true}, {"silent", false}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			testenv.RequireCommand(t, "arping")
+			h := newHost(t)
+			a, b := h.attach("a"), h.attach("b", secured(api.SecurityOff))
+			a.reaches(b.addr().String())
+			b.Run("ip", "addr", "flush", "dev", "eth0")
+			b.Run("ip", "link", "add", "br0", "type", "bridge")
+			b.Run("ip", "link", "set", "eth0", "master", "br0")
+			vm := &container{Namespace: quietNamespace(t), TB: h, port: b.port}
+			vm.port.Name = "vm"
+			b.Run(
+				"ip",
+				"link",
+				"add",
+				"tap0",
+				"type",
+				"veth",
+				"peer",
+				"name",
+				"eth0",
+				"address",
+				"02:00:00:00:44:02",
+				"netns",
+				vm.Name(),
+			)
+			b.Run("ip", "link", "set", "tap0", "master", "br0", "up")
+			b.Run("ip", "link", "set", "br0", "up")
+			vm.Run("ip", "addr", "add", b.port.IPs[0].String(), "dev", "eth0")
+			vm.Run("ip", "link", "set", "eth0", "up")
+			await(t, "a reaches the host behind the port", func() bool {
+				if test.announce {
+					vm.Run("arping", "-q", "-U", "-c", "1", "-I", "eth0", b.addr().String())
+				} else {
+					a.Run("ip", "neigh", "flush", "dev", "eth0")
+				}
+				return a.pings(1, b.addr().String(), "-W", "0.5").received == 1
+			})
+			vm.awaitReach(a)
+			await(t, "a reaches it when it asks anew", func() bool {
+				a.Run("ip", "neigh", "flush", "dev", "eth0")
+				return a.pings(1, b.addr().String(), "-W", "0.5").received == 1
+			})
+			if out := a.Run("ip", "neigh", "show", b.addr().String()); !strings.Contains(
+				out,
+				"02:00:00:00:44:02",
+			) {
+				t.Errorf("a's neighbour is %s, want the MAC behind the port", out)
+			}
+		})
+	}
+}
