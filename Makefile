@@ -106,7 +106,7 @@ lint: $(TOOLS)/.built ## check style and correctness without running anything
 	@unformatted=$$($(TOOLS)/gofumpt -l .) || exit 1; if [ -n "$$unformatted" ]; then \
 		echo "not gofumpt'ed, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) mod tidy -diff
-	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh findings/*.sh .ci/run; fi
 
 .PHONY: fmt
 fmt: $(TOOLS)/.built ## format the Go files
