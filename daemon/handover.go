@@ -54,9 +54,7 @@ func (d *Daemon) followHandover(p *port, ns *netns.Namespace) {
 		l, err = currentLink(p, ns)
 	}
 	if err != nil {
-		if p.link.watched {
-			d.lookSoon(p) // it is being moved or renamed
-		}
+		d.lookSoon(p) // it is being moved or renamed
 		return
 	}
 	// Stored with the next change of the record: a restart finds the device without,

@@ -24,6 +24,7 @@ type link struct {
 	process   *netns.Process // by whose end we let go of a pinned namespace
 	look      *time.Timer    // runs when the link is about to be looked at
 	looked    time.Time      // when that was last done
+	took      time.Duration  // how long that took
 	pause     time.Duration  // before it is done next
 }
 
@@ -99,19 +100,23 @@ func (d *Daemon) watchProcess(p *port) {
 
 // A link is looked at lookDelay after its first change, which gathers those that come
 // together. As long as more keep coming the delay doubles up to maxLookDelay, so that a
-// container that flaps its interface cannot keep the daemon busy.
+// container that flaps its interface cannot keep the daemon busy. The more addresses the
+// container gives its interface, the longer a look takes: the pause after it is at least
+// lookPause times as long.
 const (
 	lookDelay    = 20 * time.Millisecond
 	maxLookDelay = time.Second
+	lookPause    = 10
 )
 
 // nextPause is how long to wait before the link is looked at again.
 func (l *link) nextPause() time.Duration {
-	if time.Since(l.looked) > 2*maxLookDelay {
+	since := time.Since(l.looked)
+	if since > 2*maxLookDelay {
 		l.pause = 0
 	}
 	l.pause = min(max(2*l.pause, lookDelay), maxLookDelay)
-	return l.pause
+	return max(l.pause, lookPause*l.took-since)
 }
 
 // linkChanged follows one event.
@@ -137,8 +142,10 @@ func (d *Daemon) lookSoon(p *port) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		if p.link.look == timer {
-			p.link.look, p.link.looked = nil, time.Now()
+			start := time.Now()
+			p.link.look, p.link.looked = nil, start
 			d.lookAtLink(p)
+			p.link.took = time.Since(start)
 		}
 	})
 	p.link.look = timer
@@ -191,6 +198,9 @@ func (d *Daemon) follow(p *port, l netns.Link) {
 		}
 	}
 	p.link.addrs = l.Addrs
+	if l.Changing {
+		d.lookSoon(p)
+	}
 	mac, ok := macOf(l)
 	changed := ok && mac != p.link.mac
 	if changed {

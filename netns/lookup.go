@@ -67,22 +67,22 @@ func (ns *Namespace) link(
 
 // linkState returns the state of l, with the addresses that it has now.
 func linkState(h *netlink.Handle, l netlink.Link) (Link, error) {
-	addrs, err := usableAddrs(h, l)
+	addrs, changing, err := usableAddrs(h, l)
 	if err != nil {
 		return Link{}, fmt.Errorf("list addresses: %w", err)
 	}
 	a := l.Attrs()
 	up := a.Flags&net.FlagUp != 0
-	return Link{Index: a.Index, Name: a.Name, MAC: a.HardwareAddr, Up: up, Addrs: addrs}, nil
+	return Link{Index: a.Index, Name: a.Name, MAC: a.HardwareAddr, Up: up, Addrs: addrs, Changing: changing}, nil
 }
 
-// usableAddrs lists the addresses of l for [Link].
-func usableAddrs(h *netlink.Handle, l netlink.Link) ([]netip.Addr, error) {
-	list, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(l, netlink.FAMILY_ALL) })
-	if err != nil {
-		return nil, err
+// usableAddrs lists the addresses of l for [Link], and reports whether they were changing.
+// It does not begin anew then: that can go on for as long as a container likes.
+func usableAddrs(h *netlink.Handle, l netlink.Link) (addrs []netip.Addr, changing bool, err error) {
+	list, err := h.AddrList(l, netlink.FAMILY_ALL)
+	if changing = errors.Is(err, netlink.ErrDumpInterrupted); err != nil && !changing {
+		return nil, false, err
 	}
-	var addrs []netip.Addr
 	for _, a := range list {
 		if a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 {
 			continue
@@ -92,7 +92,7 @@ func usableAddrs(h *netlink.Handle, l netlink.Link) ([]netip.Addr, error) {
 		}
 	}
 	slices.SortFunc(addrs, netip.Addr.Compare)
-	return slices.Compact(addrs), nil // IPv4 allows one address with several prefix lengths
+	return slices.Compact(addrs), changing, nil // IPv4 allows one address with several prefix lengths
 }
 
 // findIndex finds a link by its index. The error is [ErrNoLink] when there is none.

@@ -44,6 +44,9 @@ type Link struct {
 	// IPv6 addresses that are not used yet, or never will be, because duplicate
 	// address detection is running or has failed (RFC 4862 §5.4), are left out.
 	Addrs []netip.Addr
+	// Changing says that addresses changed while they were listed, so that Addrs may have
+	// some of before and some of after: look again.
+	Changing bool
 }
 
 // watchBuffer is the room in bytes for events not read yet: some thousands.

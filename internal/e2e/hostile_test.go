@@ -1,13 +1,21 @@
 package e2e
 
 import (
+	"context"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vswitch/api"
 )
 
 // What a container sends with CAP_NET_RAW harms nobody, and is counted.
@@ -155,4 +163,48 @@ func echoRequest(c *container) []byte {
 	src := c.addr().As4()
 	b := []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, src[0], src[1], src[2], src[3], 172, 17, 0, 1}
 	return append(b, 8, 0, 0, 0, 0, 1, 0, 1)
+}
+
+// A container may give its interface any number of addresses, and change them as fast as it
+// likes. That delays what the switch sees of it, and nobody else.
+func TestManyAddressesThatChangeDelayNobody(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.attach("a")
+	evil := h.attach("evil")
+	var many, churn strings.Builder
+	for i := range 20000 {
+		fmt.Fprintf(&many, "addr add 10.0.%d.%d/32 dev eth0\n", i/250, i%250+1)
+	}
+	for range 2000 {
+		churn.WriteString("addr add 10.9.9.9/32 dev eth0\naddr del 10.9.9.9/32 dev eth0\n")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"many": many.String(), "churn": churn.String()} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	evil.Run("ip", "-batch", filepath.Join(dir, "many"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := evil.Exec(ctx, "sh", "-c", `while ip -batch "$0"; do :; done`, filepath.Join(dir, "churn"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = cmd.Wait() }()
+	const calls = 50
+	var took []time.Duration
+	for range calls {
+		start := time.Now()
+		h.port("a")
+		took = append(took, time.Since(start))
+		time.Sleep(20 * time.Millisecond)
+	}
+	slices.Sort(took)
+	if median := took[calls/2]; median > time.Second { // it is some milliseconds
+		t.Errorf("half of %d requests took %s and more, want less than a second", calls, median)
+	}
+	// And it is seen itself, although it goes on.
+	evil.Run("ip", "link", "set", "eth0", "down")
+	h.await("the interface is seen as down", func() bool { return h.port("evil").State == api.PortDown })
 }
