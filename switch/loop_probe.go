@@ -22,6 +22,7 @@ const (
 	probePause    = policy.TicksPerSecond / 100
 	maxProbePause = policy.TicksPerSecond
 	probeCalm     = 5 * policy.TicksPerSecond   // without a probe, after which the pause is short again
+	probeJump     = 4 * probeFloods             // floods since a probe that are as many as usual
 	proofPause    = policy.TicksPerSecond / 200 // after which another port may be err-disabled
 	floodTicks    = policy.TicksPerSecond / probeFloods
 )
@@ -31,14 +32,21 @@ type floodMeter struct {
 	full  int64 // the time, in ticks, when the port may flood its burst again
 	next  int64 // no probe before that
 	pause int64 // after the next probe; doubles while floods go on
+
+	since, before int // frames flooded since the last probe, and between it and the one before
 }
 
-// exceeded counts a flooded frame at time now and reports whether to probe.
+// exceeded counts a flooded frame at time now and reports whether to probe: after the pause,
+// or as soon as there have been twice as many as in the time before, for a loop may begin at a
+// port that floods much anyway.
 func (m *floodMeter) exceeded(now int64) bool {
 	m.full = max(m.full, now) + floodTicks
-	if m.full-now <= probeFloods*floodTicks || now < m.next {
+	m.since++
+	jump := m.since > max(probeJump, 2*m.before)
+	if m.full-now <= probeFloods*floodTicks || now < m.next && !jump {
 		return false
 	}
+	m.before, m.since = m.since, 0
 	if now > m.next+probeCalm || m.pause == 0 {
 		m.pause = probePause
 	}

@@ -296,3 +296,34 @@ func TestLoopOfAddressProbesIsFound(t *testing.T) {
 		}
 	})
 }
+
+// TestLoopAfterSteadyFloodsIsFound as fast as any: that a port's floods were looked into and
+// found honest says nothing about many more.
+func TestLoopAfterSteadyFloodsIsFound(t *testing.T) {
+	inLoop(t, vswitch.Options{}, func(l *loopLab) {
+		seg := l.segment()
+		left, right := l.owner(seg, 1, policy.SecurityMACOnly), l.owner(seg, 2, policy.SecurityMACOnly)
+		bystander := l.port(seg, 3)
+		for range 10 * 50 { // 200 a second from each, for 10 s
+			for range 4 {
+				left.Send(switchtest.Frame(frame.Broadcast, left.mac, "steady"))
+				right.Send(switchtest.Frame(frame.Broadcast, right.mac, "steady"))
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		synctest.Wait()
+		left.Frames()
+		right.Frames()
+		bystander.Frames()
+		bridgeOwn(left, right)
+		bridgeOwn(right, left)
+		left.send(frame.Broadcast, "storm")
+		synctest.Wait()
+		if n := len(bystander.Frames()); n > 1000 {
+			l.t.Errorf("the bystander has got %d frames, want 1000 at most", n)
+		}
+		if left.ErrDisabled() == right.ErrDisabled() {
+			l.t.Errorf("err-disabled: left %t, right %t; want one", left.ErrDisabled(), right.ErrDisabled())
+		}
+	})
+}
