@@ -78,7 +78,7 @@ func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
 		}
 	}
 	p.record.MAC = p.mac.String()
-	return d.checkMAC(p.segment, p.mac, p)
+	return d.checkMAC(p.segment, p.mac, p, spec.MAC != "")
 }
 
 // makeDevice makes p's device, puts it into ns as the record says, and connects it.

@@ -105,7 +105,7 @@ func (d *Daemon) newMAC(p *port, record *store.Port, text string) error {
 		return api.Invalidf("port %q is externally managed: set the MAC of its interface there", record.Name)
 	}
 	record.MAC = mac.String()
-	return d.checkMAC(p.segment, mac, p)
+	return d.checkMAC(p.segment, mac, p, true)
 }
 
 // setMAC gives p's interface the MAC that record has already, and p with it. The interface
@@ -148,15 +148,17 @@ func (d *Daemon) setLinkMAC(p *port, mac frame.MAC) error {
 	return nil
 }
 
-// checkMAC says why a port may not have mac as its own on s. except is the port itself.
-func (d *Daemon) checkMAC(s *segment, mac frame.MAC, except *port) error {
+// checkMAC says why a port may not have mac as its own on s. except is the port itself. That an
+// interface without security happens to have the address counts only if somebody asked for it:
+// a container could keep others from being added otherwise.
+func (d *Daemon) checkMAC(s *segment, mac frame.MAC, except *port, asked bool) error {
 	if mac == s.mac {
 		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another with --mac",
 			mac, s.record.Name)
 	}
 	for _, q := range d.portsOf(s) {
 		switch {
-		case q != except && (q.mac == mac || q.currentMAC() == mac):
+		case q != except && (q.mac == mac || asked && q.currentMAC() == mac):
 			return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac",
 				mac, q.record.Name, s.record.Name)
 		case slices.Contains(q.static, mac):

@@ -44,7 +44,7 @@ func (s *Switch) addPort(seg *Segment, dev Device, c PortConfig, f HostFilter) (
 		return nil, err
 	}
 	if mac := c.Policy.MAC; f == nil && mac.IsUnicast() {
-		if err := s.pin(p, mac.Uint64(), c.Policy.Security != policy.SecurityOff); err != nil {
+		if err := s.pinFirst(p, mac.Uint64(), c.Policy.Security != policy.SecurityOff); err != nil {
 			s.forgetPort(p)
 			return nil, err
 		}
@@ -198,6 +198,17 @@ func (s *Switch) pin(p *Port, mac uint64, locked bool) error {
 	}
 	p.own = mac
 	return nil
+}
+
+// pinFirst is pin for a new port. An interface of another port without security may happen to
+// have the address; that keeps nobody from being added.
+func (s *Switch) pinFirst(p *Port, mac uint64, locked bool) error {
+	err := s.pin(p, mac, locked)
+	if errors.Is(err, ErrInUse) && !s.table.Lookup(p.key(mac)).Locked() {
+		p.own = mac // once the other has another
+		return nil
+	}
+	return err
 }
 
 // ownError is the error of the forwarding table about the address mac.

@@ -67,8 +67,11 @@ func (s *Switch) RemoveEntry(seg *Segment, mac frame.MAC) error {
 		return ErrNoEntry
 	}
 	key := fdb.Key(mac.Uint64(), seg.id)
-	if s.table.Lookup(key).Kind() == fdb.Own {
+	switch v := s.table.Lookup(key); {
+	case v.Kind() == fdb.Own:
 		return ErrInUse
+	case v.Place() == fdb.Nowhere: // of a port that was removed, which nobody lists
+		return ErrNoEntry
 	}
 	if s.table.Remove(func(k uint64, _ fdb.Value) bool { return k == key }) == 0 {
 		return ErrNoEntry

@@ -143,6 +143,35 @@ func TestTwoPortsCannotOwnOneAddress(t *testing.T) {
 	})
 }
 
+// A container cannot keep a port from being added by giving its own interface that port's
+// address.
+func TestTakenAddressKeepsNobodyOut(t *testing.T) {
+	for name, level := range map[string]policy.Security{"off": policy.SecurityOff, "strict": policy.SecurityMACOnly} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, vswitch.Options{Ageing: time.Second}, func(l *lab) {
+				seg := l.segment()
+				evil, c := l.owner(seg, 1, policy.SecurityOff), l.port(seg, 3)
+				next := switchtest.MAC(2)
+				if err := l.sw.SetMAC(evil.Port, next); err != nil {
+					l.t.Fatal(err)
+				}
+				p := l.owner(seg, 2, level)
+				if level != policy.SecurityOff {
+					evil.sendFrom(next, frame.Broadcast, "mine")
+					dropped(l.t, evil.Port, drop.SpoofedMAC, 1)
+				} else if err := l.sw.SetMAC(evil.Port, evil.mac); err != nil {
+					l.t.Fatal(err)
+				}
+				time.Sleep(5 * time.Second)
+				c.Frames()
+				c.send(next, "for the new port")
+				expect(l.t, p, "for the new port")
+				expect(l.t, evil)
+			})
+		})
+	}
+}
+
 // A running interface may change its address at a port without security.
 func TestSetMACFollowsTheInterface(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
@@ -221,7 +250,8 @@ func TestLostPort(t *testing.T) {
 		seg := l.segment()
 		a, c := l.port(seg, 1), l.port(seg, 3)
 		mac := switchtest.MAC(2)
-		p, err := l.sw.AddPort(seg, nil, vswitch.PortConfig{Policy: policy.Policy{MAC: mac}})
+		config := vswitch.PortConfig{Policy: policy.Policy{MAC: mac, Security: policy.SecurityMACOnly}}
+		p, err := l.sw.AddPort(seg, nil, config)
 		if err != nil {
 			l.t.Fatal(err)
 		}
@@ -254,11 +284,11 @@ func TestLostPort(t *testing.T) {
 				l.sw.Detach(p)
 				p.SetDown(true)
 				p.SetDown(false)
-				if _, err := l.sw.AddPort(seg, nil, vswitch.PortConfig{Policy: policy.Policy{MAC: mac}}); err == nil {
+				if _, err := l.sw.AddPort(seg, nil, config); err == nil {
 					l.t.Error("another port took a lost port's address")
 				}
 				l.sw.RemovePort(p)
-				if p, err = l.sw.AddPort(seg, nil, vswitch.PortConfig{Policy: policy.Policy{MAC: mac}}); err != nil {
+				if p, err = l.sw.AddPort(seg, nil, config); err != nil {
 					l.t.Fatal(err)
 				}
 				l.sw.Detach(p)

@@ -1,6 +1,7 @@
 package vswitch_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 
@@ -128,6 +129,9 @@ func TestRemovedPortIsLeftAlone(t *testing.T) {
 		expect(l.t, p[0])
 		expect(l.t, p[2], "known no more", "all")
 		dropped(l.t, p[0].Port, drop.Unreachable, 1)
+		if err := l.sw.RemoveEntry(seg, p[1].mac); !errors.Is(err, vswitch.ErrNoEntry) {
+			l.t.Errorf("removing the entry of a removed port: %v, want ErrNoEntry", err)
+		}
 		if p[1].Calls() != calls || p[1].Waiting() != 1 {
 			l.t.Error("the device of a removed port was used")
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/api"
+	"vswitch/frame"
 	"vswitch/store"
 )
 
@@ -186,4 +187,23 @@ func TestLeaseAfterSetPortMAC(t *testing.T) {
 	startDHCP(b).await("bound", 1)
 	h.await("the leased address is answered for", func() bool { return h.answerFor(b.addr()) == mac })
 	a.reaches(b.addr().String())
+}
+
+// A container cannot keep the next one from being added by taking the MAC that it would get.
+func TestTakenMACKeepsNoPortFromBeingAdded(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	evil := h.attach("evil", secured(api.SecurityOff))
+	next := evil.addr().Next()
+	mac := frame.MACFromIPv4(next).String()
+	evil.Run("ip", "link", "set", "eth0", "address", mac)
+	h.await("the change is seen", func() bool { return h.port("evil").MAC == mac })
+	a, b := h.attach("a"), h.attach("b")
+	if a.port.MAC != mac || a.addr() != next {
+		t.Errorf("the next port has %s and %s, want %s and %s", a.addr(), a.port.MAC, next, mac)
+	}
+	b.reaches(a.addr().String())
+	a.reaches(b.addr().String())
+	c := h.container()
+	h.refusesCommand([]string{mac}, "add-port", "c", "--netns", c.Name(), "--mac", mac)
 }

@@ -20,15 +20,16 @@ func (t *Table) SetStatic(key uint64, place Place) error {
 }
 
 // Pin makes key the own address of the port in slot place, in the place of any entry but
-// another port's own ([ErrOwned]). locked says that no frame from elsewhere may have it as
-// its source. Pinning again changes locked.
+// another port's own ([ErrOwned]); one of those that is not locked gives way to one that is.
+// locked says that no frame from elsewhere may have it as its source. Pinning again changes
+// locked.
 func (t *Table) Pin(key uint64, place Place, locked bool) error {
 	v := value(Own, place, 0)
 	if locked {
 		v |= lockedBit
 	}
 	return t.set(key, v, func(old Value) (bool, error) {
-		if old.Kind() == Own && old.Place() != place {
+		if old.Kind() == Own && old.Place() != place && (old.Locked() || !locked) {
 			return false, ErrOwned
 		}
 		return true, nil

@@ -28,7 +28,7 @@ func (o oracle) learn(key uint64, place Place, now uint32) (elsewhere oracleEntr
 }
 
 func (o oracle) pin(key uint64, place Place, locked bool) error {
-	if old := o[key]; old.kind == Own && old.place != place {
+	if old := o[key]; old.kind == Own && old.place != place && (old.locked || !locked) {
 		return ErrOwned
 	}
 	o[key] = oracleEntry{kind: Own, place: place, locked: locked}
