@@ -11,8 +11,13 @@ type sending struct {
 	b   []byte
 }
 
-// transmit queues a frame for out's device. It must stay as it is until send.
-func (w *worker) transmit(out *Port, b []byte) {
+// transmit queues a copy of a frame for out's device, whose verdict is counted elsewhere. It
+// must stay as it is until send.
+func (w *worker) transmit(out *Port, b []byte) { w.emit(out, b, 0) }
+
+// emit is transmit, and forward with forwarded 1.
+func (w *worker) emit(out *Port, b []byte, forwarded uint64) {
+	w.countForwarded(out, b, forwarded)
 	if state := out.state.Load(); state&stateEgress != 0 {
 		if reason := w.blocked(out, state, len(b)); reason != drop.None {
 			w.undelivered(out, reason, b)
@@ -33,18 +38,20 @@ func (w *worker) transmit(out *Port, b []byte) {
 // blocked says why a frame of n bytes, virtio-net header included, may not go to out, which
 // is in a state that asks for it.
 func (w *worker) blocked(out *Port, state uint32, n int) drop.Reason {
-	switch {
-	case state&stateDown != 0:
-		return drop.LinkDown
-	case state&stateErrDisabled != 0:
-		return drop.HeldDown
-	case state&stateLost != 0:
+	if state&stateClosed != 0 {
+		switch {
+		case state&stateDown != 0:
+			return drop.LinkDown
+		case state&stateErrDisabled != 0:
+			return drop.HeldDown
+		}
 		return drop.PortLost
-	case state&stateMetered == 0:
-		return drop.None
 	}
-	if rate := out.guard.Load().RateOut; rate != nil && !rate.Take(w.clock(), n-frame.VNetHeaderLen) {
-		return drop.RateLimitOut
+	if state&stateMetered != 0 {
+		rate := out.guard.Load().RateOut
+		if rate != nil && !rate.Take(w.clock(), n-frame.VNetHeaderLen) {
+			return drop.RateLimitOut
+		}
 	}
 	return drop.None
 }

@@ -110,11 +110,18 @@ func (w *worker) ingress(p *Port, b []byte) {
 		version: w.table.Version(),
 	}
 	if l := &p.last; r.head == l.head && r.tail == l.tail && r.version == l.version {
-		if l.checks == 0 {
-			w.forward(l.out, b)
-			return
+		if l.checks != 0 {
+			w.parsed.Reset(eth)
+			if l.checks >= checkFilter {
+				w.sameOfHost(p, l, b)
+				return
+			}
+			if reason := w.recheck(p, l); reason != drop.None {
+				w.refuse(p, reason, b)
+				return
+			}
 		}
-		w.same(p, l, b)
+		w.forward(l.out, b)
 		return
 	}
 	w.first(p, b, r)
@@ -128,10 +135,9 @@ func stopped(state uint32) drop.Reason {
 	return drop.Loop
 }
 
-// same carries a frame that goes the way l, as another before it with the same Ethernet
-// header, after what has to be checked in each frame.
-func (w *worker) same(p *Port, l *route, b []byte) {
-	w.parsed.Reset(frame.Ethernet(b[frame.VNetHeaderLen:]))
+// sameOfHost carries a frame that goes the way l, as another before it with the same Ethernet
+// header, from the host or to the gateway's address.
+func (w *worker) sameOfHost(p *Port, l *route, b []byte) {
 	reason := w.recheck(p, l)
 	if reason == drop.None && l.checks&checkFilter != 0 {
 		reason = p.filterIngress(&w.parsed)

@@ -51,8 +51,9 @@ const (
 	stateMetered                        // what it is sent is bounded: the guard's RateOut
 	stateIsolated                       // the policy's Isolated
 
-	stateStopped = stateDown | stateErrDisabled                                         // takes nothing from its device
-	stateEgress  = stateDown | stateErrDisabled | stateLost | statePlain | stateMetered // what a sender to the port must look at
+	stateStopped = stateDown | stateErrDisabled            // takes nothing from its device
+	stateClosed  = stateStopped | stateLost                // takes nothing from others
+	stateEgress  = stateClosed | statePlain | stateMetered // what a sender to the port must look at
 )
 
 // route is the way of the last frame that went from a port to one other: the next of the

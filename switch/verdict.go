@@ -63,11 +63,25 @@ func (s *Switch) SetObserver(o Observer) {
 
 // forward sends a frame that came from the worker's port to one other.
 func (w *worker) forward(out *Port, b []byte) {
-	w.tally.forwarded++
+	w.emit(out, b, 1)
+}
+
+// countForwarded counts n frames that go to out, 1 or 0. It is emit's, so that the packet
+// path's most common way is one call.
+func (w *worker) countForwarded(out *Port, b []byte, n uint64) {
+	w.tally.forwarded += n
 	if w.observer != nil {
+		w.observeForwarded(out, b, n)
+	}
+}
+
+// observeForwarded is apart, so that countForwarded is inlined.
+//
+//go:noinline
+func (w *worker) observeForwarded(out *Port, b []byte, n uint64) {
+	if n != 0 {
 		w.observe(Event{In: w.from, Out: out, Verdict: Forwarded, Reason: drop.None, Frame: b})
 	}
-	w.transmit(out, b)
 }
 
 // flooded counts a frame from p that is on its way to all who may have it.
