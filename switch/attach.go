@@ -49,7 +49,6 @@ func (s *Switch) addPort(seg *Segment, dev Device, c PortConfig, f HostFilter) (
 			return nil, err
 		}
 	}
-	seg.publish(p)
 	if dev != nil {
 		if err := s.attach(p, dev); err != nil {
 			s.withdraw(p)
@@ -87,6 +86,7 @@ func (s *Switch) attach(p *Port, dev Device) error {
 		}
 	}
 	p.state.And(^stateLost)
+	p.segment.publish(p)
 	return s.addDevice(p.worker, p)
 }
 
@@ -168,14 +168,17 @@ func (s *Switch) withdraw(p *Port) {
 	s.forgetPort(p)
 }
 
-// publish makes p one that frames go to.
+// publish makes p one that floods go to, from its first device on: what is flooded while it
+// is being made is none of its losses.
 func (s *Segment) publish(p *Port) {
 	if p.filter != nil {
 		s.host.Store(p)
 		return
 	}
-	ports := append(slices.Clone(*s.ports.Load()), p)
-	s.ports.Store(&ports)
+	if ports := *s.ports.Load(); !slices.Contains(ports, p) {
+		ports = append(slices.Clone(ports), p)
+		s.ports.Store(&ports)
+	}
 }
 
 // forgetPort ends the entries of p and frees its slot. Nothing reads p any more,

@@ -12,7 +12,7 @@ const BatchFrames = 32
 
 // Device is the wire end of a port: whatever the switch's pollers can read frames from and
 // write them to. The switch hands it to them and does nothing else with it. It never closes
-// a device, which belongs to whoever attached it and may be closed once [Switch.Detach] or
+// a device, which belongs to the caller that attached it and may be closed once [Switch.Detach] or
 // [Switch.RemovePort] has returned.
 type Device = any
 

@@ -48,7 +48,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("a switch with %d workers, capacity %d and ageing %v: give a poller, and no number below 0", o.Workers, o.Capacity, o.Ageing)
 	}
 	if o.LoopMoves > policy.MaxFlapLimit || o.LoopHold < 0 {
-		return o, fmt.Errorf("a loop guard with %d moves per second and hold %v: give up to %d moves, or below 0 for none, and no time below 0", o.LoopMoves, o.LoopHold, policy.MaxFlapLimit)
+		return o, fmt.Errorf("loop detection with %d moves per second and hold %v: give up to %d moves, or below 0 for none, and no time below 0", o.LoopMoves, o.LoopHold, policy.MaxFlapLimit)
 	}
 	o.Workers = cmp.Or(o.Workers, 1)
 	o.Spin = cmp.Or(o.Spin, DefaultSpin)

@@ -255,6 +255,12 @@ func TestLostPort(t *testing.T) {
 		if err != nil {
 			l.t.Fatal(err)
 		}
+		a.send(frame.Broadcast, "before its first device")
+		expect(l.t, c, "before its first device")
+		dropped(l.t, p, drop.PortLost, 0) // which is no loss of its
+		if err := l.sw.RemoveSegment(seg); !errors.Is(err, vswitch.ErrInUse) {
+			l.t.Errorf("removing the segment of a lost port: %v, want ErrInUse", err)
+		}
 		for round := range uint64(3) {
 			if !p.Lost() {
 				l.t.Fatal("a port without a device is not lost")

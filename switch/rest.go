@@ -6,7 +6,7 @@ import (
 	"vswitch/switch/policy"
 )
 
-// A port whose station keeps sending what is dropped on arrival costs the worker as
+// A port whose host keeps sending what is dropped on arrival costs the worker as
 // much as one whose frames are carried. So beyond these bounds the worker lets it
 // rest: what it sends meanwhile waits in its device and, when that is full, ends
 // there at its sender's expense. The neighbours have the worker's time.

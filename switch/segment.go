@@ -113,8 +113,10 @@ func (s *Switch) RemoveSegment(seg *Segment) error {
 	if s.segments[seg.id] != seg {
 		return nil
 	}
-	if len(*seg.ports.Load()) > 0 || seg.host.Load() != nil {
-		return ErrInUse
+	for _, p := range *s.ports.Load() {
+		if p != nil && p.segment == seg && p.responder == nil {
+			return ErrInUse
+		}
 	}
 	if gw := seg.gateway.Swap(nil); gw != nil {
 		s.forgetPort(gw)

@@ -15,7 +15,7 @@ func (s *slot) swap(old, v Value) bool {
 }
 
 // generation is one array of slots with its seed. What every lookup reads
-// stands apart from what learning a new address writes, so that the ones do not
+// is apart from what learning a new address writes, so that the ones do not
 // wait for the other's cache line.
 type generation struct {
 	slots []slot // a power of two of them, and a window behind the last

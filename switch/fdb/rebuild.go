@@ -29,7 +29,7 @@ func (t *Table) Rebuild() {
 //
 // Workers go on learning into the old one until they see the new. What changed
 // there after it was copied is brought over when no worker uses it any more:
-// else the move of a station that then falls silent would be forgotten.
+// else the move of a host that then falls silent would be forgotten.
 func (t *Table) rebuildLocked(factor int) {
 	old := t.current.Load()
 	entries := 0
