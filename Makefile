@@ -93,7 +93,7 @@ bench-deps: ## install what else is measured: Open vSwitch, VDE and Docker
 
 .PHONY: micro
 micro: ## run the micro-benchmarks of the packet path
-	$(GO) test -run '^$$' -bench . -benchmem ./switch/... ./frame ./internal/reactor
+	$(GO) test -run '^$$' -bench . -benchmem ./switch/... ./internal/frame ./internal/reactor
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (10s)

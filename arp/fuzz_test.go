@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // shape says what a fuzzed frame is made from, so that the fuzzer meets bound

@@ -3,7 +3,7 @@ package arp
 import (
 	"net/netip"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // minFrameLen is the smallest Ethernet frame in bytes without its FCS (IEEE

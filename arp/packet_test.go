@@ -9,7 +9,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // decode reads a frame with a decoder that is not ours.

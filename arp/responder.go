@@ -3,7 +3,7 @@ package arp
 import (
 	"fmt"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Verdict is what became of a frame given to [Responder.Respond].

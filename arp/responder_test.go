@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 var noIP = netip.IPv4Unspecified()

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Kind says whose address a binding is.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 var (

@@ -15,7 +15,7 @@ import (
 	"github.com/google/gopacket/layers"
 	"golang.org/x/sys/unix"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // experimental is the Ethertype of the frames sent: "local experimental 1" (IEEE

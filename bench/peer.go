@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Peer is a packet path to be measured.

@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/internal/reactor"
 	"vswitch/netns"
 	"vswitch/tap"

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // scenario is one question put to every peer, in several cases.

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Adapter is a switch under test. Segments and ports go by the names that the

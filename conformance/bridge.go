@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/internal/testenv"
 )
 

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // filteringChecks are about frames that no switch forwards.

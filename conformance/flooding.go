@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // floodingChecks are about where frames go, and that they get there unharmed.

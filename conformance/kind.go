@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // kind is a kind of traffic that may try to get from one segment into another.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Waits. Each ends with the event that it is for; patience only keeps a check that

@@ -3,7 +3,7 @@ package conformance
 import (
 	"net/netip"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // limitChecks are about ports that may not do as they please.

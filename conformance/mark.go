@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // experimental is the EtherType for local experiments (IEEE 802 §9.2.4): no kernel

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 func TestMarksAreFoundInAllKinds(t *testing.T) {

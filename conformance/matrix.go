@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // matrix is every kind of traffic from each port of one segment to each port of

@@ -3,7 +3,7 @@ package conformance
 import (
 	"slices"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // portChecks are about ports that come, go and rest.

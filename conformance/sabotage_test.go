@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/internal/testenv"
 )
 

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // truthChecks are about what a switch knows of its ports without having heard it

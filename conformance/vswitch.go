@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/frame"
 	"vswitch/internal/daemontest"
+	"vswitch/internal/frame"
 	"vswitch/internal/testenv"
 )
 

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 
 	"vswitch/api"
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"

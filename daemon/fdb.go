@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"vswitch/api"
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/store"
 	vswitch "vswitch/switch"
 	"vswitch/switch/fdb"

@@ -5,7 +5,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/arp"
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/netns"
 	"vswitch/store"
 )

@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"vswitch/api"
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/store"
 	"vswitch/switch/policy"
 )

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/store"
 	"vswitch/switch/policy"
 )

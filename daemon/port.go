@@ -9,7 +9,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/arp"
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"

@@ -14,7 +14,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"vswitch/api"
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/ipam"
 	"vswitch/netns"
 	"vswitch/store"

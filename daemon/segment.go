@@ -9,8 +9,8 @@ import (
 
 	"vswitch/api"
 	"vswitch/arp"
-	"vswitch/frame"
 	"vswitch/gateway"
+	"vswitch/internal/frame"
 	"vswitch/ipam"
 	"vswitch/netns"
 	"vswitch/store"

@@ -9,8 +9,8 @@ import (
 	"vswitch/api"
 	"vswitch/dhcp"
 	"vswitch/dns"
-	"vswitch/frame"
 	"vswitch/gateway"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 )
 

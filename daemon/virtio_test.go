@@ -15,7 +15,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/internal/reactor"
 	"vswitch/internal/testenv"
 	vswitch "vswitch/switch"

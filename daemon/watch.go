@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/netns"
 )
 

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 
 	"vswitch/arp"
-	"vswitch/frame"
 	"vswitch/icmp"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 )

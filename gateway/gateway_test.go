@@ -9,7 +9,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"vswitch/arp"
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"

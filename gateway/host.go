@@ -3,7 +3,7 @@ package gateway
 import (
 	"net/netip"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 )

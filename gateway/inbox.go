@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 )

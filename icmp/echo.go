@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Verdict is what became of a packet given to [Echo].

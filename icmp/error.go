@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // maxErrorLen is the size in bytes that an error packet must not exceed, IP

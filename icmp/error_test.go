@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/gopacket/layers"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // udp is a packet of 20+8+len(data) bytes whose payload is taken for UDP, from c1

@@ -12,7 +12,7 @@ import (
 	"os"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Bounds of [Options].

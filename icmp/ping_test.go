@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // fakeConn is a socket on a pipe. from, if not nil, is where messages seem to

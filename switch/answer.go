@@ -1,7 +1,7 @@
 package vswitch
 
 import (
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/fdb"
 )
 

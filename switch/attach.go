@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/fdb"
 	"vswitch/switch/policy"
 )

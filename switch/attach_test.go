@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"

@@ -3,7 +3,7 @@ package vswitch
 import (
 	"sync/atomic"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 )
 

@@ -3,7 +3,7 @@ package vswitch
 import (
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 )
 

@@ -3,7 +3,7 @@ package vswitch
 import (
 	"fmt"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/fdb"
 )
 

@@ -1,6 +1,6 @@
 package vswitch
 
-import "vswitch/frame"
+import "vswitch/internal/frame"
 
 // RaceEnabled says whether the race detector slows the tests down.
 const RaceEnabled = raceEnabled

@@ -3,7 +3,7 @@ package vswitch
 import (
 	"encoding/binary"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/fdb"
 	"vswitch/switch/policy"

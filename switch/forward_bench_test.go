@@ -3,7 +3,7 @@ package vswitch
 import (
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/policy"
 )
 

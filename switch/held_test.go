@@ -4,7 +4,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 )
 

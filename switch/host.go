@@ -3,7 +3,7 @@ package vswitch
 import (
 	"errors"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
 )

@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"sync/atomic"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
 )

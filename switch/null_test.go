@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/fdb"
 	"vswitch/switch/policy"
 )

@@ -10,7 +10,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"

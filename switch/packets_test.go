@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/switchtest"
 )
 

@@ -3,7 +3,7 @@ package vswitch_test
 import (
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 	"vswitch/switch/switchtest"

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/fdb"
 	"vswitch/switch/policy"
 )

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"

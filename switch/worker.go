@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/fdb"
 	"vswitch/switch/policy"
 )

@@ -3,7 +3,7 @@ package vswitch
 import (
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // A port that sends a frame now and then must not wait for more than one burst of

@@ -8,7 +8,7 @@ import (
 	"github.com/songgao/water"
 	"golang.org/x/sys/unix"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // attachFlags make a frame begin with a virtio-net header, and nothing before it.

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/api"
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/store"
 )
 

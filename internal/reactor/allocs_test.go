@@ -3,7 +3,7 @@ package reactor
 import (
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // TestReactorAllocs counts what a batch each way allocates, with a slot that is free

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Receive reads frames from the endpoint in slot, one into each of bufs, until

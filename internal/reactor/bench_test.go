@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/internal/testenv"
 )
 

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Endpoint is anything with a non-blocking descriptor on which one read(2) or

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // script is what io_uring_enter does at its next calls; afterwards it is the kernel's.

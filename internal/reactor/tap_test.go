@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/internal/testenv"
 	"vswitch/tap"
 )

@@ -3,7 +3,7 @@ package policy
 import (
 	"net/netip"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // ClaimedIP returns the address that a frame names as its sender's, in IP or ARP;

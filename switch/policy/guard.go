@@ -3,7 +3,7 @@ package policy
 import (
 	"math"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 )
 

@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 )
 

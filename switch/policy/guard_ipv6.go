@@ -3,7 +3,7 @@ package policy
 import (
 	"slices"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 )
 

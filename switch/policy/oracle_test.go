@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
 )

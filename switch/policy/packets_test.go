@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/policy"
 )
 

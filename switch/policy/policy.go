@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Security is how far the switch trusts what a port's host says of itself.

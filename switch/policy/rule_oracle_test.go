@@ -3,7 +3,7 @@ package policy_test
 import (
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/policy"
 )
 

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/policy"
 )
 

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
 )

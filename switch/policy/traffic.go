@@ -1,6 +1,6 @@
 package policy
 
-import "vswitch/frame"
+import "vswitch/internal/frame"
 
 // protocols is a set of protocols, a bit for each [Protocol]; that of ProtocolAny
 // is for what is none of the others.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"sync"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // Device is an in-memory device. The zero value is ready.

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 )
 

@@ -3,7 +3,7 @@ package frame_test
 import (
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // ipv6Packet is an IPv6 packet with that payload.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // packetKinds are all that a Linux sender makes of TCP and UDP on a TAP.

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // FuzzParsed: whatever the bytes, and in whatever order the levels are asked for,

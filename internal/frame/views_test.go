@@ -11,7 +11,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 func randomBytes(r *rand.Rand, n int) []byte {

@@ -3,7 +3,7 @@ package frame_test
 import (
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // TestVNetValidAllKinds tries every combination of flags and segmentation type

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // tagged puts tags, outermost first, between the addresses and the rest of a

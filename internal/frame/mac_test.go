@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 func TestParseMAC(t *testing.T) {

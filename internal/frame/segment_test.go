@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // segments is what gopacket makes of p when the payload is cut by hand.

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 func TestSumAgainstNaive(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"vswitch/frame"
+	"vswitch/internal/frame"
 )
 
 // view is all that a Parsed says of a frame; what is not valid is zero.
