@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/netns"
+	"vswitch/internal/netns"
 )
 
 // Counters are read until they stay, for frames that are still on their way.

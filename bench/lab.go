@@ -12,7 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"vswitch/netns"
+	"vswitch/internal/netns"
 )
 
 // namePrefix begins the names of all namespaces that the harness makes.

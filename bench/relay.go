@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"vswitch/internal/frame"
+	"vswitch/internal/netns"
 	"vswitch/internal/reactor"
-	"vswitch/netns"
 	"vswitch/tap"
 )
 

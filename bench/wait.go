@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"vswitch/netns"
+	"vswitch/internal/netns"
 )
 
 // patience is how long a peer may take to get ready, or to let frames through.

@@ -6,7 +6,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/frame"
-	"vswitch/netns"
+	"vswitch/internal/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
 	"vswitch/tap"

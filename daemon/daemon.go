@@ -16,10 +16,10 @@ import (
 	"vswitch/api"
 	"vswitch/dns"
 	"vswitch/gateway"
+	"vswitch/internal/netns"
 	"vswitch/internal/reactor"
 	"vswitch/ipam"
 	"vswitch/nat"
-	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
 )

@@ -6,8 +6,8 @@ import (
 	"syscall"
 
 	"vswitch/api"
+	"vswitch/internal/netns"
 	"vswitch/ipam"
-	"vswitch/netns"
 	vswitch "vswitch/switch"
 )
 

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
-	"vswitch/netns"
+	"vswitch/internal/netns"
 	"vswitch/tap"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/netns"
+	"vswitch/internal/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"vswitch/netns"
+	"vswitch/internal/netns"
 )
 
 // How long after a change a host link is looked at. Whoever else manages the

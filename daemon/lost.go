@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"vswitch/netns"
+	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
 )
 

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/netns"
 	"vswitch/ipam"
-	"vswitch/netns"
 	"vswitch/store"
 )
 

@@ -10,7 +10,7 @@ import (
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/frame"
-	"vswitch/netns"
+	"vswitch/internal/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
 	"vswitch/tap"

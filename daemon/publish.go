@@ -9,8 +9,8 @@ import (
 
 	"vswitch/api"
 	"vswitch/gateway"
+	"vswitch/internal/netns"
 	"vswitch/nat"
-	"vswitch/netns"
 	"vswitch/store"
 )
 

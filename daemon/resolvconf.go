@@ -4,7 +4,7 @@ import (
 	"errors"
 
 	"vswitch/api"
-	"vswitch/netns"
+	"vswitch/internal/netns"
 )
 
 // writeResolvConf has the processes of p's namespace ask the segment's gateway for

@@ -15,8 +15,8 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/frame"
+	"vswitch/internal/netns"
 	"vswitch/ipam"
-	"vswitch/netns"
 	"vswitch/store"
 	"vswitch/tap"
 )

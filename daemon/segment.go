@@ -11,8 +11,8 @@ import (
 	"vswitch/arp"
 	"vswitch/gateway"
 	"vswitch/internal/frame"
+	"vswitch/internal/netns"
 	"vswitch/ipam"
-	"vswitch/netns"
 	"vswitch/store"
 	vswitch "vswitch/switch"
 )

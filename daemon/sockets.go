@@ -12,7 +12,7 @@ import (
 
 	"vswitch/dns"
 	"vswitch/gateway"
-	"vswitch/netns"
+	"vswitch/internal/netns"
 )
 
 // sockets are the kernel's, by which a segment's resolver answers where the host

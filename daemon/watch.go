@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/internal/frame"
-	"vswitch/netns"
+	"vswitch/internal/netns"
 )
 
 // link is what the kernel says of a port's link in its namespace.
