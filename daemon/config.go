@@ -10,7 +10,7 @@ import (
 	"runtime"
 	"time"
 
-	"vswitch/ipam"
+	"vswitch/internal/ipam"
 	"vswitch/nat"
 	vswitch "vswitch/switch"
 )

@@ -6,8 +6,8 @@ import (
 	"syscall"
 
 	"vswitch/api"
+	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
-	"vswitch/ipam"
 	vswitch "vswitch/switch"
 )
 

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
-	"vswitch/ipam"
 	"vswitch/store"
 )
 

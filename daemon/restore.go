@@ -15,8 +15,8 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/frame"
+	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
-	"vswitch/ipam"
 	"vswitch/store"
 	"vswitch/tap"
 )

@@ -11,8 +11,8 @@ import (
 	"vswitch/arp"
 	"vswitch/gateway"
 	"vswitch/internal/frame"
+	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
-	"vswitch/ipam"
 	"vswitch/store"
 	vswitch "vswitch/switch"
 )
