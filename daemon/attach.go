@@ -7,7 +7,7 @@ import (
 	"vswitch/api"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
-	"vswitch/store"
+	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 	"vswitch/tap"
 )

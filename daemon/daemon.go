@@ -19,8 +19,8 @@ import (
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
 	"vswitch/internal/reactor"
+	"vswitch/internal/store"
 	"vswitch/nat"
-	"vswitch/store"
 	vswitch "vswitch/switch"
 )
 

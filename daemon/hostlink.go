@@ -9,7 +9,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/netns"
-	"vswitch/store"
+	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
 	"vswitch/tap"

@@ -3,7 +3,7 @@ package daemon
 import (
 	"testing"
 
-	"vswitch/store"
+	"vswitch/internal/store"
 )
 
 func TestUplinkOfARecord(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/store"
 	"vswitch/nat"
-	"vswitch/store"
 )
 
 // forwardingNote is the note of what net.ipv4.ip_forward was before we changed it.

@@ -7,7 +7,7 @@ import (
 	"vswitch/arp"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
-	"vswitch/store"
+	"vswitch/internal/store"
 )
 
 // Whom the switch answers ARP for is a function of what was asked for (a port's address,

@@ -8,7 +8,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/frame"
-	"vswitch/store"
+	"vswitch/internal/store"
 	"vswitch/switch/policy"
 )
 

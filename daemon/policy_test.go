@@ -7,7 +7,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/frame"
-	"vswitch/store"
+	"vswitch/internal/store"
 	"vswitch/switch/policy"
 )
 

@@ -9,7 +9,7 @@ import (
 	"vswitch/api"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
-	"vswitch/store"
+	"vswitch/internal/store"
 )
 
 // pool is a subnet whose addresses are leased through [api.Pools], and by the ports

@@ -11,7 +11,7 @@ import (
 	"vswitch/arp"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
-	"vswitch/store"
+	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 	"vswitch/tap"
 )

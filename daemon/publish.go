@@ -10,8 +10,8 @@ import (
 	"vswitch/api"
 	"vswitch/gateway"
 	"vswitch/internal/netns"
+	"vswitch/internal/store"
 	"vswitch/nat"
-	"vswitch/store"
 )
 
 // maxPublished bounds the ports of the host that are published: each takes a

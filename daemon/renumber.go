@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"vswitch/api"
-	"vswitch/store"
+	"vswitch/internal/store"
 )
 
 // UpdateSegment implements [api.Backend].

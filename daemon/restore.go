@@ -17,7 +17,7 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
-	"vswitch/store"
+	"vswitch/internal/store"
 	"vswitch/tap"
 )
 

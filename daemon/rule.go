@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"vswitch/api"
-	"vswitch/store"
+	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
 )

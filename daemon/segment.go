@@ -13,7 +13,7 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
-	"vswitch/store"
+	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 )
 

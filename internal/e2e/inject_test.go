@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/store"
 	"vswitch/internal/testenv"
-	"vswitch/store"
 )
 
 // inject has strace(1) tamper with the carrier's system calls on the state file,

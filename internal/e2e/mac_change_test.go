@@ -11,7 +11,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/frame"
-	"vswitch/store"
+	"vswitch/internal/store"
 )
 
 // answerFor is the MAC by which the switch answers for an address, empty if it does not.
