@@ -15,7 +15,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/dns"
-	"vswitch/gateway"
+	"vswitch/internal/gateway"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
 	"vswitch/internal/reactor"

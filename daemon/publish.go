@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/gateway"
+	"vswitch/internal/gateway"
 	"vswitch/internal/netns"
 	"vswitch/internal/store"
 	"vswitch/nat"

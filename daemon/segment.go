@@ -9,8 +9,8 @@ import (
 
 	"vswitch/api"
 	"vswitch/arp"
-	"vswitch/gateway"
 	"vswitch/internal/frame"
+	"vswitch/internal/gateway"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
 	"vswitch/internal/store"

@@ -9,8 +9,8 @@ import (
 	"vswitch/api"
 	"vswitch/dhcp"
 	"vswitch/dns"
-	"vswitch/gateway"
 	"vswitch/internal/frame"
+	"vswitch/internal/gateway"
 	vswitch "vswitch/switch"
 )
 

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/dns"
-	"vswitch/gateway"
+	"vswitch/internal/gateway"
 	"vswitch/internal/netns"
 )
 
