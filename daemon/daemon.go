@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
-	"vswitch/dns"
 	"vswitch/internal/gateway"
+	"vswitch/internal/gateway/dns"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
 	"vswitch/internal/reactor"

@@ -8,9 +8,9 @@ import (
 
 	"vswitch/api"
 	"vswitch/dhcp"
-	"vswitch/dns"
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway"
+	"vswitch/internal/gateway/dns"
 	vswitch "vswitch/switch"
 )
 

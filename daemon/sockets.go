@@ -10,8 +10,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
-	"vswitch/dns"
 	"vswitch/internal/gateway"
+	"vswitch/internal/gateway/dns"
 	"vswitch/internal/netns"
 )
 
