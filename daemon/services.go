@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/dhcp"
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway"
+	"vswitch/internal/gateway/dhcp"
 	"vswitch/internal/gateway/dns"
 	vswitch "vswitch/switch"
 )
