@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/daemon"
-	"vswitch/docker"
+	"vswitch/internal/engine/docker"
 )
 
 // dockerFlags are those of the Docker drivers.
