@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vswitch/api"
-	"vswitch/daemon"
+	"vswitch/internal/daemon"
 	"vswitch/supervisor"
 )
 

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
-	"vswitch/daemon"
+	"vswitch/internal/daemon"
 	"vswitch/internal/engine/docker"
 )
 

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vswitch/api"
-	"vswitch/daemon"
+	"vswitch/internal/daemon"
 	"vswitch/supervisor"
 )
 
