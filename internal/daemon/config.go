@@ -10,8 +10,8 @@ import (
 	"runtime"
 	"time"
 
+	"vswitch/internal/host"
 	"vswitch/internal/ipam"
-	"vswitch/nat"
 	vswitch "vswitch/switch"
 )
 
@@ -48,7 +48,7 @@ func DefaultFlags() Flags {
 		LostPortTTL: 10 * time.Minute,
 		ResolvConf:  "/etc/resolv.conf",
 		NAT:         true,
-		SysctlDir:   nat.DefaultSysctlDir,
+		SysctlDir:   host.DefaultSysctlDir,
 	}
 }
 
@@ -141,7 +141,7 @@ func (f Flags) Check() (Config, error) {
 		return Config{}, fmt.Errorf("--lost-port-ttl %s is out of range: give 0s or more", f.LostPortTTL)
 	}
 	if _, err := os.Stat(filepath.Join(f.SysctlDir, "net/ipv4")); err != nil {
-		return Config{}, fmt.Errorf("--sysctl-dir %q: %w: give where the kernel's settings are, which have net/ipv4, such as %s", f.SysctlDir, err, nat.DefaultSysctlDir)
+		return Config{}, fmt.Errorf("--sysctl-dir %q: %w: give where the kernel's settings are, which have net/ipv4, such as %s", f.SysctlDir, err, host.DefaultSysctlDir)
 	}
 	c := Config{
 		Socket: f.Socket, StateDir: f.StateDir, Poll: mode, Spin: f.Spin, Workers: f.Workers,

@@ -16,11 +16,11 @@ import (
 	"vswitch/api"
 	"vswitch/internal/gateway"
 	"vswitch/internal/gateway/dns"
+	"vswitch/internal/host"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
 	"vswitch/internal/reactor"
 	"vswitch/internal/store"
-	"vswitch/nat"
 	vswitch "vswitch/switch"
 )
 
@@ -35,7 +35,7 @@ type Daemon struct {
 	reactors  []*reactor.Reactor // of the workers, in their order
 	links     *netns.Watcher
 	hosts     *netns.Watcher  // of the daemon's own namespace
-	table     *nat.Table      // nil: the kernel has nothing of the kind
+	table     *host.Table     // nil: the kernel has nothing of the kind
 	forwarder *dns.Forwarder  // to the host's resolvers
 	stopping  <-chan struct{} // closed once the server takes no more requests
 	removes   bool            // set by Run: Close is to remove what there is for containers and segments

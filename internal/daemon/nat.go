@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/host"
 	"vswitch/internal/store"
-	"vswitch/nat"
 )
 
 // forwardingNote is the note of what net.ipv4.ip_forward was before we changed it.
@@ -24,7 +24,7 @@ func (d *Daemon) openNAT() {
 	if err != nil {
 		d.log.Warn("net.ipv4.ip_forward will not be put back", "error", err)
 	}
-	d.table, err = nat.Open(nat.Options{
+	d.table, err = host.Open(host.Options{
 		Log: d.log, Forwarding: before, SysctlDir: d.config.SysctlDir,
 		Remember: func(value string) error { return store.WriteNote(d.config.StateDir, forwardingNote, value) },
 	})
@@ -46,13 +46,13 @@ func (d *Daemon) noWayOut(err error) {
 }
 
 // natConfig is what the host's kernel is to do.
-func (d *Daemon) natConfig() nat.Config {
-	c := nat.Config{Forwards: d.forwards()}
+func (d *Daemon) natConfig() host.Config {
+	c := host.Config{Forwards: d.forwards()}
 	for _, s := range d.segments {
 		if s.host == nil {
 			continue
 		}
-		c.Segments = append(c.Segments, nat.Segment{
+		c.Segments = append(c.Segments, host.Segment{
 			ID: s.record.ID, Link: s.host.name, Subnet: s.record.Subnet, Gateway: s.record.Gateway, Masquerade: true,
 		})
 	}
@@ -69,7 +69,7 @@ func (d *Daemon) applyNAT() error {
 	}
 	err := d.table.Apply(d.natConfig())
 	d.noWayOut(err)
-	if err == nil || errors.Is(err, nat.ErrMissing) {
+	if err == nil || errors.Is(err, host.ErrMissing) {
 		return nil
 	}
 	if d.natRetry != nil {

@@ -9,9 +9,9 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/gateway"
+	"vswitch/internal/host"
 	"vswitch/internal/netns"
 	"vswitch/internal/store"
-	"vswitch/nat"
 )
 
 // maxPublished bounds the ports of the host that are published: each takes a
@@ -24,8 +24,8 @@ const withoutNAT = "vswitchd runs with --nat=false, so the host's rules are your
 // publication is what has ports of the host lead to a port of the switch.
 type publication struct {
 	record   store.Publication
-	reserved *nat.Reservation // nil: see problem
-	problem  string           // why it is not reachable
+	reserved *host.Reservation // nil: see problem
+	problem  string            // why it is not reachable
 }
 
 func (q *publication) close() {
@@ -39,8 +39,8 @@ func count(r store.Publication) int { return max(r.Count, 1) }
 
 // forward is a record as the host's kernel needs it; p may be nil where that is of
 // no interest.
-func forward(r store.Publication, p *port) nat.Forward {
-	f := nat.Forward{Protocol: nat.Protocol(r.Protocol), HostIP: r.HostIP, HostPort: r.HostPort, Count: count(r), ToPort: r.Port}
+func forward(r store.Publication, p *port) host.Forward {
+	f := host.Forward{Protocol: host.Protocol(r.Protocol), HostIP: r.HostIP, HostPort: r.HostPort, Count: count(r), ToPort: r.Port}
 	if p != nil {
 		f.To = p.record.Addr
 		if h := p.segment.host; h != nil {
@@ -51,7 +51,7 @@ func forward(r store.Publication, p *port) nat.Forward {
 }
 
 // forwards are those of all publications that are to be reachable.
-func (d *Daemon) forwards() (list []nat.Forward) {
+func (d *Daemon) forwards() (list []host.Forward) {
 	for _, p := range d.ports {
 		for _, q := range p.published {
 			if q.reserved != nil && p.segment.host != nil {
@@ -168,16 +168,16 @@ func (d *Daemon) publish(p *port, r store.Publication) (*publication, error) {
 // reserve keeps the ports of the host from other programs. That of DNS the segments'
 // resolvers have as well, each on its own link: they make way until it is ours.
 func (d *Daemon) reserve(r store.Publication) (*publication, error) {
-	names := nat.Forward{Protocol: nat.Protocol(r.Protocol), HostPort: gateway.DNSPort}
+	names := host.Forward{Protocol: host.Protocol(r.Protocol), HostPort: gateway.DNSPort}
 	shared := (!r.HostIP.IsValid() || r.HostIP.IsUnspecified()) && forward(r, nil).Overlaps(names)
 	if shared {
 		defer d.pauseNames()()
 	}
-	reserved, err := nat.Reserve(nat.Protocol(r.Protocol), r.HostIP, r.HostPort, count(r))
+	reserved, err := host.Reserve(host.Protocol(r.Protocol), r.HostIP, r.HostPort, count(r))
 	switch {
-	case errors.Is(err, nat.ErrInUse):
+	case errors.Is(err, host.ErrInUse):
 		return nil, api.Conflictf("%w: choose another, or end that program", err)
-	case errors.Is(err, nat.ErrNotHost):
+	case errors.Is(err, host.ErrNotHost):
 		return nil, api.Invalidf("%w: publish on one that the host has, or on all", err)
 	case err != nil:
 		return nil, api.Internalf("%w", err)

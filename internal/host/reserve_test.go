@@ -1,4 +1,4 @@
-package nat_test
+package host_test
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vswitch/internal/host"
 	"vswitch/internal/testenv"
-	"vswitch/nat"
 )
 
 // newLoopback is a namespace with nothing but its loopback.
@@ -24,8 +24,8 @@ func newLoopback(t *testing.T) *testenv.Namespace {
 	return ns
 }
 
-func listen(p nat.Protocol, address string) (close func(), err error) {
-	if p == nat.TCP {
+func listen(p host.Protocol, address string) (close func(), err error) {
+	if p == host.TCP {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			return nil, err
@@ -41,10 +41,10 @@ func listen(p nat.Protocol, address string) (close func(), err error) {
 
 func TestReserve(t *testing.T) {
 	t.Parallel()
-	for _, p := range []nat.Protocol{nat.TCP, nat.UDP} {
+	for _, p := range []host.Protocol{host.TCP, host.UDP} {
 		ns := newLoopback(t)
 		ns.Do(func() {
-			r, err := nat.Reserve(p, netip.Addr{}, 8000, 3)
+			r, err := host.Reserve(p, netip.Addr{}, 8000, 3)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +53,7 @@ func TestReserve(t *testing.T) {
 					t.Errorf("another program got %s/%s, which is reserved", address, p)
 				}
 			}
-			if _, err := nat.Reserve(p, netip.MustParseAddr("127.0.0.1"), 8002, 1); !errors.Is(err, nat.ErrInUse) {
+			if _, err := host.Reserve(p, netip.MustParseAddr("127.0.0.1"), 8002, 1); !errors.Is(err, host.ErrInUse) {
 				t.Errorf("reserved twice: %v", err)
 			}
 			r.Close()
@@ -65,14 +65,14 @@ func TestReserve(t *testing.T) {
 				defer stop()
 			}
 			for _, port := range []uint16{8000, 8002} {
-				if _, err := nat.Reserve(p, netip.Addr{}, port, 1); !errors.Is(err, nat.ErrInUse) {
+				if _, err := host.Reserve(p, netip.Addr{}, port, 1); !errors.Is(err, host.ErrInUse) {
 					t.Errorf("reserved %d/%s of another program: %v", port, p, err)
 				}
 			}
-			if _, err := nat.Reserve(p, netip.Addr{}, 7998, 4); !errors.Is(err, nat.ErrInUse) {
+			if _, err := host.Reserve(p, netip.Addr{}, 7998, 4); !errors.Is(err, host.ErrInUse) {
 				t.Errorf("reserved a range with a port of another program: %v", err)
 			}
-			again, err := nat.Reserve(p, netip.Addr{}, 7998, 2)
+			again, err := host.Reserve(p, netip.Addr{}, 7998, 2)
 			if err != nil {
 				t.Fatalf("the failure has left something: %v", err)
 			}
@@ -85,7 +85,7 @@ func TestReserveFree(t *testing.T) {
 	t.Parallel()
 	ns := newLoopback(t)
 	ns.Do(func() {
-		r, err := nat.Reserve(nat.TCP, netip.IPv4Unspecified(), 0, 1)
+		r, err := host.Reserve(host.TCP, netip.IPv4Unspecified(), 0, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,22 +103,22 @@ func TestReserveRefuses(t *testing.T) {
 	t.Parallel()
 	ns := newLoopback(t)
 	ns.Do(func() {
-		if _, err := nat.Reserve(nat.TCP, netip.MustParseAddr("192.0.2.9"), 80, 1); !errors.Is(err, nat.ErrNotHost) {
+		if _, err := host.Reserve(host.TCP, netip.MustParseAddr("192.0.2.9"), 80, 1); !errors.Is(err, host.ErrNotHost) {
 			t.Errorf("an address of others: %v", err)
 		}
 		for _, c := range []struct {
-			protocol nat.Protocol
+			protocol host.Protocol
 			host     netip.Addr
 			port     uint16
 			count    int
 		}{
 			{"sctp", netip.Addr{}, 80, 1},
-			{nat.TCP, netip.IPv6Unspecified(), 80, 1},
-			{nat.TCP, netip.Addr{}, 80, 0},
-			{nat.TCP, netip.Addr{}, 65535, 2},
-			{nat.TCP, netip.Addr{}, 0, 2},
+			{host.TCP, netip.IPv6Unspecified(), 80, 1},
+			{host.TCP, netip.Addr{}, 80, 0},
+			{host.TCP, netip.Addr{}, 65535, 2},
+			{host.TCP, netip.Addr{}, 0, 2},
 		} {
-			if r, err := nat.Reserve(c.protocol, c.host, c.port, c.count); err == nil {
+			if r, err := host.Reserve(c.protocol, c.host, c.port, c.count); err == nil {
 				r.Close()
 				t.Errorf("%+v was reserved", c)
 			}
@@ -132,7 +132,7 @@ func TestReservationIsSilent(t *testing.T) {
 	t.Parallel()
 	ns := newLoopback(t)
 	ns.Do(func() {
-		r, err := nat.Reserve(nat.TCP, netip.Addr{}, 8000, 1)
+		r, err := host.Reserve(host.TCP, netip.Addr{}, 8000, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,8 +152,8 @@ func TestReservationIsSilent(t *testing.T) {
 func TestShare(t *testing.T) {
 	t.Parallel()
 	newLoopback(t).Do(func() {
-		for _, p := range []nat.Protocol{nat.TCP, nat.UDP} {
-			r, err := nat.Reserve(p, netip.Addr{}, 52, 3)
+		for _, p := range []host.Protocol{host.TCP, host.UDP} {
+			r, err := host.Reserve(p, netip.Addr{}, 52, 3)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,7 +183,7 @@ func TestShare(t *testing.T) {
 	})
 }
 
-func bindTo(p nat.Protocol, at string, share bool) (io.Closer, error) {
+func bindTo(p host.Protocol, at string, share bool) (io.Closer, error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 		if share {
 			cerr := c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
@@ -191,7 +191,7 @@ func bindTo(p nat.Protocol, at string, share bool) (io.Closer, error) {
 		}
 		return err
 	}}
-	if p == nat.UDP {
+	if p == host.UDP {
 		return config.ListenPacket(context.Background(), "udp4", at)
 	}
 	return config.Listen(context.Background(), "tcp4", at)

@@ -1,4 +1,4 @@
-package nat_test
+package host_test
 
 import (
 	"net"
@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"vswitch/internal/host"
 	"vswitch/internal/testenv"
-	"vswitch/nat"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -16,10 +16,10 @@ func TestMasquerade(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	serve(t, r.outside, "outside", outsideIP+":80")
-	table := r.open(t, nat.Options{})
+	table := r.open(t, host.Options{})
 	open := segmentB
 	open.Masquerade = false
-	r.apply(t, table, nat.Config{Segments: []nat.Segment{segmentA, open}})
+	r.apply(t, table, host.Config{Segments: []host.Segment{segmentA, open}})
 	wantGet(t, r.c1, outsideIP+":80", "outside sees "+hostOuter)
 	wantNoGet(t, r.c3, outsideIP+":80") // the outside has no way back
 	r.outside.Run("ip", "route", "add", "172.18.0.0/16", "via", hostOuter)
@@ -31,8 +31,8 @@ func TestOutsideInward(t *testing.T) {
 	r := newRig(t)
 	r.outside.Run("ip", "route", "add", "172.17.0.0/16", "via", hostOuter)
 	serve(t, r.c1, "container1", ":80")
-	table := r.open(t, nat.Options{})
-	r.apply(t, table, nat.Config{Segments: both, Forwards: []nat.Forward{forward("", 8080, container1, 80, "vs-a")}})
+	table := r.open(t, host.Options{})
+	r.apply(t, table, host.Config{Segments: both, Forwards: []host.Forward{forward("", 8080, container1, 80, "vs-a")}})
 	wantNoGet(t, r.outside, container1+":80")
 	wantGet(t, r.outside, hostOuter+":8080", "container1 sees "+outsideIP)
 	wantGet(t, r.host, container1+":80", "container1 sees 172.17.0.1") // the host is a station of the segment
@@ -43,8 +43,8 @@ func TestSegmentsApart(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	serve(t, r.c1, "container1", ":80")
-	table := r.open(t, nat.Options{})
-	r.apply(t, table, nat.Config{Segments: both})
+	table := r.open(t, host.Options{})
+	r.apply(t, table, host.Config{Segments: both})
 	for _, route := range [][]string{
 		nil, // the default route
 		{"172.17.0.0/16", "via", "172.18.0.1"},
@@ -106,7 +106,7 @@ func wantNoneFrom(t *testing.T, r *rig, ns *testenv.Namespace, address string) {
 func TestNothingLeavesWithItsInnerAddress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.apply(t, r.open(t, nat.Options{}), nat.Config{Segments: both})
+	r.apply(t, r.open(t, host.Options{}), host.Config{Segments: both})
 	listen := func(ns *testenv.Namespace, address string) (c net.PacketConn) {
 		var err error
 		ns.Do(func() { c, err = net.ListenPacket("ip4:icmp", address) })
@@ -144,7 +144,7 @@ func TestSegmentsAreIPv4(t *testing.T) {
 	r.c1.Run("ip", "route", "add", "fd00:b::/64", "via", "fd00:a::1")
 	r.outside.Run("ip", "route", "add", "fd00:a::/64", "via", "fd00:b::1")
 	r.c1.Run("ping", "-n", "-c", "1", "-W", "10", "fd00:b::2")
-	r.apply(t, r.open(t, nat.Options{}), nat.Config{Segments: both})
+	r.apply(t, r.open(t, host.Options{}), host.Config{Segments: both})
 	loses(t, r.c1, "fd00:b::2")
 	loses(t, r.outside, "fd00:a::2")
 }
@@ -164,10 +164,10 @@ func TestPublished(t *testing.T) {
 	serve(t, r.c1, "container1", ":80")
 	serve(t, r.c1, "second", ":82")
 	serve(t, r.host, "host", "127.0.0.1:7000")
-	table := r.open(t, nat.Options{})
+	table := r.open(t, host.Options{})
 	span := forward("", 9000, container1, 80, "vs-a")
 	span.Count = 3
-	r.apply(t, table, nat.Config{Segments: both, Forwards: []nat.Forward{
+	r.apply(t, table, host.Config{Segments: both, Forwards: []host.Forward{
 		forward("0.0.0.0", 8080, container1, 80, "vs-a"),
 		forward("127.0.0.1", 8081, container1, 80, "vs-a"),
 		forward(hostOuter, 8082, container1, 80, "vs-a"),

@@ -1,4 +1,4 @@
-package nat_test
+package host_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"vswitch/internal/host"
 	"vswitch/internal/testenv"
-	"vswitch/nat"
 )
 
 // The rig's addresses. Bridges stand in for the switch: one per segment, with the
@@ -26,9 +26,9 @@ const (
 )
 
 var (
-	segmentA = nat.Segment{ID: "a", Link: "vs-a", Subnet: netip.MustParsePrefix("172.17.0.0/16"), Gateway: netip.MustParseAddr("172.17.0.1"), Masquerade: true}
-	segmentB = nat.Segment{ID: "b", Link: "vs-b", Subnet: netip.MustParsePrefix("172.18.0.0/16"), Gateway: netip.MustParseAddr("172.18.0.1"), Masquerade: true}
-	both     = []nat.Segment{segmentA, segmentB}
+	segmentA = host.Segment{ID: "a", Link: "vs-a", Subnet: netip.MustParsePrefix("172.17.0.0/16"), Gateway: netip.MustParseAddr("172.17.0.1"), Masquerade: true}
+	segmentB = host.Segment{ID: "b", Link: "vs-b", Subnet: netip.MustParsePrefix("172.18.0.0/16"), Gateway: netip.MustParseAddr("172.18.0.1"), Masquerade: true}
+	both     = []host.Segment{segmentA, segmentB}
 )
 
 // rig is a host with two segments and an outside.
@@ -69,7 +69,7 @@ func (r *rig) join(ns *testenv.Namespace, name, address string) {
 	}
 }
 
-func (r *rig) bridge(s nat.Segment, members ...*testenv.Namespace) {
+func (r *rig) bridge(s host.Segment, members ...*testenv.Namespace) {
 	r.host.Run("ip", "link", "add", s.Link, "type", "bridge")
 	r.host.Run("ip", "address", "add", netip.PrefixFrom(s.Gateway, s.Subnet.Bits()).String(), "dev", s.Link)
 	r.host.Run("ip", "link", "set", s.Link, "up")
@@ -91,12 +91,12 @@ func set(ns *testenv.Namespace, path, value string) {
 }
 
 // open opens a table in the host, to be removed when the test ends.
-func (r *rig) open(t *testing.T, o nat.Options) *nat.Table {
+func (r *rig) open(t *testing.T, o host.Options) *host.Table {
 	t.Helper()
-	var table *nat.Table
+	var table *host.Table
 	r.host.Do(func() {
 		var err error
-		if table, err = nat.Open(o); err != nil {
+		if table, err = host.Open(o); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -108,7 +108,7 @@ func (r *rig) open(t *testing.T, o nat.Options) *nat.Table {
 	return table
 }
 
-func (r *rig) apply(t *testing.T, table *nat.Table, c nat.Config) {
+func (r *rig) apply(t *testing.T, table *host.Table, c host.Config) {
 	t.Helper()
 	var err error
 	r.host.Do(func() { err = table.Apply(c) })
@@ -117,7 +117,7 @@ func (r *rig) apply(t *testing.T, table *nat.Table, c nat.Config) {
 	}
 }
 
-func (r *rig) remove(t *testing.T, table *nat.Table) {
+func (r *rig) remove(t *testing.T, table *host.Table) {
 	t.Helper()
 	var err error
 	r.host.Do(func() { err = table.Remove() })
@@ -187,8 +187,8 @@ func wantNoGet(t *testing.T, ns *testenv.Namespace, address string) {
 	}
 }
 
-func forward(hostIP string, hostPort uint16, to string, toPort uint16, link string) nat.Forward {
-	f := nat.Forward{Protocol: nat.TCP, HostPort: hostPort, To: netip.MustParseAddr(to), ToPort: toPort, Link: link}
+func forward(hostIP string, hostPort uint16, to string, toPort uint16, link string) host.Forward {
+	f := host.Forward{Protocol: host.TCP, HostPort: hostPort, To: netip.MustParseAddr(to), ToPort: toPort, Link: link}
 	if hostIP != "" {
 		f.HostIP = netip.MustParseAddr(hostIP)
 	}

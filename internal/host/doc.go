@@ -1,4 +1,4 @@
-// Package nat is the way of segments through the host's kernel: forwarding,
+// Package host is the way of segments through the host's kernel: forwarding,
 // masquerade, published ports and the wall between segments, in one nftables
 // table of our own.
 //
@@ -10,4 +10,4 @@
 // user's own chain in the table is jumped to and otherwise left alone.
 //
 // It makes no links and gives no addresses.
-package nat
+package host

@@ -1,4 +1,4 @@
-package nat_test
+package host_test
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"vswitch/internal/host"
 	"vswitch/internal/testenv"
-	"vswitch/nat"
 )
 
 // newHost is a namespace with the links of both segments and nothing behind them.
@@ -25,7 +25,7 @@ func newHost(t *testing.T) *rig {
 	return r
 }
 
-var fullConfig = nat.Config{Segments: both, Forwards: []nat.Forward{
+var fullConfig = host.Config{Segments: both, Forwards: []host.Forward{
 	forward("", 8080, container1, 80, "vs-a"),
 	forward("127.0.0.1", 8081, container1, 80, "vs-a"),
 	forward(hostOuter, 8082, container3, 80, "vs-b"),
@@ -37,7 +37,7 @@ func (r *rig) listing() string { return r.host.Run("nft", "list", "table", "inet
 func TestApplyIsIdempotent(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)
-	table := r.open(t, nat.Options{})
+	table := r.open(t, host.Options{})
 	r.apply(t, table, fullConfig)
 	first := r.listing()
 	for _, want := range []string{`"vs-a"`, "172.17.0.0-172.18.255.255", "tcp . 8080 : 172.17.0.2 . 80", "127.0.0.1 . tcp . 8081", "192.0.2.1 . tcp . 8082 : 172.18.0.2 . 80"} {
@@ -49,11 +49,11 @@ func TestApplyIsIdempotent(t *testing.T) {
 	if again := r.listing(); again != first {
 		t.Errorf("applied twice:\n%s\nwant as the first time:\n%s", again, first)
 	}
-	r.apply(t, table, nat.Config{})
+	r.apply(t, table, host.Config{})
 	if left := r.listing(); strings.Contains(left, "elements") {
 		t.Errorf("without segments the table has\n%s", left)
 	}
-	r.apply(t, r.open(t, nat.Options{}), fullConfig) // as the next process does
+	r.apply(t, r.open(t, host.Options{}), fullConfig) // as the next process does
 	if again := r.listing(); again != first {
 		t.Errorf("applied by another:\n%s\nwant\n%s", again, first)
 	}
@@ -63,7 +63,7 @@ func TestApplyIsIdempotent(t *testing.T) {
 func TestListingIsReadable(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)
-	table := r.open(t, nat.Options{})
+	table := r.open(t, host.Options{})
 	r.apply(t, table, fullConfig)
 	before := r.listing()
 	file := t.TempDir() + "/ruleset"
@@ -82,9 +82,9 @@ func TestLeavesOthersAlone(t *testing.T) {
 	r.host.Run("nft", "add table inet filter; add chain inet filter forward { type filter hook forward priority 0; policy drop; }; "+
 		"add rule inet filter forward tcp dport 1 accept; add table ip vswitch; add chain ip vswitch guard; add rule ip vswitch guard drop")
 	before := r.host.Run("nft", "list", "ruleset")
-	table := r.open(t, nat.Options{})
+	table := r.open(t, host.Options{})
 	r.apply(t, table, fullConfig)
-	r.apply(t, table, nat.Config{Segments: both})
+	r.apply(t, table, host.Config{Segments: both})
 	if with := r.host.Run("nft", "list", "ruleset"); !strings.HasPrefix(with, before) {
 		t.Errorf("the ruleset became\n%s\nwant it to begin as before with\n%s", with, before)
 	}
@@ -102,8 +102,8 @@ func TestUserChain(t *testing.T) {
 	serve(t, r.c1, "container1", ":80")
 	r.host.Run("nft", "add table inet vswitch; add chain inet vswitch user; add chain inet vswitch mine; add set inet vswitch banned { type ipv4_addr; }; "+
 		"add rule inet vswitch mine ip saddr @banned meta l4proto tcp ct original proto-dst 8080 drop; add rule inet vswitch user jump mine")
-	table := r.open(t, nat.Options{})
-	c := nat.Config{Segments: both, Forwards: []nat.Forward{forward("", 8080, container1, 80, "vs-a"), forward("", 8081, container1, 80, "vs-a")}}
+	table := r.open(t, host.Options{})
+	c := host.Config{Segments: both, Forwards: []host.Forward{forward("", 8080, container1, 80, "vs-a"), forward("", 8081, container1, 80, "vs-a")}}
 	r.apply(t, table, c)
 	wantGet(t, r.outside, hostOuter+":8080", "container1 sees "+outsideIP)
 	r.host.Run("nft", "add element inet vswitch banned { "+outsideIP+" }")
@@ -126,12 +126,12 @@ func TestUserChain(t *testing.T) {
 func TestRefusedConfigChangesNothing(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)
-	table := r.open(t, nat.Options{})
+	table := r.open(t, host.Options{})
 	r.apply(t, table, fullConfig)
 	before := r.listing()
-	for _, c := range []nat.Config{
-		{Segments: []nat.Segment{segmentA, segmentA}},
-		{Segments: both, Forwards: []nat.Forward{forward("", 1, container1, 1, "vs-c")}},
+	for _, c := range []host.Config{
+		{Segments: []host.Segment{segmentA, segmentA}},
+		{Segments: both, Forwards: []host.Forward{forward("", 1, container1, 1, "vs-c")}},
 	} {
 		var err error
 		r.host.Do(func() { err = table.Apply(c) })
@@ -158,8 +158,8 @@ func TestForwardingIsPutBack(t *testing.T) {
 		remembered = append(remembered, s)
 		return nil
 	}
-	first := r.open(t, nat.Options{Remember: remember})
-	r.apply(t, first, nat.Config{})
+	first := r.open(t, host.Options{Remember: remember})
+	r.apply(t, first, host.Config{})
 	if value(forwarding) != "0" || remembered != nil {
 		t.Errorf("without segments %s is %s, remembered %q", forwarding, value(forwarding), remembered)
 	}
@@ -171,8 +171,8 @@ func TestForwardingIsPutBack(t *testing.T) {
 	if a, b := value(localnetA), value(localnetB); a != "1" || b != "0" {
 		t.Errorf("route_localnet is %s where loopback is published and %s elsewhere", a, b)
 	}
-	second := r.open(t, nat.Options{Forwarding: remembered[0], Remember: remember})
-	r.apply(t, second, nat.Config{Segments: both})
+	second := r.open(t, host.Options{Forwarding: remembered[0], Remember: remember})
+	r.apply(t, second, host.Config{Segments: both})
 	r.remove(t, second)
 	if value(forwarding) != "0" || len(remembered) != 1 {
 		t.Errorf("after removal %s is %s, remembered %q", forwarding, value(forwarding), remembered)
@@ -182,7 +182,7 @@ func TestForwardingIsPutBack(t *testing.T) {
 	}
 
 	refused := errors.New("disk full")
-	third := r.open(t, nat.Options{Remember: func(string) error { return refused }})
+	third := r.open(t, host.Options{Remember: func(string) error { return refused }})
 	r.host.Do(func() {
 		if err := third.Apply(fullConfig); !errors.Is(err, refused) {
 			t.Errorf("applied with %v when the value cannot be remembered", err)
@@ -239,7 +239,7 @@ func TestPutBack(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)
 	l := newLog()
-	table := r.open(t, nat.Options{Log: l.logger()})
+	table := r.open(t, host.Options{Log: l.logger()})
 	r.apply(t, table, fullConfig)
 	before := r.listing()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -260,7 +260,7 @@ func TestPutBack(t *testing.T) {
 			t.Errorf("after %q the table is\n%s\nwant\n%s", harm, after, before)
 		}
 	}
-	r.apply(t, table, nat.Config{Segments: both}) // our own changes are none of others
+	r.apply(t, table, host.Config{Segments: both}) // our own changes are none of others
 	r.host.Run("nft", "add table inet other")
 	cancel()
 	if err := <-done; err != nil {
@@ -274,7 +274,7 @@ func TestPutBack(t *testing.T) {
 func TestRemovedIsNotPutBack(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)
-	table := r.open(t, nat.Options{})
+	table := r.open(t, host.Options{})
 	r.apply(t, table, fullConfig)
 	done := make(chan error)
 	go func() { done <- table.Run(t.Context()) }()
@@ -316,7 +316,7 @@ func TestForeignDrops(t *testing.T) {
 			r := newHost(t)
 			r.host.Run("nft", c.ruleset)
 			l := newLog()
-			table := r.open(t, nat.Options{Log: l.logger()})
+			table := r.open(t, host.Options{Log: l.logger()})
 			r.apply(t, table, fullConfig)
 			r.apply(t, table, fullConfig)
 			if n := strings.Count(l.String(), inTheWay); c.warns == "" && n != 0 || c.warns != "" && n != 1 || !strings.Contains(l.String(), c.warns) {
@@ -331,7 +331,7 @@ func TestLateForeignDrop(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)
 	l := newLog()
-	table := r.open(t, nat.Options{Log: l.logger()})
+	table := r.open(t, host.Options{Log: l.logger()})
 	r.apply(t, table, fullConfig)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
