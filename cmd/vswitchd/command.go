@@ -11,7 +11,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/daemon"
-	"vswitch/supervisor"
+	"vswitch/internal/supervise"
 )
 
 // usageError is wrong usage: exit status 2.
@@ -119,7 +119,7 @@ func (o *options) run(c *cobra.Command) error {
 		return usageError{err}
 	}
 	config.Version = c.Version
-	inherited, err := supervisor.Inherited()
+	inherited, err := supervise.Inherited()
 	if err != nil {
 		return err
 	}

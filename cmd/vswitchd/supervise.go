@@ -14,7 +14,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/daemon"
-	"vswitch/supervisor"
+	"vswitch/internal/supervise"
 )
 
 // What the supervising process and the one that carries frames call the listeners.
@@ -32,7 +32,7 @@ var errReported = errors.New("reported")
 
 // supervise is what the process does that a user starts: it holds the descriptors,
 // and has a child carry the frames.
-func (o *options) supervise(c *cobra.Command, config daemon.Config, inherited *supervisor.Child) error {
+func (o *options) supervise(c *cobra.Command, config daemon.Config, inherited *supervise.Child) error {
 	// The socket first: whoever has it is the one daemon.
 	listener, err := api.Listen(config.Socket)
 	if err != nil {
@@ -64,11 +64,11 @@ func (o *options) supervise(c *cobra.Command, config daemon.Config, inherited *s
 	defer signal.Stop(hangups)
 	upgrade := make(chan struct{})
 	go forward(c.Context(), hangups, upgrade)
-	err = supervisor.Run(c.Context(), supervisor.Options{
+	err = supervise.Run(c.Context(), supervise.Options{
 		Args: o.arguments, Files: files, Stored: inherited.Files, Notify: inherited.Notify,
 		Upgrade: upgrade, Log: config.Log, Watchdog: watchdog,
 	})
-	if exit, ok := errors.AsType[*supervisor.ExitError](err); ok && exit.Code > 0 {
+	if exit, ok := errors.AsType[*supervise.ExitError](err); ok && exit.Code > 0 {
 		return errReported
 	}
 	return err
@@ -112,7 +112,7 @@ func (o *options) restoreState(config daemon.Config) error {
 }
 
 // carry is what the child does: it is the switch.
-func (o *options) carry(ctx context.Context, config daemon.Config, child *supervisor.Child) error {
+func (o *options) carry(ctx context.Context, config daemon.Config, child *supervise.Child) error {
 	defer child.Close()
 	// The one who started us decides when to stop; a terminal's signals are for him.
 	signal.Ignore(syscall.SIGINT, syscall.SIGHUP)
@@ -141,7 +141,7 @@ func (o *options) carry(ctx context.Context, config daemon.Config, child *superv
 	})
 }
 
-func inheritedListener(files *supervisor.Files, name string) (net.Listener, error) {
+func inheritedListener(files *supervise.Files, name string) (net.Listener, error) {
 	fds := files.Take(name)
 	if len(fds) == 0 {
 		return nil, errors.New("the supervising process has handed over no socket: start vswitchd itself")
@@ -152,7 +152,7 @@ func inheritedListener(files *supervisor.Files, name string) (net.Listener, erro
 }
 
 // beat tells the supervisor that the workers live, until ctx ends.
-func beat(ctx context.Context, config daemon.Config, notify *supervisor.Notifier, d *daemon.Daemon) {
+func beat(ctx context.Context, config daemon.Config, notify *supervise.Notifier, d *daemon.Daemon) {
 	interval := notify.WatchdogInterval()
 	if interval <= 0 {
 		return

@@ -1,4 +1,4 @@
-// Package supervisor is the small parent of a process that moves packets, and
+// Package supervise is the small parent of a process that moves packets, and
 // that process's side of the talk between the two. The parent holds what must
 // outlive a crash or an upgrade, the descriptors of TAP devices and listening
 // sockets; it starts the child, starts it again when it dies and replaces it by
@@ -17,4 +17,4 @@
 // of the parent wants Type=notify or notify-reload, FileDescriptorStoreMax= as
 // large as the number of descriptors, and KillMode=mixed, by which only the
 // parent is told to stop.
-package supervisor
+package supervise
