@@ -76,7 +76,7 @@ REPORT ?=
 .PHONY: conformance
 conformance: ## hold vswitch against the rules of bridging, beside the kernel's bridge (needs root)
 	@if [ "$$(id -u)" -ne 0 ]; then echo "NOT RUN: needs root; run: sudo make conformance"; exit 1; fi
-	@cd conformance && $(GO) test -count 1 -timeout 10m -run Conformance -args -format '$(FORMAT)' -output '$(abspath $(REPORT))'
+	@cd test/conformance && $(GO) test -count 1 -timeout 10m -run Conformance -args -format '$(FORMAT)' -output '$(abspath $(REPORT))'
 
 # BENCHFLAGS go to vsbench run, as in make bench BENCHFLAGS='--scenario ping,tcp'.
 BENCHDIR   ?= bench-out
