@@ -61,7 +61,7 @@ test: ## run all tests with the race detector; end-to-end tests only as root
 DURATION ?= 10m
 soak: ## do one bad thing after another to a running switch for DURATION=10m, 10 000 attachments among them
 	@sh scripts/deps.sh test
-	VSWITCH_SOAK=$(DURATION) $(GO) test -v -count 1 -timeout 0 -run 'Fault|Killed|AttachCycles|StateDisk|Upgrade|Recreated' ./internal/e2e
+	VSWITCH_SOAK=$(DURATION) $(GO) test -v -count 1 -timeout 0 -run 'Fault|Killed|AttachCycles|StateDisk|Upgrade|Recreated' ./test/e2e
 
 .PHONY: cover
 cover: ## run the tests with coverage and print it per function
