@@ -1,11 +1,11 @@
-// Package dockertest tests the Docker drivers on a real engine: dockerd and vswitchd
+// Package docker tests the Docker drivers on a real engine: dockerd and vswitchd
 // side by side in a network namespace that plays the host, containers of a busybox
 // image, and the commands that people use. It asserts what a user would notice.
 //
 // Every test has an engine of its own, with a directory and a driver name of its
 // own, so it may run beside other tests and beside a Docker of the machine's own.
 // They need root; without it they are skipped.
-package dockertest
+package docker
 
 import (
 	"errors"
