@@ -11,7 +11,7 @@ import (
 	"github.com/moby/sys/mount"
 	"golang.org/x/sys/unix"
 
-	"vswitch/internal/busybox"
+	"vswitch/test/lab/busybox"
 )
 
 // dockerPeer is a Docker engine with containers on networks of one driver, as

@@ -14,9 +14,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"vswitch/internal/busybox"
 	"vswitch/internal/daemontest"
 	"vswitch/internal/testenv"
+	"vswitch/test/lab/busybox"
 )
 
 // What all tests share: the directory of vswitchd and vsctl, and in it the image.
