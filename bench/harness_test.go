@@ -12,15 +12,15 @@ import (
 	"testing"
 	"time"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // requireLab wants what the harness needs, and checks that it leaves nothing.
 func requireLab(t *testing.T) {
 	t.Helper()
-	testenv.RequireRoot(t)
-	testenv.RequireCommand(t, "ip", "nsenter", "ping", "iperf3")
-	testenv.LeakCheck(t)
+	lab.RequireRoot(t)
+	lab.RequireCommand(t, "ip", "nsenter", "ping", "iperf3")
+	lab.LeakCheck(t)
 	t.Cleanup(func() {
 		left, err := filepath.Glob(fmt.Sprintf("/run/netns/%s%d-*", namePrefix, os.Getpid()))
 		if err != nil || len(left) > 0 {
@@ -101,7 +101,7 @@ func TestHarnessRunsEveryScenario(t *testing.T) {
 // A Docker engine beside the harness, with its own driver and with ours.
 func TestHarnessRunsContainers(t *testing.T) {
 	requireLab(t)
-	testenv.RequireCommand(t, "dockerd", "docker", "iptables", "busybox")
+	lab.RequireCommand(t, "dockerd", "docker", "iptables", "busybox")
 	bin := buildPrograms(t)
 	r, err := Run(t.Context(), Options{
 		Scenarios: []string{"ping", "frames"}, Cases: []string{"interval=3ms", "size=64"}, Peers: []string{"docker"}, Rounds: 1,

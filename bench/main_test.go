@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // helperArg makes the test binary a helper, as a hidden command does with vsbench.
@@ -19,5 +19,5 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	testenv.Main(m)
+	lab.Main(m)
 }

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 func TestNames(t *testing.T) {
@@ -33,7 +33,7 @@ func TestNames(t *testing.T) {
 
 func TestCreateTurnsOnOffloads(t *testing.T) {
 	t.Parallel()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		d, err := Create("vst-offload", Options{})
 		if err != nil {
@@ -51,7 +51,7 @@ func TestCreateTurnsOnOffloads(t *testing.T) {
 
 func TestCreateRefusesATakenName(t *testing.T) {
 	t.Parallel()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		// A persistent device that nobody holds is what TUNSETIFF would take over.
 		d := mustCreate(t, ns, Options{Persist: true})
@@ -82,10 +82,10 @@ func TestCreateUndoes(t *testing.T) {
 			return nil, failure
 		},
 	}
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		for when, step := range steps {
-			if _, err := create(testenv.UniqueName(), Options{}, step); err == nil || err.Error() != failure.Error() {
+			if _, err := create(lab.UniqueName(), Options{}, step); err == nil || err.Error() != failure.Error() {
 				t.Errorf("%s: create says %v, want %q alone", when, err, failure)
 			}
 			if got := links(t); len(got) != 1 {
@@ -97,7 +97,7 @@ func TestCreateUndoes(t *testing.T) {
 
 func TestCreateWithoutCapability(t *testing.T) {
 	t.Parallel()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var had, reduced [2]unix.CapUserData
@@ -109,7 +109,7 @@ func TestCreateWithoutCapability(t *testing.T) {
 		if err := unix.Capset(&header, &reduced[0]); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Create(testenv.UniqueName(), Options{})
+		_, err := Create(lab.UniqueName(), Options{})
 		if err := unix.Capset(&header, &had[0]); err != nil {
 			t.Fatal(err)
 		}
@@ -124,7 +124,7 @@ func TestCreateWithoutCapability(t *testing.T) {
 
 func TestMissingCloneDevice(t *testing.T) {
 	t.Parallel()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with its mounts
@@ -150,7 +150,7 @@ func TestMissingCloneDevice(t *testing.T) {
 
 func TestAttachTakesAPersistentDeviceOver(t *testing.T) {
 	alone(t)
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		first := mustCreate(t, ns, Options{Persist: true})
 		if _, err := Attach(first.Name(), Options{}); !errors.Is(err, unix.EBUSY) {
@@ -178,7 +178,7 @@ func TestAttachTakesAPersistentDeviceOver(t *testing.T) {
 
 func TestAttachRefuses(t *testing.T) {
 	t.Parallel()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Run("ip", "tuntap", "add", "vst-tun", "mode", "tun")
 	ns.Do(func() {
 		for name, want := range map[string]string{
@@ -205,7 +205,7 @@ func TestAttachRefuses(t *testing.T) {
 // TestAttachNeverMakesALink has the link vanish behind the first look.
 func TestAttachNeverMakesALink(t *testing.T) {
 	alone(t)
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		fd, err := openClone()
 		if err != nil {

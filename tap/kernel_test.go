@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) { lab.Main(m) }
 
 // testEtherType is the local experimental EtherType (IEEE 802), which no stack
 // sends by itself, unlike IPv6 with its router solicitations.
@@ -25,9 +25,9 @@ const patience = 20 * time.Second
 
 // mustCreate makes an interface that is up and without IPv6, in the namespace of
 // the calling thread.
-func mustCreate(t testing.TB, ns *testenv.Namespace, opts Options) *Device {
+func mustCreate(t testing.TB, ns *lab.Namespace, opts Options) *Device {
 	t.Helper()
-	d, err := Create(testenv.UniqueName(), opts)
+	d, err := Create(lab.UniqueName(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func receiveTest(t *testing.T, d *Device) []byte {
 
 func TestWriteReachesTheNamespace(t *testing.T) {
 	t.Parallel()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		d := mustCreate(t, ns, Options{})
 		s := packetSocket(t, d.Name())
@@ -153,7 +153,7 @@ func TestWriteReachesTheNamespace(t *testing.T) {
 
 func TestReadDeliversWhatTheNamespaceSends(t *testing.T) {
 	t.Parallel()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		d := mustCreate(t, ns, Options{})
 		want := testFrame("from the kernel")
@@ -168,9 +168,9 @@ func TestReadDeliversWhatTheNamespaceSends(t *testing.T) {
 
 func TestReadSaysAgainWhenNothingWaits(t *testing.T) {
 	t.Parallel()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
-		d, err := Create(testenv.UniqueName(), Options{}) // down, so it sends nothing
+		d, err := Create(lab.UniqueName(), Options{}) // down, so it sends nothing
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestReadSaysAgainWhenNothingWaits(t *testing.T) {
 
 func TestWriteToAnInterfaceThatIsDown(t *testing.T) {
 	t.Parallel()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		d := mustCreate(t, ns, Options{})
 		ns.Run("ip", "link", "set", d.Name(), "down")
@@ -216,7 +216,7 @@ func TestWriteIsRejected(t *testing.T) {
 		{"a header longer than the frame", header(func(h frame.VNet) { h.Set(0, 0, 1000, 0, 0, 0) })},
 		{"a checksum behind the frame", header(func(h frame.VNet) { h.Set(1, 0, 0, 0, 5000, 16) })},
 	}
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		d := mustCreate(t, ns, Options{})
 		for _, test := range tests {
@@ -232,7 +232,7 @@ func TestWriteIsRejected(t *testing.T) {
 
 func TestCloseDeletesTheLinkUnlessPersistent(t *testing.T) {
 	alone(t)
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	for _, persist := range []bool{false, true} {
 		ns.Do(func() {
 			d := mustCreate(t, ns, Options{Persist: persist})
@@ -260,8 +260,8 @@ func TestCloseDeletesTheLinkUnlessPersistent(t *testing.T) {
 }
 
 func TestNothingIsLeftOpen(t *testing.T) {
-	testenv.LeakCheck(t)
-	ns := testenv.NewNamespace(t)
+	lab.LeakCheck(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		for range 50 {
 			d, err := Create("vst-cycle", Options{})

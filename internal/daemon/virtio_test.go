@@ -17,13 +17,13 @@ import (
 
 	"vswitch/internal/frame"
 	"vswitch/internal/reactor"
-	"vswitch/internal/testenv"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 	"vswitch/tap"
+	"vswitch/test/lab"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) { lab.Main(m) }
 
 // injector is a port's device whose frames are a test's: no kernel has looked at
 // their virtio-net headers.
@@ -110,7 +110,7 @@ func (p *mixedPoller) Remove(slot uint32) error {
 // whose kernel says what it thinks of the frames.
 type firingRange struct {
 	*testing.T
-	ns       *testenv.Namespace
+	ns       *lab.Namespace
 	link     string
 	in       *injector
 	poller   *mixedPoller
@@ -128,13 +128,13 @@ var (
 
 func newFiringRange(t *testing.T) *firingRange {
 	t.Helper()
-	r := &firingRange{T: t, ns: testenv.NewNamespace(t), link: testenv.UniqueName(), in: new(injector)}
+	r := &firingRange{T: t, ns: lab.NewNamespace(t), link: lab.UniqueName(), in: new(injector)}
 	device := newTAP(t, r.ns, r.link)
 	r.ns.Run("ip", "link", "set", r.link, "address", targetMAC.String())
 	r.ns.Run("ip", "address", "add", targetIP.String()+"/24", "dev", r.link)
 	// What the receiver answers goes to a link where it ends.
 	r.ns.Run("ip", "neigh", "add", attackerIP.String(), "lladdr", sinkMAC.String(), "dev", r.link)
-	sink := newTAP(t, testenv.NewNamespace(t), testenv.UniqueName())
+	sink := newTAP(t, lab.NewNamespace(t), lab.UniqueName())
 
 	sw, err := vswitch.New(vswitch.Options{Workers: 1, Poll: vswitch.PollSleep, NewPoller: func() (vswitch.Poller, error) {
 		p, err := reactor.New(reactor.Options{Batch: vswitch.BatchFrames})
@@ -164,7 +164,7 @@ func newFiringRange(t *testing.T) *firingRange {
 }
 
 // newTAP makes a TAP that is up, without IPv6.
-func newTAP(t *testing.T, ns *testenv.Namespace, name string) (device *tap.Device) {
+func newTAP(t *testing.T, ns *lab.Namespace, name string) (device *tap.Device) {
 	t.Helper()
 	ns.Do(func() {
 		var err error

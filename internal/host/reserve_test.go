@@ -13,13 +13,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/host"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // newLoopback is a namespace with nothing but its loopback.
-func newLoopback(t *testing.T) *testenv.Namespace {
+func newLoopback(t *testing.T) *lab.Namespace {
 	t.Helper()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Run("ip", "link", "set", "lo", "up")
 	return ns
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"vswitch/internal/host"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // The rig's addresses. Bridges stand in for the switch: one per segment, with the
@@ -33,15 +33,15 @@ var (
 
 // rig is a host with two segments and an outside.
 type rig struct {
-	host, outside, c1, c2, c3 *testenv.Namespace
+	host, outside, c1, c2, c3 *lab.Namespace
 }
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	testenv.RequireCommand(t, "nft", "ping")
+	lab.RequireCommand(t, "nft", "ping")
 	r := &rig{}
-	for _, ns := range []**testenv.Namespace{&r.host, &r.outside, &r.c1, &r.c2, &r.c3} {
-		*ns = testenv.NewNamespace(t)
+	for _, ns := range []**lab.Namespace{&r.host, &r.outside, &r.c1, &r.c2, &r.c3} {
+		*ns = lab.NewNamespace(t)
 		(*ns).Run("ip", "link", "set", "lo", "up")
 	}
 	// The switch is not the kernel's bridge: nobody filters inside of a segment.
@@ -50,7 +50,7 @@ func newRig(t *testing.T) *rig {
 	r.host.Run("ip", "address", "add", hostOuter+"/24", "dev", "wan")
 	r.bridge(segmentA, r.c1, r.c2)
 	r.bridge(segmentB, r.c3)
-	for ns, address := range map[*testenv.Namespace]string{r.c1: container1, r.c2: container2, r.c3: container3} {
+	for ns, address := range map[*lab.Namespace]string{r.c1: container1, r.c2: container2, r.c3: container3} {
 		ns.Run("ip", "address", "add", address+"/16", "dev", "eth0")
 		gateway := netip.MustParseAddr(address).As4()
 		gateway[3] = 1
@@ -60,7 +60,7 @@ func newRig(t *testing.T) *rig {
 }
 
 // join makes a veth between the host, where it is named name, and ns.
-func (r *rig) join(ns *testenv.Namespace, name, address string) {
+func (r *rig) join(ns *lab.Namespace, name, address string) {
 	r.host.Run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", ns.Name())
 	r.host.Run("ip", "link", "set", name, "up")
 	ns.Run("ip", "link", "set", "eth0", "up")
@@ -69,7 +69,7 @@ func (r *rig) join(ns *testenv.Namespace, name, address string) {
 	}
 }
 
-func (r *rig) bridge(s host.Segment, members ...*testenv.Namespace) {
+func (r *rig) bridge(s host.Segment, members ...*lab.Namespace) {
 	r.host.Run("ip", "link", "add", s.Link, "type", "bridge")
 	r.host.Run("ip", "address", "add", netip.PrefixFrom(s.Gateway, s.Subnet.Bits()).String(), "dev", s.Link)
 	r.host.Run("ip", "link", "set", s.Link, "up")
@@ -82,11 +82,11 @@ func (r *rig) bridge(s host.Segment, members ...*testenv.Namespace) {
 }
 
 // setting is the value of a setting of the kernel, by its path below net/ipv4.
-func setting(ns *testenv.Namespace, path string) string {
+func setting(ns *lab.Namespace, path string) string {
 	return strings.TrimSpace(ns.Run("cat", "/proc/sys/net/ipv4/"+path))
 }
 
-func set(ns *testenv.Namespace, path, value string) {
+func set(ns *lab.Namespace, path, value string) {
 	ns.Run("sh", "-c", `echo "$0" >"/proc/sys/net/ipv4/$1"`, value, path)
 }
 
@@ -127,7 +127,7 @@ func (r *rig) remove(t *testing.T, table *host.Table) {
 }
 
 // serve answers HTTP at address in ns with "NAME sees CLIENT".
-func serve(t *testing.T, ns *testenv.Namespace, name, address string) {
+func serve(t *testing.T, ns *lab.Namespace, name, address string) {
 	t.Helper()
 	var listener net.Listener
 	ns.Do(func() {
@@ -156,7 +156,7 @@ func serve(t *testing.T, ns *testenv.Namespace, name, address string) {
 const dialTimeout = time.Second
 
 // get fetches http://address/ from within ns.
-func get(ns *testenv.Namespace, address string) (body string, err error) {
+func get(ns *lab.Namespace, address string) (body string, err error) {
 	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
@@ -173,14 +173,14 @@ func get(ns *testenv.Namespace, address string) (body string, err error) {
 	return string(content), err
 }
 
-func wantGet(t *testing.T, ns *testenv.Namespace, address, want string) {
+func wantGet(t *testing.T, ns *lab.Namespace, address, want string) {
 	t.Helper()
 	if got, err := get(ns, address); err != nil || got != want {
 		t.Errorf("from %s, http://%s/ is %q, %v; want %q", ns.Name(), address, got, err, want)
 	}
 }
 
-func wantNoGet(t *testing.T, ns *testenv.Namespace, address string) {
+func wantNoGet(t *testing.T, ns *lab.Namespace, address string) {
 	t.Helper()
 	if got, err := get(ns, address); err == nil {
 		t.Errorf("from %s, http://%s/ answers %q; want no connection", ns.Name(), address, got)

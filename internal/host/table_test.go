@@ -12,14 +12,14 @@ import (
 	"time"
 
 	"vswitch/internal/host"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // newHost is a namespace with the links of both segments and nothing behind them.
 func newHost(t *testing.T) *rig {
 	t.Helper()
-	testenv.RequireCommand(t, "nft")
-	r := &rig{host: testenv.NewNamespace(t)}
+	lab.RequireCommand(t, "nft")
+	r := &rig{host: lab.NewNamespace(t)}
 	r.bridge(segmentA)
 	r.bridge(segmentB)
 	return r

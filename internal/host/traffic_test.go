@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"vswitch/internal/host"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) { lab.Main(m) }
 
 func TestMasquerade(t *testing.T) {
 	t.Parallel()
@@ -71,7 +71,7 @@ func TestSegmentsApart(t *testing.T) {
 
 // wantNoneFrom wants nothing that ns sends from an address of the other segment to
 // reach the host, even where that checks no sources itself.
-func wantNoneFrom(t *testing.T, r *rig, ns *testenv.Namespace, address string) {
+func wantNoneFrom(t *testing.T, r *rig, ns *lab.Namespace, address string) {
 	t.Helper()
 	r.host.Run("sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done")
 	var host net.PacketConn
@@ -107,7 +107,7 @@ func TestNothingLeavesWithItsInnerAddress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.apply(t, r.open(t, host.Options{}), host.Config{Segments: both})
-	listen := func(ns *testenv.Namespace, address string) (c net.PacketConn) {
+	listen := func(ns *lab.Namespace, address string) (c net.PacketConn) {
 		var err error
 		ns.Do(func() { c, err = net.ListenPacket("ip4:icmp", address) })
 		if err != nil {
@@ -135,7 +135,7 @@ func TestSegmentsAreIPv4(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for _, a := range []struct {
-		ns            *testenv.Namespace
+		ns            *lab.Namespace
 		address, link string
 	}{{r.host, "fd00:a::1/64", "vs-a"}, {r.host, "fd00:b::1/64", "wan"}, {r.c1, "fd00:a::2/64", "eth0"}, {r.outside, "fd00:b::2/64", "eth0"}} {
 		a.ns.Run("ip", "address", "add", a.address, "dev", a.link, "nodad")
@@ -150,7 +150,7 @@ func TestSegmentsAreIPv4(t *testing.T) {
 }
 
 // loses wants every one of some pings lost.
-func loses(t *testing.T, ns *testenv.Namespace, arguments ...string) {
+func loses(t *testing.T, ns *lab.Namespace, arguments ...string) {
 	t.Helper()
 	out, err := ns.Exec(t.Context(), append([]string{"ping", "-n", "-q", "-c", "3", "-i", "0.1", "-W", "1"}, arguments...)...).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "100% packet loss") {
@@ -174,7 +174,7 @@ func TestPublished(t *testing.T) {
 		span,
 	}})
 	for _, c := range []struct {
-		from    *testenv.Namespace
+		from    *lab.Namespace
 		address string
 		sees    string // "" when it must not be reached
 	}{

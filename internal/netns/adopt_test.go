@@ -10,19 +10,19 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // stage is a host and a container, both namespaces of the test.
 type stage struct {
 	t         *testing.T
-	host, env *testenv.Namespace
+	host, env *lab.Namespace
 	container *Namespace // env, opened
 }
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, host: testenv.NewNamespace(t), env: testenv.NewNamespace(t)}
+	s := &stage{t: t, host: lab.NewNamespace(t), env: lab.NewNamespace(t)}
 	s.container = mustOpen(t, mustParse(t, s.env.Name()))
 	return s
 }
@@ -36,7 +36,7 @@ func (s *stage) adopt(cfg LinkConfig) (got Adopted, err error) {
 	return got, err
 }
 
-func (s *stage) wantIn(env *testenv.Namespace, what string, argv ...string) {
+func (s *stage) wantIn(env *lab.Namespace, what string, argv ...string) {
 	s.t.Helper()
 	if out := env.Run(argv...); !strings.Contains(out, what) {
 		s.t.Errorf("%q does not show %q:\n%s", argv, what, out)
@@ -279,7 +279,7 @@ func addLink(t *testing.T, h *netlink.Handle, name string) {
 }
 
 func TestNothingIsLeft(t *testing.T) {
-	testenv.LeakCheck(t)
+	lab.LeakCheck(t)
 	s := newStage(t)
 	s.host.Do(func() {
 		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -311,7 +311,7 @@ func TestNothingIsLeft(t *testing.T) {
 			ns.Close()
 		}
 	})
-	for _, env := range []*testenv.Namespace{s.host, s.env} {
+	for _, env := range []*lab.Namespace{s.host, s.env} {
 		if out := env.Run("ip", "-o", "link"); strings.Count(out, "\n") != 1 {
 			t.Errorf("links are left:\n%s", out)
 		}

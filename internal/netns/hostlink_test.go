@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 func aHostLink() HostLink {
@@ -20,7 +20,7 @@ func aHostLink() HostLink {
 }
 
 // setUp sets the link up in env and returns what was changed.
-func setUp(t *testing.T, env *testenv.Namespace, index int, c HostLink) (got int, changed []string) {
+func setUp(t *testing.T, env *lab.Namespace, index int, c HostLink) (got int, changed []string) {
 	t.Helper()
 	env.Do(func() {
 		var err error
@@ -33,7 +33,7 @@ func setUp(t *testing.T, env *testenv.Namespace, index int, c HostLink) (got int
 
 func TestHostLinkIsSetUpAndPutRight(t *testing.T) {
 	t.Parallel()
-	env, c := testenv.NewNamespace(t), aHostLink()
+	env, c := lab.NewNamespace(t), aHostLink()
 	env.Run("ip", "tuntap", "add", c.Name, "mode", "tap")
 	index, changed := setUp(t, env, 0, c)
 	if len(changed) != 5 {
@@ -69,7 +69,7 @@ func TestHostLinkIsSetUpAndPutRight(t *testing.T) {
 
 func TestHostLinkThatIsMissing(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	env.Do(func() {
 		for _, index := range []int{0, 4711} {
 			if _, _, err := SetUpHostLink(index, aHostLink()); !errors.Is(err, ErrNoLink) {
@@ -90,7 +90,7 @@ func TestHostLinkThatIsMissing(t *testing.T) {
 
 func TestHostLinkIsHardened(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	env.Run("ip", "tuntap", "add", "vs-0", "mode", "tap")
 	for range 2 {
 		env.Do(func() {
@@ -112,7 +112,7 @@ func TestHostLinkIsHardened(t *testing.T) {
 
 func TestHostConflict(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	env.Run("ip", "link", "set", "lo", "up")
 	env.Run("ip", "tuntap", "add", "lan", "mode", "tap")
 	env.Run("ip", "addr", "add", "192.0.2.7/24", "dev", "lan")
@@ -144,7 +144,7 @@ func TestHostConflict(t *testing.T) {
 
 func TestHostWatcherHearsOfAllThatMatters(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	env.Run("ip", "tuntap", "add", "vs-0", "mode", "tap")
 	var w *Watcher
 	var index int

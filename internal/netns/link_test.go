@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 func TestCheckName(t *testing.T) {
@@ -31,7 +31,7 @@ func TestCheckName(t *testing.T) {
 
 // FuzzCheckName lets the kernel judge what CheckName lets through.
 func FuzzCheckName(f *testing.F) {
-	env := testenv.NewNamespace(f)
+	env := lab.NewNamespace(f)
 	ns := mustOpen(f, mustParse(f, env.Name()))
 	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
 	for _, seed := range []string{"eth0", "...", "a\u00a0", "a%", "%", "-", "\xff\xfe", "vst-0", "a\v"} {
@@ -64,7 +64,7 @@ func FuzzCheckName(f *testing.F) {
 
 func TestLinkChanges(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	ns := mustOpen(t, mustParse(t, env.Name()))
 	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
 	env.Run("ip", "address", "add", "10.1.2.3/24", "dev", "vst-0")
@@ -96,7 +96,7 @@ func TestLinkChanges(t *testing.T) {
 
 func TestMissingLinkIsNamed(t *testing.T) {
 	t.Parallel()
-	ns := mustOpen(t, mustParse(t, testenv.NewNamespace(t).Name()))
+	ns := mustOpen(t, mustParse(t, lab.NewNamespace(t).Name()))
 	for _, name := range []string{"vst-missing", "", strings.Repeat("x", 40)} {
 		_, listErr := ns.Addresses(name)
 		for what, err := range map[string]error{
@@ -112,7 +112,7 @@ func TestMissingLinkIsNamed(t *testing.T) {
 
 func TestSetMACWhileUp(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	ns := mustOpen(t, mustParse(t, env.Name()))
 	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
 	env.Run("ip", "link", "set", "vst-0", "up")
@@ -140,7 +140,7 @@ func TestSetMACWhileUp(t *testing.T) {
 
 func TestSetMACRefuses(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	ns := mustOpen(t, mustParse(t, env.Name()))
 	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
 	l, err := ns.LinkByName("vst-0")
@@ -181,7 +181,7 @@ func TestSetMACRefuses(t *testing.T) {
 
 func TestHostPrefixes(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
 	env.Run("ip", "tuntap", "add", "vst-1", "mode", "tap")
 	env.Run("ip", "link", "set", "vst-0", "up")

@@ -5,13 +5,13 @@ import (
 	"net/netip"
 	"testing"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // What comes in by another link is not for the socket, whatever its address.
 func TestListenOnLink(t *testing.T) {
 	t.Parallel()
-	ns, peer := testenv.NewNamespace(t), testenv.NewNamespace(t)
+	ns, peer := lab.NewNamespace(t), lab.NewNamespace(t)
 	for n, link := range []string{"own", "other"} {
 		host, far := []string{"10.1.0.1/24", "10.2.0.1/24"}[n], []string{"10.1.0.2/24", "10.2.0.2/24"}[n]
 		ns.Run("ip", "link", "add", link, "type", "veth", "peer", "name", link, "netns", peer.Name())

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 func addresses(texts ...string) (addrs []netip.Addr) {
@@ -20,7 +20,7 @@ func addresses(texts ...string) (addrs []netip.Addr) {
 
 func TestLinkState(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	ns := mustOpen(t, mustParse(t, env.Name()))
 	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
 	env.Run("ip", "tuntap", "add", "vst-1", "mode", "tap")
@@ -75,7 +75,7 @@ func TestLinkState(t *testing.T) {
 
 func TestLookupOfMissingLinks(t *testing.T) {
 	t.Parallel()
-	ns := mustOpen(t, mustParse(t, testenv.NewNamespace(t).Name()))
+	ns := mustOpen(t, mustParse(t, lab.NewNamespace(t).Name()))
 	for which, find := range map[string]func() (Link, error){
 		`"vst-missing"`: func() (Link, error) { return ns.LinkByName("vst-missing") },
 		`""`:            func() (Link, error) { return ns.LinkByName("") },

@@ -11,10 +11,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) { lab.Main(m) }
 
 func mustOpen(t testing.TB, ref Ref) *Namespace {
 	t.Helper()
@@ -57,7 +57,7 @@ func TestParseRef(t *testing.T) {
 
 func TestOpenFindsTheSameNamespaceEachWay(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	child := env.Exec(t.Context(), "cat")
 	stdin, err := child.StdinPipe()
 	if err != nil {
@@ -154,7 +154,7 @@ func threadNamespace() (string, error) { return os.Readlink(currentPath) }
 
 func TestDo(t *testing.T) {
 	t.Parallel()
-	ns := mustOpen(t, mustParse(t, testenv.NewNamespace(t).Name()))
+	ns := mustOpen(t, mustParse(t, lab.NewNamespace(t).Name()))
 	outside, err := threadNamespace()
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestDo(t *testing.T) {
 
 func TestClosedNamespaceIsAnError(t *testing.T) {
 	t.Parallel()
-	ns := mustOpen(t, mustParse(t, testenv.NewNamespace(t).Name()))
+	ns := mustOpen(t, mustParse(t, lab.NewNamespace(t).Name()))
 	for range 2 {
 		if err := ns.Close(); err != nil {
 			t.Error(err)

@@ -6,12 +6,12 @@ import (
 	"net"
 	"testing"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 func TestPrepareLink(t *testing.T) {
 	t.Parallel()
-	env := testenv.NewNamespace(t)
+	env := lab.NewNamespace(t)
 	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
 	ns := mustOpen(t, mustParse(t, env.Name()))
 	mac := net.HardwareAddr{2, 0x42, 10, 0, 0, 2}

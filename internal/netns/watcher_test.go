@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // watched is a namespace that a test's watcher watches.
 type watched struct {
-	env    *testenv.Namespace
+	env    *lab.Namespace
 	ns     *Namespace
 	number int // its events bear it
 }
@@ -32,7 +32,7 @@ func startWatcher(t *testing.T) (own, first, second watched, events <-chan LinkE
 	t.Helper()
 	all := make([]watched, 3)
 	for i := range all {
-		env := testenv.NewNamespace(t)
+		env := lab.NewNamespace(t)
 		env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
 		all[i] = watched{env: env, ns: mustOpen(t, mustParse(t, env.Name()))}
 	}

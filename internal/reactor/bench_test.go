@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // BenchmarkRelay passes 32 frames of 60 bytes on in one batch each way. Their path is
@@ -83,7 +83,7 @@ func socketCircle(b *testing.B) []relayed {
 // tapCircle lets a bridge pass on what is written to one of two TAPs to the other.
 func tapCircle(b *testing.B) []relayed {
 	b.Helper()
-	ns := testenv.NewNamespace(b)
+	ns := lab.NewNamespace(b)
 	ns.Run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1")
 	ns.Run("ip", "link", "add", "sw0", "type", "bridge", "mcast_snooping", "0")
 	ns.Run("ip", "link", "set", "sw0", "up")

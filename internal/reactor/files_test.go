@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // registered wants to know which of slots have a registered file.
@@ -117,7 +117,7 @@ func TestRegisteringFails(t *testing.T) {
 
 // TestTheLimitOfFiles lowers RLIMIT_NOFILE, which bounds the table. It is alone.
 func TestTheLimitOfFiles(t *testing.T) {
-	testenv.LeakCheck(t)
+	lab.LeakCheck(t)
 	r := newReactor(t, testBatch)
 	lines := addLines(t, r, 0, 70)
 	var old unix.Rlimit
@@ -143,7 +143,7 @@ func TestTheLimitOfFiles(t *testing.T) {
 // descriptor deletes the link before Close returns. It is alone, since a child that
 // is being forked holds copies of all descriptors until its exec.
 func TestClosingDeletesAtOnce(t *testing.T) {
-	testenv.LeakCheck(t)
+	lab.LeakCheck(t)
 	remove := func(t *testing.T, r *Reactor) {
 		t.Helper()
 		if err := r.Remove(1); err != nil {
@@ -175,7 +175,7 @@ func TestClosingDeletesAtOnce(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ns := testenv.NewNamespace(t)
+			ns := lab.NewNamespace(t)
 			ns.Do(func() {
 				d := mustCreate(t, ns)
 				r := newReactor(t, testBatch)
@@ -196,8 +196,8 @@ func TestClosingDeletesAtOnce(t *testing.T) {
 
 // TestARegisteredFileStaysOpen shows that the test above tests something.
 func TestARegisteredFileStaysOpen(t *testing.T) {
-	testenv.LeakCheck(t)
-	ns := testenv.NewNamespace(t)
+	lab.LeakCheck(t)
+	ns := lab.NewNamespace(t)
 	ns.Do(func() {
 		d := mustCreate(t, ns)
 		r := newReactor(t, testBatch)

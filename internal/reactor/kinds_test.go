@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
 	"vswitch/tap"
+	"vswitch/test/lab"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) { lab.Main(m) }
 
 const (
 	// testBatch is the batch size of the tests' reactors.
@@ -98,7 +98,7 @@ func newReactor(t testing.TB, batch int) *Reactor {
 // packet socket on the kernel's side.
 func newTAP(t testing.TB) *line {
 	t.Helper()
-	ns := testenv.NewNamespace(t)
+	ns := lab.NewNamespace(t)
 	ns.Run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1") // it would send by itself
 	l := &line{t: t}
 	ns.Do(func() {
@@ -111,9 +111,9 @@ func newTAP(t testing.TB) *line {
 }
 
 // mustCreate makes a TAP that is up in the namespace of the calling thread.
-func mustCreate(t testing.TB, ns *testenv.Namespace) *tap.Device {
+func mustCreate(t testing.TB, ns *lab.Namespace) *tap.Device {
 	t.Helper()
-	d, err := tap.Create(testenv.UniqueName(), tap.Options{})
+	d, err := tap.Create(lab.UniqueName(), tap.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

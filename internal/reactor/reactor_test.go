@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // TestReceive reads more frames than fit in one batch, and those that fill some.
@@ -313,7 +313,7 @@ func TestNew(t *testing.T) {
 
 // TestCloseLeavesNothing is alone, so that the descriptors are those of this test.
 func TestCloseLeavesNothing(t *testing.T) {
-	testenv.LeakCheck(t)
+	lab.LeakCheck(t)
 	for range 50 {
 		r, err := New(Options{Batch: testBatch})
 		if err != nil {

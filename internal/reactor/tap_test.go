@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
 	"vswitch/tap"
+	"vswitch/test/lab"
 )
 
 // TestFramesThatATAPRefuses mixes frames to a device that takes them, to one that
@@ -18,7 +18,7 @@ func TestFramesThatATAPRefuses(t *testing.T) {
 	for engine, start := range engines {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			ns := testenv.NewNamespace(t)
+			ns := lab.NewNamespace(t)
 			r, up := start(t), newTAP(t)
 			add(t, r, 1, up)
 			ns.Do(func() {
@@ -41,7 +41,7 @@ func TestFramesThatATAPRefuses(t *testing.T) {
 // new namespace end.
 func TestGoneWithItsNamespace(t *testing.T) {
 	t.Parallel()
-	host, container := testenv.NewNamespace(t), testenv.NewNamespace(t)
+	host, container := lab.NewNamespace(t), lab.NewNamespace(t)
 	r := newReactor(t, testBatch)
 	host.Do(func() {
 		d := mustCreate(t, host)
@@ -84,7 +84,7 @@ func waitUntilGone(t *testing.T, r *Reactor) {
 func TestTCPTravelsAsSuperFrames(t *testing.T) {
 	t.Parallel()
 	const mtu, size = 1500, 4 << 20
-	a, b := testenv.NewNamespace(t), testenv.NewNamespace(t)
+	a, b := lab.NewNamespace(t), lab.NewNamespace(t)
 	var da, db *tap.Device
 	var listener net.Listener
 	a.Do(func() {

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // envRole makes this test binary something else than a test.
@@ -24,7 +24,7 @@ const envRole = "VSWITCH_TEST_ROLE"
 func TestMain(m *testing.M) {
 	switch role := os.Getenv(envRole); role {
 	case "":
-		testenv.Main(m)
+		lab.Main(m)
 	case "inherit":
 		os.Exit(inheritMain())
 	case "parent":

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // Bridge is the kernel's bridge with a veth pair for each port, in a network
@@ -21,7 +21,7 @@ import (
 // addresses; those of their attachments are for what they write into frames.
 type Bridge struct {
 	tb     testing.TB
-	host   *testenv.Namespace
+	host   *lab.Namespace
 	ageing time.Duration // 0 is the kernel's own
 
 	mu       sync.Mutex
@@ -47,7 +47,7 @@ type bridgePort struct {
 func NewBridge(tb testing.TB) *Bridge {
 	tb.Helper()
 	return &Bridge{
-		tb: tb, host: testenv.NewNamespace(tb),
+		tb: tb, host: lab.NewNamespace(tb),
 		segments: make(map[string]bridgeSegment), ports: make(map[string]bridgePort),
 	}
 }

@@ -10,7 +10,7 @@ import (
 type check struct {
 	name  string
 	needs Feature // empty: every switch has to pass it
-	run   func(*lab)
+	run   func(*topology)
 }
 
 // checks lists all checks in the order of the report.
@@ -37,7 +37,7 @@ func Run(t *testing.T, r *Report, open func(testing.TB) Adapter) {
 		}
 		t.Run(name+"/"+c.name, func(t *testing.T) {
 			t.Parallel()
-			l := &lab{TB: t}
+			l := &topology{TB: t}
 			begin := time.Now()
 			// The first to be registered is the last to run: what goes wrong while the
 			// switch is taken down counts as well.

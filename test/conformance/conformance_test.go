@@ -6,8 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"vswitch/internal/daemontest"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // make conformance shows the report; go test with a package's name keeps it to
@@ -17,17 +16,17 @@ var (
 	output = flag.String("output", "", "the file that the report is written to (default standard output)")
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) { lab.Main(m) }
 
 func TestConformance(t *testing.T) {
-	testenv.RequireRoot(t)
-	testenv.RequireCommand(t, "ip", "bridge", "nsenter")
+	lab.RequireRoot(t)
+	lab.RequireCommand(t, "ip", "bridge", "nsenter")
 	write := map[string]func(*Report, io.Writer) error{"table": (*Report).WriteTable, "json": (*Report).WriteJSON}[*format]
 	if write == nil {
 		t.Fatalf("-format %q is unknown: give table or json", *format)
 	}
 	binaries := t.TempDir()
-	if err := daemontest.Build(binaries); err != nil {
+	if err := lab.Build(binaries); err != nil {
 		t.Fatal(err)
 	}
 	report := new(Report)

@@ -27,7 +27,7 @@ func filteringChecks() []check {
 // (IEEE 802.1Q-2022 §8.6.3).
 func reservedGroup(i int) frame.MAC { return frame.MACFromUint64(0x0180_c200_0000 + uint64(i)) }
 
-func checkReserved(l *lab) {
+func checkReserved(l *topology) {
 	a, _, _ := l.trio(nil)
 	for i := 1; i < 16; i++ {
 		group := reservedGroup(i)
@@ -38,14 +38,14 @@ func checkReserved(l *lab) {
 
 // checkBPDU wants what a bridge without STP of its own does, so that the loops of
 // others are found (br_handle_frame, net/bridge/br_input.c).
-func checkBPDU(l *lab) {
+func checkBPDU(l *topology) {
 	a, b, c := l.trio(nil)
 	l.expect("a frame to the STP group", a, l.probe(reservedGroup(0), a.MAC), b, c)
 	l.expect("a BPDU", a, l.bpdu(a), b, c)
 	l.isNowhere(reservedGroup(0), "lan")
 }
 
-func checkBPDUGuard(l *lab) {
+func checkBPDUGuard(l *topology) {
 	a, b, c := l.trio(first(func(s *PortSpec) { s.BPDUGuard = true }))
 	l.expect("a BPDU of a guarded port", a, l.bpdu(a))
 	l.expect("another frame of it", a, l.probe(frame.Broadcast, a.MAC), b, c)
@@ -53,12 +53,12 @@ func checkBPDUGuard(l *lab) {
 }
 
 // bpdu is spanning tree's frame from a station.
-func (l *lab) bpdu(s *station) probe {
+func (l *topology) bpdu(s *station) probe {
 	m := l.newMark()
 	return probe{m, llc(reservedGroup(0), s.MAC, m, 0x42, 0x42, 0x03)}
 }
 
-func checkNotReserved(l *lab) {
+func checkNotReserved(l *topology) {
 	a, b, c := l.trio(nil)
 	for _, i := range []int{0x10, 0x11, 0x20, 0x21, 0x2f, 0x100} {
 		group := reservedGroup(i)
@@ -66,7 +66,7 @@ func checkNotReserved(l *lab) {
 	}
 }
 
-func checkBadSource(l *lab) {
+func checkBadSource(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.learn(host, b)
@@ -81,7 +81,7 @@ func checkBadSource(l *lab) {
 
 // checkRunts sends what is too short for a wire, down to a bare header. Shorter
 // ones do not leave a packet socket (dev_validate_header, include/linux/netdevice.h).
-func checkRunts(l *lab) {
+func checkRunts(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.learn(host, b)
@@ -105,7 +105,7 @@ func checkRunts(l *lab) {
 }
 
 // checkGiants has a container raise its own MTU, as its root may.
-func checkGiants(l *lab) {
+func checkGiants(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.learn(host, b)

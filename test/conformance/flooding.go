@@ -18,7 +18,7 @@ func floodingChecks() []check {
 	}
 }
 
-func checkFlooding(l *lab) {
+func checkFlooding(l *topology) {
 	a, b, c := l.trio(nil)
 	for _, group := range []frame.MAC{
 		frame.Broadcast,
@@ -34,7 +34,7 @@ func checkFlooding(l *lab) {
 	}
 }
 
-func checkHairpin(l *lab) {
+func checkHairpin(l *topology) {
 	a, b, c := l.trio(nil)
 	near, nearer := others(1), others(2)
 	l.learn(near, a)
@@ -50,7 +50,7 @@ func checkHairpin(l *lab) {
 // mtu of all links, in bytes: Ethernet's.
 const mtu = 1500
 
-func checkSizes(l *lab) {
+func checkSizes(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.learn(host, b)
@@ -64,7 +64,7 @@ func checkSizes(l *lab) {
 }
 
 // checkTags wants tags to be no business of a switch that knows no VLANs.
-func checkTags(l *lab) {
+func checkTags(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.learn(host, b)
@@ -84,7 +84,7 @@ func checkTags(l *lab) {
 	}
 }
 
-func checkOrder(l *lab) {
+func checkOrder(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.learn(host, b)

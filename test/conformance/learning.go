@@ -20,7 +20,7 @@ func learningChecks() []check {
 	}
 }
 
-func checkLearning(l *lab) {
+func checkLearning(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.isNowhere(host, "lan")
@@ -33,7 +33,7 @@ func checkLearning(l *lab) {
 	l.expect("a frame back", b, l.probe(a.MAC, host), a)
 }
 
-func checkMove(l *lab) {
+func checkMove(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	for range 3 {
@@ -48,7 +48,7 @@ func checkMove(l *lab) {
 	l.expect("a frame to a station that has moved", b, l.probe(host, b.MAC), a)
 }
 
-func checkAgeing(l *lab) {
+func checkAgeing(l *topology) {
 	l.must(l.sw.SetAgeing(time.Second))
 	a, b, c := l.trio(nil)
 	host, pinned := others(1), others(2)
@@ -65,7 +65,7 @@ func checkAgeing(l *lab) {
 	l.expect("a frame to a station learned again", a, l.probe(host, a.MAC), b)
 }
 
-func checkStaticWins(l *lab) {
+func checkStaticWins(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.must(l.sw.AddStatic("lan", host, b.spec.Name))
@@ -77,7 +77,7 @@ func checkStaticWins(l *lab) {
 	l.expect("a frame of the other's to it", c, l.probe(host, c.MAC), b)
 }
 
-func checkStaticReplaces(l *lab) {
+func checkStaticReplaces(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.learn(host, c)
@@ -87,7 +87,7 @@ func checkStaticReplaces(l *lab) {
 	l.expect("a frame to a static entry", a, l.probe(host, a.MAC), b)
 }
 
-func checkFlush(l *lab) {
+func checkFlush(l *topology) {
 	a, b, c := l.trio(nil)
 	host, pinned := others(1), others(2)
 	l.learn(host, b)
@@ -101,7 +101,7 @@ func checkFlush(l *lab) {
 }
 
 // checkSegmentsLearnApart has the same address in two segments.
-func checkSegmentsLearnApart(l *lab) {
+func checkSegmentsLearnApart(l *topology) {
 	l.segment("left")
 	l.segment("right")
 	left := l.attach("left", []string{"l1", "l2", "l3"}, nil)
@@ -117,7 +117,7 @@ func checkSegmentsLearnApart(l *lab) {
 	l.expect("a frame to the right one", right[0], l.probe(host, right[0].MAC), right[2])
 }
 
-func checkLearningOff(l *lab) {
+func checkLearningOff(l *topology) {
 	a, b, c := l.trio(first(func(s *PortSpec) { s.NoLearning = true }))
 	host := others(1)
 	l.expect("a broadcast", a, l.probe(frame.Broadcast, host), b, c)

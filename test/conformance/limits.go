@@ -16,7 +16,7 @@ func limitChecks() []check {
 	}
 }
 
-func checkMACLimit(l *lab) {
+func checkMACLimit(l *topology) {
 	const limit, tried = 4, 40
 	a, b, c := l.trio(first(func(s *PortSpec) { s.MACLimit = limit }))
 	host := others(1000)
@@ -42,7 +42,7 @@ func checkMACLimit(l *lab) {
 }
 
 // checkFloodLimit sends many times as many floods at once as may pass in a second.
-func checkFloodLimit(l *lab) {
+func checkFloodLimit(l *topology) {
 	const limit, tried = 20, 400
 	a, b, c := l.trio(first(func(s *PortSpec) { s.FloodLimit = limit }))
 	host := others(1)
@@ -82,7 +82,7 @@ func checkFloodLimit(l *lab) {
 	l.expect("another port's broadcast", b, l.probe(frame.Broadcast, b.MAC), a, c)
 }
 
-func checkMACSecurity(l *lab) {
+func checkMACSecurity(l *topology) {
 	a, b, c := l.trio(first(func(s *PortSpec) { s.Security = SecurityMAC }))
 	l.learn(b.MAC, b)
 	l.expect("a broadcast of its own", a, l.probe(frame.Broadcast, a.MAC), b, c)
@@ -96,7 +96,7 @@ func checkMACSecurity(l *lab) {
 	l.expect("a stranger's broadcast from a free port", b, l.probe(frame.Broadcast, others(2)), a, c)
 }
 
-func checkStrictSource(l *lab) {
+func checkStrictSource(l *topology) {
 	a, b, c := l.trio(first(func(s *PortSpec) { s.Security = SecurityStrict }))
 	own, foreign, nobodys := a.IP.Addr(), b.IP.Addr(), c.IP.Addr().Next()
 	arp := func(dst frame.MAC, operation uint16, sender frame.MAC, senderIP netip.Addr) probe {

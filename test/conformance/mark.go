@@ -15,7 +15,7 @@ const experimental = 0x88b5
 // minFrame is the shortest frame on a wire, without FCS, in bytes (IEEE 802.3 §4A.4.2).
 const minFrame = 60
 
-// mark tells the frames of one lab apart wherever they turn up.
+// mark tells the frames of one topology apart wherever they turn up.
 type mark uint32
 
 const (
@@ -37,27 +37,27 @@ func findMark(b []byte) (mark, bool) {
 	return mark(binary.BigEndian.Uint32(b[at+len(magic):])), true
 }
 
-// probe is a frame to be sent, which the lab can tell from all others.
+// probe is a frame to be sent, which the topology can tell from all others.
 type probe struct {
 	mark  mark
 	frame []byte
 }
 
-// newMark is one that was not used in this lab before.
-func (l *lab) newMark() mark {
+// newMark is one that was not used in this topology before.
+func (l *topology) newMark() mark {
 	l.marks++
 	return l.marks
 }
 
 // probe makes a frame of the shortest legal size.
-func (l *lab) probe(dst, src frame.MAC) probe {
+func (l *topology) probe(dst, src frame.MAC) probe {
 	m := l.newMark()
 	return probe{m, padded(ethernet(dst, src, experimental, m.bytes()))}
 }
 
 // probeOf makes a frame of n bytes, tags included. Its bytes are no constant, so
 // that it shows when some are swapped.
-func (l *lab) probeOf(n int, dst, src frame.MAC, tags ...tag) probe {
+func (l *topology) probeOf(n int, dst, src frame.MAC, tags ...tag) probe {
 	m := l.newMark()
 	b := tagged(ethernet(dst, src, experimental, m.bytes()), tags...)
 	for len(b) < n {

@@ -11,7 +11,7 @@ import (
 // matrix is every kind of traffic from each port of one segment to each port of
 // another: none of it may arrive.
 type matrix struct {
-	*lab
+	*topology
 
 	shots  []shot
 	origin map[mark]shot    // former shots too: they may still be on their way
@@ -30,13 +30,13 @@ type shot struct {
 func (s shot) String() string { return fmt.Sprintf("%s from %s to %s", s.kind.name, s.from, s.to) }
 
 // newMatrix makes two segments with three stations each.
-func newMatrix(l *lab) *matrix {
+func newMatrix(l *topology) *matrix {
 	l.Helper()
 	for _, name := range []string{"left", "right"} {
 		l.segment(name)
 		l.attach(name, []string{name + "1", name + "2", name + "3"}, nil)
 	}
-	m := &matrix{lab: l, origin: make(map[mark]shot)}
+	m := &matrix{topology: l, origin: make(map[mark]shot)}
 	m.load()
 	return m
 }

@@ -90,13 +90,13 @@ const discard = 9
 
 // marker is a broadcast as harmless as can be: a station's own addresses and a
 // datagram for nobody, which the strictest switch lets pass.
-func (l *lab) marker(s *station) probe {
+func (l *topology) marker(s *station) probe {
 	l.Helper()
 	return l.datagram(frame.Broadcast, s, s.IP.Addr())
 }
 
 // datagram is a UDP datagram from a station that says to have this IP address.
-func (l *lab) datagram(dst frame.MAC, s *station, srcIP netip.Addr) probe {
+func (l *topology) datagram(dst frame.MAC, s *station, srcIP netip.Addr) probe {
 	l.Helper()
 	m := l.newMark()
 	b, err := udpPacket(m, dst, s.MAC, broadcastIP, srcIP, discard, discard)

@@ -16,7 +16,7 @@ func portChecks() []check {
 	}
 }
 
-func checkPortDown(l *lab) {
+func checkPortDown(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.learn(host, b)
@@ -55,7 +55,7 @@ func checkPortDown(l *lab) {
 	l.expect("a broadcast from it", b, l.probe(frame.Broadcast, b.MAC), a, c)
 }
 
-func checkLinkDown(l *lab) {
+func checkLinkDown(l *topology) {
 	a, b, c := l.trio(nil)
 	host := others(1)
 	l.learn(host, b)
@@ -73,7 +73,7 @@ func checkLinkDown(l *lab) {
 	l.expect("a broadcast from it", b, l.probe(frame.Broadcast, b.MAC), a, c)
 }
 
-func checkPortDeleted(l *lab) {
+func checkPortDeleted(l *topology) {
 	a, b, c := l.trio(nil)
 	learned, pinned := others(1), others(2)
 	l.learn(learned, b)
@@ -102,7 +102,7 @@ func checkPortDeleted(l *lab) {
 }
 
 // checkIsolated isolates two ports of four.
-func checkIsolated(l *lab) {
+func checkIsolated(l *topology) {
 	l.segment("lan")
 	s := l.attach("lan", []string{"a", "b", "c", "d"}, func(i int, spec *PortSpec) { spec.Isolated = i < 2 })
 	a, b, c, d := s[0], s[1], s[2], s[3]

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // saboteur is a bridge that breaks one rule.
@@ -74,8 +74,8 @@ func (s *saboteur) SetPort(name string, up bool) error {
 // A suite that passes everything is worth nothing.
 func TestABadSwitchFails(t *testing.T) {
 	t.Parallel()
-	testenv.RequireRoot(t)
-	testenv.RequireCommand(t, "ip", "bridge", "nft", "nsenter")
+	lab.RequireRoot(t)
+	lab.RequireCommand(t, "ip", "bridge", "nft", "nsenter")
 	const noBPDUs = "nft add table bridge x; nft add chain bridge x y { type filter hook prerouting priority 0;}; nft add rule bridge x y ether daddr 01:80:c2:00:00:00 drop"
 	for _, test := range []struct {
 		name  string
@@ -126,7 +126,7 @@ func complaints(t *testing.T, sw Adapter, name string) []string {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			c.run(&lab{TB: judge, sw: sw})
+			c.run(&topology{TB: judge, sw: sw})
 		}()
 		select {
 		case <-done:

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // separationChecks are about the walls between segments.
@@ -18,7 +18,7 @@ func separationChecks() []check {
 	}
 }
 
-func checkSeparation(l *lab) {
+func checkSeparation(l *topology) {
 	m := newMatrix(l)
 	m.round()
 	m.round() // with what the first has taught the switch
@@ -26,9 +26,9 @@ func checkSeparation(l *lab) {
 
 // checkSeparationInChange goes on with rounds while others come and go: a segment
 // with a port, and ports on one of the segments looked at.
-func checkSeparationInChange(l *lab) {
+func checkSeparationInChange(l *topology) {
 	m := newMatrix(l)
-	visitors := []string{testenv.NewNamespace(l).Name(), testenv.NewNamespace(l).Name()}
+	visitors := []string{lab.NewNamespace(l).Name(), lab.NewNamespace(l).Name()}
 	const turns = 5
 	done := make(chan error, 1)
 	go func() { done <- visit(l.sw, visitors, turns) }()
@@ -65,7 +65,7 @@ func visit(sw Adapter, namespaces []string, turns int) error {
 }
 
 // checkSeparationInRestart goes on sending while the switch ends and comes back.
-func checkSeparationInRestart(l *lab) {
+func checkSeparationInRestart(l *topology) {
 	m := newMatrix(l)
 	m.round()
 	total := 0

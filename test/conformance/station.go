@@ -5,7 +5,7 @@ import (
 	"os"
 	"time"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // station is a container at a port of the switch: a network namespace with a packet
@@ -15,7 +15,7 @@ type station struct {
 	Attachment
 
 	spec   PortSpec
-	ns     *testenv.Namespace
+	ns     *lab.Namespace
 	socket *socket
 	deaf   bool // markers do not reach it, for the check has cut it off
 
@@ -88,9 +88,9 @@ func (s *station) remove() {
 }
 
 // newStation makes a container that is not attached yet.
-func newStation(l *lab, spec PortSpec) *station {
+func newStation(l *topology, spec PortSpec) *station {
 	l.Helper()
-	s := &station{spec: spec, ns: testenv.NewNamespace(l), heard: make(map[mark]*heard)}
+	s := &station{spec: spec, ns: lab.NewNamespace(l), heard: make(map[mark]*heard)}
 	s.spec.NetNS = s.ns.Name()
 	var err error
 	s.ns.Do(func() {

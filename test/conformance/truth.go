@@ -19,7 +19,7 @@ func truthChecks() []check {
 	}
 }
 
-func checkOneWay(l *lab) {
+func checkOneWay(l *topology) {
 	const ageing = time.Second
 	l.must(l.sw.SetAgeing(ageing))
 	a, b, _ := l.trio(nil)
@@ -45,7 +45,7 @@ func checkOneWay(l *lab) {
 
 // checkLostPort deletes the namespace of a port, and looks at what is for it before
 // the switch has seen that and afterwards.
-func checkLostPort(l *lab) {
+func checkLostPort(l *topology) {
 	a, b, _ := l.trio(nil)
 	l.expect("a frame to a host", a, l.probe(b.MAC, a.MAC), b)
 	b.deaf = true
@@ -66,7 +66,7 @@ func checkLostPort(l *lab) {
 // checkGatewayClaim has ports of every level of security say that they are the
 // gateway, behind tags that a receiver takes off (VLAN 0) and behind one that it
 // does not.
-func checkGatewayClaim(l *lab) {
+func checkGatewayClaim(l *topology) {
 	l.segment("lan")
 	levels := []Security{SecurityOff, SecurityMAC, SecurityStrict}
 	s := l.attach("lan", []string{"off", "mac", "strict", "victim"}, func(i int, spec *PortSpec) {
@@ -111,7 +111,7 @@ func checkGatewayClaim(l *lab) {
 }
 
 // claim is ARP by which a station says to have the gateway's address.
-func (l *lab) claim(
+func (l *topology) claim(
 	s *station,
 	dst frame.MAC,
 	operation uint16,
@@ -127,7 +127,7 @@ func (l *lab) claim(
 
 // checkMACChange gives a running interface another MAC, as its container's root
 // may. An answer to ARP that the switch gives must not name the MAC before.
-func checkMACChange(l *lab) {
+func checkMACChange(l *topology) {
 	a, b, c := l.trio(nil)
 	for i := range 3 {
 		before := b.MAC

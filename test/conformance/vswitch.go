@@ -15,9 +15,8 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/daemontest"
 	"vswitch/internal/frame"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // VSwitch is vswitch as its users meet it: a vswitchd in a network namespace of its
@@ -26,8 +25,8 @@ type VSwitch struct {
 	tb       testing.TB
 	binaries string // the directory of vswitchd and vsctl
 	dir      string // holds the socket and the state
-	host     *testenv.Namespace
-	daemon   *daemontest.Process
+	host     *lab.Namespace
+	daemon   *lab.Process
 	flags    []string // of vswitchd, besides the socket's and the state's
 	help     string   // of vsctl add-port: tells what it offers
 
@@ -46,7 +45,7 @@ func NewVSwitch(tb testing.TB, binaries string) *VSwitch {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { os.RemoveAll(dir) })
-	v := &VSwitch{tb: tb, binaries: binaries, dir: dir, host: testenv.NewNamespace(tb)}
+	v := &VSwitch{tb: tb, binaries: binaries, dir: dir, host: lab.NewNamespace(tb)}
 	if err := v.start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -60,7 +59,7 @@ func (v *VSwitch) socket() string { return filepath.Join(v.dir, "vswitchd.sock")
 
 func (v *VSwitch) start() error {
 	argv := []string{filepath.Join(v.binaries, "vswitchd"), "--socket", v.socket(), "--state-dir", filepath.Join(v.dir, "state")}
-	v.daemon = daemontest.Start(v.tb, v.host, append(argv, v.flags...)...)
+	v.daemon = lab.Start(v.tb, v.host, append(argv, v.flags...)...)
 	return v.daemon.AwaitReady()
 }
 

@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // The compose file that users are shown.
 func TestComposeExample(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "docker-compose")
+	lab.RequireCommand(t, "docker-compose")
 	h := newHost(t)
 	h.compose("up", "-d")
 	for _, pair := range [][2]string{{"web", "app"}, {"app", "web"}, {"app", "db"}, {"db", "app"}} {

@@ -17,8 +17,7 @@ import (
 	"github.com/moby/sys/mount"
 
 	"vswitch/api"
-	"vswitch/internal/daemontest"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // patience bounds every wait, so that a failing test does not hang; it is long
@@ -28,11 +27,11 @@ const patience = 60 * time.Second
 // host is a network namespace that plays a machine, with a vswitchd and a dockerd.
 type host struct {
 	*testing.T
-	ns     *testenv.Namespace
+	ns     *lab.Namespace
 	dir    string // of all sockets, state and logs
 	driver string // what the drivers are called
 	client *api.Client
-	vs     *daemontest.Process
+	vs     *lab.Process
 
 	// ownRun gives dockerd a /run of its own, where a managed plugin looks for everything.
 	ownRun bool
@@ -71,7 +70,7 @@ func newQuietHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{T: t, ns: testenv.NewNamespace(t), dir: dir, driver: testenv.UniqueName()}
+	h := &host{T: t, ns: lab.NewNamespace(t), dir: dir, driver: lab.UniqueName()}
 	h.ns.Run("ip", "link", "set", "lo", "up")
 	if err := os.Mkdir(h.path("run"), 0o755); err != nil {
 		t.Fatal(err)
@@ -105,7 +104,7 @@ func (h *host) execRoot() string { return h.path("run/docker") }
 // startSwitch starts vswitchd, which ends with the test.
 func (h *host) startSwitch() {
 	h.Helper()
-	h.vs = daemontest.Start(h, h.ns, filepath.Join(binaries, "vswitchd"), "--socket", h.socket(), "--state-dir", h.path("state"),
+	h.vs = lab.Start(h, h.ns, filepath.Join(binaries, "vswitchd"), "--socket", h.socket(), "--state-dir", h.path("state"),
 		"--docker", "--docker-socket", h.plugin(), "--docker-host", h.engine())
 	if err := h.vs.AwaitReady(); err != nil {
 		h.Fatal(err)

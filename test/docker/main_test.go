@@ -14,8 +14,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"vswitch/internal/daemontest"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 	"vswitch/test/lab/busybox"
 )
 
@@ -38,18 +37,18 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binaries, image = dir, filepath.Join(dir, "busybox.tar")
-	if err := errors.Join(daemontest.Build(dir), busybox.WriteImage(image, applets...)); err != nil {
+	if err := errors.Join(lab.Build(dir), busybox.WriteImage(image, applets...)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return testenv.Run(m)
+	return lab.Run(m)
 }
 
 // needDocker skips the test without root, and fails it without an engine.
 func needDocker(t *testing.T) {
 	t.Helper()
-	testenv.RequireRoot(t)
-	testenv.RequireCommand(t, "dockerd", "docker", "busybox", "ip", "nsenter")
+	lab.RequireRoot(t)
+	lab.RequireCommand(t, "dockerd", "docker", "busybox", "ip", "nsenter")
 }
 
 // applets are what the image's busybox is called as.

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // What "make docker-plugin" builds is run by the engine itself, with the config.json
@@ -101,7 +101,7 @@ func (h *host) reboot() {
 // makePlugin builds the plugin and returns its directory.
 func (h *host) makePlugin() string {
 	h.Helper()
-	testenv.RequireCommand(h, "make")
+	lab.RequireCommand(h, "make")
 	c := exec.CommandContext(h.Context(), "make", "docker-plugin", "BIN="+h.path("bin"))
 	c.Dir = "../.."
 	// What a make above this test was told is not meant for the make below it.

@@ -9,12 +9,12 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // container is a network namespace with, once it is attached, a port.
 type container struct {
-	*testenv.Namespace
+	*lab.Namespace
 	testing.TB
 	port api.Port // the last one added
 }
@@ -31,9 +31,9 @@ func (h *host) container() *container {
 
 // quietNamespace makes a network namespace without IPv6, whose kernel sends
 // multicasts of its own at any time.
-func quietNamespace(tb testing.TB) *testenv.Namespace {
+func quietNamespace(tb testing.TB) *lab.Namespace {
 	tb.Helper()
-	ns := testenv.NewNamespace(tb)
+	ns := lab.NewNamespace(tb)
 	sysctl(ns, "net.ipv6.conf.default.disable_ipv6=1")
 	return ns
 }
@@ -43,7 +43,7 @@ func (c *container) sysctl(setting string) {
 	sysctl(c.Namespace, setting)
 }
 
-func sysctl(ns *testenv.Namespace, setting string) {
+func sysctl(ns *lab.Namespace, setting string) {
 	key, value, _ := strings.Cut(setting, "=")
 	// sysctl(8) is not everywhere; the files are those of the opener's namespace.
 	ns.Run("sh", "-c", `printf %s "$0" >"/proc/sys/$1"`, value, strings.ReplaceAll(key, ".", "/"))

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // soakVariable has the fault tests run for longer than make test has time for.
@@ -318,7 +318,7 @@ func TestDeletedNamespaceIsReallyGone(t *testing.T) {
 // TestDescriptorsRunOut adds ports until the daemon may open no more files.
 func TestDescriptorsRunOut(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "prlimit")
+	lab.RequireCommand(t, "prlimit")
 	h := newQuietHost(t)
 	h.startBy("prlimit", "--nofile=48")
 	h.daemon.Harmed()

@@ -12,7 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // resolver is one of the outer world's, which the host's resolv.conf names. It
@@ -100,7 +100,7 @@ func (h *host) resolvConf(servers ...string) string {
 // digs asks the gateway with bind's dig and returns what it prints.
 func (c *container) digs(args ...string) string {
 	c.Helper()
-	testenv.RequireCommand(c, "dig")
+	lab.RequireCommand(c, "dig")
 	out, _ := c.try(append([]string{"dig", "+tries=1", "+timeout=20", "@" + c.port.Gateway}, args...)...)
 	return out
 }

@@ -12,19 +12,18 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/daemontest"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // patience bounds every wait.
-const patience = daemontest.Patience
+const patience = lab.Patience
 
 // host is a network namespace that plays a machine, with a vswitchd on it.
 type host struct {
 	*testing.T
-	ns     *testenv.Namespace
+	ns     *lab.Namespace
 	socket string
-	daemon *daemontest.Process
+	daemon *lab.Process
 	client *api.Client
 }
 
@@ -39,7 +38,7 @@ func newHost(t *testing.T, flags ...string) *host {
 // newQuietHost makes a host on which nothing runs yet.
 func newQuietHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{T: t, ns: testenv.NewNamespace(t), socket: filepath.Join(shortDir(t), "vswitchd.sock")}
+	h := &host{T: t, ns: lab.NewNamespace(t), socket: filepath.Join(shortDir(t), "vswitchd.sock")}
 	h.client = api.NewClient(h.socket, patience)
 	t.Cleanup(h.client.Close)
 	return h
@@ -70,7 +69,7 @@ func (h *host) startBy(program ...string) {
 
 func (h *host) startArgv(argv []string) {
 	h.Helper()
-	h.daemon = daemontest.Start(h, h.ns, argv...)
+	h.daemon = lab.Start(h, h.ns, argv...)
 	if err := h.daemon.AwaitReady(); err != nil {
 		h.Fatal(err)
 	}
@@ -80,7 +79,7 @@ func (h *host) startArgv(argv []string) {
 // and what it has said.
 func (h *host) startInVain(flags ...string) (code int, said string) {
 	h.Helper()
-	p := daemontest.Start(h, h.ns, h.argv(flags...)...)
+	p := lab.Start(h, h.ns, h.argv(flags...)...)
 	code, err := p.Wait()
 	if err != nil {
 		h.Fatal(err)
@@ -214,7 +213,7 @@ var hostLink = regexp.MustCompile(`^vs-[0-9a-f]{11}$`)
 
 // links are the names of the interfaces in a namespace, loopback and those by
 // which the host reaches its segments left out.
-func links(ns *testenv.Namespace) []string {
+func links(ns *lab.Namespace) []string {
 	var names []string
 	for line := range strings.Lines(ns.Run("ip", "-o", "link")) {
 		// "2: eth0: <BROADCAST,...", for one half of a pair "3: v0@if4: <..."

@@ -13,14 +13,14 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/store"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // inject has strace(1) tamper with the carrier's system calls on the state file,
 // until the function that it returns is called.
 func (h *host) inject(fault string) (end func()) {
 	h.Helper()
-	testenv.RequireCommand(h.T, "strace")
+	lab.RequireCommand(h.T, "strace")
 	carrier := h.carrier()
 	calls, _, _ := strings.Cut(fault, ":")
 	file := filepath.Join(h.stateDir(), store.FileName)

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // dhcpClient is busybox's udhcpc in a container, which it configures.
@@ -41,7 +41,7 @@ echo "$1 $ip/$mask router=$router dns=$dns mtu=$mtu hostname=$hostname lease=$le
 // startDHCP starts a client in c; it is stopped when the test ends.
 func startDHCP(c *container, options ...string) *dhcpClient {
 	c.Helper()
-	testenv.RequireCommand(c, "busybox")
+	lab.RequireCommand(c, "busybox")
 	d := &dhcpClient{container: c, log: filepath.Join(c.TempDir(), "events")}
 	script := filepath.Join(c.TempDir(), "script")
 	if err := os.WriteFile(script, fmt.Appendf(nil, dhcpScript, d.log), 0o755); err != nil {
@@ -135,7 +135,7 @@ func TestDHCPAnswersItsPortsOnly(t *testing.T) {
 	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
 	vm := h.attach("vm1", withDHCP, on("internal"))
 	plain := h.attach("plain", on("internal"))
-	testenv.RequireCommand(t, "busybox")
+	lab.RequireCommand(t, "busybox")
 	plain.Run("ip", "address", "flush", "dev", "eth0")
 	if out, ok := plain.try("busybox", "udhcpc", "-f", "-n", "-q", "-t", "1", "-T", "1", "-i", "eth0", "-s", "/bin/true"); ok {
 		t.Errorf("a client at a port without DHCP got a lease:\n%s", out)

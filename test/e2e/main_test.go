@@ -12,8 +12,7 @@ import (
 	"os"
 	"testing"
 
-	"vswitch/internal/daemontest"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // binaries is the directory of vswitchd and vsctl while the tests run.
@@ -36,9 +35,9 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if err := daemontest.Build(binaries); err != nil {
+	if err := lab.Build(binaries); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return testenv.Run(m)
+	return lab.Run(m)
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // resolves asks the gateway for a name and wants these addresses.
@@ -33,7 +33,7 @@ func (c *container) unknown(name string) {
 
 func (c *container) lookup(name string) (string, bool) {
 	c.Helper()
-	testenv.RequireCommand(c, "busybox")
+	lab.RequireCommand(c, "busybox")
 	return c.try("busybox", "nslookup", name, c.port.Gateway)
 }
 

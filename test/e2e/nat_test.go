@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 func TestContainersReachTheOutsideByTheHostsAddress(t *testing.T) {
@@ -29,7 +29,7 @@ func TestContainersReachTheOutsideByTheHostsAddress(t *testing.T) {
 
 func TestFlushedRulesComeBack(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "nft")
+	lab.RequireCommand(t, "nft")
 	h := newHost(t)
 	out := h.outside(1500)
 	serveAs(out, "outside", ":80")
@@ -45,7 +45,7 @@ func TestFlushedRulesComeBack(t *testing.T) {
 
 func TestForwardingIsPutBackWhenAsked(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "nft")
+	lab.RequireCommand(t, "nft")
 	h := newQuietHost(t)
 	forwarding := func() string {
 		return strings.TrimSpace(h.ns.Run("cat", "/proc/sys/net/ipv4/ip_forward"))
@@ -73,7 +73,7 @@ func TestForwardingIsPutBackWhenAsked(t *testing.T) {
 
 func TestWithoutNATTheHostIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "nft")
+	lab.RequireCommand(t, "nft")
 	h := newQuietHost(t)
 	h.ns.Run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
 	h.start("--nat=false")
@@ -92,7 +92,7 @@ func TestWithoutNATTheHostIsLeftAlone(t *testing.T) {
 // farther, until somebody else has changed them.
 func TestReadOnlySettingsAreTold(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "unshare", "mount")
+	lab.RequireCommand(t, "unshare", "mount")
 	h := newQuietHost(t)
 	h.ns.Run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
 	readOnly := `mount -o bind,ro /proc/sys /proc/sys && exec "$0" "$@"`

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"testing"
 
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // pingResult is what ping(8) says at its end.
@@ -34,9 +34,9 @@ func parsePing(output string) (pingResult, error) {
 // ping sends n echo requests, at most 100 at once, and waits long for the last
 // answer unless options say otherwise. Once there was one, ping(8) waits no longer
 // than its interval, which is therefore long.
-func ping(tb testing.TB, ns *testenv.Namespace, n int, to string, options ...string) pingResult {
+func ping(tb testing.TB, ns *lab.Namespace, n int, to string, options ...string) pingResult {
 	tb.Helper()
-	testenv.RequireCommand(tb, "ping")
+	lab.RequireCommand(tb, "ping")
 	argv := append([]string{"ping", "-n", "-c", strconv.Itoa(n), "-l", strconv.Itoa(min(n, 100)), "-i", "3", "-W", "10"}, append(options, to)...)
 	out, _ := ns.Exec(context.Background(), argv...).CombinedOutput() // fails when answers are missing
 	r, err := parsePing(string(out))

@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // taken probes for an address before it would be used (RFC 5227 §2.1.1), and says
 // whether somebody has it. It waits for a second at most.
 func (c *container) taken(addr netip.Addr) bool {
 	c.Helper()
-	testenv.RequireCommand(c, "arping")
+	lab.RequireCommand(c, "arping")
 	out, free := c.try("arping", "-D", "-c", "1", "-w", "1", "-I", c.port.IfName, addr.String())
 	if !strings.Contains(out, "Sent 1 probes") {
 		c.Fatalf("arping -D %s: %s", addr, out)

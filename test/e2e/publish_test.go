@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // serveAs answers HTTP at address in c with "NAME sees CLIENT", and UDP with the same and the
@@ -52,7 +52,7 @@ func serveAs(c *container, name, address string) {
 // newPublishingHost makes a host whose loopback is up, as on any machine.
 func newPublishingHost(t *testing.T) *host {
 	t.Helper()
-	testenv.RequireCommand(t, "nft")
+	lab.RequireCommand(t, "nft")
 	h := newHost(t)
 	h.ns.Run("ip", "link", "set", "lo", "up")
 	return h
@@ -430,7 +430,7 @@ func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
 // those that Docker makes (libnetwork's setupIPTables and setupIPForwarding).
 func TestBesideAnotherFirewall(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "iptables")
+	lab.RequireCommand(t, "iptables")
 	h := newQuietHost(t)
 	iptables := func(rules ...string) {
 		for _, r := range rules {

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // refused is a request that must fail with a kind, in one line that says what is
@@ -24,7 +24,7 @@ type refused struct {
 
 // state is all that a user can see of the switch and of these namespaces.
 // Counters and ages, which move by themselves, are left out.
-func (h *host) state(namespaces ...*testenv.Namespace) string {
+func (h *host) state(namespaces ...*lab.Namespace) string {
 	h.Helper()
 	ctx := context.Background()
 	segments, err1 := h.client.Segments(ctx)
@@ -226,7 +226,7 @@ func refusedEntries() []refused {
 
 func TestWithoutTunDeviceAddPortSaysSo(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "unshare", "mount")
+	lab.RequireCommand(t, "unshare", "mount")
 	h := newQuietHost(t)
 	c := h.container()
 	// A mount namespace of its own, where /dev/net is empty.
@@ -237,7 +237,7 @@ func TestWithoutTunDeviceAddPortSaysSo(t *testing.T) {
 
 func TestWithoutPrivilegesAddPortSaysSo(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "setpriv")
+	lab.RequireCommand(t, "setpriv")
 	const nobody = 65534
 	h := newQuietHost(t)
 	c := h.container()

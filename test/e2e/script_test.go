@@ -11,8 +11,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"vswitch/internal/daemontest"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // Each script has a host of its own, on which it may run
@@ -32,8 +31,8 @@ import (
 // ends a script. "!" vsctl wants one line on standard error.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testenv.RequireRoot(t)
-	testenv.RequireCommand(t, "ip", "nsenter", "ping")
+	lab.RequireRoot(t)
+	lab.RequireCommand(t, "ip", "nsenter", "ping")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -64,10 +63,10 @@ func TestScripts(t *testing.T) {
 type stage struct {
 	tb         testing.TB
 	env        *testscript.Env
-	host       *testenv.Namespace
+	host       *lab.Namespace
 	socket     string
-	daemon     *daemontest.Process
-	namespaces map[string]*testenv.Namespace
+	daemon     *lab.Process
+	namespaces map[string]*lab.Namespace
 }
 
 func setUpScript(env *testscript.Env) error {
@@ -76,7 +75,7 @@ func setUpScript(env *testscript.Env) error {
 		return errors.New("scripts run as tests only")
 	}
 	s := &stage{
-		tb: tb, env: env, host: testenv.NewNamespace(tb), namespaces: map[string]*testenv.Namespace{},
+		tb: tb, env: env, host: lab.NewNamespace(tb), namespaces: map[string]*lab.Namespace{},
 		socket: filepath.Join(shortDir(tb), "vswitchd.sock"),
 	}
 	env.Values["stage"] = s
@@ -97,7 +96,7 @@ func onStage(do func(*stage, *testscript.TestScript, []string)) func(*testscript
 
 func (s *stage) startDaemon(ts *testscript.TestScript, flags []string) {
 	argv := []string{filepath.Join(binaries, "vswitchd"), "--socket", s.socket, "--state-dir", ts.MkAbs("state")}
-	s.daemon = daemontest.Start(s.tb, s.host, append(argv, flags...)...)
+	s.daemon = lab.Start(s.tb, s.host, append(argv, flags...)...)
 	ts.Check(s.daemon.AwaitReady())
 }
 
@@ -114,7 +113,7 @@ func (s *stage) makeNamespaces(ts *testscript.TestScript, names []string) {
 }
 
 // namespace is one that the script has made.
-func (s *stage) namespace(ts *testscript.TestScript, args []string, least int) *testenv.Namespace {
+func (s *stage) namespace(ts *testscript.TestScript, args []string, least int) *lab.Namespace {
 	if len(args) < least || s.namespaces[args[0]] == nil {
 		ts.Fatalf("want the NAME of a namespace that ns has made, and more, got %q", args)
 	}

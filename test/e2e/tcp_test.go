@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
 	"vswitch/switch/drop"
+	"vswitch/test/lab"
 )
 
 // The stream is large enough for the kernel to build super-frames of all sizes,
@@ -121,7 +121,7 @@ func drops(c api.Counters, ingress bool) uint64 {
 
 func TestIperf3(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "iperf3")
+	lab.RequireCommand(t, "iperf3")
 	h := newHost(t)
 	c1, c2 := h.attach("c1"), h.attach("c2")
 	for _, options := range [][]string{nil, {"--reverse"}, {"--udp", "--bitrate", "100M"}} {

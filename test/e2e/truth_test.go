@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // flow sends datagrams to one address at a steady pace, over a neighbour entry that
@@ -335,7 +335,7 @@ func TestAddressMovesBehindItsPort(t *testing.T) {
 	}{{"announced", true}, {"silent", false}} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			testenv.RequireCommand(t, "arping")
+			lab.RequireCommand(t, "arping")
 			h := newHost(t)
 			a, b := h.attach("a"), h.attach("b", secured(api.SecurityOff))
 			a.reaches(b.addr().String())

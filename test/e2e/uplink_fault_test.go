@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // A connection of a container to the outside survives all ends that the daemon may
@@ -27,7 +27,7 @@ func TestConnectionsOutsideGoOn(t *testing.T) {
 }
 
 // hostLinkHarms are what somebody on the host may do to a host link, by its name.
-func hostLinkHarms(elsewhere *testenv.Namespace) map[string][]string {
+func hostLinkHarms(elsewhere *lab.Namespace) map[string][]string {
 	return map[string][]string{
 		"address":   {"ip", "addr", "flush", "dev", "LINK"},
 		"down":      {"ip", "link", "set", "LINK", "down"},

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/internal/testenv"
+	"vswitch/test/lab"
 )
 
 // reaches sends three echo requests from the host and wants all answered.
@@ -163,7 +163,7 @@ func TestDeletedSegmentTakesItsHostLink(t *testing.T) {
 // A packet's way through the host costs one hop, and what it cannot pass is said.
 func TestHopsAndSizesThroughTheHost(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "ping")
+	lab.RequireCommand(t, "ping")
 	h := newHost(t, "--nat=false")
 	h.routes()
 	c, out := h.attach("c"), h.outside(1400)
@@ -210,7 +210,7 @@ func TestHostLinkFollowsItsSegmentsName(t *testing.T) {
 // goes on with the one that it has.
 func TestAnotherSubnetThatTheHostHas(t *testing.T) {
 	t.Parallel()
-	testenv.RequireCommand(t, "nft")
+	lab.RequireCommand(t, "nft")
 	h := newHost(t)
 	s := h.addSegment("blue", func(s *api.SegmentSpec) { s.Subnet = "10.9.0.0/24" })
 	h.ns.Run("ip", "address", "add", "10.9.7.1/24", "dev", "lo")

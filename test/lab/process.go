@@ -1,4 +1,4 @@
-package daemontest
+package lab
 
 import (
 	"bufio"
@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"vswitch/internal/testenv"
 )
 
 // Patience bounds every wait. It only keeps a failing test from hanging, so it is
@@ -37,7 +35,7 @@ type Process struct {
 // Start runs argv in ns. If it still runs when the test ends it is told to stop,
 // and must do so with exit status 0. A data race or an error in its log fails the
 // test.
-func Start(tb testing.TB, ns *testenv.Namespace, argv ...string) *Process {
+func Start(tb testing.TB, ns *Namespace, argv ...string) *Process {
 	tb.Helper()
 	p := &Process{tb: tb, ready: make(chan struct{}), exited: make(chan struct{})}
 	p.cmd = ns.Exec(context.Background(), argv...)

@@ -1,6 +1,6 @@
 //go:build !race
 
-package daemontest
+package lab
 
 // RaceDetector says whether the test has the race detector, and so the vswitchd
 // that [Build] builds.

@@ -18,8 +18,8 @@ const (
 	retry    = 20 * time.Millisecond
 )
 
-// lab is a switch with stations on it, for one check.
-type lab struct {
+// topology is a switch with stations on it, for one check.
+type topology struct {
 	testing.TB
 
 	sw       Adapter
@@ -29,13 +29,13 @@ type lab struct {
 }
 
 // segment adds a segment.
-func (l *lab) segment(name string) {
+func (l *topology) segment(name string) {
 	l.Helper()
 	l.must(l.sw.AddSegment(name))
 }
 
 // must fails the check at once.
-func (l *lab) must(err error) {
+func (l *topology) must(err error) {
 	l.Helper()
 	if err != nil {
 		l.Fatal(err)
@@ -43,7 +43,7 @@ func (l *lab) must(err error) {
 }
 
 // attach makes a station for each name and connects it to a segment.
-func (l *lab) attach(segment string, names []string, edit func(i int, spec *PortSpec)) []*station {
+func (l *topology) attach(segment string, names []string, edit func(i int, spec *PortSpec)) []*station {
 	l.Helper()
 	var made []*station
 	for i, name := range names {
@@ -61,7 +61,7 @@ func (l *lab) attach(segment string, names []string, edit func(i int, spec *Port
 }
 
 // connect adds the station's port.
-func (l *lab) connect(s *station) {
+func (l *topology) connect(s *station) {
 	l.Helper()
 	var err error
 	s.Attachment, err = l.sw.AddPort(s.spec)
@@ -69,7 +69,7 @@ func (l *lab) connect(s *station) {
 }
 
 // trio is three stations on a segment of their own.
-func (l *lab) trio(edit func(i int, spec *PortSpec)) (a, b, c *station) {
+func (l *topology) trio(edit func(i int, spec *PortSpec)) (a, b, c *station) {
 	l.Helper()
 	l.segment("lan")
 	s := l.attach("lan", []string{"a", "b", "c"}, edit)
@@ -87,7 +87,7 @@ func first(edit func(spec *PortSpec)) func(int, *PortSpec) {
 
 // join waits until each of the stations and its neighbours hear each other, for
 // links take a while to come up (linkwatch, net/core/link_watch.c).
-func (l *lab) join(stations ...*station) {
+func (l *topology) join(stations ...*station) {
 	l.Helper()
 	for _, s := range stations {
 		for _, other := range l.neighbours(s) {
@@ -97,7 +97,7 @@ func (l *lab) join(stations ...*station) {
 	}
 }
 
-func (l *lab) awaitPath(from, to *station) {
+func (l *topology) awaitPath(from, to *station) {
 	l.Helper()
 	deadline := time.Now().Add(patience)
 	for {
@@ -115,7 +115,7 @@ func (l *lab) awaitPath(from, to *station) {
 }
 
 // await asks until it is so, for what a switch does not announce.
-func (l *lab) await(what string, so func() (bool, error)) {
+func (l *topology) await(what string, so func() (bool, error)) {
 	l.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
@@ -136,7 +136,7 @@ func (l *lab) await(what string, so func() (bool, error)) {
 }
 
 // neighbours are the stations of the segment that hear what s floods.
-func (l *lab) neighbours(s *station) []*station {
+func (l *topology) neighbours(s *station) []*station {
 	var list []*station
 	for _, other := range l.stations {
 		if other == s || other.deaf || other.spec.Segment != s.spec.Segment || other.spec.Isolated && s.spec.Isolated {
@@ -152,7 +152,7 @@ func (l *lab) neighbours(s *station) []*station {
 // A marker of s comes to its neighbours behind all else that it has sent, so that
 // the switch is done with it. A marker of one neighbour then comes to s, and to
 // those that s does not reach, behind whatever the switch may have sent them.
-func (l *lab) settle(s *station) {
+func (l *topology) settle(s *station) {
 	l.Helper()
 	neighbours := l.neighbours(s)
 	if len(neighbours) == 0 {
@@ -169,7 +169,7 @@ func (l *lab) settle(s *station) {
 	l.broadcastMarker(relay)
 }
 
-func (l *lab) broadcastMarker(from *station) {
+func (l *topology) broadcastMarker(from *station) {
 	l.Helper()
 	marker := l.marker(from)
 	l.must(from.send(marker.frame))
@@ -178,7 +178,7 @@ func (l *lab) broadcastMarker(from *station) {
 	}
 }
 
-func (l *lab) awaitMarker(marker probe, from, to *station) {
+func (l *topology) awaitMarker(marker probe, from, to *station) {
 	l.Helper()
 	came, err := to.hear(marker.mark, time.Now().Add(patience))
 	l.must(err)
@@ -190,7 +190,7 @@ func (l *lab) awaitMarker(marker probe, from, to *station) {
 
 // noneLost fails the check when a station's kernel threw frames away before they
 // were read: what was not heard proves nothing then.
-func (l *lab) noneLost(s *station) {
+func (l *topology) noneLost(s *station) {
 	l.Helper()
 	lost, err := s.socket.lost()
 	l.must(err)
@@ -201,7 +201,7 @@ func (l *lab) noneLost(s *station) {
 
 // expect sends a probe and wants it at these stations, once and unchanged, and
 // nowhere else.
-func (l *lab) expect(what string, from *station, p probe, want ...*station) {
+func (l *topology) expect(what string, from *station, p probe, want ...*station) {
 	l.Helper()
 	l.must(from.send(p.frame))
 	l.settle(from)
@@ -209,7 +209,7 @@ func (l *lab) expect(what string, from *station, p probe, want ...*station) {
 }
 
 // arrived wants a probe that was sent before at these stations and nowhere else.
-func (l *lab) arrived(what string, from *station, p probe, want ...*station) {
+func (l *topology) arrived(what string, from *station, p probe, want ...*station) {
 	l.Helper()
 	var got []*station
 	for _, s := range l.stations {
@@ -243,13 +243,13 @@ func names(stations []*station) string {
 }
 
 // learn has the switch see a frame from an address behind a station.
-func (l *lab) learn(mac frame.MAC, at *station) {
+func (l *topology) learn(mac frame.MAC, at *station) {
 	l.Helper()
 	l.expect(fmt.Sprintf("a broadcast of %s", mac), at, l.probe(frame.Broadcast, mac), l.neighbours(at)...)
 }
 
 // entry is the forwarding table's entry of an address, if there is one.
-func (l *lab) entry(segment string, mac frame.MAC) (Entry, bool) {
+func (l *topology) entry(segment string, mac frame.MAC) (Entry, bool) {
 	l.Helper()
 	list, err := l.sw.FDB(segment)
 	l.must(err)
@@ -262,7 +262,7 @@ func (l *lab) entry(segment string, mac frame.MAC) (Entry, bool) {
 }
 
 // isAt wants an address behind a station.
-func (l *lab) isAt(mac frame.MAC, at *station, static bool) {
+func (l *topology) isAt(mac frame.MAC, at *station, static bool) {
 	l.Helper()
 	e, ok := l.entry(at.spec.Segment, mac)
 	want := Entry{MAC: mac, Port: at.spec.Name, Static: static}
@@ -272,7 +272,7 @@ func (l *lab) isAt(mac frame.MAC, at *station, static bool) {
 }
 
 // isNowhere wants no entry for an address.
-func (l *lab) isNowhere(mac frame.MAC, segment string) {
+func (l *topology) isNowhere(mac frame.MAC, segment string) {
 	l.Helper()
 	if e, ok := l.entry(segment, mac); ok {
 		l.Errorf("the forwarding table has %+v, want no entry for %s", e, mac)
