@@ -41,7 +41,7 @@ func LeakCheck(tb testing.TB) {
 // Main runs a package's tests and then checks as [LeakCheck] does, once for all
 // of them. It is for
 //
-//	func TestMain(m *testing.M) { testenv.Main(m) }
+//	func TestMain(m *testing.M) { lab.Main(m) }
 //
 // and does not return.
 func Main(m *testing.M) { os.Exit(Run(m)) }
