@@ -41,7 +41,7 @@ func Start(tb testing.TB, ns *Namespace, argv ...string) *Process {
 	p.cmd = ns.Exec(context.Background(), argv...)
 	p.cmd.Env = append(os.Environ(), "GORACE=exitcode=66 atexit_sleep_ms=0")
 	// It must not outlive a test process that dies without cleaning up.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} //nolint:forbidigo // a field that calls nothing
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		tb.Fatal(err)
