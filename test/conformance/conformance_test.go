@@ -16,7 +16,7 @@ var (
 	output = flag.String("output", "", "the file that the report is written to (default standard output)")
 )
 
-func TestMain(m *testing.M) { lab.Main(m) }
+func TestMain(m *testing.M) { lab.Main(m, lab.Build) }
 
 func TestConformance(t *testing.T) {
 	lab.RequireRoot(t)
@@ -25,13 +25,9 @@ func TestConformance(t *testing.T) {
 	if write == nil {
 		t.Fatalf("-format %q is unknown: give table or json", *format)
 	}
-	binaries := t.TempDir()
-	if err := lab.Build(binaries); err != nil {
-		t.Fatal(err)
-	}
 	report := new(Report)
 	t.Run("on", func(t *testing.T) { // returns when all parallel ones have ended
-		Run(t, report, func(tb testing.TB) Adapter { return NewVSwitch(tb, binaries) })
+		Run(t, report, func(tb testing.TB) Adapter { return NewVSwitch(tb) })
 		Run(t, report, func(tb testing.TB) Adapter { return NewBridge(tb) })
 	})
 	w := os.Stdout

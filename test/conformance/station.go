@@ -2,8 +2,9 @@ package conformance
 
 import (
 	"fmt"
-	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"vswitch/test/lab"
 )
@@ -16,7 +17,7 @@ type station struct {
 
 	spec   PortSpec
 	ns     *lab.Namespace
-	socket *socket
+	socket *lab.Socket
 	deaf   bool // markers do not reach it, for the check has cut it off
 
 	heard  map[mark]*heard
@@ -34,7 +35,7 @@ func (s *station) String() string { return s.spec.Name }
 
 // send sends frames one after another.
 func (s *station) send(frames ...[]byte) error {
-	if err := s.socket.send(s.IfName, frames...); err != nil {
+	if err := s.socket.SendOn(s.IfName, frames...); err != nil {
 		return fmt.Errorf("station %s: %w", s, err)
 	}
 	return nil
@@ -44,11 +45,11 @@ func (s *station) send(frames ...[]byte) error {
 // the deadline.
 func (s *station) hear(m mark, deadline time.Time) (bool, error) {
 	for {
-		b, err := s.socket.receive(deadline)
-		if err != nil || b == nil {
+		f, came, err := s.socket.Receive(deadline)
+		if err != nil || !came {
 			return false, err
 		}
-		if got, ok := s.note(b); ok && got == m {
+		if got, ok := s.note(f.Bytes); ok && got == m {
 			return true, nil
 		}
 	}
@@ -83,26 +84,20 @@ func (s *station) forget() {
 
 // remove ends the station's namespace, which its socket would keep alive.
 func (s *station) remove() {
-	s.socket.close()
+	s.socket.Close()
 	s.ns.Remove()
 }
 
 // newStation makes a container that is not attached yet.
 func newStation(l *topology, spec PortSpec) *station {
 	l.Helper()
-	s := &station{spec: spec, ns: lab.NewNamespace(l), heard: make(map[mark]*heard)}
+	s := &station{spec: spec, ns: lab.NewQuietNamespace(l), heard: make(map[mark]*heard)}
 	s.spec.NetNS = s.ns.Name()
 	var err error
-	s.ns.Do(func() {
-		// Without IPv6 there are no multicasts of its own. What /proc/sys/net shows
-		// is the opening thread's namespace.
-		if err = os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0); err == nil {
-			s.socket, err = openSocket()
-		}
-	})
+	s.socket, err = lab.OpenSocket(lab.SocketConfig{Namespace: s.ns.Name(), EtherType: unix.ETH_P_ALL})
 	if err != nil {
 		l.Fatalf("make station %s: %v", s, err)
 	}
-	l.Cleanup(s.socket.close)
+	l.Cleanup(s.socket.Close)
 	return s
 }

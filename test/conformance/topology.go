@@ -192,7 +192,7 @@ func (l *topology) awaitMarker(marker probe, from, to *station) {
 // were read: what was not heard proves nothing then.
 func (l *topology) noneLost(s *station) {
 	l.Helper()
-	lost, err := s.socket.lost()
+	lost, err := s.socket.Drops()
 	l.must(err)
 	if lost > 0 {
 		l.Fatalf("station %s lost %d frames before it read them", s, lost)

@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,51 +19,30 @@ import (
 // VSwitch is vswitch as its users meet it: a vswitchd in a network namespace of its
 // own, steered by vsctl.
 type VSwitch struct {
-	tb       testing.TB
-	binaries string // the directory of vswitchd and vsctl
-	dir      string // holds the socket and the state
-	host     *lab.Namespace
-	daemon   *lab.Process
-	flags    []string // of vswitchd, besides the socket's and the state's
-	help     string   // of vsctl add-port: tells what it offers
+	host  *lab.Host
+	flags []string // of vswitchd
+	help  string   // of vsctl add-port: tells what it offers
 
 	mu       sync.Mutex
 	segments []string   // guarded by mu; those added, in order
 	ports    []PortSpec // guarded by mu; those added, in order
 }
 
-// NewVSwitch starts a vswitchd from the directory that holds vswitchd and vsctl. It
-// ends with the test, and must do so without a complaint.
-func NewVSwitch(tb testing.TB, binaries string) *VSwitch {
+// NewVSwitch starts a vswitchd. It ends with the test, and must do so without a
+// complaint.
+func NewVSwitch(tb testing.TB) *VSwitch {
 	tb.Helper()
-	// The name of tb.TempDir may leave no room for a socket's (sun_path, unix(7)).
-	dir, err := os.MkdirTemp("", "vs")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { os.RemoveAll(dir) })
-	v := &VSwitch{tb: tb, binaries: binaries, dir: dir, host: lab.NewNamespace(tb)}
-	if err := v.start(); err != nil {
-		tb.Fatal(err)
-	}
+	v := &VSwitch{host: lab.NewHost(tb)}
+	var err error
 	if v.help, err = v.vsctl("add-port", "--help"); err != nil {
 		tb.Fatal(err)
 	}
 	return v
 }
 
-func (v *VSwitch) socket() string { return filepath.Join(v.dir, "vswitchd.sock") }
-
-func (v *VSwitch) start() error {
-	argv := []string{filepath.Join(v.binaries, "vswitchd"), "--socket", v.socket(), "--state-dir", filepath.Join(v.dir, "state")}
-	v.daemon = lab.Start(v.tb, v.host, append(argv, v.flags...)...)
-	return v.daemon.AwaitReady()
-}
-
 // vsctl returns what the command prints.
 func (v *VSwitch) vsctl(args ...string) (string, error) {
-	cmd := exec.CommandContext(v.tb.Context(), filepath.Join(v.binaries, "vsctl"), args...)
-	cmd.Env = append(os.Environ(), "VSWITCH_SOCKET="+v.socket())
+	cmd := v.host.VsctlCommand(args...)
 	var complaint strings.Builder
 	cmd.Stderr = &complaint
 	out, err := cmd.Output()
@@ -118,10 +94,9 @@ func (v *VSwitch) hasFlag(flag string) bool {
 // SetAgeing implements [Adapter] by starting the daemon with another flag.
 func (v *VSwitch) SetAgeing(d time.Duration) error {
 	v.flags = append(v.flags, "--ageing", d.String())
-	if err := v.daemon.Stop(); err != nil {
-		return err
-	}
-	return v.start()
+	v.host.Stop()
+	v.host.Start(v.flags...)
+	return nil
 }
 
 // AddSegment implements [Adapter].
@@ -279,12 +254,8 @@ func (v *VSwitch) FDB(segment string) ([]Entry, error) {
 
 // Restart implements [Adapter]. What the daemon does not restore is added again.
 func (v *VSwitch) Restart() error {
-	if err := v.daemon.Stop(); err != nil {
-		return err
-	}
-	if err := v.start(); err != nil {
-		return err
-	}
+	v.host.Stop()
+	v.host.Start(v.flags...)
 	v.mu.Lock()
 	segments, ports := slices.Clone(v.segments), slices.Clone(v.ports)
 	v.segments, v.ports = nil, nil

@@ -24,21 +24,16 @@ import (
 // enough for a machine that is busy with other things.
 const patience = 60 * time.Second
 
-// host is a network namespace that plays a machine, with a vswitchd and a dockerd.
+// host is a machine with a vswitchd and a dockerd.
 type host struct {
-	*testing.T
-	ns     *lab.Namespace
-	dir    string // of all sockets, state and logs
+	*lab.Host
+
 	driver string // what the drivers are called
-	client *api.Client
-	vs     *lab.Process
 
 	// ownRun gives dockerd a /run of its own, where a managed plugin looks for everything.
 	ownRun bool
 
-	dockerd *exec.Cmd
-	ended   chan struct{} // closed when dockerd has ended and been waited for
-	log     *os.File      // of dockerd
+	dockerd *lab.Process
 }
 
 // newHost makes a host with both daemons running, dockerd with these flags.
@@ -47,7 +42,7 @@ func newHost(t *testing.T, flags ...string) *host {
 	h := newQuietHost(t)
 	h.startSwitch()
 	h.startDocker(flags...)
-	h.docker("import", image, "busybox:local")
+	h.docker("import", lab.Program(image), "busybox:local")
 	return h
 }
 
@@ -66,34 +61,26 @@ func newBlueHost(t *testing.T, containers []string, flags ...string) *host {
 func newQuietHost(t *testing.T) *host {
 	t.Helper()
 	needDocker(t)
-	dir, err := os.MkdirTemp("", "vsd") // short: the names of sockets are
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &host{T: t, ns: lab.NewNamespace(t), dir: dir, driver: lab.UniqueName()}
-	h.ns.Run("ip", "link", "set", "lo", "up")
+	h := &host{Host: lab.NewQuietHost(t), driver: lab.UniqueName()}
+	h.ServeAt(h.path("run/vswitch/vswitchd.sock"))
+	h.NS.Run("ip", "link", "set", "lo", "up")
 	if err := os.Mkdir(h.path("run"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	h.client = api.NewClient(h.socket(), patience)
 	t.Cleanup(func() {
-		h.client.Close()
 		os.Remove(h.plugin() + ".lock")
 		// An engine leaves mounts.
-		if err := errors.Join(mount.RecursiveUnmount(dir), os.RemoveAll(dir)); err != nil {
+		if err := errors.Join(mount.RecursiveUnmount(h.Dir), os.RemoveAll(h.Dir)); err != nil {
 			t.Error(err)
 		}
 	})
 	return h
 }
 
-func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
+func (h *host) path(name string) string { return filepath.Join(h.Dir, name) }
 
 // plugin is where dockerd looks for the drivers.
 func (h *host) plugin() string { return "/run/docker/plugins/" + h.driver + ".sock" }
-
-// socket is where vswitchd answers.
-func (h *host) socket() string { return h.path("run/vswitch/vswitchd.sock") }
 
 // engine is where dockerd answers.
 func (h *host) engine() string { return "unix://" + h.path("run/docker.sock") }
@@ -104,46 +91,7 @@ func (h *host) execRoot() string { return h.path("run/docker") }
 // startSwitch starts vswitchd, which ends with the test.
 func (h *host) startSwitch() {
 	h.Helper()
-	h.vs = lab.Start(h, h.ns, filepath.Join(binaries, "vswitchd"), "--socket", h.socket(), "--state-dir", h.path("state"),
-		"--docker", "--docker-socket", h.plugin(), "--docker-host", h.engine())
-	if err := h.vs.AwaitReady(); err != nil {
-		h.Fatal(err)
-	}
-}
-
-// stopSwitch ends all of vswitchd.
-func (h *host) stopSwitch() {
-	h.Helper()
-	if err := h.vs.Stop(); err != nil {
-		h.Fatal(err)
-	}
-}
-
-// killWorker kills the process that carries frames, and waits until another does.
-func (h *host) killWorker() {
-	h.Helper()
-	before := h.version()
-	process, err := os.FindProcess(before)
-	if err == nil {
-		err = process.Kill()
-	}
-	if err != nil {
-		h.Fatal(err)
-	}
-	h.await("another process carries frames", func() bool {
-		v, err := h.client.Version(h.Context())
-		return err == nil && v.PID != before
-	})
-}
-
-// version is the id of the process that carries frames.
-func (h *host) version() int {
-	h.Helper()
-	v, err := h.client.Version(h.Context())
-	if err != nil {
-		h.Fatal(err)
-	}
-	return v.PID
+	h.Start("--docker", "--docker-socket", h.plugin(), "--docker-host", h.engine())
 }
 
 // ownRun runs its arguments where the directory $0 is /run. What is mounted below it
@@ -155,10 +103,6 @@ exec "$@"`
 // startDocker starts dockerd, which ends with the test, and waits until it answers.
 func (h *host) startDocker(flags ...string) {
 	h.Helper()
-	log, err := os.OpenFile(h.path("dockerd.log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
-	if err != nil {
-		h.Fatal(err)
-	}
 	var argv []string
 	execRoot := h.execRoot()
 	if h.ownRun {
@@ -169,60 +113,50 @@ func (h *host) startDocker(flags ...string) {
 		"dockerd", "--data-root", h.path("data"), "--exec-root", execRoot, "-H", h.engine(), "-p", h.path("docker.pid"),
 		"--bridge=none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false", "--storage-driver=vfs")
 	argv = append(argv, flags...)
-	h.dockerd, h.ended, h.log = h.ns.Exec(context.Background(), argv...), make(chan struct{}), log
-	h.dockerd.Stdout, h.dockerd.Stderr = log, log
-	if err := h.dockerd.Start(); err != nil {
+	var err error
+	h.dockerd, err = lab.StartProcess(lab.ProcessConfig{Namespace: h.NS.Name(), Argv: argv})
+	if err != nil {
 		h.Fatal(err)
 	}
-	go func(c *exec.Cmd, ended chan struct{}) {
-		_ = c.Wait()
-		close(ended)
-	}(h.dockerd, h.ended)
-	h.Cleanup(func() { h.endDocker(log) })
-	h.await("dockerd answers", func() bool {
-		select {
-		case <-h.ended:
-			h.Fatalf("dockerd ended instead of answering: %s", h.dockerLog())
-		default:
-		}
-		return exec.Command(cli(), "-H", h.engine(), "version").Run() == nil
-	})
+	h.Cleanup(h.endDocker)
+	ctx, cancel := context.WithTimeout(h.Context(), patience)
+	defer cancel()
+	if _, err := h.dockerd.Await(ctx, 0, "API listen on"); err != nil {
+		h.Fatal(err)
+	}
 }
 
 // endDocker is the end of a test: containers first, since they outlive an engine
 // with --live-restore.
-func (h *host) endDocker(log *os.File) {
-	defer log.Close()
-	select {
-	case <-h.ended:
+func (h *host) endDocker() {
+	if h.dockerd.Err() != nil {
 		h.endContainers()
 		return
-	default:
 	}
 	if out, err := h.try("ps", "-aq"); err == nil && out != "" {
 		_, _ = h.try(append([]string{"rm", "-f"}, strings.Fields(out)...)...)
 	}
 	h.stopDocker(syscall.SIGTERM)
 	if h.Failed() {
-		h.Logf("dockerd said:\n%s", h.dockerLog())
+		h.Logf("dockerd wrote:\n%s", h.dockerd.Output())
 	}
 }
 
 // stopDocker sends dockerd a signal and waits for its end.
-func (h *host) stopDocker(signal os.Signal) {
+func (h *host) stopDocker(signal syscall.Signal) {
 	h.Helper()
-	if err := h.dockerd.Process.Signal(signal); err != nil {
+	if err := h.dockerd.Signal(signal); err != nil {
 		h.Fatal(err)
 	}
-	select {
-	case <-h.ended:
-	case <-time.After(patience):
-		_ = h.dockerd.Process.Kill()
-		h.Errorf("dockerd has not ended %s after %s", patience, signal)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := h.dockerd.Wait(ctx); err != nil {
+		_ = h.dockerd.Signal(syscall.SIGKILL)
+		h.Error(err)
 	}
 	// The next dockerd would take a containerd that is about to die for its own.
 	if pid, err := os.ReadFile(filepath.Join(h.execRoot(), "containerd/containerd.pid")); err == nil && signal == syscall.SIGKILL {
-		h.await("containerd has ended with dockerd", func() bool {
+		h.Eventually("containerd has ended with dockerd", func() bool {
 			_, err := os.Stat("/proc/" + string(pid))
 			return err != nil
 		})
@@ -242,11 +176,6 @@ func (h *host) endContainers() {
 			_ = process.Kill()
 		}
 	}
-}
-
-func (h *host) dockerLog() string {
-	text, _ := os.ReadFile(h.path("dockerd.log"))
-	return string(text[max(0, len(text)-8000):])
 }
 
 // cli is the client that came with the engine, where there are several.
@@ -331,9 +260,9 @@ func (h *host) wantNoReach(from, to string) {
 func (h *host) port(name string) api.Port {
 	h.Helper()
 	var p api.Port
-	h.await("a port is called "+name, func() (there bool) {
+	h.Eventually("a port is called "+name, func() (there bool) {
 		var err error
-		p, err = h.client.Port(h.Context(), name)
+		p, err = h.Client.Port(h.Context(), name)
 		return err == nil
 	})
 	return p
@@ -344,15 +273,6 @@ func (h *host) wantNoLoss(from, to, after string) {
 	h.Helper()
 	if out, err := h.try("exec", from, "ping", "-c", "3", "-W", "2", to); err != nil || !strings.Contains(out, ", 0% packet loss") {
 		h.Errorf("after %s, from %s to %s: %v: %s", after, from, to, err, out)
-	}
-}
-
-func (h *host) await(what string, reached func() bool) {
-	h.Helper()
-	for deadline := time.Now().Add(patience); !reached(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			h.Fatalf("still not so after %s: %s", patience, what)
-		}
 	}
 }
 
@@ -369,13 +289,13 @@ func (h *host) wantCleanEnd(networks ...string) {
 // wantNothingLeft wants no port, no segment but the default one, and no interface.
 func (h *host) wantNothingLeft() {
 	h.Helper()
-	ports, err := h.client.Ports(h.Context(), "")
+	ports, err := h.Client.Ports(h.Context(), "")
 	if err != nil || len(ports) > 0 {
 		h.Errorf("ports are left: %+v, %v", ports, err)
 	}
-	segments, err := h.client.Segments(h.Context())
+	segments, err := h.Client.Segments(h.Context())
 	if err != nil || len(segments) != 1 {
 		h.Errorf("segments are left: %+v, %v", segments, err)
 	}
-	h.await("no interface is left", func() bool { return !strings.Contains(h.ns.Run("ip", "-o", "link"), "vst-") })
+	h.Eventually("no interface is left", func() bool { return !strings.Contains(h.NS.Run("ip", "-o", "link"), "vst-") })
 }

@@ -8,9 +8,6 @@
 package docker
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -18,31 +15,14 @@ import (
 	"vswitch/test/lab/busybox"
 )
 
-// What all tests share: the directory of vswitchd and vsctl, and in it the image.
-var (
-	binaries string
-	image    string
-)
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	if os.Geteuid() != 0 {
-		return m.Run() // all are skipped, and say so
-	}
-	dir, err := os.MkdirTemp("", "vswitch-docker-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binaries, image = dir, filepath.Join(dir, "busybox.tar")
-	if err := errors.Join(lab.Build(dir), busybox.WriteImage(image, applets...)); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return lab.Run(m)
+func TestMain(m *testing.M) {
+	lab.Main(m, lab.Build, func(dir string) error {
+		return busybox.WriteImage(filepath.Join(dir, image), applets...)
+	})
 }
+
+// image is the file of the containers' image; see [lab.Program].
+const image = "busybox.tar"
 
 // needDocker skips the test without root, and fails it without an engine.
 func needDocker(t *testing.T) {

@@ -29,8 +29,8 @@ func TestWhatDockerCreateAndRunTake(t *testing.T) {
 		t.Errorf("routes:\n%s", routes)
 	}
 	h.wantReach("ranged", "fixed")
-	h.await("the network's label is the segment's", func() bool {
-		s, err := h.client.Segment(h.Context(), "lab")
+	h.Eventually("the network's label is the segment's", func() bool {
+		s, err := h.Client.Segment(h.Context(), "lab")
 		return err == nil && s.Labels["team"] == "net"
 	})
 
@@ -50,7 +50,7 @@ func TestWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.network("blue", "--subnet", "10.71.0.0/24")
-	if _, err := h.client.AddSegment(h.Context(), api.SegmentSpec{Name: "ours", Subnet: "10.72.0.0/24"}); err != nil {
+	if _, err := h.Client.AddSegment(h.Context(), api.SegmentSpec{Name: "ours", Subnet: "10.72.0.0/24"}); err != nil {
 		t.Fatal(err)
 	}
 	create := []string{"network", "create", "-d", h.driver, "red"}
@@ -65,7 +65,7 @@ func TestWhatIsRefused(t *testing.T) {
 	h.refused("user specified IP address", "run", "--network", "none", "--ip", "10.71.0.9", "busybox:local", "sh")
 	h.docker("rm", "-f", "web")
 	h.docker("network", "rm", "blue")
-	if _, err := h.client.DeleteSegment(h.Context(), "ours", false); err != nil {
+	if _, err := h.Client.DeleteSegment(h.Context(), "ours", false); err != nil {
 		t.Error(err)
 	}
 	h.wantNothingLeft()
@@ -75,7 +75,7 @@ func TestWhatIsRefused(t *testing.T) {
 func TestOurIPAM(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	taken, err := h.client.AddSegment(h.Context(), api.SegmentSpec{Name: "ours"})
+	taken, err := h.Client.AddSegment(h.Context(), api.SegmentSpec{Name: "ours"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestOurIPAM(t *testing.T) {
 		t.Errorf("the first address is %s, want 10.73.0.128", got)
 	}
 	// A port of vsctl's gets what Docker has not taken.
-	p, err := h.client.AddPort(h.Context(), api.PortSpec{Name: "host", NetNS: h.ns.Name(), Segment: "red", IfName: "red0", NoDefaultRoute: true})
+	p, err := h.Client.AddPort(h.Context(), api.PortSpec{Name: "host", NetNS: h.NS.Name(), Segment: "red", IfName: "red0", NoDefaultRoute: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestOurIPAM(t *testing.T) {
 		t.Errorf("the port beside has %s, want 10.73.0.130/24: .129 is reserved", got)
 	}
 	h.wantReach("first", "10.73.0.130")
-	h.stopSwitch()
+	h.Stop()
 	h.startSwitch()
 	h.run("third", "red")
 	if got := h.address("third", "red"); got != "10.73.0.131" {
@@ -108,11 +108,11 @@ func TestOurIPAM(t *testing.T) {
 	}
 	h.wantReach("first", "third")
 	h.docker("rm", "-f", "first", "second", "third")
-	if _, err := h.client.DeletePort(context.Background(), "host"); err != nil {
+	if _, err := h.Client.DeletePort(context.Background(), "host"); err != nil {
 		t.Error(err)
 	}
 	h.docker("network", "rm", "blue", "red")
-	if _, err := h.client.DeleteSegment(h.Context(), "ours", false); err != nil {
+	if _, err := h.Client.DeleteSegment(h.Context(), "ours", false); err != nil {
 		t.Error(err)
 	}
 	h.network("again", "--ipam-driver", h.driver, "--subnet", "10.73.0.0/24") // is free again
@@ -136,11 +136,11 @@ func (h *host) wantForgottenPoolFreed() {
 	answer.Body.Close()
 	network := []string{"network", "create", "-d", h.driver, "--ipam-driver", h.driver, "--subnet", "10.73.0.0/24", "after"}
 	h.refused("overlaps the existing subnet 10.73.0.0/24", network...)
-	pool := strings.TrimSpace(h.vsctl("list-pools", "-q"))
-	h.vsctl("del-pool", pool)
+	pool := strings.TrimSpace(h.MustVsctl("list-pools", "-q"))
+	h.MustVsctl("del-pool", pool)
 	h.docker(network...)
-	pool = strings.TrimSpace(h.vsctl("list-pools", "-q"))
-	if _, err := h.client.ReclaimPool(h.Context(), pool); api.KindOf(err) != api.Conflict {
+	pool = strings.TrimSpace(h.MustVsctl("list-pools", "-q"))
+	if _, err := h.Client.ReclaimPool(h.Context(), pool); api.KindOf(err) != api.Conflict {
 		h.Errorf("freeing a network's pool: %v, want a conflict", err)
 	}
 	h.docker("network", "rm", "after")

@@ -19,7 +19,7 @@ func TestManagedPlugin(t *testing.T) {
 	h := newQuietHost(t)
 	h.ownRun = true
 	h.startDocker()
-	h.docker("import", image, "busybox:local")
+	h.docker("import", lab.Program(image), "busybox:local")
 	plugin := h.driver
 	h.docker("plugin", "create", plugin, h.makePlugin())
 	if err := os.Mkdir(h.path("state"), 0o700); err != nil {
@@ -47,8 +47,8 @@ func TestManagedPlugin(t *testing.T) {
 	h.wantPublished()
 	h.wantHardLinks()
 
-	h.wantInHostNetwork(h.version())
-	h.killWorker()
+	h.wantInHostNetwork(h.Carrier())
+	h.KillCarrier()
 	works("the death of the process that carries frames")
 
 	h.docker("plugin", "disable", "-f", plugin)
@@ -58,7 +58,7 @@ func TestManagedPlugin(t *testing.T) {
 
 	h.reboot()
 	for _, name := range []string{"one", "two", "three"} {
-		h.await(name+" runs again", func() bool { return h.docker("inspect", "-f", "{{.State.Running}}", name) == "true" })
+		h.Eventually(name+" runs again", func() bool { return h.docker("inspect", "-f", "{{.State.Running}}", name) == "true" })
 	}
 	works("a new start of the machine")
 
@@ -68,7 +68,7 @@ func TestManagedPlugin(t *testing.T) {
 	h.docker("plugin", "enable", plugin)
 	h.docker("plugin", "disable", plugin)
 	h.docker("plugin", "rm", plugin)
-	if links := strings.TrimSpace(h.ns.Run("ip", "-o", "link")); strings.Contains(links, "\n") { // more than lo
+	if links := strings.TrimSpace(h.NS.Run("ip", "-o", "link")); strings.Contains(links, "\n") { // more than lo
 		t.Errorf("interfaces are left:\n%s", links)
 	}
 }
@@ -80,7 +80,7 @@ func (h *host) wantInHostNetwork(pid int) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	if network, err := os.Stat(h.ns.Path()); err != nil || !os.SameFile(its, network) {
+	if network, err := os.Stat(h.NS.Path()); err != nil || !os.SameFile(its, network) {
 		h.Errorf("process %d is not in the host's network: %v", pid, err)
 	}
 }
@@ -118,12 +118,12 @@ func (h *host) makePlugin() string {
 func (h *host) wantPublished() {
 	h.Helper()
 	const address = "192.0.2.1" // of RFC 5737
-	h.ns.Run("ip", "address", "add", address, "dev", "lo")
+	h.NS.Run("ip", "address", "add", address, "dev", "lo")
 	h.docker("run", "-d", "--name", "web", "--network", "blue", "-p", "8080:80", "busybox:local",
 		"nc", "-ll", "-p", "80", "-e", "/bin/busybox", "echo", "hello")
 	for _, to := range []string{address, "127.0.0.1"} {
-		h.await("the published port leads to the container by "+to, func() bool {
-			out, _ := h.ns.Exec(h.Context(), "socat", "-u", "-T", "5", "TCP:"+to+":8080", "STDOUT").Output() // nothing, where nobody listens
+		h.Eventually("the published port leads to the container by "+to, func() bool {
+			out, _ := h.NS.Exec(h.Context(), "socat", "-u", "-T", "5", "TCP:"+to+":8080", "STDOUT").Output() // nothing, where nobody listens
 			return strings.Contains(string(out), "hello")
 		})
 	}
@@ -134,7 +134,7 @@ func (h *host) wantPublished() {
 // shows its plugins read-only.
 func (h *host) wantHardLinks() {
 	h.Helper()
-	settings := strings.Fields(h.ns.Run("sh", "-c", "cat /proc/sys/net/ipv4/conf/vs-*/arp_ignore"))
+	settings := strings.Fields(h.NS.Run("sh", "-c", "cat /proc/sys/net/ipv4/conf/vs-*/arp_ignore"))
 	if len(settings) == 0 || slices.ContainsFunc(settings, func(s string) bool { return s != "2" }) {
 		h.Errorf("arp_ignore of the host's links is %q, want 2", settings)
 	}

@@ -13,21 +13,21 @@ func TestPublishedPorts(t *testing.T) {
 	h.docker("run", "-d", "--name", "web", "--network", "blue", "-p", "127.0.0.1:8080:80", "busybox:local",
 		"nc", "-ll", "-p", "80", "-e", "/bin/busybox", "echo", "hello")
 	says := func() string {
-		out, _ := h.ns.Exec(t.Context(), "socat", "-u", "-T", "5", "TCP:127.0.0.1:8080", "STDOUT").Output() // nothing, where nobody listens
+		out, _ := h.NS.Exec(t.Context(), "socat", "-u", "-T", "5", "TCP:127.0.0.1:8080", "STDOUT").Output() // nothing, where nobody listens
 		return string(out)
 	}
-	h.await("the published port leads to the container", func() bool { return strings.Contains(says(), "hello") })
+	h.Eventually("the published port leads to the container", func() bool { return strings.Contains(says(), "hello") })
 	h.port("web") // so that Docker's names have been learnt
-	if out := h.vsctl("list-published"); !strings.Contains(out, "web") || !strings.Contains(out, "127.0.0.1:8080") {
+	if out := h.MustVsctl("list-published"); !strings.Contains(out, "web") || !strings.Contains(out, "127.0.0.1:8080") {
 		t.Errorf("vsctl list-published:\n%s", out)
 	}
 	h.refused("choose another", "run", "-d", "--name", "second", "--network", "blue", "-p", "127.0.0.1:8080:80", "busybox:local", "sleep", "60")
 
-	h.vs.Harmed()
-	h.killWorker()
-	h.await("it still does when the process that carries frames was replaced", func() bool { return strings.Contains(says(), "hello") })
+	h.Harmed()
+	h.KillCarrier()
+	h.Eventually("it still does when the process that carries frames was replaced", func() bool { return strings.Contains(says(), "hello") })
 	h.docker("restart", "-t", "0", "web")
-	h.await("it does after a restart of the container", func() bool { return strings.Contains(says(), "hello") })
+	h.Eventually("it does after a restart of the container", func() bool { return strings.Contains(says(), "hello") })
 
 	h.docker("rm", "-f", "web", "second")
 	if out := says(); out != "" {

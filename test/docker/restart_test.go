@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"vswitch/test/lab"
 )
 
 // liveRestore has containers outlive dockerd.
@@ -18,7 +20,7 @@ func TestContainersOutliveBothDaemons(t *testing.T) {
 	h.port("two") // so that Docker's names have been learnt
 	h.wantReach("one", "two")
 
-	h.stopSwitch()
+	h.Stop()
 	h.startSwitch()
 	h.wantReach("one", "two")
 
@@ -27,7 +29,7 @@ func TestContainersOutliveBothDaemons(t *testing.T) {
 	h.wantReach("one", "two")
 
 	h.stopDocker(syscall.SIGKILL)
-	h.stopSwitch()
+	h.Stop()
 	h.startSwitch()
 	h.startDocker(liveRestore)
 	h.wantReach("one", "two")
@@ -61,11 +63,11 @@ func TestAStreamOutlivesTheProcessThatCarriesIt(t *testing.T) {
 	sink := exec.Command(cli(), "-H", h.engine(), "exec", "sink", "sh", "-c", "/bin/busybox mkfifo /f; nc -l -p 5000 <>/f | /bin/busybox wc -c")
 	var out, complaint strings.Builder
 	sink.Stdout, sink.Stderr = &out, &out
-	h.vs.Harmed()
+	h.Harmed()
 	if err := sink.Start(); err != nil {
 		t.Fatal(err)
 	}
-	h.await("somebody listens", func() bool {
+	h.Eventually("somebody listens", func() bool {
 		list, err := h.try("exec", "sink", "/bin/busybox", "netstat", "-ltn")
 		return err == nil && strings.Contains(list, ":5000")
 	})
@@ -78,8 +80,8 @@ func TestAStreamOutlivesTheProcessThatCarriesIt(t *testing.T) {
 	}
 	for range 2 {
 		before := h.port("sink").Counters.TxBytes
-		h.await("the stream flows", func() bool { return h.port("sink").Counters.TxBytes > before })
-		h.killWorker()
+		h.Eventually("the stream flows", func() bool { return h.port("sink").Counters.TxBytes > before })
+		h.KillCarrier()
 	}
 	if err := source.Wait(); err != nil {
 		t.Errorf("the source: %v: %s", err, complaint.String())
@@ -112,14 +114,14 @@ func TestFiftyContainersWhileTheSwitchIsKilled(t *testing.T) {
 			}
 		})
 	}
-	h.vs.Harmed()
-	h.await("some have started", func() bool {
-		ports, err := h.client.Ports(h.Context(), "")
+	h.Harmed()
+	h.Eventually("some have started", func() bool {
+		ports, err := h.Client.Ports(h.Context(), "")
 		return err == nil && len(ports) > count/4
 	})
-	h.killWorker()
+	h.KillCarrier()
 	starting.Wait()
-	ports, err := h.client.Ports(h.Context(), "blue")
+	ports, err := h.Client.Ports(h.Context(), "blue")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,8 +154,8 @@ func TestAContainerThatIsKilledAndStartedAgain(t *testing.T) {
 	h := newBlueHost(t, []string{"one", "two"})
 	h.port("two")
 	h.docker("kill", "two")
-	h.await("its port is gone", func() bool {
-		ports, err := h.client.Ports(h.Context(), "blue")
+	h.Eventually("its port is gone", func() bool {
+		ports, err := h.Client.Ports(h.Context(), "blue")
 		return err == nil && len(ports) == 1
 	})
 	h.docker("start", "two")
@@ -167,13 +169,13 @@ func TestTheSwitchMayComeAfterTheEngine(t *testing.T) {
 	t.Parallel()
 	h := newQuietHost(t)
 	h.startDocker()
-	h.docker("import", image, "busybox:local")
+	h.docker("import", lab.Program(image), "busybox:local")
 	created := make(chan error)
 	go func() {
 		_, err := h.try("network", "create", "-d", h.driver, "blue")
 		created <- err
 	}()
-	h.await("dockerd looks for the driver", func() bool { return strings.Contains(h.dockerLog(), "nable to locate plugin: "+h.driver) })
+	h.Eventually("dockerd looks for the driver", func() bool { return strings.Contains(h.dockerd.Output(), "nable to locate plugin: "+h.driver) })
 	h.startSwitch()
 	if err := <-created; err != nil { // it has looked again and again
 		t.Fatal(err)

@@ -1,8 +1,6 @@
 package docker
 
 import (
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -41,10 +39,10 @@ func TestTwoNetworksAndThreeContainers(t *testing.T) {
 	if p := h.port("container3"); p.Segment != "my_bridge" || p.State != "up" || p.IfName != "eth0" {
 		t.Errorf("port %+v", p)
 	}
-	if out := h.vsctl("stats", "container3"); !strings.Contains(out, "cross-segment") {
+	if out := h.MustVsctl("stats", "container3"); !strings.Contains(out, "cross-segment") {
 		t.Errorf("the drops have no reason:\n%s", out)
 	}
-	if out := h.vsctl("list-segments"); !strings.Contains(out, "blue") || !strings.Contains(out, "my_bridge") {
+	if out := h.MustVsctl("list-segments"); !strings.Contains(out, "blue") || !strings.Contains(out, "my_bridge") {
 		t.Errorf("segments have not Docker's names:\n%s", out)
 	}
 
@@ -58,14 +56,4 @@ func TestTwoNetworksAndThreeContainers(t *testing.T) {
 
 	h.refused("has active endpoints", "network", "rm", "blue")
 	h.wantCleanEnd("blue", "my_bridge")
-}
-
-// vsctl runs our own command.
-func (h *host) vsctl(args ...string) string {
-	h.Helper()
-	out, err := exec.Command(filepath.Join(binaries, "vsctl"), append([]string{"--socket", h.socket()}, args...)...).CombinedOutput()
-	if err != nil {
-		h.Fatalf("vsctl %s: %v: %s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
 }

@@ -42,7 +42,7 @@ func TestFaultsInTurn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.Harmed()
+	h.Harmed()
 	before := h.picture()
 	s := openStream(t, a, b)
 	seed := uint64(time.Now().UnixNano())
@@ -51,7 +51,7 @@ func TestFaultsInTurn(t *testing.T) {
 		name string
 		do   func()
 	}{
-		{"kill the carrier", func() { h.killCarrier() }},
+		{"kill the carrier", func() { h.KillCarrier() }},
 		{"kill the daemon", func() { h.killDaemon() }},
 		{"upgrade", func() { h.upgradeInPlace() }},
 		{"attach and detach", func() { h.churn(3) }},
@@ -76,23 +76,11 @@ func TestFaultsInTurn(t *testing.T) {
 	t.Logf("%d faults", len(done))
 }
 
-func (h *host) killCarrier() {
-	h.Helper()
-	old := h.carrier()
-	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
-		h.Fatal(err)
-	}
-	h.await("another process carries the frames", func() bool {
-		v, err := h.client.Version(h.Context())
-		return err == nil && v.PID != old
-	})
-}
-
 func (h *host) killDaemon() {
 	h.Helper()
-	h.kill()
-	h.start()
-	h.daemon.Harmed()
+	h.Kill()
+	h.Start()
+	h.Harmed()
 }
 
 func (h *host) upgradeInPlace() {
@@ -104,27 +92,26 @@ func (h *host) upgradeInPlace() {
 // process has begun to serve.
 func (h *host) upgradeTo(binary string) {
 	h.Helper()
-	completed := func() int { return strings.Count(h.daemon.Said(), "msg=upgraded") }
-	before := completed()
-	if err := h.client.Upgrade(h.Context(), binary); err != nil {
+	from := h.Daemon.Lines()
+	if err := h.Client.Upgrade(h.Context(), binary); err != nil {
 		h.Fatal(err)
 	}
-	h.await("the upgrade is complete", func() bool { return completed() > before })
+	h.AwaitLog(from, "msg=upgraded")
 }
 
 func (h *host) churn(n int) {
 	h.Helper()
-	c := h.container()
+	c := h.Container()
 	defer c.Remove()
 	for range n {
-		h.connect(c, "churn")
-		h.delPort("churn")
+		h.Connect(c, "churn")
+		h.DelPort("churn")
 	}
 }
 
 func (h *host) freezeCarrier(d time.Duration) {
 	h.Helper()
-	carrier := h.carrier()
+	carrier := h.Carrier()
 	if err := syscall.Kill(carrier, syscall.SIGSTOP); err != nil {
 		h.Fatal(err)
 	}
@@ -138,7 +125,7 @@ func (h *host) freezeCarrier(d time.Duration) {
 func (h *host) babble() {
 	h.Helper()
 	for _, text := range []string{"", "GET /v1/ports HTTP/1.1\r\nHost: x\r\n", "POST /v1/ports HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{", "\x00\xff\x16\x03\x01garbage\r\n\r\n"} {
-		conn, err := net.Dial("unix", h.socket)
+		conn, err := net.Dial("unix", h.Socket)
 		if err != nil {
 			h.Fatal(err)
 		}
@@ -156,7 +143,7 @@ func (h *host) storm(n int) {
 	failed := make(chan error, n)
 	for range n {
 		asking.Go(func() {
-			client := api.NewClient(h.socket, patience)
+			client := api.NewClient(h.Socket, lab.Patience)
 			defer client.Close()
 			if _, err := client.Ports(h.Context(), ""); err != nil {
 				failed <- err
@@ -173,23 +160,23 @@ func (h *host) storm(n int) {
 func TestStateDiskFull(t *testing.T) {
 	t.Parallel()
 	h := newQuietHost(t)
-	if err := os.Mkdir(h.stateDir(), 0o700); err != nil {
+	if err := os.Mkdir(h.StateDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	// A mount of the daemon's own, to which the containers' names still come.
-	mount := fmt.Sprintf("mount -t tmpfs -o size=512k,mode=700 tmpfs %s && exec \"$@\"", h.stateDir())
-	h.startBy("unshare", "--mount", "--propagation", "slave", "sh", "-c", mount, "sh")
-	h.daemon.Harmed()
-	a, b := h.attach("a"), h.attach("b")
+	mount := fmt.Sprintf("mount -t tmpfs -o size=512k,mode=700 tmpfs %s && exec \"$@\"", h.StateDir)
+	h.StartBy([]string{"unshare", "--mount", "--propagation", "slave", "sh", "-c", mount, "sh"})
+	h.Harmed()
+	a, b := h.Attach("a"), h.Attach("b")
 	inMount := func(argv ...string) {
 		t.Helper()
-		h.ns.Run(append([]string{"nsenter", "--mount", "--target", strconv.Itoa(h.daemon.Pid())}, argv...)...)
+		h.NS.Run(append([]string{"nsenter", "--mount", "--target", strconv.Itoa(h.Daemon.Pid())}, argv...)...)
 	}
-	fill := filepath.Join(h.stateDir(), "fill")
+	fill := filepath.Join(h.StateDir, "fill")
 	inMount("sh", "-c", "cat /dev/zero >"+fill+" 2>/dev/null || true")
 	full := func() (failed error) {
 		for i := range 200 { // until the file must grow
-			if _, err := h.client.AddSegment(t.Context(), api.SegmentSpec{Name: fmt.Sprintf("s%d", i), Subnet: fmt.Sprintf("10.9.%d.0/24", i)}); err != nil {
+			if _, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: fmt.Sprintf("s%d", i), Subnet: fmt.Sprintf("10.9.%d.0/24", i)}); err != nil {
 				return err
 			}
 		}
@@ -199,16 +186,16 @@ func TestStateDiskFull(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no space left on device") {
 		t.Fatalf("on a full disk: %v, want that there is no space", err)
 	}
-	a.reaches(b.addr().String())
+	a.Reaches(b.Addr().String())
 	before := h.picture()
 	inMount("rm", fill)
-	if _, err := h.client.AddSegment(t.Context(), api.SegmentSpec{Name: "later", Subnet: "10.10.0.0/24"}); err != nil {
+	if _, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: "later", Subnet: "10.10.0.0/24"}); err != nil {
 		t.Errorf("after space was freed: %v", err)
 	}
-	if _, err := h.client.DeleteSegment(t.Context(), "later", false); err != nil {
+	if _, err := h.Client.DeleteSegment(t.Context(), "later", false); err != nil {
 		t.Error(err)
 	}
-	h.killCarrier()
+	h.KillCarrier()
 	h.isStill(before)
 }
 
@@ -216,11 +203,11 @@ func TestStateDiskFull(t *testing.T) {
 func TestAttachCyclesLeaveNothing(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	c := h.container()
+	c := h.Container()
 	cycle := func(n int) {
 		for range n {
-			h.connect(c, "c")
-			h.delPort("c")
+			h.Connect(c, "c")
+			h.DelPort("c")
 		}
 	}
 	cycles, warm := 20, 5
@@ -228,7 +215,7 @@ func TestAttachCyclesLeaveNothing(t *testing.T) {
 		cycles, warm = 10_000, 1000 // the runtime's heap has its size by then
 	}
 	cycle(warm)
-	pids := []int{h.daemon.Pid(), h.carrier()}
+	pids := []int{h.Daemon.Pid(), h.Carrier()}
 	count := func() string {
 		var all []string
 		for _, pid := range pids {
@@ -247,7 +234,7 @@ func TestAttachCyclesLeaveNothing(t *testing.T) {
 			slices.Sort(open)
 			all = append(all, strings.Join(open, " "))
 		}
-		return strings.Join(append(all, links(h.ns)...), "\n")
+		return strings.Join(append(all, h.NS.Links()...), "\n")
 	}
 	before := count()
 	var rss []int // what a collection leaves differs from one to the next: many samples tell
@@ -255,9 +242,9 @@ func TestAttachCyclesLeaveNothing(t *testing.T) {
 		cycle(cycles / 20)
 		rss = append(rss, residentKiB(t, pids[1]))
 	}
-	h.await("descriptors and links are as before", func() bool { return count() == before })
+	h.Eventually("descriptors and links are as before", func() bool { return count() == before })
 	t.Logf("%d cycles; resident memory, KiB, after each twentieth of them: %v", cycles, rss)
-	if p := h.connect(c, "c"); !p.IPs[0].IsValid() {
+	if p := h.Connect(c, "c"); !p.IPs[0].IsValid() {
 		t.Error("no address for the next port")
 	}
 }
@@ -292,25 +279,25 @@ func TestDeletedNamespaceIsReallyGone(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			a, b := h.furnish()
-			doomed := h.attach("doomed")
+			doomed := h.Attach("doomed")
 			if restart {
 				h.killDaemon()
 			}
 			s := openStream(t, a, b)
 			flood := openStream(t, doomed, a)
-			h.ns.Run("ip", "link", "add", "witness", "type", "veth", "peer", "name", "inside", "netns", doomed.Name())
-			h.ns.Run("ip", "netns", "delete", doomed.Name())
+			h.NS.Run("ip", "link", "add", "witness", "type", "veth", "peer", "name", "inside", "netns", doomed.Name())
+			h.NS.Run("ip", "netns", "delete", doomed.Name())
 			// A socket keeps its namespace as well, so it must end at once.
 			if err := flood.conn.(*net.TCPConn).SetLinger(0); err != nil {
 				t.Fatal(err)
 			}
 			flood.conn.Close()
 			begin := time.Now()
-			h.await("the port is lost", func() bool { return h.port("doomed").State == api.PortLost })
+			h.Eventually("the port is lost", func() bool { return h.Port("doomed").State == api.PortLost })
 			t.Logf("lost %s after the deletion", time.Since(begin).Round(time.Millisecond))
-			h.await("the kernel has taken the namespace down", func() bool { return !slices.Contains(links(h.ns), "witness") })
+			h.Eventually("the kernel has taken the namespace down", func() bool { return !slices.Contains(h.NS.Links(), "witness") })
 			s.finish()
-			h.ns.Run("ip", "netns", "add", doomed.Name()) // for the test's own end
+			h.NS.Run("ip", "netns", "add", doomed.Name()) // for the test's own end
 		})
 	}
 }
@@ -320,25 +307,25 @@ func TestDescriptorsRunOut(t *testing.T) {
 	t.Parallel()
 	lab.RequireCommand(t, "prlimit")
 	h := newQuietHost(t)
-	h.startBy("prlimit", "--nofile=48")
-	h.daemon.Harmed()
-	a, b := h.attach("a"), h.attach("b")
+	h.StartBy([]string{"prlimit", "--nofile=48"})
+	h.Harmed()
+	a, b := h.Attach("a"), h.Attach("b")
 	var failed error
-	var last *container
+	var last *lab.Container
 	n := 0
 	for ; failed == nil && n < 64; n++ {
-		last = h.container()
-		_, failed = h.client.AddPort(t.Context(), api.PortSpec{Name: fmt.Sprintf("p%d", n), NetNS: last.Name()})
+		last = h.Container()
+		_, failed = h.Client.AddPort(t.Context(), api.PortSpec{Name: fmt.Sprintf("p%d", n), NetNS: last.Name()})
 	}
 	if failed == nil || !strings.Contains(failed.Error(), "too many open files") || strings.Contains(failed.Error(), "\n") {
 		t.Fatalf("after %d ports: %v, want one line that there are too many open files", n, failed)
 	}
-	if left := append(links(last.Namespace), links(h.ns)...); len(left) != 0 {
+	if left := append(last.Links(), h.NS.Links()...); len(left) != 0 {
 		t.Errorf("links %v are left of a port that was refused", left)
 	}
-	a.reaches(b.addr().String())
-	h.delPort("p0")
-	h.delPort("p1")
-	h.connect(last, "again")
-	last.reaches(a.addr().String())
+	a.Reaches(b.Addr().String())
+	h.DelPort("p0")
+	h.DelPort("p1")
+	h.Connect(last, "again")
+	last.Reaches(a.Addr().String())
 }

@@ -29,12 +29,12 @@ type resolver struct {
 const longTexts = 40
 
 // startResolver serves on c's address.
-func startResolver(c *container, address string) *resolver {
+func startResolver(c *lab.Container, address string) *resolver {
 	c.Helper()
 	r := &resolver{asked: make(map[string]int)}
-	at := c.addr().String() + ":53"
-	packets := inside(c, func() (net.PacketConn, error) { return net.ListenPacket("udp4", at) })
-	listener := inside(c, func() (net.Listener, error) { return net.Listen("tcp4", at) })
+	at := c.Addr().String() + ":53"
+	packets := lab.Inside(c, func() (net.PacketConn, error) { return net.ListenPacket("udp4", at) })
+	listener := lab.Inside(c, func() (net.Listener, error) { return net.Listen("tcp4", at) })
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { r.answer(w, q, net.ParseIP(address)) })
 	for _, s := range []*dns.Server{{PacketConn: packets, Handler: handler}, {Listener: listener, Handler: handler}} {
 		started, ended := make(chan struct{}), make(chan struct{})
@@ -83,7 +83,7 @@ func (r *resolver) times(name string) int {
 // resolvConf is the file that names the host's resolvers in a test.
 func (h *host) resolvConf(servers ...string) string {
 	h.Helper()
-	path := filepath.Join(filepath.Dir(h.socket), "resolv.conf")
+	path := filepath.Join(filepath.Dir(h.Socket), "resolv.conf")
 	text := ""
 	for _, s := range servers {
 		text += "nameserver " + s + "\n"
@@ -98,20 +98,20 @@ func (h *host) resolvConf(servers ...string) string {
 }
 
 // digs asks the gateway with bind's dig and returns what it prints.
-func (c *container) digs(args ...string) string {
+func digs(c *lab.Container, args ...string) string {
 	c.Helper()
 	lab.RequireCommand(c, "dig")
-	out, _ := c.try(append([]string{"dig", "+tries=1", "+timeout=20", "@" + c.port.Gateway}, args...)...)
+	out, _ := c.Try(append([]string{"dig", "+tries=1", "+timeout=20", "@" + c.Port.Gateway}, args...)...)
 	return out
 }
 
 // hostWithResolver has a resolver outside, and vswitchd forward to it.
-func hostWithResolver(t *testing.T) (*host, *container, *resolver) {
+func hostWithResolver(t *testing.T) (*host, *lab.Container, *resolver) {
 	t.Helper()
 	h := newQuietHost(t)
 	outside := h.outside(1500)
 	r := startResolver(outside, "198.51.100.1")
-	h.start("--resolv-conf", h.resolvConf(farOutside))
+	h.Start("--resolv-conf", h.resolvConf(farOutside))
 	return h, outside, r
 }
 
@@ -119,50 +119,50 @@ func hostWithResolver(t *testing.T) (*host, *container, *resolver) {
 func TestOutsideNamesAreForwarded(t *testing.T) {
 	t.Parallel()
 	h, outside, upstream := hostWithResolver(t)
-	c := h.attach("container1")
-	h.attach("container2")
+	c := h.Attach("container1")
+	h.Attach("container2")
 
-	c.resolves("www.example", "198.51.100.1")
-	c.resolves("container2", "172.17.0.3")
+	resolves(c, "www.example", "198.51.100.1")
+	resolves(c, "container2", "172.17.0.3")
 	if n := upstream.times("container2."); n != 0 {
 		t.Errorf("the host's resolver was asked %d times for a name of the segment", n)
 	}
-	if out := c.digs("+tcp", "www.example"); !strings.Contains(out, "198.51.100.1") {
+	if out := digs(c, "+tcp", "www.example"); !strings.Contains(out, "198.51.100.1") {
 		t.Errorf("dig +tcp:\n%s", out)
 	}
 	// Too long for a datagram, from there to here and from here to the client.
-	if out := c.digs("long.example", "TXT"); strings.Count(out, strings.Repeat("x", 100)) != longTexts {
+	if out := digs(c, "long.example", "TXT"); strings.Count(out, strings.Repeat("x", 100)) != longTexts {
 		t.Errorf("dig of a long answer:\n%s", out)
 	}
-	if out := c.digs("+ignore", "+noedns", "long.example", "TXT"); !strings.Contains(out, " tc ") {
+	if out := digs(c, "+ignore", "+noedns", "long.example", "TXT"); !strings.Contains(out, " tc ") {
 		t.Errorf("dig of a long answer in one datagram, want it marked as cut off:\n%s", out)
 	}
 
 	// A resolver that does not answer ends in an error, and holds up nobody.
-	dead := c.Exec(t.Context(), "dig", "+tries=1", "+timeout=20", "@"+c.port.Gateway, "dead.example")
+	dead := c.Exec(t.Context(), "dig", "+tries=1", "+timeout=20", "@"+c.Port.Gateway, "dead.example")
 	var said strings.Builder
 	dead.Stdout = &said
 	if err := dead.Start(); err != nil {
 		t.Fatal(err)
 	}
-	h.await("the question that is not answered arrives", func() bool { return upstream.times("dead.example.") > 0 })
-	c.resolves("container2", "172.17.0.3")
-	c.resolves("other.example", "198.51.100.1")
+	h.Eventually("the question that is not answered arrives", func() bool { return upstream.times("dead.example.") > 0 })
+	resolves(c, "container2", "172.17.0.3")
+	resolves(c, "other.example", "198.51.100.1")
 	if err := dead.Wait(); err != nil || !strings.Contains(said.String(), "status: SERVFAIL") {
 		t.Errorf("dig of what no resolver answers, want SERVFAIL: %v\n%s", err, &said)
 	}
 
 	// Another process takes over, sockets and all.
 	h.upgradeInPlace()
-	h.await("names are served by the next process", func() bool { return strings.Contains(c.digs("third.example"), "198.51.100.1") })
+	h.Eventually("names are served by the next process", func() bool { return strings.Contains(digs(c, "third.example"), "198.51.100.1") })
 
 	// The host's resolvers may change; the first of them may be out of order.
 	outside.Run("ip", "addr", "add", "192.0.2.3/24", "dev", "eth0")
 	second := *outside
-	second.port.IPs = []netip.Prefix{netip.MustParsePrefix("192.0.2.3/24")}
+	second.Port.IPs = []netip.Prefix{netip.MustParsePrefix("192.0.2.3/24")}
 	startResolver(&second, "198.51.100.2")
 	h.resolvConf("192.0.2.99", "192.0.2.3")
-	h.await("the other resolver is asked", func() bool { return strings.Contains(c.digs("again.example"), "198.51.100.2") })
+	h.Eventually("the other resolver is asked", func() bool { return strings.Contains(digs(c, "again.example"), "198.51.100.2") })
 }
 
 // The resolver is its segment's, and no one else's.
@@ -170,27 +170,27 @@ func TestResolverIsNotOpen(t *testing.T) {
 	t.Parallel()
 	h, outside, upstream := hostWithResolver(t)
 	h.routes()
-	h.addSegment("other")
-	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
-	h.addSegment("none", func(s *api.SegmentSpec) { s.Uplink = api.UplinkNone })
-	c := h.attach("container1")
-	other, internal, none := h.attach("container2", on("other")), h.attach("container3", on("internal")), h.attach("container4", on("none"))
-	c.resolves("www.example", "198.51.100.1")
+	h.AddSegment("other")
+	h.AddSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	h.AddSegment("none", func(s *api.SegmentSpec) { s.Uplink = api.UplinkNone })
+	c := h.Attach("container1")
+	other, internal, none := h.Attach("container2", lab.On("other")), h.Attach("container3", lab.On("internal")), h.Attach("container4", lab.On("none"))
+	resolves(c, "www.example", "198.51.100.1")
 	asked := upstream.times("open.example.")
-	for _, from := range []*container{outside, other, internal, none, h.onHost("bridge")} {
-		out, ok := from.try("dig", "+tries=1", "+timeout=1", "@172.17.0.1", "open.example")
-		tcp, tcpOK := from.try("dig", "+tcp", "+tries=1", "+timeout=1", "@172.17.0.1", "open.example")
+	for _, from := range []*lab.Container{outside, other, internal, none, h.onHost("bridge")} {
+		out, ok := from.Try("dig", "+tries=1", "+timeout=1", "@172.17.0.1", "open.example")
+		tcp, tcpOK := from.Try("dig", "+tcp", "+tries=1", "+timeout=1", "@172.17.0.1", "open.example")
 		if ok || tcpOK {
-			t.Errorf("%s is answered by the resolver of a segment that it is not in:\n%s%s", from.port.Name, out, tcp)
+			t.Errorf("%s is answered by the resolver of a segment that it is not in:\n%s%s", from.Port.Name, out, tcp)
 		}
 	}
 	if n := upstream.times("open.example."); n != asked {
 		t.Errorf("the host's resolver was asked %d times for them", n)
 	}
 	// Who has no way out has no names from there either.
-	for _, from := range []*container{internal, none} {
-		from.resolves(from.port.Name, from.addr().String())
-		from.unknown("www.example")
+	for _, from := range []*lab.Container{internal, none} {
+		resolves(from, from.Port.Name, from.Addr().String())
+		unknown(from, "www.example")
 	}
 }
 
@@ -198,15 +198,15 @@ func TestResolverIsNotOpen(t *testing.T) {
 func TestPortOfTheResolverIsTaken(t *testing.T) {
 	t.Parallel()
 	h := newQuietHost(t)
-	taken := inside(&container{Namespace: h.ns, TB: t}, func() (net.PacketConn, error) { return net.ListenPacket("udp4", "0.0.0.0:53") })
+	taken := lab.Inside(&lab.Container{Namespace: h.NS, TB: t}, func() (net.PacketConn, error) { return net.ListenPacket("udp4", "0.0.0.0:53") })
 	defer taken.Close()
-	h.start()
-	c := h.attach("container1")
-	h.await("a warning", func() bool { return strings.Contains(h.daemon.Said(), "names are not served") })
-	c.reaches(c.port.Gateway)
+	h.Start()
+	c := h.Attach("container1")
+	h.Eventually("a warning", func() bool { return strings.Contains(h.Daemon.Output(), "names are not served") })
+	c.Reaches(c.Port.Gateway)
 	taken.Close()
-	h.await("names are served", func() bool {
-		out, ok := c.lookup("container1")
+	h.Eventually("names are served", func() bool {
+		out, ok := lookup(c, "container1")
 		return ok && strings.Contains(out, "172.17.0.2")
 	})
 }
@@ -216,24 +216,24 @@ func TestPortOfTheResolverIsTaken(t *testing.T) {
 func TestPublishedNameServer(t *testing.T) {
 	t.Parallel()
 	h, outside, _ := hostWithResolver(t)
-	server, c := h.attach("server"), h.attach("container1")
+	server, c := h.Attach("server"), h.Attach("container1")
 	startResolver(server, "203.0.113.53")
 	h.publish("server", "53:53/udp")
 	h.publish("server", "53:53/tcp")
-	digs := func(from *container, to, want string) {
+	digs := func(from *lab.Container, to, want string) {
 		t.Helper()
 		for _, how := range []string{"+notcp", "+tcp"} {
-			if out, _ := from.try("dig", how, "+tries=1", "+timeout=20", "@"+to, "www.example"); !strings.Contains(out, want) {
-				t.Errorf("dig %s @%s in %s, want %s:\n%s", how, to, from.port.Name, want, out)
+			if out, _ := from.Try("dig", how, "+tries=1", "+timeout=20", "@"+to, "www.example"); !strings.Contains(out, want) {
+				t.Errorf("dig %s @%s in %s, want %s:\n%s", how, to, from.Port.Name, want, out)
 			}
 		}
 	}
 	for range 2 {
 		digs(outside, hostOutside, "203.0.113.53")
 		digs(c, hostOutside, "203.0.113.53")
-		digs(c, c.port.Gateway, "198.51.100.1")
-		c.resolves("server", server.addr().String())
-		h.kill()
-		h.start("--resolv-conf", h.resolvConf(farOutside))
+		digs(c, c.Port.Gateway, "198.51.100.1")
+		resolves(c, "server", server.Addr().String())
+		h.Kill()
+		h.Start("--resolv-conf", h.resolvConf(farOutside))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // priorityTags are stacks of tags that a receiver takes off before it reads the
@@ -28,32 +29,32 @@ var priorityTags = []struct {
 
 // gatewayClaims are frames by which a host says that it is the gateway: what hears
 // the requests learns from them as well.
-func gatewayClaims(claimant, victim *container) map[string][]byte {
-	gateway := netip.MustParseAddr(victim.port.Gateway)
-	reply := arpPacket(arpAnswers, claimant.mac(), gateway, victim.mac(), victim.addr())
+func gatewayClaims(claimant, victim *lab.Container) map[string][]byte {
+	gateway := netip.MustParseAddr(victim.Port.Gateway)
+	reply := arpPacket(arpAnswers, claimant.MAC(), gateway, victim.MAC(), victim.Addr())
 	return map[string][]byte{
-		"reply":        ethernet(victim.mac(), claimant.mac(), unix.ETH_P_ARP, reply...),
-		"reply to all": ethernet(broadcast, claimant.mac(), unix.ETH_P_ARP, reply...),
+		"reply":        ethernet(victim.MAC(), claimant.MAC(), unix.ETH_P_ARP, reply...),
+		"reply to all": ethernet(broadcast, claimant.MAC(), unix.ETH_P_ARP, reply...),
 		"request": ethernet(
 			broadcast,
-			claimant.mac(),
+			claimant.MAC(),
 			unix.ETH_P_ARP,
-			arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), victim.addr())...),
+			arpPacket(arpAsks, claimant.MAC(), gateway, make(net.HardwareAddr, 6), victim.Addr())...),
 		"gratuitous": ethernet(
 			broadcast,
-			claimant.mac(),
+			claimant.MAC(),
 			unix.ETH_P_ARP,
-			arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), gateway)...),
+			arpPacket(arpAsks, claimant.MAC(), gateway, make(net.HardwareAddr, 6), gateway)...),
 		"request to one": ethernet(
-			victim.mac(),
-			claimant.mac(),
+			victim.MAC(),
+			claimant.MAC(),
 			unix.ETH_P_ARP,
-			arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), victim.addr())...),
+			arpPacket(arpAsks, claimant.MAC(), gateway, make(net.HardwareAddr, 6), victim.Addr())...),
 		"gratuitous to 1": ethernet(
-			victim.mac(),
-			claimant.mac(),
+			victim.MAC(),
+			claimant.MAC(),
 			unix.ETH_P_ARP,
-			arpPacket(arpAsks, claimant.mac(), gateway, make(net.HardwareAddr, 6), gateway)...),
+			arpPacket(arpAsks, claimant.MAC(), gateway, make(net.HardwareAddr, 6), gateway)...),
 	}
 }
 
@@ -65,27 +66,27 @@ func TestNobodyClaimsTheGateway(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			claimant, victim := h.attach("claimant", secured(level)), h.attach("victim")
-			victim.reaches(victim.port.Gateway)
-			seen, out := victim.witness(), rawSocket(claimant)
+			claimant, victim := h.Attach("claimant", secured(level)), h.Attach("victim")
+			victim.Reaches(victim.Port.Gateway)
+			seen, out := victim.Witness(), claimant.Sender()
 			gatewayMAC := "02:42:ac:11:00:01"
 			refused := uint64(0)
 			for _, stack := range priorityTags {
 				for what, claim := range gatewayClaims(claimant, victim) {
-					out.send(tagged(claim, stack.tags...))
+					out.Send(tagged(claim, stack.tags...))
 					refused++
-					for _, s := range seen.until(claimant.mark()) {
-						if strings.Contains(string(s.frame), string(claim[14:])) {
-							t.Errorf("%s, %s: the victim has got % x", what, stack.name, s.frame)
+					for _, s := range seen.Until(sendMark(claimant)) {
+						if strings.Contains(string(s.Bytes), string(claim[14:])) {
+							t.Errorf("%s, %s: the victim has got % x", what, stack.name, s.Bytes)
 						}
 					}
-					neighbour := victim.Run("ip", "neigh", "show", victim.port.Gateway, "dev", "eth0")
+					neighbour := victim.Run("ip", "neigh", "show", victim.Port.Gateway, "dev", "eth0")
 					if !strings.Contains(neighbour, gatewayMAC) {
 						t.Fatalf("%s, %s: the victim's neighbour is now %s", what, stack.name, neighbour)
 					}
 				}
 			}
-			drops := h.counters("claimant").Drops
+			drops := h.Counters("claimant").Drops
 			got := drops["spoofed-gateway"]
 			if level != api.SecurityOff { // which refuses all tags besides
 				got += drops["vlan-tagged"]
@@ -93,7 +94,7 @@ func TestNobodyClaimsTheGateway(t *testing.T) {
 			if got != refused {
 				t.Errorf("%d drops for spoofed-gateway, want %d: %v", got, refused, drops)
 			}
-			victim.reaches(victim.port.Gateway)
+			victim.Reaches(victim.Port.Gateway)
 		})
 	}
 }
@@ -102,8 +103,8 @@ func TestNobodyClaimsTheGateway(t *testing.T) {
 func TestClaimInAVLANPassesAnOpenPort(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	sender, receiver := h.attach("sender", secured(api.SecurityOff)), h.attach("receiver")
-	seen, out := receiver.witness(), rawSocket(sender)
+	sender, receiver := h.Attach("sender", secured(api.SecurityOff)), h.Attach("receiver")
+	seen, out := receiver.Witness(), sender.Sender()
 	for _, tags := range [][]tag{
 		{{unix.ETH_P_8021Q, 5}},
 		{{unix.ETH_P_8021AD, 5}},
@@ -111,10 +112,10 @@ func TestClaimInAVLANPassesAnOpenPort(t *testing.T) {
 	} {
 		for what, claim := range gatewayClaims(sender, receiver) {
 			want := tagged(claim, tags...)
-			out.send(want)
+			out.Send(want)
 			came := slices.ContainsFunc(
-				seen.until(sender.mark()),
-				func(s sighting) bool { return string(s.frame) == string(want) },
+				seen.Until(sendMark(sender)),
+				func(s lab.Frame) bool { return string(s.Bytes) == string(want) },
 			)
 			if !came {
 				t.Errorf("%s behind the tags %x did not come", what, tags)

@@ -16,77 +16,78 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // What a container sends with CAP_NET_RAW harms nobody, and is counted.
 func TestHostileFramesHarmNobody(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	attacker, victim, peer := h.attach("attacker"), h.attach("victim"), h.attach("peer")
-	s := openPacket(attacker, unix.ETH_P_ALL)
+	attacker, victim, peer := h.Attach("attacker"), h.Attach("victim"), h.Attach("peer")
+	s := attacker.Socket(unix.ETH_P_ALL)
 	gateway := net.HardwareAddr{0x02, 0x42, 172, 17, 0, 1}
-	mine := attacker.mac()
+	mine := attacker.MAC()
 	zero := make(net.HardwareAddr, 6)
 
 	runts := uint64(0)
 	for n := range 14 { // kernels refuse them (dev_validate_header, include/linux/netdevice.h)
-		if s.offer(ethernet(gateway, mine, unix.ETH_P_IP)[:n]) == nil {
+		if s.Socket.Send(ethernet(gateway, mine, unix.ETH_P_IP)[:n]) == nil {
 			runts++
 		}
 	}
 	arp := ethernet(gateway, mine, unix.ETH_P_ARP, arpRequest(mine, []byte{172, 17, 0, 1})...)
 	for n := 14; n < len(arp); n++ {
-		s.send(arp[:n])
+		s.Send(arp[:n])
 	}
 	notEthernet := ethernet(broadcast, mine, unix.ETH_P_ARP, arpRequest(mine, []byte{172, 17, 0, 1})...)
 	notEthernet[14] = 0xff // hardware type
-	s.send(notEthernet)
+	s.Send(notEthernet)
 	ip := ethernet(gateway, mine, unix.ETH_P_IP, echoRequest(attacker)...)
 	for n := 14; n < 14+20; n++ {
-		s.send(ip[:n])
+		s.Send(ip[:n])
 	}
 	liar := append([]byte{}, ip...)
 	binary.BigEndian.PutUint16(liar[16:], 0xffff) // total length
-	s.send(liar)
+	s.Send(liar)
 	for low := 1; low < 16; low++ { // -00 is spanning tree's, which passes
-		s.send(ethernet(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, byte(low)}, mine, experimental, make([]byte, 46)...))
+		s.Send(ethernet(net.HardwareAddr{0x01, 0x80, 0xc2, 0, 0, byte(low)}, mine, experimental, make([]byte, 46)...))
 	}
 	for _, src := range []net.HardwareAddr{zero, broadcast, {0x01, 0, 0x5e, 0, 0, 1}} {
-		s.send(ethernet(victim.mac(), src, experimental, make([]byte, 46)...))
+		s.Send(ethernet(victim.MAC(), src, experimental, make([]byte, 46)...))
 	}
-	s.send(ethernet(gateway, mine, unix.ETH_P_IPV6, make([]byte, 40)...))
-	s.send(ethernet(gateway, mine, experimental, make([]byte, 46)...))
-	s.send(ethernet(mine, mine, experimental, make([]byte, 46)...))
+	s.Send(ethernet(gateway, mine, unix.ETH_P_IPV6, make([]byte, 40)...))
+	s.Send(ethernet(gateway, mine, experimental, make([]byte, 46)...))
+	s.Send(ethernet(mine, mine, experimental, make([]byte, 46)...))
 	attacker.Run("ip", "link", "set", "eth0", "mtu", "9000")
-	s.send(ethernet(victim.mac(), mine, experimental, make([]byte, 9000)...))
+	s.Send(ethernet(victim.MAC(), mine, experimental, make([]byte, 9000)...))
 
 	for reason, want := range map[string]uint64{
 		"runt": runts, "malformed-arp": 28 + 1, "malformed-ip": 20 + 1, "reserved-group": 15, "bad-source": 3,
 		"no-uplink": 1, "gateway-unhandled": 1, "hairpin": 1, "giant": 1,
 	} {
-		h.awaitDrops("attacker", reason, want)
-		if got := h.counters("attacker").Drops[reason]; got != want {
+		h.AwaitDrops("attacker", reason, want)
+		if got := h.Counters("attacker").Drops[reason]; got != want {
 			t.Errorf("%d drops for %s, want %d", got, reason, want)
 		}
 	}
-	victim.reaches(peer.addr().String())
-	victim.reaches("172.17.0.1")
-	attacker.reaches("172.17.0.1")
+	victim.Reaches(peer.Addr().String())
+	victim.Reaches("172.17.0.1")
+	attacker.Reaches("172.17.0.1")
 }
 
 // The switch would lose the gateway if it believed a container that says to be it.
 func TestTheGatewaysMACCannotBeTaken(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	attacker, victim := h.attach("attacker"), h.attach("victim")
-	s := openPacket(attacker, experimental)
+	attacker, victim := h.Attach("attacker"), h.Attach("victim")
+	s := attacker.Socket(experimental)
 	gateway := net.HardwareAddr{0x02, 0x42, 172, 17, 0, 1}
-	before := h.counters("attacker").RxFrames
+	before := h.Counters("attacker").RxFrames
 	for range 10 {
-		s.send(ethernet(broadcast, gateway, experimental, make([]byte, 46)...))
+		s.Send(ethernet(broadcast, gateway, experimental, make([]byte, 46)...))
 	}
-	h.await("the frames are counted", func() bool { return h.counters("attacker").RxFrames >= before+10 })
-	fdb, err := h.client.FDB(t.Context(), "bridge")
+	h.Eventually("the frames are counted", func() bool { return h.Counters("attacker").RxFrames >= before+10 })
+	fdb, err := h.Client.FDB(t.Context(), "bridge")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,29 +96,29 @@ func TestTheGatewaysMACCannotBeTaken(t *testing.T) {
 			t.Errorf("the forwarding table has the gateway's MAC at port %s", e.Port)
 		}
 	}
-	h.await("the log tells who it was", func() bool {
-		said := h.daemon.Said()
+	h.Eventually("the log tells who it was", func() bool {
+		said := h.Daemon.Output()
 		return strings.Contains(said, "frame refused that the port may not send") && strings.Contains(said, "port=attacker segment=bridge reason=spoofed-gateway mac="+gateway.String())
 	})
-	victim.reaches("172.17.0.1")
-	attacker.reaches("172.17.0.1")
+	victim.Reaches("172.17.0.1")
+	attacker.Reaches("172.17.0.1")
 }
 
 // Random bytes under valid and invalid headers, while others talk.
 func TestRandomFramesDoNotStopTheSwitch(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.addSegment("other")
-	attacker, peer := h.attach("attacker"), h.attach("peer")
-	a, b := h.attach("a", on("other")), h.attach("b", on("other"))
-	s := openPacket(attacker, experimental)
+	h.AddSegment("other")
+	attacker, peer := h.Attach("attacker"), h.Attach("peer")
+	a, b := h.Attach("a", lab.On("other")), h.Attach("b", lab.On("other"))
+	s := attacker.Socket(experimental)
 	random := rand.New(rand.NewChaCha8([32]byte{4}))
 	destinations := []net.HardwareAddr{
-		broadcast, peer.mac(), attacker.mac(), b.mac(), {0x02, 0x42, 172, 17, 0, 1}, {0x33, 0x33, 0, 0, 0, 1}, {0x02, 1, 2, 3, 4, 5},
+		broadcast, peer.MAC(), attacker.MAC(), b.MAC(), {0x02, 0x42, 172, 17, 0, 1}, {0x33, 0x33, 0, 0, 0, 1}, {0x02, 1, 2, 3, 4, 5},
 	}
 	etherTypes := []uint16{unix.ETH_P_IP, unix.ETH_P_IPV6, unix.ETH_P_ARP, unix.ETH_P_8021Q, experimental, 0, 64, 0xffff}
 	var accepted uint64
-	before := h.counters("attacker").RxFrames
+	before := h.Counters("attacker").RxFrames
 	for i := range 3000 {
 		payload := make([]byte, random.IntN(1500))
 		for j := range payload {
@@ -126,27 +127,27 @@ func TestRandomFramesDoNotStopTheSwitch(t *testing.T) {
 		if len(payload) > 0 {
 			payload[0] = []byte{0x45, 0x46, 0x4f, 0x60, 0x00, payload[0]}[random.IntN(6)]
 		}
-		src := attacker.mac()
+		src := attacker.MAC()
 		if random.IntN(2) == 0 { // as many stations as there are frames
 			binary.BigEndian.PutUint32(src[2:], random.Uint32())
 		}
-		if s.offer(ethernet(destinations[random.IntN(len(destinations))], src, etherTypes[random.IntN(len(etherTypes))], payload...)) == nil {
+		if s.Socket.Send(ethernet(destinations[random.IntN(len(destinations))], src, etherTypes[random.IntN(len(etherTypes))], payload...)) == nil {
 			accepted++
 		}
 		if i%1000 == 0 {
-			a.reaches(b.addr().String())
+			a.Reaches(b.Addr().String())
 		}
 	}
 	if accepted == 0 {
 		t.Fatal("the sender's kernel took none of the frames")
 	}
 	// The sender's ring may overflow, so not all must have come.
-	h.await("frames are counted", func() bool { return h.counters("attacker").RxFrames > before })
-	a.reaches(b.addr().String())
-	attacker.reaches(peer.addr().String())
-	peer.reaches("172.17.0.1")
-	h.await("each frame is accounted for", func() bool {
-		c := h.counters("attacker")
+	h.Eventually("frames are counted", func() bool { return h.Counters("attacker").RxFrames > before })
+	a.Reaches(b.Addr().String())
+	attacker.Reaches(peer.Addr().String())
+	peer.Reaches("172.17.0.1")
+	h.Eventually("each frame is accounted for", func() bool {
+		c := h.Counters("attacker")
 		return c.RxFrames == c.Forwarded+c.Flooded+c.Local+drops(c, true)
 	})
 }
@@ -159,8 +160,8 @@ func arpRequest(sender net.HardwareAddr, target []byte) []byte {
 }
 
 // echoRequest is an IPv4 packet for the gateway; its checksums do not matter.
-func echoRequest(c *container) []byte {
-	src := c.addr().As4()
+func echoRequest(c *lab.Container) []byte {
+	src := c.Addr().As4()
 	b := []byte{0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, src[0], src[1], src[2], src[3], 172, 17, 0, 1}
 	return append(b, 8, 0, 0, 0, 0, 1, 0, 1)
 }
@@ -170,8 +171,8 @@ func echoRequest(c *container) []byte {
 func TestManyAddressesThatChangeDelayNobody(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.attach("a")
-	evil := h.attach("evil")
+	h.Attach("a")
+	evil := h.Attach("evil")
 	var many, churn strings.Builder
 	for i := range 20000 {
 		fmt.Fprintf(&many, "addr add 10.0.%d.%d/32 dev eth0\n", i/250, i%250+1)
@@ -196,7 +197,7 @@ func TestManyAddressesThatChangeDelayNobody(t *testing.T) {
 	var took []time.Duration
 	for range calls {
 		start := time.Now()
-		h.port("a")
+		h.Port("a")
 		took = append(took, time.Since(start))
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -206,5 +207,5 @@ func TestManyAddressesThatChangeDelayNobody(t *testing.T) {
 	}
 	// And it is seen itself, although it goes on.
 	evil.Run("ip", "link", "set", "eth0", "down")
-	h.await("the interface is seen as down", func() bool { return h.port("evil").State == api.PortDown })
+	h.Eventually("the interface is seen as down", func() bool { return h.Port("evil").State == api.PortDown })
 }

@@ -20,10 +20,10 @@ import (
 // until the function that it returns is called.
 func (h *host) inject(fault string) (end func()) {
 	h.Helper()
-	lab.RequireCommand(h.T, "strace")
-	carrier := h.carrier()
+	lab.RequireCommand(h, "strace")
+	carrier := h.Carrier()
 	calls, _, _ := strings.Cut(fault, ":")
-	file := filepath.Join(h.stateDir(), store.FileName)
+	file := filepath.Join(h.StateDir, store.FileName)
 	log := filepath.Join(h.TempDir(), "strace.log")
 	cmd := exec.Command("strace", "-f", "-o", log, "-P", file, "-e", "trace="+calls, "-e", "inject="+fault, "-p", strconv.Itoa(carrier))
 	said := &strings.Builder{}
@@ -37,7 +37,7 @@ func (h *host) inject(fault string) (end func()) {
 		_ = cmd.Wait()
 	}
 	h.Cleanup(end)
-	h.await("strace holds all threads of the carrier", func() bool {
+	h.Eventually("strace holds all threads of the carrier", func() bool {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", carrier))
 		if err != nil || len(threads) == 0 {
 			h.Fatalf("the carrier has no threads: %v", err)
@@ -62,22 +62,22 @@ func TestStateDiskErrors(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			a, b := h.furnish()
-			h.daemon.Harmed()
+			h.Harmed()
 			before := h.picture()
 			mended := h.inject(call + ":error=EIO")
-			_, err := h.client.AddSegment(t.Context(), api.SegmentSpec{Name: "refused"})
+			_, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: "refused"})
 			if err == nil || !strings.Contains(err.Error(), "input/output error") {
 				t.Errorf("a change on a disk that fails: %v, want input/output error", err)
 			}
 			mended() // and the carrier has its full speed back
-			a.reaches(b.addr().String())
+			a.Reaches(b.Addr().String())
 			if now := h.picture(); now != before {
 				t.Errorf("after the refused change the switch was\n%s\nand is\n%s", before, now)
 			}
 			// Where nobody can know what is on the disk, the daemon takes no more
 			// changes, and says what to do.
-			if _, err := h.client.AddSegment(t.Context(), api.SegmentSpec{Name: "later"}); err == nil {
-				if _, err := h.client.DeleteSegment(t.Context(), "later", false); err != nil {
+			if _, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: "later"}); err == nil {
+				if _, err := h.Client.DeleteSegment(t.Context(), "later", false); err != nil {
 					t.Error(err)
 				}
 			} else if !strings.Contains(err.Error(), "check the disk and restart") {
@@ -89,7 +89,7 @@ func TestStateDiskErrors(t *testing.T) {
 					t.Errorf("the restart has lost %s; there is\n%s", line, h.picture())
 				}
 			}
-			a.reaches(b.addr().String())
+			a.Reaches(b.Addr().String())
 		})
 	}
 }
@@ -100,22 +100,22 @@ func TestKilledAtEachWrite(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.Harmed()
+	h.Harmed()
 	kills := 0
 	for _, call := range []string{"pwrite64", "fdatasync"} {
 		for n := 1; n <= rounds(t, 4, 8); n++ {
 			before := h.picture()
 			end := h.inject(fmt.Sprintf("%s:signal=SIGKILL:when=%d", call, n))
-			victim := h.carrier()
+			victim := h.Carrier()
 			name := fmt.Sprintf("s%d", kills)
 			// An answer may be lost with the carrier; then only the state tells.
-			_, err := h.client.AddSegment(t.Context(), api.SegmentSpec{Name: name})
-			h.await("a carrier answers", func() bool {
-				_, err := h.client.Version(t.Context())
+			_, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: name})
+			h.Eventually("a carrier answers", func() bool {
+				_, err := h.Client.Version(t.Context())
 				return err == nil
 			})
 			end()
-			if h.carrier() != victim {
+			if h.Carrier() != victim {
 				kills++
 			}
 			after := h.picture()
@@ -129,11 +129,11 @@ func TestKilledAtEachWrite(t *testing.T) {
 				t.Errorf("killed at %s %d, segment %s was acknowledged and is not there", call, n, name)
 			}
 			if made {
-				if _, err := h.client.DeleteSegment(t.Context(), name, false); err != nil {
+				if _, err := h.Client.DeleteSegment(t.Context(), name, false); err != nil {
 					t.Error(err)
 				}
 			}
-			a.reaches(b.addr().String())
+			a.Reaches(b.Addr().String())
 		}
 	}
 	if kills < 2 {
@@ -149,9 +149,9 @@ func TestLostPortIsReleasedAfterAClockJump(t *testing.T) {
 	h := newHost(t)
 	a, b := h.furnish()
 	a.Remove()
-	h.await("the port is lost", func() bool { return h.port("a").State == api.PortLost })
-	h.stop()
-	db, err := store.Open(h.stateDir(), store.Options{})
+	h.Eventually("the port is lost", func() bool { return h.Port("a").State == api.PortLost })
+	h.Stop()
+	db, err := store.Open(h.StateDir, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,12 +170,12 @@ func TestLostPortIsReleasedAfterAClockJump(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	h.start("--lost-port-ttl", "300ms")
-	h.await("the port is released", func() bool {
-		_, err := h.client.Port(t.Context(), a.port.ID)
+	h.Start("--lost-port-ttl", "300ms")
+	h.Eventually("the port is released", func() bool {
+		_, err := h.Client.Port(t.Context(), a.Port.ID)
 		return api.KindOf(err) == api.NotFound
 	})
-	b.reaches("172.17.0.1")
+	b.Reaches("172.17.0.1")
 }
 
 // TestOutOfMemory: a carrier that gets no more memory ends, another one takes
@@ -184,19 +184,19 @@ func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.Harmed()
+	h.Harmed()
 	before := h.picture()
-	victim := h.carrier()
-	h.ns.Run("prlimit", "--pid", strconv.Itoa(victim), "--data=1")
-	h.await("the carrier has run out of memory and another has its place", func() bool {
+	victim := h.Carrier()
+	h.NS.Run("prlimit", "--pid", strconv.Itoa(victim), "--data=1")
+	h.Eventually("the carrier has run out of memory and another has its place", func() bool {
 		for range 50 { // each wants a little of it
-			client := api.NewClient(h.socket, patience)
+			client := api.NewClient(h.Socket, lab.Patience)
 			defer client.Close()
 			_, _ = client.Ports(t.Context(), "")
 		}
-		v, err := h.client.Version(t.Context())
+		v, err := h.Client.Version(t.Context())
 		return err == nil && v.PID != victim
 	})
 	h.isStill(before)
-	a.reaches(b.addr().String())
+	a.Reaches(b.Addr().String())
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // As many labels as may be, of any characters, are there after a restart; and no
@@ -13,8 +14,8 @@ import (
 func TestLabelsWithinTheirBounds(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.addSegment("blue")
-	h.attach("c", on("blue"))
+	h.AddSegment("blue")
+	h.Attach("c", lab.On("blue"))
 	all := make(map[string]*string)
 	for i := range api.MaxLabels {
 		all[fmt.Sprint("label", i)] = new(strings.Repeat("<", 4096))
@@ -23,11 +24,11 @@ func TestLabelsWithinTheirBounds(t *testing.T) {
 	instead := map[string]*string{"label0": nil, "more": new("x")}
 	for what, update := range map[string]func(labels map[string]*string) (map[string]string, error){
 		"segment": func(labels map[string]*string) (map[string]string, error) {
-			s, err := h.client.UpdateSegment(t.Context(), "blue", api.SegmentUpdate{Labels: labels})
+			s, err := h.Client.UpdateSegment(t.Context(), "blue", api.SegmentUpdate{Labels: labels})
 			return s.Labels, err
 		},
 		"port": func(labels map[string]*string) (map[string]string, error) {
-			p, err := h.client.UpdatePort(t.Context(), "c", api.PortUpdate{Labels: labels})
+			p, err := h.Client.UpdatePort(t.Context(), "c", api.PortUpdate{Labels: labels})
 			return p.Labels, err
 		},
 	} {
@@ -41,9 +42,9 @@ func TestLabelsWithinTheirBounds(t *testing.T) {
 			t.Errorf("%s: one label in the place of another: %d labels, %v", what, len(got), err)
 		}
 	}
-	h.stop()
-	h.start()
-	if s := h.segment("blue"); len(s.Labels) != api.MaxLabels || s.Labels["label1"] != *all["label1"] {
+	h.Stop()
+	h.Start()
+	if s := h.Segment("blue"); len(s.Labels) != api.MaxLabels || s.Labels["label1"] != *all["label1"] {
 		t.Errorf("the segment comes back with %d labels, want %d as they were", len(s.Labels), api.MaxLabels)
 	}
 }

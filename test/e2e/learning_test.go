@@ -11,7 +11,7 @@ import (
 // learned are the addresses that the forwarding table of a segment has learned.
 func (h *host) learned(segment string) (macs []string) {
 	h.Helper()
-	fdb, err := h.client.FDB(h.Context(), segment)
+	fdb, err := h.Client.FDB(h.Context(), segment)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -26,63 +26,63 @@ func (h *host) learned(segment string) (macs []string) {
 func TestLearnedAddressesAge(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--ageing", "1s")
-	c1, c2 := h.attach("c1", secured(api.SecurityOff)), h.attach("c2")
-	if _, err := h.client.AddFDB(t.Context(), "bridge", api.FDBSpec{MAC: "02:00:00:00:00:77", Port: "c1"}); err != nil {
+	c1, c2 := h.Attach("c1", secured(api.SecurityOff)), h.Attach("c2")
+	if _, err := h.Client.AddFDB(t.Context(), "bridge", api.FDBSpec{MAC: "02:00:00:00:00:77", Port: "c1"}); err != nil {
 		t.Fatal(err)
 	}
-	behind := openPacket(c1, experimental)
-	h.await("the address of a host behind a container is learned", func() bool {
-		behind.send(ethernet(c2.mac(), net.HardwareAddr{2, 0, 0, 0, 9, 1}, experimental, make([]byte, 46)...))
+	behind := c1.Socket(experimental)
+	h.Eventually("the address of a host behind a container is learned", func() bool {
+		behind.Send(ethernet(c2.MAC(), net.HardwareAddr{2, 0, 0, 0, 9, 1}, experimental, make([]byte, 46)...))
 		return len(h.learned("bridge")) > 0
 	})
-	h.await("the address of a silent host is forgotten", func() bool { return len(h.learned("bridge")) == 0 })
+	h.Eventually("the address of a silent host is forgotten", func() bool { return len(h.learned("bridge")) == 0 })
 	before := h.picture()
-	for _, stays := range []string{"static bridge 02:00:00:00:00:77", "own bridge " + c2.port.MAC} {
+	for _, stays := range []string{"static bridge 02:00:00:00:00:77", "own bridge " + c2.Port.MAC} {
 		if !strings.Contains(before, stays) {
 			t.Errorf("the entry %q has aged:\n%s", stays, before)
 		}
 	}
-	c1.reaches(c2.addr().String())
+	c1.Reaches(c2.Addr().String())
 }
 
 func TestForwardingTableIsBounded(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--fdb-size", "8")
-	c1, c2 := h.attach("c1"), h.attach("c2")
-	if _, err := h.client.UpdatePort(t.Context(), "c1", api.PortUpdate{MACLimit: new(api.NoLimit)}); err != nil {
+	c1, c2 := h.Attach("c1"), h.Attach("c2")
+	if _, err := h.Client.UpdatePort(t.Context(), "c1", api.PortUpdate{MACLimit: new(api.NoLimit)}); err != nil {
 		t.Fatal(err)
 	}
-	s := openPacket(c1, experimental)
-	before := h.counters("c1").RxFrames
+	s := c1.Socket(experimental)
+	before := h.Counters("c1").RxFrames
 	for n := range 100 {
-		s.send(ethernet(c2.mac(), net.HardwareAddr{2, 0, 0, 0, 9, byte(n)}, experimental, make([]byte, 46)...))
+		s.Send(ethernet(c2.MAC(), net.HardwareAddr{2, 0, 0, 0, 9, byte(n)}, experimental, make([]byte, 46)...))
 	}
-	h.await("the frames have come", func() bool { return h.counters("c1").RxFrames >= before+100 })
+	h.Eventually("the frames have come", func() bool { return h.Counters("c1").RxFrames >= before+100 })
 	if macs := h.learned("bridge"); len(macs) == 0 || len(macs) > 8 {
 		t.Errorf("%d addresses are learned, want 8 at most: %v", len(macs), macs)
 	}
-	c1.reaches(c2.addr().String())
+	c1.Reaches(c2.Addr().String())
 }
 
 // A container that bridges two trusted ports would send broadcasts round for ever.
 func TestContainerThatMakesALoopIsErrDisabled(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	a, b := h.attach("a"), h.attach("b")
-	c := h.container()
+	a, b := h.Attach("a"), h.Attach("b")
+	c := h.Container()
 	for name, link := range map[string]string{"left": "eth0", "right": "eth1"} {
-		h.connect(c, name, func(s *api.PortSpec) {
+		h.Connect(c, name, func(s *api.PortSpec) {
 			s.IfName, s.Security, s.NoDefaultRoute = link, api.SecurityOff, true
 		})
 	}
 	c.Run("sh", "-c", "ip link add br0 type bridge && ip link set eth0 master br0 && ip link set eth1 master br0 && ip link set br0 up")
-	h.await("one of the bridged ports is err-disabled", func() bool {
-		a.ping("172.17.0.99", "-W", "0.1") // nobody has it, so that all are asked
-		return errDisabled(h.port("left")) || errDisabled(h.port("right"))
+	h.Eventually("one of the bridged ports is err-disabled", func() bool {
+		a.Ping("172.17.0.99", "-W", "0.1") // nobody has it, so that all are asked
+		return errDisabled(h.Port("left")) || errDisabled(h.Port("right"))
 	})
-	h.await("the log tells", func() bool {
-		said := h.daemon.Said()
+	h.Eventually("the log tells", func() bool {
+		said := h.Daemon.Output()
 		return strings.Contains(said, `msg="port held down`) || strings.Contains(said, "err-disabled")
 	})
-	a.reaches(b.addr().String())
+	a.Reaches(b.Addr().String())
 }

@@ -15,7 +15,7 @@ import (
 
 // dhcpClient is busybox's udhcpc in a container, which it configures.
 type dhcpClient struct {
-	*container
+	*lab.Container
 	cmd *exec.Cmd
 	log string // the file of its events, each with what it was told
 }
@@ -39,10 +39,10 @@ echo "$1 $ip/$mask router=$router dns=$dns mtu=$mtu hostname=$hostname lease=$le
 `
 
 // startDHCP starts a client in c; it is stopped when the test ends.
-func startDHCP(c *container, options ...string) *dhcpClient {
+func startDHCP(c *lab.Container, options ...string) *dhcpClient {
 	c.Helper()
 	lab.RequireCommand(c, "busybox")
-	d := &dhcpClient{container: c, log: filepath.Join(c.TempDir(), "events")}
+	d := &dhcpClient{Container: c, log: filepath.Join(c.TempDir(), "events")}
 	script := filepath.Join(c.TempDir(), "script")
 	if err := os.WriteFile(script, fmt.Appendf(nil, dhcpScript, d.log), 0o755); err != nil {
 		c.Fatal(err)
@@ -64,7 +64,7 @@ func startDHCP(c *container, options ...string) *dhcpClient {
 // it was told.
 func (d *dhcpClient) await(event string, nth int) (told string) {
 	d.Helper()
-	await(d, fmt.Sprintf("%d of %q at the DHCP client", nth, event), func() bool {
+	lab.Eventually(d, fmt.Sprintf("%d of %q at the DHCP client", nth, event), func() bool {
 		text, _ := os.ReadFile(d.log)
 		n := 0
 		for line := range strings.Lines(string(text)) {
@@ -90,10 +90,10 @@ func (d *dhcpClient) signal(s syscall.Signal) {
 func TestDHCPClientGetsItsLease(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	peer := h.attach("peer")
-	c := h.attach("vm1", withDHCP)
-	if got := c.port.IPs[0].String(); got != "172.17.0.3/16" || !c.port.DHCP {
-		t.Fatalf("the port has address %s, DHCP %t; want the next free one, to be fetched", got, c.port.DHCP)
+	peer := h.Attach("peer")
+	c := h.Attach("vm1", withDHCP)
+	if got := c.Port.IPs[0].String(); got != "172.17.0.3/16" || !c.Port.DHCP {
+		t.Fatalf("the port has address %s, DHCP %t; want the next free one, to be fetched", got, c.Port.DHCP)
 	}
 	if out := c.Run("ip", "-4", "address", "show", "dev", "eth0"); strings.Contains(out, "inet") {
 		t.Fatalf("the interface has an address already:\n%s", out)
@@ -103,21 +103,21 @@ func TestDHCPClientGetsItsLease(t *testing.T) {
 	if told := client.await("bound", 1); told != want {
 		t.Errorf("the client was told %q, want %q", told, want)
 	}
-	c.reaches(peer.addr().String())
-	peer.reaches("172.17.0.3")
+	c.Reaches(peer.Addr().String())
+	peer.Reaches("172.17.0.3")
 
 	client.signal(syscall.SIGUSR1) // renew
 	if told := client.await("renew", 1); told != want {
 		t.Errorf("renewed: the client was told %q, want %q", told, want)
 	}
 
-	h.kill()
-	h.start()
+	h.Kill()
+	h.Start()
 	client.signal(syscall.SIGUSR1)
 	if told := client.await("renew", 2); told != want {
 		t.Errorf("renewed after a restart: the client was told %q, want %q", told, want)
 	}
-	c.reaches(peer.addr().String())
+	c.Reaches(peer.Addr().String())
 
 	client.signal(syscall.SIGUSR2) // release
 	client.await("deconfig", 2)
@@ -132,22 +132,22 @@ func TestDHCPClientGetsItsLease(t *testing.T) {
 func TestDHCPAnswersItsPortsOnly(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
-	vm := h.attach("vm1", withDHCP, on("internal"))
-	plain := h.attach("plain", on("internal"))
+	h.AddSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	vm := h.Attach("vm1", withDHCP, lab.On("internal"))
+	plain := h.Attach("plain", lab.On("internal"))
 	lab.RequireCommand(t, "busybox")
 	plain.Run("ip", "address", "flush", "dev", "eth0")
-	if out, ok := plain.try("busybox", "udhcpc", "-f", "-n", "-q", "-t", "1", "-T", "1", "-i", "eth0", "-s", "/bin/true"); ok {
+	if out, ok := plain.Try("busybox", "udhcpc", "-f", "-n", "-q", "-t", "1", "-T", "1", "-i", "eth0", "-s", "/bin/true"); ok {
 		t.Errorf("a client at a port without DHCP got a lease:\n%s", out)
 	}
 	// It asked, and all others heard it, as a server of theirs would have.
-	if flooded := h.counters("plain").Flooded; flooded == 0 {
+	if flooded := h.Counters("plain").Flooded; flooded == 0 {
 		t.Error("the request was not passed on")
 	}
 	// Who asks for another's address is refused, and gets its own.
-	greedy := h.attach("greedy", withDHCP, on("internal"))
-	client := startDHCP(greedy, "-r", vm.addr().String(), "-T", "1")
-	if told := client.await("bound", 1); !strings.HasPrefix(told, greedy.addr().String()+"/16 ") {
-		t.Errorf("asked for another's address and was told %q, want %s", told, greedy.addr())
+	greedy := h.Attach("greedy", withDHCP, lab.On("internal"))
+	client := startDHCP(greedy, "-r", vm.Addr().String(), "-T", "1")
+	if told := client.await("bound", 1); !strings.HasPrefix(told, greedy.Addr().String()+"/16 ") {
+		t.Errorf("asked for another's address and was told %q, want %s", told, greedy.Addr())
 	}
 }

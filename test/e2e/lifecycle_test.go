@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 func TestSignalsStopTheDaemonCleanly(t *testing.T) {
@@ -15,30 +16,27 @@ func TestSignalsStopTheDaemonCleanly(t *testing.T) {
 		t.Run(s.String(), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t, "--stop-removes-ports")
-			h.addSegment("other")
-			all := []*container{h.attach("c1"), h.attach("c2"), h.attach("c3", on("other"))}
+			h.AddSegment("other")
+			all := []*lab.Container{h.Attach("c1"), h.Attach("c2"), h.Attach("c3", lab.On("other"))}
 			begin := time.Now()
-			if err := h.daemon.Signal(s); err != nil {
-				t.Fatal(err)
-			}
-			if code, err := h.daemon.Wait(); err != nil || code != 0 {
-				t.Fatalf("exit status %d, %v; want 0", code, err)
+			if code := h.End(s); code != 0 {
+				t.Fatalf("exit status %d, want 0", code)
 			}
 			t.Logf("stopped %s after the signal", time.Since(begin).Round(time.Millisecond))
 			for _, c := range all {
-				if left := links(c.Namespace); len(left) > 0 {
-					t.Errorf("links left in %s: %v", c.port.Name, left)
+				if left := c.Links(); len(left) > 0 {
+					t.Errorf("links left in %s: %v", c.Port.Name, left)
 				}
 			}
-			if left := links(h.ns); len(left) > 0 {
+			if left := h.NS.Links(); len(left) > 0 {
 				t.Errorf("links left on the host: %v", left)
 			}
-			if h.socketThere() {
+			if h.SocketExists() {
 				t.Error("the socket is left")
 			}
-			h.start()
-			h.connect(all[0], "again")
-			all[0].reaches("172.17.0.1")
+			h.Start()
+			h.Connect(all[0], "again")
+			all[0].Reaches("172.17.0.1")
 		})
 	}
 }
@@ -46,16 +44,16 @@ func TestSignalsStopTheDaemonCleanly(t *testing.T) {
 func TestASecondDaemonOnASocketIsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	c := h.attach("c")
-	code, said := h.startInVain()
+	c := h.Attach("c")
+	code, said := h.StartInVain()
 	if code != 1 {
 		t.Errorf("exit status %d, want 1", code)
 	}
-	if want := "vswitchd: --socket: another vswitchd is already serving on " + h.socket + ": stop it or choose another path\n"; said != want {
+	if want := "vswitchd: --socket: another vswitchd is already serving on " + h.Socket + ": stop it or choose another path\n"; said != want {
 		t.Errorf("says %q, want %q", said, want)
 	}
-	c.reaches("172.17.0.1")
-	if h.port("c").State != api.PortUp {
+	c.Reaches("172.17.0.1")
+	if h.Port("c").State != api.PortUp {
 		t.Error("the first daemon's port is not up any more")
 	}
 }
@@ -64,100 +62,100 @@ func TestAPortOfADeletedNamespaceIsLost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	// .2 and .3 are all there is.
-	h.addSegment("small", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/30"; s.Gateway = "10.1.1.1" })
-	h.addSegment("pair", func(s *api.SegmentSpec) { s.Subnet = "10.1.2.0/29" })
-	doomed := h.attach("doomed", on("small"))
-	c1, c2 := h.attach("c1", on("pair")), h.attach("c2", on("pair"))
+	h.AddSegment("small", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/30"; s.Gateway = "10.1.1.1" })
+	h.AddSegment("pair", func(s *api.SegmentSpec) { s.Subnet = "10.1.2.0/29" })
+	doomed := h.Attach("doomed", lab.On("small"))
+	c1, c2 := h.Attach("c1", lab.On("pair")), h.Attach("c2", lab.On("pair"))
 	doomed.Remove()
-	h.await("the port is lost", func() bool { return h.port("doomed").State == api.PortLost })
-	c1.reaches(c2.addr().String())
+	h.Eventually("the port is lost", func() bool { return h.Port("doomed").State == api.PortLost })
+	c1.Reaches(c2.Addr().String())
 
-	fresh := h.container()
-	if _, err := h.client.AddPort(t.Context(), api.PortSpec{Name: "fresh", Segment: "small", NetNS: fresh.Name()}); api.KindOf(err) != api.Exhausted {
+	fresh := h.Container()
+	if _, err := h.Client.AddPort(t.Context(), api.PortSpec{Name: "fresh", Segment: "small", NetNS: fresh.Name()}); api.KindOf(err) != api.Exhausted {
 		t.Errorf("while the lost port holds the only address: %v, want it exhausted", err)
 	}
-	h.delPort("doomed")
-	if p := h.connect(fresh, "fresh", on("small")); p.IPs[0] != netip.MustParsePrefix("10.1.1.2/30") {
+	h.DelPort("doomed")
+	if p := h.Connect(fresh, "fresh", lab.On("small")); p.IPs[0] != netip.MustParsePrefix("10.1.1.2/30") {
 		t.Errorf("new port has %s, want the freed 10.1.1.2/30", p.IPs[0])
 	}
-	fresh.reaches("10.1.1.1")
+	fresh.Reaches("10.1.1.1")
 }
 
 func TestAPortOfADeletedLinkIsLost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	c := h.attach("c")
+	c := h.Attach("c")
 	c.Run("ip", "link", "delete", "eth0")
-	h.await("the port is lost", func() bool { return h.port("c").State == api.PortLost })
+	h.Eventually("the port is lost", func() bool { return h.Port("c").State == api.PortLost })
 	// Somebody wanted that, so a restart does not undo it.
-	h.kill()
-	h.start()
-	if p := h.port("c"); p.State != api.PortLost || len(links(c.Namespace)) != 0 {
-		t.Errorf("after a restart the port is %s, with links %v; want it lost as before", p.State, links(c.Namespace))
+	h.Kill()
+	h.Start()
+	if p := h.Port("c"); p.State != api.PortLost || len(c.Links()) != 0 {
+		t.Errorf("after a restart the port is %s, with links %v; want it lost as before", p.State, c.Links())
 	}
-	h.delPort("c")
-	h.connect(c, "c")
-	c.reaches("172.17.0.1")
+	h.DelPort("c")
+	h.Connect(c, "c")
+	c.Reaches("172.17.0.1")
 }
 
 func TestAPortTakenDownCarriesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	c1, c2 := h.attach("c1"), h.attach("c2")
-	c1.reaches(c2.addr().String())
+	c1, c2 := h.Attach("c1"), h.Attach("c2")
+	c1.Reaches(c2.Addr().String())
 	set := func(up bool) {
 		t.Helper()
-		if _, err := h.client.UpdatePort(t.Context(), "c2", api.PortUpdate{Up: &up}); err != nil {
+		if _, err := h.Client.UpdatePort(t.Context(), "c2", api.PortUpdate{Up: &up}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	set(false)
-	if got := h.port("c2").State; got != api.PortDown {
+	if got := h.Port("c2").State; got != api.PortDown {
 		t.Errorf("state %q, want down", got)
 	}
-	for _, way := range []struct{ from, to *container }{{c1, c2}, {c2, c1}} {
-		if r := way.from.ping(way.to.addr().String(), "-W", "0.5"); r.received != 0 {
-			t.Errorf("a ping from %s passes while c2 is down:\n%s", way.from.port.Name, r.output)
+	for _, way := range []struct{ from, to *lab.Container }{{c1, c2}, {c2, c1}} {
+		if r := way.from.Ping(way.to.Addr().String(), "-W", "0.5"); r.Received != 0 {
+			t.Errorf("a ping from %s passes while c2 is down:\n%s", way.from.Port.Name, r.Output)
 		}
 	}
-	h.awaitDrops("c2", "port-down", 1)
-	h.awaitDrops("c2", "link-down", 1)
+	h.AwaitDrops("c2", "port-down", 1)
+	h.AwaitDrops("c2", "link-down", 1)
 	set(true)
-	c1.reaches(c2.addr().String())
-	c2.reaches(c1.addr().String())
+	c1.Reaches(c2.Addr().String())
+	c2.Reaches(c1.Addr().String())
 }
 
 func TestARenamedPortIsFoundByItsNewNameEverywhere(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	c := h.attach("old")
+	c := h.Attach("old")
 	name := "new"
-	if _, err := h.client.UpdatePort(t.Context(), "old", api.PortUpdate{Name: &name}); err != nil {
+	if _, err := h.Client.UpdatePort(t.Context(), "old", api.PortUpdate{Name: &name}); err != nil {
 		t.Fatal(err)
 	}
-	if h.port("new").ID != c.port.ID {
+	if h.Port("new").ID != c.Port.ID {
 		t.Error("the new name means another port")
 	}
-	if _, err := h.client.Port(t.Context(), "old"); api.KindOf(err) != api.NotFound {
+	if _, err := h.Client.Port(t.Context(), "old"); api.KindOf(err) != api.NotFound {
 		t.Errorf("the old name: %v, want it not found", err)
 	}
-	arp, err := h.client.ARP(t.Context(), "bridge")
+	arp, err := h.Client.ARP(t.Context(), "bridge")
 	if err != nil {
 		t.Fatal(err)
 	}
-	fdb, err := h.client.FDB(t.Context(), "bridge")
+	fdb, err := h.Client.FDB(t.Context(), "bridge")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range arp {
-		if b.IP == c.addr() && b.Port != "new" {
+		if b.IP == c.Addr() && b.Port != "new" {
 			t.Errorf("list-arp has %s at %q, want new", b.IP, b.Port)
 		}
 	}
 	for _, e := range fdb {
-		if e.MAC == c.port.MAC && e.Port != "new" {
+		if e.MAC == c.Port.MAC && e.Port != "new" {
 			t.Errorf("list-fdb has %s at %q, want new", e.MAC, e.Port)
 		}
 	}
-	c.reaches("172.17.0.1")
+	c.Reaches("172.17.0.1")
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // errDisabled says whether the switch has taken a port out of service, since it
@@ -24,9 +25,9 @@ func errDisabled(p api.Port) bool {
 // awaitErrDisabled waits until one of the ports is err-disabled.
 func (h *host) awaitErrDisabled(names ...string) (disabled api.Port) {
 	h.Helper()
-	h.await(fmt.Sprintf("one of the ports %q is err-disabled", names), func() bool {
+	h.Eventually(fmt.Sprintf("one of the ports %q is err-disabled", names), func() bool {
 		for _, name := range names {
-			if disabled = h.port(name); errDisabled(disabled) {
+			if disabled = h.Port(name); errDisabled(disabled) {
 				return true
 			}
 		}
@@ -36,15 +37,15 @@ func (h *host) awaitErrDisabled(names ...string) (disabled api.Port) {
 }
 
 // bridgedHost is a container with two ports, left at eth0 and right at eth1.
-type bridgedHost struct{ *container }
+type bridgedHost struct{ *lab.Container }
 
 // bridged makes one that does not bridge its ports yet.
 func (h *host) bridged(security string) *bridgedHost {
 	h.Helper()
-	c := h.container()
+	c := h.Container()
 	// The last one is the container's port.
 	for _, p := range []struct{ name, link string }{{"right", "eth1"}, {"left", "eth0"}} {
-		h.connect(
+		h.Connect(
 			c,
 			p.name,
 			func(s *api.PortSpec) { s.IfName, s.Security, s.NoDefaultRoute = p.link, security, true },
@@ -73,9 +74,9 @@ func (b *bridgedHost) circling() []byte {
 	nobody := netip.MustParseAddr("172.17.99.99")
 	return ethernet(
 		broadcast,
-		b.mac(),
+		b.MAC(),
 		unix.ETH_P_ARP,
-		arpPacket(arpAsks, b.mac(), b.addr(), make(net.HardwareAddr, 6), nobody)...)
+		arpPacket(arpAsks, b.MAC(), b.Addr(), make(net.HardwareAddr, 6), nobody)...)
 }
 
 // A container that bridges two of its ports with spanning tree finds its loop by
@@ -84,21 +85,21 @@ func (b *bridgedHost) circling() []byte {
 func TestSpanningTreeOfAContainerSeesItsLoop(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	c := h.attach("c")
+	c := h.Attach("c")
 	loop := h.bridged(api.SecurityStrict)
-	out := rawSocket(loop.container)
-	bystander := c.witness()
+	out := loop.Sender()
+	bystander := c.Witness()
 	loop.closeLoop("stp_state", "1", "forward_delay", "200", "hello_time", "100", "max_age", "600")
-	h.await("the bridge has decided on its ports", func() bool {
+	h.Eventually("the bridge has decided on its ports", func() bool {
 		left, right := loop.portState("eth0"), loop.portState("eth1")
 		decided := func(state string) bool { return state == forwarding || state == blocking }
 		return decided(left) && decided(right) && (left == forwarding || right == forwarding)
 	})
-	out.send(loop.circling())
+	out.Send(loop.circling())
 	const window = 3 * time.Second
 	seen := 0
 	for end := time.Now().Add(window); seen < 1000; seen++ {
-		if _, ok := bystander.next(end); !ok {
+		if _, ok := bystander.Before(end); !ok {
 			break
 		}
 	}
@@ -120,7 +121,7 @@ func TestSpanningTreeOfAContainerSeesItsLoop(t *testing.T) {
 		)
 	}
 	for _, name := range []string{"left", "right"} {
-		if p := h.port(name); p.State != api.PortUp {
+		if p := h.Port(name); p.State != api.PortUp {
 			t.Errorf("port %s is %s (%s), want up", name, p.State, p.Reason)
 		}
 	}
@@ -153,39 +154,39 @@ func TestLoopIsCutAtEveryLevelOfSecurity(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			a, c := h.attach("a"), h.attach("c")
+			a, c := h.Attach("a"), h.Attach("c")
 			loop := h.bridged(level)
-			out := rawSocket(loop.container)
-			bystander := c.witness()
+			out := loop.Sender()
+			bystander := c.Witness()
 			loop.closeLoop("stp_state", "0")
-			out.send(loop.circling())
-			storm := bystander.untilQuiet(1000)
+			out.Send(loop.circling())
+			storm := untilQuiet(bystander, 1000)
 			if len(storm) >= 1000 {
 				t.Errorf("a bystander has seen %d frames or more, want fewer than 1000", len(storm))
 			}
 			if n := len(storm); n > 0 {
-				if d := storm[n-1].at.Sub(storm[0].at); d > time.Second {
+				if d := storm[n-1].At.Sub(storm[0].At); d > time.Second {
 					t.Errorf("the loop lasted %s, want 1s at most", d)
 				}
 			}
 			h.awaitErrDisabled("left", "right")
-			for _, p := range []*container{a, c} {
-				if p := h.port(p.port.Name); p.State != api.PortUp {
+			for _, p := range []*lab.Container{a, c} {
+				if p := h.Port(p.Port.Name); p.State != api.PortUp {
 					t.Errorf("port %s, which is no part of the loop, is %s: %s", p.Name, p.State, p.Reason)
 				}
 			}
-			a.reaches(c.addr().String())
+			a.Reaches(c.Addr().String())
 		})
 	}
 }
 
 // untilQuiet returns the frames that come until there is none for a second, or
 // until there are as many as limit.
-func (w *witness) untilQuiet(limit int) []sighting {
+func untilQuiet(w *lab.TestSocket, limit int) []lab.Frame {
 	w.Helper()
-	var seen []sighting
+	var seen []lab.Frame
 	for len(seen) < limit {
-		s, ok := w.next(time.Now().Add(time.Second))
+		s, ok := w.Before(time.Now().Add(time.Second))
 		if !ok {
 			break
 		}
@@ -203,39 +204,39 @@ func TestHonestBroadcasterIsNotErrDisabled(t *testing.T) {
 		all    = 3 * rate
 	)
 	h := newHost(t)
-	a := h.attach("a")
-	h.attach("c")
-	out := rawSocket(a)
+	a := h.Attach("a")
+	h.Attach("c")
+	out := a.Sender()
 	frame := ethernet(
 		broadcast,
-		a.mac(),
+		a.MAC(),
 		unix.ETH_P_ARP,
 		arpPacket(
 			arpAsks,
-			a.mac(),
-			a.addr(),
+			a.MAC(),
+			a.Addr(),
 			make(net.HardwareAddr, 6),
 			netip.MustParseAddr("172.17.99.99"),
 		)...)
-	before := h.counters("a")
+	before := h.Counters("a")
 	next := time.NewTicker(time.Second * volley / rate)
 	defer next.Stop()
 	for sent := 0; sent < all; sent += volley {
 		for range volley {
-			out.send(frame)
+			out.Send(frame)
 		}
-		if p := h.port("a"); p.State != api.PortUp {
+		if p := h.Port("a"); p.State != api.PortUp {
 			t.Fatalf("after %d broadcasts the port is %s: %s", sent, p.State, p.Reason)
 		}
 		<-next.C
 	}
 	// A queue of the sender's kernel may have overflown meanwhile.
-	h.await("all broadcasts that have come are flooded, and most have", func() bool {
-		after := h.counters("a")
+	h.Eventually("all broadcasts that have come are flooded, and most have", func() bool {
+		after := h.Counters("a")
 		came := after.RxFrames - before.RxFrames
 		return came >= all/2 && after.Flooded-before.Flooded == came
 	})
-	if p := h.port("a"); p.State != api.PortUp {
+	if p := h.Port("a"); p.State != api.PortUp {
 		t.Errorf("after the broadcasts the port is %s: %s", p.State, p.Reason)
 	}
 }
@@ -244,17 +245,17 @@ func TestHonestBroadcasterIsNotErrDisabled(t *testing.T) {
 func TestBPDUGuard(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	bystander := h.attach("bystander").witness()
-	guarded := h.container()
-	h.mustVsctl("add-port", "guarded", "--netns", guarded.Name(), "--bpdu-guard")
-	guarded.port = h.port("guarded")
+	bystander := h.Attach("bystander").Witness()
+	guarded := h.Container()
+	h.MustVsctl("add-port", "guarded", "--netns", guarded.Name(), "--bpdu-guard")
+	guarded.Port = h.Port("guarded")
 	for range 3 {
-		rawSocket(guarded).send(configurationBPDU(guarded.mac()))
+		guarded.Sender().Send(configurationBPDU(guarded.MAC()))
 	}
-	if n := len(with(bystander.until(guarded.mark()), stpGroup)); n != 0 {
+	if n := len(with(bystander.Until(sendMark(guarded)), stpGroup)); n != 0 {
 		t.Errorf("%d BPDUs of a guarded port came to a bystander, want none", n)
 	}
-	h.awaitDrops("guarded", "bpdu-guard", 3)
+	h.AwaitDrops("guarded", "bpdu-guard", 3)
 }
 
 // BPDUs go to the whole segment, as at a Linux bridge without spanning tree
@@ -262,21 +263,21 @@ func TestBPDUGuard(t *testing.T) {
 func TestBPDUsAreForwarded(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.addSegment("other")
-	elsewhere := h.attach("elsewhere", on("other"))
-	bystander, abroad := h.attach("bystander").witness(), elsewhere.witness()
+	h.AddSegment("other")
+	elsewhere := h.Attach("elsewhere", lab.On("other"))
+	bystander, abroad := h.Attach("bystander").Witness(), elsewhere.Witness()
 	for _, level := range []string{api.SecurityStrict, api.SecurityMAC, api.SecurityOff} {
-		c := h.attach(level, secured(level))
-		bpdu := configurationBPDU(c.mac())
-		rawSocket(c).send(bpdu)
-		if n := len(with(bystander.until(c.mark()), bpdu)); n != 1 {
+		c := h.Attach(level, secured(level))
+		bpdu := configurationBPDU(c.MAC())
+		c.Sender().Send(bpdu)
+		if n := len(with(bystander.Until(sendMark(c)), bpdu)); n != 1 {
 			t.Errorf("a BPDU of a port at %s came %d times, want once", level, n)
 		}
 	}
-	sibling := h.attach("sibling", on("other"), secured(api.SecurityOff))
-	end := ethernet(broadcast, sibling.mac(), experimental, []byte("to its own segment")...)
-	rawSocket(sibling).send(end)
-	if n := len(with(abroad.until([]byte("to its own segment")), stpGroup)); n != 0 {
+	sibling := h.Attach("sibling", lab.On("other"), secured(api.SecurityOff))
+	end := ethernet(broadcast, sibling.MAC(), experimental, []byte("to its own segment")...)
+	sibling.Sender().Send(end)
+	if n := len(with(abroad.Until([]byte("to its own segment")), stpGroup)); n != 0 {
 		t.Errorf("%d BPDUs came to another segment, want none", n)
 	}
 }
@@ -302,33 +303,33 @@ func configurationBPDU(src net.HardwareAddr) []byte {
 func TestStaticEntryIsNoMove(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.attach("p1")
-	p2 := h.attach("p2", secured(api.SecurityOff))
-	peers := []*container{h.attach("a"), h.attach("b")}
-	witnesses := []*witness{peers[0].witness(), peers[1].witness()}
+	h.Attach("p1")
+	p2 := h.Attach("p2", secured(api.SecurityOff))
+	peers := []*lab.Container{h.Attach("a"), h.Attach("b")}
+	witnesses := []*lab.TestSocket{peers[0].Witness(), peers[1].Witness()}
 	mac := net.HardwareAddr{0x02, 0, 0, 0, 0x55, 0x01}
-	h.mustVsctl("add-fdb", "bridge", mac.String(), "p1")
-	out := rawSocket(p2)
+	h.MustVsctl("add-fdb", "bridge", mac.String(), "p1")
+	out := p2.Sender()
 	next := time.NewTicker(5 * time.Millisecond)
 	defer next.Stop()
 	const each = 200 // to each of the two, in 2 s
 	for n := range 2 * each {
-		out.send(
+		out.Send(
 			ethernet(
-				peers[n%2].mac(),
+				peers[n%2].MAC(),
 				mac,
 				experimental,
 				fmt.Appendf(make([]byte, 0, 46), "in turn %d", n)...),
 		)
-		if p := h.port("p2"); p.State != api.PortUp {
+		if p := h.Port("p2"); p.State != api.PortUp {
 			t.Fatalf("after %d frames the port is %s: %s", n, p.State, p.Reason)
 		}
 		<-next.C
 	}
-	mark := p2.mark()
+	mark := sendMark(p2)
 	for i, w := range witnesses {
-		if n := len(with(w.until(mark), []byte("in turn "))); n != each {
-			t.Errorf("%s has seen %d frames, want %d", peers[i].port.Name, n, each)
+		if n := len(with(w.Until(mark), []byte("in turn "))); n != each {
+			t.Errorf("%s has seen %d frames, want %d", peers[i].Port.Name, n, each)
 		}
 	}
 }

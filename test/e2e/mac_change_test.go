@@ -17,7 +17,7 @@ import (
 // answerFor is the MAC by which the switch answers for an address, empty if it does not.
 func (h *host) answerFor(addr netip.Addr) string {
 	h.Helper()
-	list, err := h.client.ARP(h.Context(), "bridge")
+	list, err := h.Client.ARP(h.Context(), "bridge")
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -37,22 +37,22 @@ func TestClaimEndsWithSecurity(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			a, b := h.attach("a"), h.attach("b", secured(api.SecurityOff))
+			a, b := h.Attach("a"), h.Attach("b", secured(api.SecurityOff))
 			claimed := net.HardwareAddr{2, 0, 0, 0, 0x44, 3}
 			nobody := make(net.HardwareAddr, 6)
-			rawSocket(b).send(ethernet(broadcast, claimed, unix.ETH_P_ARP,
-				arpPacket(arpAsks, claimed, b.addr(), nobody, b.addr())...))
-			h.await("the address is at the claimed MAC", func() bool {
-				return h.answerFor(b.addr()) == claimed.String()
+			b.Sender().Send(ethernet(broadcast, claimed, unix.ETH_P_ARP,
+				arpPacket(arpAsks, claimed, b.Addr(), nobody, b.Addr())...))
+			h.Eventually("the address is at the claimed MAC", func() bool {
+				return h.answerFor(b.Addr()) == claimed.String()
 			})
-			h.mustVsctl("set-port", "b", "--security", level)
-			if mac := h.answerFor(b.addr()); mac != b.port.MAC {
-				t.Errorf("at %s the switch answers with %s, want the port's %s", level, mac, b.port.MAC)
+			h.MustVsctl("set-port", "b", "--security", level)
+			if mac := h.answerFor(b.Addr()); mac != b.Port.MAC {
+				t.Errorf("at %s the switch answers with %s, want the port's %s", level, mac, b.Port.MAC)
 			}
 			a.Run("ip", "neigh", "flush", "dev", "eth0")
-			b.reaches(a.addr().String())
-			a.reaches(b.addr().String())
-			if n := h.counters("b").Drops["spoofed-arp"]; n != 0 {
+			b.Reaches(a.Addr().String())
+			a.Reaches(b.Addr().String())
+			if n := h.Counters("b").Drops["spoofed-arp"]; n != 0 {
 				t.Errorf("%d frames of an honest port were dropped as spoofed-arp", n)
 			}
 		})
@@ -66,20 +66,20 @@ func TestSetPortMACSetsTheInterfaceBack(t *testing.T) {
 		t.Run(level, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			a, b := h.attach("a"), h.attach("b", secured(level))
+			a, b := h.Attach("a"), h.Attach("b", secured(level))
 			const mac = "02:00:00:00:66:05"
 			b.Run("ip", "link", "set", "eth0", "address", mac)
-			h.await("the switch has seen the change", func() bool {
-				p := h.port("b")
+			h.Eventually("the switch has seen the change", func() bool {
+				p := h.Port("b")
 				return p.MAC == mac || strings.Contains(p.Reason, mac)
 			})
-			h.mustVsctl("set-port", "b", "--rename", "renamed") // leaves it alone
+			h.MustVsctl("set-port", "b", "--rename", "renamed") // leaves it alone
 			if out := b.Run("ip", "link", "show", "dev", "eth0"); !strings.Contains(out, mac) {
 				t.Errorf("another name set the interface's MAC:\n%s", out)
 			}
-			h.mustVsctl("set-port", "renamed", "--rename", "b", "--mac", b.port.MAC)
-			h.hasMAC(b, b.port.MAC, a)
-			if reason := h.port("b").Reason; reason != "" {
+			h.MustVsctl("set-port", "renamed", "--rename", "b", "--mac", b.Port.MAC)
+			h.hasMAC(b, b.Port.MAC, a)
+			if reason := h.Port("b").Reason; reason != "" {
 				t.Errorf("the port's reason is %q, want none", reason)
 			}
 		})
@@ -90,10 +90,10 @@ func TestSetPortMACSetsTheInterfaceBack(t *testing.T) {
 func TestStaticEntriesAndOwnAddresses(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.attach("a")
-	b := h.attach("b", secured(api.SecurityOff))
+	h.Attach("a")
+	b := h.Attach("b", secured(api.SecurityOff))
 	const static, live = "02:00:00:00:55:02", "02:00:00:00:55:03"
-	h.mustVsctl("add-fdb", "bridge", static, "a")
+	h.MustVsctl("add-fdb", "bridge", static, "a")
 	wantStatic := func(when string) {
 		t.Helper()
 		if kind, port := h.macKind(static); kind != "static" || port != "a" {
@@ -102,15 +102,15 @@ func TestStaticEntriesAndOwnAddresses(t *testing.T) {
 	}
 	for _, mac := range []string{static, live} {
 		b.Run("ip", "link", "set", "eth0", "address", mac)
-		h.await("the switch has seen the change", func() bool { return h.port("b").MAC == mac })
+		h.Eventually("the switch has seen the change", func() bool { return h.Port("b").MAC == mac })
 		wantStatic("with b's interface at " + mac)
 	}
 	// The MAC of the port's record is its own, although its interface has another.
-	h.refusesCommand([]string{b.port.MAC, `"b"`}, "add-fdb", "bridge", b.port.MAC, "a")
-	h.mustVsctl("add-fdb", "bridge", "02:00:00:00:55:04", "b")
+	h.refusesCommand([]string{b.Port.MAC, `"b"`}, "add-fdb", "bridge", b.Port.MAC, "a")
+	h.MustVsctl("add-fdb", "bridge", "02:00:00:00:55:04", "b")
 	h.refusesCommand([]string{"static"}, "set-port", "b", "--mac", "02:00:00:00:55:04")
-	h.kill()
-	h.start()
+	h.Kill()
+	h.Start()
 	wantStatic("after a restart")
 }
 
@@ -118,14 +118,14 @@ func TestStaticEntriesAndOwnAddresses(t *testing.T) {
 func TestStaticEntryOfAnOwnAddressEndsAtTheStart(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	a, b := h.attach("a"), h.attach("b")
-	h.stop()
-	state, err := store.Open(h.stateDir(), store.Options{})
+	a, b := h.Attach("a"), h.Attach("b")
+	h.Stop()
+	state, err := store.Open(h.StateDir, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, port := range []string{a.port.ID, b.port.ID} {
-		e := store.Entry{SegmentID: a.port.SegmentID, MAC: a.port.MAC, PortID: port}
+	for _, port := range []string{a.Port.ID, b.Port.ID} {
+		e := store.Entry{SegmentID: a.Port.SegmentID, MAC: a.Port.MAC, PortID: port}
 		if err := state.PutEntry(e); err != nil {
 			t.Fatal(err)
 		}
@@ -133,77 +133,77 @@ func TestStaticEntryOfAnOwnAddressEndsAtTheStart(t *testing.T) {
 	if err := state.Close(); err != nil {
 		t.Fatal(err)
 	}
-	h.start()
-	if kind, port := h.macKind(a.port.MAC); kind != "own" || port != "a" {
+	h.Start()
+	if kind, port := h.macKind(a.Port.MAC); kind != "own" || port != "a" {
 		t.Errorf("a's MAC has kind %q at port %q, want own at a", kind, port)
 	}
-	for _, mac := range []string{"02:00:00:00:66:06", a.port.MAC} {
-		h.mustVsctl("set-port", "a", "--mac", mac)
+	for _, mac := range []string{"02:00:00:00:66:06", a.Port.MAC} {
+		h.MustVsctl("set-port", "a", "--mac", mac)
 	}
-	b.reaches(a.addr().String())
+	b.Reaches(a.Addr().String())
 }
 
 // Two ports may exchange their MACs while they run.
 func TestPortsExchangeTheirMACs(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--ageing", "1s")
-	a, b := h.attach("a", secured(api.SecurityOff)), h.attach("b", secured(api.SecurityOff))
-	c := h.attach("c")
-	a.Run("ip", "link", "set", "eth0", "address", b.port.MAC)
-	b.Run("ip", "link", "set", "eth0", "address", a.port.MAC)
-	h.await("each MAC is the other port's own", func() bool {
-		_, atB := h.macKind(a.port.MAC)
-		kind, atA := h.macKind(b.port.MAC)
+	a, b := h.Attach("a", secured(api.SecurityOff)), h.Attach("b", secured(api.SecurityOff))
+	c := h.Attach("c")
+	a.Run("ip", "link", "set", "eth0", "address", b.Port.MAC)
+	b.Run("ip", "link", "set", "eth0", "address", a.Port.MAC)
+	h.Eventually("each MAC is the other port's own", func() bool {
+		_, atB := h.macKind(a.Port.MAC)
+		kind, atA := h.macKind(b.Port.MAC)
 		return atB == "b" && atA == "a" && kind == "own"
 	})
-	c.reaches(a.addr().String())
-	c.reaches(b.addr().String())
+	c.Reaches(a.Addr().String())
+	c.Reaches(b.Addr().String())
 }
 
 // The DHCP client of a port without security gets its lease whatever MAC it has.
 func TestLeaseAfterALiveMACChange(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	a := h.attach("a")
-	b := h.attach("b", secured(api.SecurityOff), withDHCP)
+	a := h.Attach("a")
+	b := h.Attach("b", secured(api.SecurityOff), withDHCP)
 	const mac = "02:00:00:00:66:07"
 	b.Run("ip", "link", "set", "eth0", "address", mac)
-	h.await("the switch has seen the change", func() bool { return h.port("b").MAC == mac })
+	h.Eventually("the switch has seen the change", func() bool { return h.Port("b").MAC == mac })
 	told := startDHCP(b).await("bound", 1)
-	if want := fmt.Sprint(b.addr()); !strings.HasPrefix(told, want) {
+	if want := fmt.Sprint(b.Addr()); !strings.HasPrefix(told, want) {
 		t.Errorf("the lease is %q, want %s", told, want)
 	}
-	h.await("the leased address is answered for", func() bool { return h.answerFor(b.addr()) == mac })
-	a.reaches(b.addr().String())
+	h.Eventually("the leased address is answered for", func() bool { return h.answerFor(b.Addr()) == mac })
+	a.Reaches(b.Addr().String())
 }
 
 // The lease of a port whose MAC was set with vsctl.
 func TestLeaseAfterSetPortMAC(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	a, b := h.attach("a"), h.attach("b", withDHCP)
+	a, b := h.Attach("a"), h.Attach("b", withDHCP)
 	const mac = "02:00:00:00:66:08"
-	h.mustVsctl("set-port", "b", "--mac", mac)
+	h.MustVsctl("set-port", "b", "--mac", mac)
 	startDHCP(b).await("bound", 1)
-	h.await("the leased address is answered for", func() bool { return h.answerFor(b.addr()) == mac })
-	a.reaches(b.addr().String())
+	h.Eventually("the leased address is answered for", func() bool { return h.answerFor(b.Addr()) == mac })
+	a.Reaches(b.Addr().String())
 }
 
 // A container cannot keep the next one from being added by taking the MAC that it would get.
 func TestTakenMACKeepsNoPortFromBeingAdded(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	evil := h.attach("evil", secured(api.SecurityOff))
-	next := evil.addr().Next()
+	evil := h.Attach("evil", secured(api.SecurityOff))
+	next := evil.Addr().Next()
 	mac := frame.MACFromIPv4(next).String()
 	evil.Run("ip", "link", "set", "eth0", "address", mac)
-	h.await("the change is seen", func() bool { return h.port("evil").MAC == mac })
-	a, b := h.attach("a"), h.attach("b")
-	if a.port.MAC != mac || a.addr() != next {
-		t.Errorf("the next port has %s and %s, want %s and %s", a.addr(), a.port.MAC, next, mac)
+	h.Eventually("the change is seen", func() bool { return h.Port("evil").MAC == mac })
+	a, b := h.Attach("a"), h.Attach("b")
+	if a.Port.MAC != mac || a.Addr() != next {
+		t.Errorf("the next port has %s and %s, want %s and %s", a.Addr(), a.Port.MAC, next, mac)
 	}
-	b.reaches(a.addr().String())
-	a.reaches(b.addr().String())
-	c := h.container()
+	b.Reaches(a.Addr().String())
+	a.Reaches(b.Addr().String())
+	c := h.Container()
 	h.refusesCommand([]string{mac}, "add-port", "c", "--netns", c.Name(), "--mac", mac)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // The metrics say of each worker whether it has an io_uring, as the log does of those that
@@ -17,14 +18,14 @@ func TestMetricsOfWorkersAndPorts(t *testing.T) {
 	t.Parallel()
 	h := newQuietHost(t)
 	const address = "127.0.0.1:9100"
-	h.ns.Run("ip", "link", "set", "lo", "up")
-	h.start("--metrics-listen", address)
-	c := h.attach("c1", secured(api.SecurityOff))
-	openPacket(c, experimental).send(ethernet(broadcast, c.mac(), experimental, make([]byte, 46)...))
-	h.await("the frame is counted", func() bool { return h.counters("c1").RxFrames > 0 })
+	h.NS.Run("ip", "link", "set", "lo", "up")
+	h.Start("--metrics-listen", address)
+	c := h.Attach("c1", secured(api.SecurityOff))
+	c.Socket(experimental).Send(ethernet(broadcast, c.MAC(), experimental, make([]byte, 46)...))
+	h.Eventually("the frame is counted", func() bool { return h.Counters("c1").RxFrames > 0 })
 	page := h.scrape(address)
 	ring := `vswitch_worker_io_uring{worker="0"} 1`
-	if strings.Contains(h.daemon.Said(), "no io_uring") {
+	if strings.Contains(h.Daemon.Output(), "no io_uring") {
 		ring = `vswitch_worker_io_uring{worker="0"} 0`
 	}
 	for _, want := range []string{ring, `vswitch_port_frames_total{direction="rx",port="c1",segment="bridge"} `} {
@@ -39,7 +40,7 @@ func (h *host) scrape(address string) string {
 	h.Helper()
 	var conn net.Conn
 	var err error
-	h.ns.Do(func() { conn, err = net.DialTimeout("tcp4", address, patience) })
+	h.NS.Do(func() { conn, err = net.DialTimeout("tcp4", address, lab.Patience) })
 	if err != nil {
 		h.Fatal(err)
 	}

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // refusesCommand wants vsctl to fail with these words, and nothing to change.
 func (h *host) refusesCommand(says []string, args ...string) {
 	h.Helper()
 	before := h.picture()
-	status, out := h.vsctl(args...)
+	status, out := h.Vsctl(args...)
 	if status != 1 && status != 2 || strings.Count(out, "\n") != 1 {
 		h.Errorf("vsctl %q: exit status %d, want 1 or 2 and one line:\n%s", args, status, out)
 	}
@@ -30,8 +31,8 @@ func (h *host) refusesCommand(says []string, args ...string) {
 func TestNameOfTheGatewayIsReserved(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.attach("a")
-	c := h.container()
+	h.Attach("a")
+	c := h.Container()
 	h.refusesCommand([]string{"gateway", "reserved"}, "add-port", "gateway", "--netns", c.Name())
 	h.refusesCommand([]string{"gateway", "reserved"}, "set-port", "a", "--rename", "gateway")
 }
@@ -40,14 +41,14 @@ func TestNameOfTheGatewayIsReserved(t *testing.T) {
 func TestMACOfAPortIsItsOwn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.addSegment("other")
-	a := h.attach("a")
-	h.attach("b", func(s *api.PortSpec) { s.MAC = "02:00:00:00:66:01" })
-	c := h.container()
-	for _, mac := range []string{a.port.MAC, "02:00:00:00:66:01", "02:42:ac:11:00:01"} {
+	h.AddSegment("other")
+	a := h.Attach("a")
+	h.Attach("b", func(s *api.PortSpec) { s.MAC = "02:00:00:00:66:01" })
+	c := h.Container()
+	for _, mac := range []string{a.Port.MAC, "02:00:00:00:66:01", "02:42:ac:11:00:01"} {
 		h.refusesCommand([]string{mac}, "add-port", "c", "--netns", c.Name(), "--mac", mac)
 	}
-	h.mustVsctl(
+	h.MustVsctl(
 		"add-port",
 		"c",
 		"--netns",
@@ -64,22 +65,22 @@ func TestMACOfAPortIsItsOwn(t *testing.T) {
 func TestChangedMACAtAStrictPortIsExplained(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	a, b := h.attach("a"), h.attach("b")
+	a, b := h.Attach("a"), h.Attach("b")
 	const mac = "02:00:00:00:66:02"
 	b.Run("ip", "link", "set", "eth0", "address", mac)
-	b.ping(a.addr().String(), "-W", "0.5")
+	b.Ping(a.Addr().String(), "-W", "0.5")
 	explained := func() (n int) {
-		for line := range strings.Lines(h.daemon.Said()) {
-			if containsAll(line, "level=WARN", "set-port", "--mac", mac, b.port.MAC) {
+		for line := range strings.Lines(h.Daemon.Output()) {
+			if containsAll(line, "level=WARN", "set-port", "--mac", mac, b.Port.MAC) {
 				n++
 			}
 		}
 		return n
 	}
-	h.await("the log names both MACs and says what to do", func() bool { return explained() > 0 })
-	before := h.counters("b").Drops["spoofed-mac"]
-	b.ping(a.addr().String(), "-W", "0.5")
-	h.awaitDrops("b", "spoofed-mac", before+1)
+	h.Eventually("the log names both MACs and says what to do", func() bool { return explained() > 0 })
+	before := h.Counters("b").Drops["spoofed-mac"]
+	b.Ping(a.Addr().String(), "-W", "0.5")
+	h.AwaitDrops("b", "spoofed-mac", before+1)
 	if n := explained(); n != 1 {
 		t.Errorf("the log explains it %d times, want once", n)
 	}
@@ -98,7 +99,7 @@ func containsAll(s string, parts ...string) bool {
 func (h *host) macKind(mac string) (kind, port string) {
 	h.Helper()
 	var list []struct{ MAC, Kind, Port string }
-	out := h.mustVsctl("list-fdb", "bridge", "--format", "json")
+	out := h.MustVsctl("list-fdb", "bridge", "--format", "json")
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		h.Fatal(err)
 	}
@@ -111,9 +112,9 @@ func (h *host) macKind(mac string) (kind, port string) {
 }
 
 // hasMAC wants the port to have this MAC everywhere, and to work with it.
-func (h *host) hasMAC(b *container, mac string, peer *container) {
+func (h *host) hasMAC(b *lab.Container, mac string, peer *lab.Container) {
 	h.Helper()
-	if p := h.port("b"); p.MAC != mac {
+	if p := h.Port("b"); p.MAC != mac {
 		h.Errorf("the port's MAC is %s, want %s", p.MAC, mac)
 	}
 	if out := b.Run("ip", "link", "show", "dev", "eth0"); !strings.Contains(out, "link/ether "+mac) {
@@ -122,31 +123,31 @@ func (h *host) hasMAC(b *container, mac string, peer *container) {
 	if kind, port := h.macKind(mac); kind != "own" || port != "b" {
 		h.Errorf("the forwarding table has %s as kind %q at port %q, want own at b", mac, kind, port)
 	}
-	b.awaitReach(peer)
-	peer.awaitReach(b)
-	h.onHost("bridge").awaitReach(b)
+	awaitReach(b, peer)
+	awaitReach(peer, b)
+	awaitReach(h.onHost("bridge"), b)
 }
 
 func TestSetPortMAC(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	a, b := h.attach("a"), h.attach("b")
-	a.reaches(b.addr().String())
-	b.reaches(a.addr().String())
-	h.reaches(b.addr().String())
-	old := b.port.MAC
+	a, b := h.Attach("a"), h.Attach("b")
+	a.Reaches(b.Addr().String())
+	b.Reaches(a.Addr().String())
+	h.Reaches(b.Addr().String())
+	old := b.Port.MAC
 	const mac = "02:00:00:00:66:03"
-	h.mustVsctl("set-port", "b", "--mac", mac)
+	h.MustVsctl("set-port", "b", "--mac", mac)
 	h.hasMAC(b, mac, a)
 	if kind, _ := h.macKind(old); kind != "" {
 		t.Errorf("the forwarding table still has the MAC before, as kind %q", kind)
 	}
-	h.kill()
-	h.start()
+	h.Kill()
+	h.Start()
 	h.hasMAC(b, mac, a)
 
 	for why, refused := range map[string]string{
-		"a group's": "01:00:5e:00:00:01", "all zero": "00:00:00:00:00:00", "another port's": a.port.MAC,
+		"a group's": "01:00:5e:00:00:01", "all zero": "00:00:00:00:00:00", "another port's": a.Port.MAC,
 		"the gateway's": "02:42:ac:11:00:01", "none": "02:00:00:00:66",
 	} {
 		t.Log(why)

@@ -12,29 +12,29 @@ import (
 )
 
 // resolves asks the gateway for a name and wants these addresses.
-func (c *container) resolves(name string, want ...string) {
+func resolves(c *lab.Container, name string, want ...string) {
 	c.Helper()
-	out, ok := c.lookup(name)
+	out, ok := lookup(c, name)
 	for _, address := range want {
 		if !ok || !strings.Contains(out, address) {
-			c.Errorf("nslookup %s in %s: want %s:\n%s", name, c.port.Name, want, out)
+			c.Errorf("nslookup %s in %s: want %s:\n%s", name, c.Port.Name, want, out)
 			return
 		}
 	}
 }
 
 // unknown wants the gateway to say that there is no such name.
-func (c *container) unknown(name string) {
+func unknown(c *lab.Container, name string) {
 	c.Helper()
-	if out, ok := c.lookup(name); ok || !strings.Contains(out, "NXDOMAIN") {
-		c.Errorf("nslookup %s in %s: want no such name:\n%s", name, c.port.Name, out)
+	if out, ok := lookup(c, name); ok || !strings.Contains(out, "NXDOMAIN") {
+		c.Errorf("nslookup %s in %s: want no such name:\n%s", name, c.Port.Name, out)
 	}
 }
 
-func (c *container) lookup(name string) (string, bool) {
+func lookup(c *lab.Container, name string) (string, bool) {
 	c.Helper()
 	lab.RequireCommand(c, "busybox")
-	return c.try("busybox", "nslookup", name, c.port.Gateway)
+	return c.Try("busybox", "nslookup", name, c.Port.Gateway)
 }
 
 func withAliases(names ...string) func(*api.PortSpec) {
@@ -45,36 +45,36 @@ func withAliases(names ...string) func(*api.PortSpec) {
 func TestNamesResolveInTheirSegment(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.addSegment("other", func(s *api.SegmentSpec) { s.Internal = true })
-	c1 := h.attach("container1")
-	c2 := h.attach("Container2", withAliases("db", "shared"))
-	h.attach("container3", withAliases("shared"))
-	apart := h.attach("container4", on("other"))
+	h.AddSegment("other", func(s *api.SegmentSpec) { s.Internal = true })
+	c1 := h.Attach("container1")
+	c2 := h.Attach("Container2", withAliases("db", "shared"))
+	h.Attach("container3", withAliases("shared"))
+	apart := h.Attach("container4", lab.On("other"))
 
-	c1.resolves("container2", "172.17.0.3")
-	c1.resolves("DB", "172.17.0.3")
-	c1.resolves("shared", "172.17.0.3", "172.17.0.4")
-	c1.resolves("172.17.0.3", "Container2")
-	c2.resolves("container1", "172.17.0.2")
-	apart.unknown("container2")
-	apart.unknown("db")
-	apart.resolves("container4", "172.18.0.2")
+	resolves(c1, "container2", "172.17.0.3")
+	resolves(c1, "DB", "172.17.0.3")
+	resolves(c1, "shared", "172.17.0.3", "172.17.0.4")
+	resolves(c1, "172.17.0.3", "Container2")
+	resolves(c2, "container1", "172.17.0.2")
+	unknown(apart, "container2")
+	unknown(apart, "db")
+	resolves(apart, "container4", "172.18.0.2")
 
 	// Names follow what happens to their ports.
 	rename, aliases := "web", []string{"www"}
-	if _, err := h.client.UpdatePort(t.Context(), "Container2", api.PortUpdate{Name: &rename, Aliases: &aliases}); err != nil {
+	if _, err := h.Client.UpdatePort(t.Context(), "Container2", api.PortUpdate{Name: &rename, Aliases: &aliases}); err != nil {
 		t.Fatal(err)
 	}
-	c1.resolves("web", "172.17.0.3")
-	c1.resolves("www", "172.17.0.3")
-	if out, _ := c1.lookup("shared"); strings.Contains(out, "172.17.0.3") {
+	resolves(c1, "web", "172.17.0.3")
+	resolves(c1, "www", "172.17.0.3")
+	if out, _ := lookup(c1, "shared"); strings.Contains(out, "172.17.0.3") {
 		t.Errorf("an alias that was taken away still leads to its port:\n%s", out)
 	}
-	h.kill()
-	h.start()
-	c1.resolves("www", "172.17.0.3")
-	h.delPort("web")
-	if out, ok := c1.lookup("www"); ok {
+	h.Kill()
+	h.Start()
+	resolves(c1, "www", "172.17.0.3")
+	h.DelPort("web")
+	if out, ok := lookup(c1, "www"); ok {
 		t.Errorf("a port that was deleted still has a name:\n%s", out)
 	}
 }
@@ -83,9 +83,9 @@ func TestNamesResolveInTheirSegment(t *testing.T) {
 func TestResolverIsNotCrowdedOut(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
-	greedy, modest := h.attach("greedy", on("internal")), h.attach("modest", on("internal"))
-	conn := inside(greedy, func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort(greedy.port.Gateway, "53")) })
+	h.AddSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	greedy, modest := h.Attach("greedy", lab.On("internal")), h.Attach("modest", lab.On("internal"))
+	conn := lab.Inside(greedy, func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort(greedy.Port.Gateway, "53")) })
 	defer conn.Close()
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -104,11 +104,11 @@ func TestResolverIsNotCrowdedOut(t *testing.T) {
 		close(stop)
 		<-stopped
 	}()
-	h.awaitDrops("greedy", "gateway-busy", 1000)
+	h.AwaitDrops("greedy", "gateway-busy", 1000)
 	for range 5 {
-		modest.resolves("greedy", greedy.addr().String())
+		resolves(modest, "greedy", greedy.Addr().String())
 	}
-	if dropped := h.counters("modest").Drops["gateway-busy"]; dropped != 0 {
+	if dropped := h.Counters("modest").Drops["gateway-busy"]; dropped != 0 {
 		t.Errorf("%d questions of the other container were dropped", dropped)
 	}
 }
@@ -117,24 +117,24 @@ func TestResolverIsNotCrowdedOut(t *testing.T) {
 func TestResolvConfOfTheNamespace(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.attach("container2")
-	c := h.attach("container1", func(s *api.PortSpec) { s.ResolvConf = true })
+	h.Attach("container2")
+	c := h.Attach("container1", func(s *api.PortSpec) { s.ResolvConf = true })
 	dir := filepath.Join("/etc/netns", c.Name())
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	file := filepath.Join(dir, "resolv.conf")
 
-	if out := h.ns.Run("ip", "netns", "exec", c.Name(), "getent", "hosts", "container2"); !strings.Contains(out, "172.17.0.2") {
+	if out := h.NS.Run("ip", "netns", "exec", c.Name(), "getent", "hosts", "container2"); !strings.Contains(out, "172.17.0.2") {
 		t.Errorf("getent hosts container2 says %q", out)
 	}
 	// A second port of the namespace does not take it over, nor with it its going.
 	second := api.PortSpec{Name: "second", NetNS: c.Name(), IfName: "eth1", ResolvConf: true}
-	if _, err := h.client.AddPort(t.Context(), second); api.KindOf(err) != api.Conflict {
+	if _, err := h.Client.AddPort(t.Context(), second); api.KindOf(err) != api.Conflict {
 		t.Errorf("a second resolv.conf for the namespace: %v, want a conflict", err)
 	}
 	if _, err := os.Lstat(file); err != nil {
 		t.Error(err)
 	}
-	h.delPort("container1")
+	h.DelPort("container1")
 	if _, err := os.Lstat(dir); !os.IsNotExist(err) {
 		t.Errorf("%s is there after its port has gone: %v", dir, err)
 	}
@@ -147,13 +147,13 @@ func TestResolvConfOfTheNamespace(t *testing.T) {
 		t.Fatal(err)
 	}
 	second.IfName = ""
-	if _, err := h.client.AddPort(t.Context(), second); api.KindOf(err) != api.Conflict {
+	if _, err := h.Client.AddPort(t.Context(), second); api.KindOf(err) != api.Conflict {
 		t.Errorf("over a resolv.conf of somebody else's: %v, want a conflict", err)
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "nameserver 192.0.2.1\n" {
 		t.Errorf("the file of somebody else's: %q, %v", text, err)
 	}
-	if names := links(c.Namespace); len(names) != 0 {
+	if names := c.Links(); len(names) != 0 {
 		t.Errorf("the refused port has left %s", names)
 	}
 
@@ -161,13 +161,13 @@ func TestResolvConfOfTheNamespace(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	h.connect(c, "again", func(s *api.PortSpec) { s.ResolvConf = true })
-	h.stop()
+	h.Connect(c, "again", func(s *api.PortSpec) { s.ResolvConf = true })
+	h.Stop()
 	if _, err := os.Lstat(file); err != nil {
 		t.Error(err)
 	}
-	h.start("--stop-removes-ports")
-	h.stop()
+	h.Start("--stop-removes-ports")
+	h.Stop()
 	if _, err := os.Lstat(dir); !os.IsNotExist(err) {
 		t.Errorf("%s is there after all ports have gone: %v", dir, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // Addresses of a host's outer network.
@@ -17,14 +18,14 @@ const (
 // outside makes a namespace that plays the world, on a link of this MTU to the
 // host. It knows the way to the segments of the default pools, though with NAT it
 // should never see one of their addresses.
-func (h *host) outside(mtu int) *container {
+func (h *host) outside(mtu int) *lab.Container {
 	h.Helper()
-	c := h.container()
-	c.port = api.Port{Name: "outside", IPs: []netip.Prefix{netip.MustParsePrefix(farOutside + "/24")}}
-	h.ns.Run("ip", "link", "add", "outer", "mtu", strconv.Itoa(mtu), "type", "veth", "peer", "name", "eth0", "mtu", strconv.Itoa(mtu), "netns", c.Name())
-	h.ns.Run("ip", "addr", "add", hostOutside+"/24", "dev", "outer")
-	h.ns.Run("ip", "link", "set", "outer", "up")
-	h.ns.Run("ip", "route", "add", "default", "via", farOutside)
+	c := h.Container()
+	c.Port = api.Port{Name: "outside", IPs: []netip.Prefix{netip.MustParsePrefix(farOutside + "/24")}}
+	h.NS.Run("ip", "link", "add", "outer", "mtu", strconv.Itoa(mtu), "type", "veth", "peer", "name", "eth0", "mtu", strconv.Itoa(mtu), "netns", c.Name())
+	h.NS.Run("ip", "addr", "add", hostOutside+"/24", "dev", "outer")
+	h.NS.Run("ip", "link", "set", "outer", "up")
+	h.NS.Run("ip", "route", "add", "default", "via", farOutside)
 	c.Run("ip", "link", "set", "lo", "up")
 	c.Run("ip", "addr", "add", farOutside+"/24", "dev", "eth0")
 	c.Run("ip", "link", "set", "eth0", "up")
@@ -36,23 +37,23 @@ func (h *host) outside(mtu int) *container {
 // everything pass: none.
 func (h *host) routes() {
 	h.Helper()
-	h.ns.Run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+	h.NS.Run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
 }
 
 // onHost is the host itself as a container, by its address on a segment.
-func (h *host) onHost(segment string) *container {
+func (h *host) onHost(segment string) *lab.Container {
 	h.Helper()
-	s := h.segment(segment)
+	s := h.Segment(segment)
 	addr := netip.PrefixFrom(netip.MustParseAddr(s.Gateway), s.Subnet.Bits())
-	return &container{Namespace: h.ns, TB: h, port: api.Port{Name: "the host", IfName: s.HostLink.Name, IPs: []netip.Prefix{addr}}}
+	return &lab.Container{Namespace: h.NS, TB: h, Host: h.Host, Port: api.Port{Name: "the host", IfName: s.HostLink.Name, IPs: []netip.Prefix{addr}}}
 }
 
 // awaitHostLink waits until the segment's host link is up or down.
 func (h *host) awaitHostLink(segment, state string) api.HostLink {
 	h.Helper()
 	var l api.HostLink
-	h.await(fmt.Sprintf("the host link of segment %s is %s", segment, state), func() bool {
-		l = h.segment(segment).HostLink
+	h.Eventually(fmt.Sprintf("the host link of segment %s is %s", segment, state), func() bool {
+		l = h.Segment(segment).HostLink
 		return l.State == state
 	})
 	return l

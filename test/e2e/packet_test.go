@@ -1,112 +1,21 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net"
-	"testing"
+	"net/netip"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
-	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // experimental is the EtherType for local experiments (IEEE 802 §9.2.4): no
 // kernel answers frames of it.
 const experimental = 0x88b5
-
-// packetSocket sends and receives whole Ethernet frames on an interface
-// (packet(7)).
-type packetSocket struct {
-	testing.TB
-	fd      int
-	ifindex int
-}
-
-// openPacket opens one inside the container that hears etherType on eth0. The
-// switch lets pass whatever it sends.
-func openPacket(c *container, etherType uint16) *packetSocket {
-	c.Helper()
-	c.trust()
-	return packetSocketFor(c, etherType)
-}
-
-// rawSocket opens one that only sends, at a port that stays as it is.
-func rawSocket(c *container) *packetSocket {
-	c.Helper()
-	return packetSocketFor(c, 0)
-}
-
-func packetSocketFor(c *container, etherType uint16) *packetSocket {
-	c.Helper()
-	s := &packetSocket{TB: c.TB}
-	protocol := htons(etherType)
-	s.fd = inside(c, func() (int, error) {
-		link, err := net.InterfaceByName(c.port.IfName)
-		if err != nil {
-			return -1, err
-		}
-		s.ifindex = link.Index
-		return unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(protocol))
-	})
-	c.Cleanup(func() { unix.Close(s.fd) })
-	if err := unix.Bind(s.fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: s.ifindex}); err != nil {
-		c.Fatal(err)
-	}
-	timeout := unix.NsecToTimeval(patience.Nanoseconds())
-	if err := unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
-		c.Fatal(err)
-	}
-	return s
-}
-
-// trust has the switch let pass whatever the container sends: frames of any
-// protocol and from any station.
-func (c *container) trust() {
-	c.Helper()
-	h, ok := c.TB.(*host)
-	if !ok {
-		c.Fatalf("container %s has no host whose switch it could ask", c.Name())
-	}
-	if _, err := h.client.UpdatePort(c.Context(), c.port.ID, api.PortUpdate{Security: new(api.SecurityOff)}); err != nil {
-		c.Fatal(err)
-	}
-}
-
-// htons is for AF_PACKET, which wants the protocol in network order.
-func htons(v uint16) uint16 {
-	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
-}
-
-// offer sends a frame, which the sender's own kernel may refuse.
-func (s *packetSocket) offer(frame []byte) error {
-	return unix.Sendto(s.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: s.ifindex})
-}
-
-func (s *packetSocket) send(frame []byte) {
-	s.Helper()
-	if err := s.offer(frame); err != nil {
-		s.Fatalf("send %d bytes: %v", len(frame), err)
-	}
-}
-
-// receive waits for the next frame.
-func (s *packetSocket) receive() []byte {
-	s.Helper()
-	buf := make([]byte, 1<<16)
-	for {
-		n, from, err := unix.Recvfrom(s.fd, buf, 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			s.Fatalf("no frame came within %s: %v", patience, err)
-		}
-		if ll, ok := from.(*unix.SockaddrLinklayer); ok && ll.Pkttype == unix.PACKET_OUTGOING {
-			continue
-		}
-		return buf[:n]
-	}
-}
 
 // ethernet builds a frame.
 func ethernet(dst, src net.HardwareAddr, etherType uint16, payload ...byte) []byte {
@@ -115,3 +24,86 @@ func ethernet(dst, src net.HardwareAddr, etherType uint16, payload ...byte) []by
 }
 
 var broadcast = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// with is the frames that hold these bytes.
+func with(seen []lab.Frame, part []byte) []lab.Frame {
+	var found []lab.Frame
+	for _, s := range seen {
+		if bytes.Contains(s.Bytes, part) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// marks tells the marks of this process apart.
+var marks atomic.Uint64
+
+// discard is a port that nobody listens on (RFC 863).
+const discard = "9"
+
+// sendMark sends the default segment a broadcast that no other frame resembles. It is as
+// harmless as can be: the container's own kernel sends it from its own addresses.
+func sendMark(c *lab.Container) []byte {
+	c.Helper()
+	mark := fmt.Appendf(nil, "mark %d of the test ", marks.Add(1))
+	conn := lab.Inside(
+		c,
+		func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort("172.17.255.255", discard)) },
+	)
+	defer conn.Close()
+	if _, err := conn.Write(mark); err != nil {
+		c.Fatal(err)
+	}
+	return mark
+}
+
+// tag is a VLAN tag: its EtherType and its control information.
+type tag struct{ etherType, control uint16 }
+
+// tagged puts tags into a frame, the first one outermost.
+func tagged(b []byte, tags ...tag) []byte {
+	out := bytes.Clone(b[:12])
+	for _, t := range tags {
+		out = binary.BigEndian.AppendUint16(out, t.etherType)
+		out = binary.BigEndian.AppendUint16(out, t.control)
+	}
+	return append(out, b[12:]...)
+}
+
+// arpPacket is RFC 826's for IPv4 over Ethernet.
+func arpPacket(
+	operation uint16,
+	sender net.HardwareAddr,
+	senderIP netip.Addr,
+	target net.HardwareAddr,
+	targetIP netip.Addr,
+) []byte {
+	b := binary.BigEndian.AppendUint16([]byte{0, 1, 8, 0, 6, 4}, operation)
+	b = append(append(b, sender...), senderIP.AsSlice()...)
+	return append(append(b, target...), targetIP.AsSlice()...)
+}
+
+// Operations of ARP (RFC 826).
+const (
+	arpAsks    = 1
+	arpAnswers = 2
+)
+
+// asksFor says whether a frame is an ARP request for an address, or a probe.
+func asksFor(b []byte, addr netip.Addr) bool {
+	return len(b) >= 42 && binary.BigEndian.Uint16(b[12:]) == unix.ETH_P_ARP &&
+		binary.BigEndian.Uint16(b[20:]) == arpAsks &&
+		bytes.Equal(b[38:42], addr.AsSlice())
+}
+
+// askedFor is the ARP requests for an address.
+func askedFor(seen []lab.Frame, addr netip.Addr) []lab.Frame {
+	var found []lab.Frame
+	for _, s := range seen {
+		if asksFor(s.Bytes, addr) {
+			found = append(found, s)
+		}
+	}
+	return found
+}

@@ -16,10 +16,10 @@ import (
 
 // serveAs answers HTTP at address in c with "NAME sees CLIENT", and UDP with the same and the
 // question behind it.
-func serveAs(c *container, name, address string) {
+func serveAs(c *lab.Container, name, address string) {
 	c.Helper()
-	listener := inside(c, func() (net.Listener, error) { return net.Listen("tcp4", address) })
-	packets := inside(c, func() (net.PacketConn, error) { return net.ListenPacket("udp4", address) })
+	listener := lab.Inside(c, func() (net.Listener, error) { return net.Listen("tcp4", address) })
+	packets := lab.Inside(c, func() (net.PacketConn, error) { return net.ListenPacket("udp4", address) })
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		client, _, _ := net.SplitHostPort(r.RemoteAddr)
 		fmt.Fprintf(w, "%s sees %s", name, client)
@@ -54,16 +54,16 @@ func newPublishingHost(t *testing.T) *host {
 	t.Helper()
 	lab.RequireCommand(t, "nft")
 	h := newHost(t)
-	h.ns.Run("ip", "link", "set", "lo", "up")
+	h.NS.Run("ip", "link", "set", "lo", "up")
 	return h
 }
 
 // newWebHost makes one with the container web, whose server is published as port 8080,
 // and a machine outside.
-func newWebHost(t *testing.T) (h *host, web, outside *container) {
+func newWebHost(t *testing.T) (h *host, web, outside *lab.Container) {
 	t.Helper()
 	h = newPublishingHost(t)
-	web, outside = h.attach("web"), h.outside(1500)
+	web, outside = h.Attach("web"), h.outside(1500)
 	serveAs(web, "web", ":80")
 	h.publish("web", "8080:80")
 	return h, web, outside
@@ -73,7 +73,7 @@ func newWebHost(t *testing.T) (h *host, web, outside *container) {
 const silence = time.Second
 
 // get fetches http://address/ from within c.
-func get(c *container, address string, within time.Duration) (string, error) {
+func get(c *lab.Container, address string, within time.Duration) (string, error) {
 	dial := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		c.Do(func() { conn, err = (&net.Dialer{Timeout: within}).DialContext(ctx, network, address) })
 		return conn, err
@@ -89,8 +89,8 @@ func get(c *container, address string, within time.Duration) (string, error) {
 }
 
 // ask sends a datagram to address from within c until an answer comes.
-func ask(c *container, address string, within time.Duration) (string, error) {
-	conn := inside(c, func() (net.Conn, error) { return net.Dial("udp4", address) })
+func ask(c *lab.Container, address string, within time.Duration) (string, error) {
+	conn := lab.Inside(c, func() (net.Conn, error) { return net.Dial("udp4", address) })
 	defer conn.Close()
 	return askOn(conn, within)
 }
@@ -118,24 +118,24 @@ func askOn(conn net.Conn, within time.Duration) (string, error) {
 	return "", err
 }
 
-func (c *container) gets(address, want string) {
+func gets(c *lab.Container, address, want string) {
 	c.Helper()
-	if got, err := get(c, address, patience); err != nil || got != want {
-		c.Errorf("from %s, http://%s/ is %q, %v; want %q", c.port.Name, address, got, err, want)
+	if got, err := get(c, address, lab.Patience); err != nil || got != want {
+		c.Errorf("from %s, http://%s/ is %q, %v; want %q", c.Port.Name, address, got, err, want)
 	}
 }
 
-func (c *container) asks(address, want string) {
+func asks(c *lab.Container, address, want string) {
 	c.Helper()
-	if got, err := ask(c, address, patience); err != nil || got != want {
-		c.Errorf("from %s, a datagram to %s is answered %q, %v; want %q", c.port.Name, address, got, err, want)
+	if got, err := ask(c, address, lab.Patience); err != nil || got != want {
+		c.Errorf("from %s, a datagram to %s is answered %q, %v; want %q", c.Port.Name, address, got, err, want)
 	}
 }
 
-func (c *container) getsNothing(address string) {
+func getsNothing(c *lab.Container, address string) {
 	c.Helper()
 	if got, err := get(c, address, silence); err == nil {
-		c.Errorf("from %s, http://%s/ is %q; want no answer", c.port.Name, address, got)
+		c.Errorf("from %s, http://%s/ is %q; want no answer", c.Port.Name, address, got)
 	}
 }
 
@@ -145,7 +145,7 @@ func (h *host) publish(port, text string) api.Published {
 	if err != nil {
 		h.Fatal(err)
 	}
-	p, err := h.client.Publish(h.Context(), port, spec)
+	p, err := h.Client.Publish(h.Context(), port, spec)
 	if err != nil {
 		h.Fatalf("publish %s of %s: %v", text, port, err)
 	}
@@ -156,7 +156,7 @@ func (h *host) unpublish(port, text string) {
 	h.Helper()
 	key, err := api.ParsePublished(text)
 	if err == nil {
-		_, err = h.client.Unpublish(h.Context(), port, key)
+		_, err = h.Client.Unpublish(h.Context(), port, key)
 	}
 	if err != nil {
 		h.Fatalf("unpublish %s of %s: %v", text, port, err)
@@ -170,7 +170,7 @@ func (h *host) refuses(port, text string, kind api.Kind, why string) {
 	if err != nil {
 		h.Fatal(err)
 	}
-	if p, err := h.client.Publish(h.Context(), port, spec); api.KindOf(err) != kind || !strings.Contains(err.Error(), why) {
+	if p, err := h.Client.Publish(h.Context(), port, spec); api.KindOf(err) != kind || !strings.Contains(err.Error(), why) {
 		h.Errorf("publish %s of %s: %v, %v; want it %s for %q", text, port, p, err, kind, why)
 	}
 }
@@ -178,8 +178,8 @@ func (h *host) refuses(port, text string, kind api.Kind, why string) {
 func TestPublishedPorts(t *testing.T) {
 	t.Parallel()
 	h := newPublishingHost(t)
-	h.addSegment("other")
-	web, near, far := h.attach("web"), h.attach("near"), h.attach("far", on("other"))
+	h.AddSegment("other")
+	web, near, far := h.Attach("web"), h.Attach("near"), h.Attach("far", lab.On("other"))
 	outside, self := h.outside(1500), h.onHost("bridge")
 	serveAs(web, "web", ":80")
 	serveAs(web, "second", ":81")
@@ -189,45 +189,45 @@ func TestPublishedPorts(t *testing.T) {
 	}
 	chosen := h.publish("web", "80")
 
-	outside.gets(hostOutside+":8080", "web sees "+farOutside)
-	outside.asks(hostOutside+":8080", "web sees "+farOutside)
-	outside.gets(hostOutside+":8082", "web sees "+farOutside)
-	outside.gets(hostOutside+":9000", "web sees "+farOutside)
-	outside.gets(hostOutside+":9001", "second sees "+farOutside)
-	outside.gets(hostOutside+":"+chosen.HostPorts, "web sees "+farOutside)
-	outside.getsNothing(hostOutside + ":8081") // the host's loopback only
-	outside.getsNothing(web.addr().String() + ":80")
+	gets(outside, hostOutside+":8080", "web sees "+farOutside)
+	asks(outside, hostOutside+":8080", "web sees "+farOutside)
+	gets(outside, hostOutside+":8082", "web sees "+farOutside)
+	gets(outside, hostOutside+":9000", "web sees "+farOutside)
+	gets(outside, hostOutside+":9001", "second sees "+farOutside)
+	gets(outside, hostOutside+":"+chosen.HostPorts, "web sees "+farOutside)
+	getsNothing(outside, hostOutside+":8081") // the host's loopback only
+	getsNothing(outside, web.Addr().String()+":80")
 
-	self.gets(hostOutside+":8080", "web sees "+hostOutside)
-	self.asks(hostOutside+":8080", "web sees "+hostOutside)
-	self.gets("127.0.0.1:8080", "web sees "+web.port.Gateway)
-	self.asks("127.0.0.1:8080", "web sees "+web.port.Gateway)
-	self.gets("127.0.0.1:8081", "web sees "+web.port.Gateway)
-	self.gets("127.0.0.1:7000", "the host sees 127.0.0.1")
-	self.getsNothing("127.0.0.1:8082")
+	gets(self, hostOutside+":8080", "web sees "+hostOutside)
+	asks(self, hostOutside+":8080", "web sees "+hostOutside)
+	gets(self, "127.0.0.1:8080", "web sees "+web.Port.Gateway)
+	asks(self, "127.0.0.1:8080", "web sees "+web.Port.Gateway)
+	gets(self, "127.0.0.1:8081", "web sees "+web.Port.Gateway)
+	gets(self, "127.0.0.1:7000", "the host sees 127.0.0.1")
+	getsNothing(self, "127.0.0.1:8082")
 
 	// Through the host and back, so that the answers come the same way.
-	for _, c := range []*container{near, web} {
-		c.gets(hostOutside+":8080", "web sees "+web.port.Gateway)
-		c.asks(hostOutside+":8080", "web sees "+web.port.Gateway)
+	for _, c := range []*lab.Container{near, web} {
+		gets(c, hostOutside+":8080", "web sees "+web.Port.Gateway)
+		asks(c, hostOutside+":8080", "web sees "+web.Port.Gateway)
 	}
-	far.gets(hostOutside+":8080", "web sees "+web.port.Gateway)
-	far.getsNothing(hostOutside + ":8081")
-	far.getsNothing(web.addr().String() + ":80")
+	gets(far, hostOutside+":8080", "web sees "+web.Port.Gateway)
+	getsNothing(far, hostOutside+":8081")
+	getsNothing(far, web.Addr().String()+":80")
 
 	h.unpublish("web", "8080")
-	outside.getsNothing(hostOutside + ":8080")
-	outside.asks(hostOutside+":8080", "web sees "+farOutside)
+	getsNothing(outside, hostOutside+":8080")
+	asks(outside, hostOutside+":8080", "web sees "+farOutside)
 	h.unpublish("web", "8080/udp")
 	if got, err := ask(outside, hostOutside+":8080", silence); err == nil {
 		t.Errorf("a datagram to a port that is not published any more is answered %q", got)
 	}
-	h.delPort("web")
-	outside.getsNothing(hostOutside + ":8082")
-	if list, err := h.client.Published(h.Context(), ""); err != nil || len(list) != 0 {
+	h.DelPort("web")
+	getsNothing(outside, hostOutside+":8082")
+	if list, err := h.Client.Published(h.Context(), ""); err != nil || len(list) != 0 {
 		t.Errorf("with its port gone there is still %v, %v published", list, err)
 	}
-	if rules := h.ns.Run("nft", "list", "table", "inet", "vswitch"); strings.Contains(rules, ":") && strings.Contains(rules, "tcp . ") {
+	if rules := h.NS.Run("nft", "list", "table", "inet", "vswitch"); strings.Contains(rules, ":") && strings.Contains(rules, "tcp . ") {
 		t.Errorf("with its port gone there are still rules:\n%s", rules)
 	}
 }
@@ -235,14 +235,14 @@ func TestPublishedPorts(t *testing.T) {
 func TestPublishRefusals(t *testing.T) {
 	t.Parallel()
 	h := newPublishingHost(t)
-	h.addSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
-	h.attach("web")
-	h.attach("db")
-	h.attach("inner", on("internal"))
-	taken := inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", "127.0.0.1:7001") })
+	h.AddSegment("internal", func(s *api.SegmentSpec) { s.Internal = true })
+	h.Attach("web")
+	h.Attach("db")
+	h.Attach("inner", lab.On("internal"))
+	taken := lab.Inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", "127.0.0.1:7001") })
 	defer taken.Close()
 	h.publish("web", "8000-8010:8000-8010")
-	before := h.ns.Run("nft", "list", "table", "inet", "vswitch")
+	before := h.NS.Run("nft", "list", "table", "inet", "vswitch")
 
 	h.refuses("inner", "80:80", api.Invalid, "no link to the host")
 	h.refuses("none", "80:80", api.NotFound, "does not exist")
@@ -251,10 +251,10 @@ func TestPublishRefusals(t *testing.T) {
 	h.refuses("db", "7001:80", api.Conflict, "belongs to another program")
 	h.refuses("db", "6999-7001:6999-7001", api.Conflict, "7001/tcp")
 	h.refuses("db", "198.51.100.1:80:80", api.Invalid, "not an address of this host")
-	if after := h.ns.Run("nft", "list", "table", "inet", "vswitch"); after != before {
+	if after := h.NS.Run("nft", "list", "table", "inet", "vswitch"); after != before {
 		t.Errorf("what was refused has changed the rules to\n%s\nfrom\n%s", after, before)
 	}
-	if list, err := h.client.Published(h.Context(), ""); err != nil || len(list) != 1 {
+	if list, err := h.Client.Published(h.Context(), ""); err != nil || len(list) != 1 {
 		t.Errorf("published are %v, %v; want what was before", list, err)
 	}
 	h.publish("db", "8010:80/udp")
@@ -269,7 +269,7 @@ func TestPublishRefusals(t *testing.T) {
 		}
 	})
 	h.unpublish("web", "8000-8010")
-	inside(self, func() (net.Listener, error) { return net.Listen("tcp4", "127.0.0.1:8005") }).Close()
+	lab.Inside(self, func() (net.Listener, error) { return net.Listen("tcp4", "127.0.0.1:8005") }).Close()
 }
 
 func TestPublishedPortsSurviveRestarts(t *testing.T) {
@@ -280,19 +280,19 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	h.publish("web", "8082:80")
 	h.unpublish("web", "8082")
 
-	h.kill()
-	h.start()
-	outside.gets(hostOutside+":8080", "web sees "+farOutside)
-	self.gets("127.0.0.1:8081", "web sees "+web.port.Gateway)
-	outside.getsNothing(hostOutside + ":8082")
+	h.Kill()
+	h.Start()
+	gets(outside, hostOutside+":8080", "web sees "+farOutside)
+	gets(self, "127.0.0.1:8081", "web sees "+web.Port.Gateway)
+	getsNothing(outside, hostOutside+":8082")
 	h.refuses("web", "8080:80", api.Conflict, "published by port")
 
 	// A program that took the port meanwhile keeps it, until it ends.
-	h.kill()
-	thief := inside(self, func() (net.Listener, error) { return net.Listen("tcp4", ":8080") })
-	h.start()
+	h.Kill()
+	thief := lab.Inside(self, func() (net.Listener, error) { return net.Listen("tcp4", ":8080") })
+	h.Start()
 	states := func() map[string]string {
-		list, err := h.client.Published(h.Context(), "")
+		list, err := h.Client.Published(h.Context(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,10 +305,10 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	if s := states(); len(s) != 2 || !strings.Contains(s["8080"], "belongs to another program") || s["8081"] != "" {
 		t.Errorf("with one port taken meanwhile the states are %q", s)
 	}
-	self.gets("127.0.0.1:8081", "web sees "+web.port.Gateway)
+	gets(self, "127.0.0.1:8081", "web sees "+web.Port.Gateway)
 	thief.Close()
-	h.await("the port is published again", func() bool { return states()["8080"] == "" })
-	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	h.Eventually("the port is published again", func() bool { return states()["8080"] == "" })
+	gets(outside, hostOutside+":8080", "web sees "+farOutside)
 }
 
 // The kernel decides about a flow of datagrams once, and a flow goes on for as long
@@ -316,10 +316,10 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 func TestDatagramsFollowWhatIsPublished(t *testing.T) {
 	t.Parallel()
 	h := newPublishingHost(t)
-	first, second, outside := h.attach("first"), h.attach("second"), h.outside(1500)
+	first, second, outside := h.Attach("first"), h.Attach("second"), h.outside(1500)
 	serveAs(first, "first", ":80")
 	serveAs(second, "second", ":80")
-	conn := inside(outside, func() (net.Conn, error) { return net.Dial("udp4", hostOutside+":8080") })
+	conn := lab.Inside(outside, func() (net.Conn, error) { return net.Dial("udp4", hostOutside+":8080") })
 	defer conn.Close()
 	answer := func(within time.Duration) string {
 		got, _ := askOn(conn, within)
@@ -329,7 +329,7 @@ func TestDatagramsFollowWhatIsPublished(t *testing.T) {
 		t.Errorf("a datagram to a port that is not published is answered %q", got)
 	}
 	h.publish("first", "8080:80/udp")
-	if got, want := answer(patience), "first sees "+farOutside; got != want {
+	if got, want := answer(lab.Patience), "first sees "+farOutside; got != want {
 		t.Errorf("published, a flow that was there before is answered %q, want %q", got, want)
 	}
 	h.unpublish("first", "8080/udp")
@@ -337,10 +337,10 @@ func TestDatagramsFollowWhatIsPublished(t *testing.T) {
 		t.Errorf("not published any more, the flow is answered %q", got)
 	}
 	h.publish("second", "8080:80/udp")
-	if got, want := answer(patience), "second sees "+farOutside; got != want {
+	if got, want := answer(lab.Patience), "second sees "+farOutside; got != want {
 		t.Errorf("published by another, the flow is answered %q, want %q", got, want)
 	}
-	h.delPort("second")
+	h.DelPort("second")
 	if got := answer(silence); got != "" {
 		t.Errorf("with its port gone, the flow is answered %q", got)
 	}
@@ -350,18 +350,18 @@ func TestDatagramsFollowWhatIsPublished(t *testing.T) {
 func TestPublishedPortsWithoutNAT(t *testing.T) {
 	t.Parallel()
 	h, _, outside := newWebHost(t)
-	h.stop()
-	h.ns.Run("nft", "flush ruleset")
-	h.start("--nat=false")
+	h.Stop()
+	h.NS.Run("nft", "flush ruleset")
+	h.Start("--nat=false")
 	h.refuses("web", "8081:80", api.Unsupported, "--nat=false")
-	list, err := h.client.Published(h.Context(), "")
+	list, err := h.Client.Published(h.Context(), "")
 	if err != nil || len(list) != 1 || !strings.Contains(list[0].Reason, "--nat=false") {
 		t.Errorf("published are %+v, %v; want one that says why it is not", list, err)
 	}
-	inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", ":8080") }).Close()
-	h.stop()
-	h.start()
-	outside.gets(hostOutside+":8080", "web sees "+farOutside)
+	lab.Inside(h.onHost("bridge"), func() (net.Listener, error) { return net.Listen("tcp4", ":8080") }).Close()
+	h.Stop()
+	h.Start()
+	gets(outside, hostOutside+":8080", "web sees "+farOutside)
 }
 
 // TestPublishedPortObeysTheUser holds what the documentation says of the chain.
@@ -369,15 +369,15 @@ func TestPublishedPortObeysTheUser(t *testing.T) {
 	t.Parallel()
 	h, _, outside := newWebHost(t)
 	h.publish("web", "8081:80")
-	h.ns.Run("nft", "add rule inet vswitch user iifname outer meta l4proto tcp ct original proto-dst 8080 drop")
-	outside.getsNothing(hostOutside + ":8080")
-	outside.gets(hostOutside+":8081", "web sees "+farOutside)
+	h.NS.Run("nft", "add rule inet vswitch user iifname outer meta l4proto tcp ct original proto-dst 8080 drop")
+	getsNothing(outside, hostOutside+":8080")
+	gets(outside, hostOutside+":8081", "web sees "+farOutside)
 	h.publish("web", "8082:80") // replaces the table
-	outside.getsNothing(hostOutside + ":8080")
+	getsNothing(outside, hostOutside+":8080")
 
 	// All is back at once, but for what the user had put there.
-	h.ns.Run("nft", "flush ruleset")
-	outside.gets(hostOutside+":8081", "web sees "+farOutside)
+	h.NS.Run("nft", "flush ruleset")
+	gets(outside, hostOutside+":8081", "web sees "+farOutside)
 }
 
 // A connection from outside to a published port survives all ends that the daemon
@@ -386,35 +386,35 @@ func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
 	t.Parallel()
 	h, web, outside := newWebHost(t)
 	h.publish("web", "8081:81")
-	listener := inside(web, func() (net.Listener, error) { return net.Listen("tcp4", ":81") })
+	listener := lab.Inside(web, func() (net.Listener, error) { return net.Listen("tcp4", ":81") })
 	defer listener.Close()
-	out := inside(outside, func() (net.Conn, error) { return net.DialTimeout("tcp4", hostOutside+":8081", patience) })
+	out := lab.Inside(outside, func() (net.Conn, error) { return net.DialTimeout("tcp4", hostOutside+":8081", lab.Patience) })
 	defer out.Close()
 	in, err := listener.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	h.daemon.Harmed()
+	h.Harmed()
 	for _, event := range []struct {
 		name string
 		harm func()
 	}{
 		{"nothing", func() {}},
-		{"the carrier's death", h.killCarrier},
+		{"the carrier's death", h.KillCarrier},
 		{"an upgrade", h.upgradeInPlace},
 		{"the daemon's death", h.killDaemon},
-		{"a flush", func() { h.ns.Run("nft", "flush ruleset") }},
+		{"a flush", func() { h.NS.Run("nft", "flush ruleset") }},
 		{"the end of its publication", func() { h.unpublish("web", "8081") }},
 	} {
 		event.harm()
 		name, word := event.name, make([]byte, len(event.name))
-		err := out.SetDeadline(time.Now().Add(patience))
+		err := out.SetDeadline(time.Now().Add(lab.Patience))
 		if err == nil {
 			_, err = out.Write([]byte(name))
 		}
 		if err == nil {
-			err = in.SetDeadline(time.Now().Add(patience))
+			err = in.SetDeadline(time.Now().Add(lab.Patience))
 		}
 		if err == nil {
 			_, err = io.ReadFull(in, word)
@@ -422,7 +422,7 @@ func TestConnectionsToPublishedPortsGoOn(t *testing.T) {
 		if err != nil || string(word) != name {
 			t.Fatalf("after %s the connection brings %q, %v", name, word, err)
 		}
-		outside.gets(hostOutside+":8080", "web sees "+farOutside)
+		gets(outside, hostOutside+":8080", "web sees "+farOutside)
 	}
 }
 
@@ -434,27 +434,27 @@ func TestBesideAnotherFirewall(t *testing.T) {
 	h := newQuietHost(t)
 	iptables := func(rules ...string) {
 		for _, r := range rules {
-			h.ns.Run(append([]string{"iptables", "-w"}, strings.Fields(r)...)...)
+			h.NS.Run(append([]string{"iptables", "-w"}, strings.Fields(r)...)...)
 		}
 	}
 	iptables("-N DOCKER-USER", "-A DOCKER-USER -j RETURN", "-A FORWARD -j DOCKER-USER", "-P FORWARD DROP")
-	before := h.ns.Run("iptables", "-S")
-	h.start()
-	web, outside := h.attach("web"), h.outside(1500)
+	before := h.NS.Run("iptables", "-S")
+	h.Start()
+	web, outside := h.Attach("web"), h.outside(1500)
 	serveAs(web, "web", ":80")
 	serveAs(outside, "outside", ":80")
 	h.publish("web", "8080:80")
-	web.getsNothing(farOutside + ":80")
-	outside.getsNothing(hostOutside + ":8080")
+	getsNothing(web, farOutside+":80")
+	getsNothing(outside, hostOutside+":8080")
 	const warning = "another firewall drops"
-	if said := h.daemon.Said(); strings.Count(said, warning) != 1 || !strings.Contains(said, "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT") {
+	if said := h.Daemon.Output(); strings.Count(said, warning) != 1 || !strings.Contains(said, "iptables -I DOCKER-USER -i vs-+ -o OUT -j ACCEPT") {
 		t.Errorf("the log warns %d times of the other firewall, want once with what helps:\n%s", strings.Count(said, warning), said)
 	}
-	if after := h.ns.Run("iptables", "-S"); after != before {
+	if after := h.NS.Run("iptables", "-S"); after != before {
 		t.Errorf("the other firewall's rules became\n%s\nfrom\n%s", after, before)
 	}
 	iptables("-I DOCKER-USER -i vs-+ -o outer -j ACCEPT", "-I DOCKER-USER -o vs-+ -j ACCEPT")
-	web.gets(farOutside+":80", "outside sees "+hostOutside)
-	outside.gets(hostOutside+":8080", "web sees "+farOutside)
-	outside.getsNothing(web.addr().String() + ":80") // our wall is not moved by that
+	gets(web, farOutside+":80", "outside sees "+hostOutside)
+	gets(outside, hostOutside+":8080", "web sees "+farOutside)
+	getsNothing(outside, web.Addr().String()+":80") // our wall is not moved by that
 }

@@ -27,10 +27,10 @@ type refused struct {
 func (h *host) state(namespaces ...*lab.Namespace) string {
 	h.Helper()
 	ctx := context.Background()
-	segments, err1 := h.client.Segments(ctx)
-	ports, err2 := h.client.Ports(ctx, "")
-	fdb, err3 := h.client.FDB(ctx, "")
-	arp, err4 := h.client.ARP(ctx, "")
+	segments, err1 := h.Client.Segments(ctx)
+	ports, err2 := h.Client.Ports(ctx, "")
+	fdb, err3 := h.Client.FDB(ctx, "")
+	arp, err4 := h.Client.ARP(ctx, "")
 	for _, err := range []error{err1, err2, err3, err4} {
 		if err != nil {
 			h.Fatal(err)
@@ -50,7 +50,7 @@ func (h *host) state(namespaces ...*lab.Namespace) string {
 		h.Fatal(err)
 	}
 	all := string(text)
-	for _, ns := range append(namespaces, h.ns) {
+	for _, ns := range append(namespaces, h.NS) {
 		all += ns.Run("sh", "-c", "ip -o link && ip -o addr && ip route")
 	}
 	return all
@@ -59,18 +59,18 @@ func (h *host) state(namespaces ...*lab.Namespace) string {
 func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	h.addSegment("other")
-	h.addSegment("full", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/30" })
-	c1, c2 := h.attach("c1"), h.attach("c2", on("other"))
-	c3 := h.attach("c3", on("full"))
-	empty := h.container()
+	h.AddSegment("other")
+	h.AddSegment("full", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/30" })
+	c1, c2 := h.Attach("c1"), h.Attach("c2", lab.On("other"))
+	c3 := h.Attach("c3", lab.On("full"))
+	empty := h.Container()
 	before := h.state(c1.Namespace, c2.Namespace, c3.Namespace, empty.Namespace)
-	file := filepath.Join(shortDir(t), "file")
+	file := filepath.Join(lab.ShortDir(t), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range append(append(refusedPorts(c1, empty, file), refusedSegments()...), refusedEntries()...) {
-		err := test.do(t.Context(), h.client)
+		err := test.do(t.Context(), h.Client)
 		if err == nil {
 			t.Fatalf("%s: accepted", test.name)
 		}
@@ -84,16 +84,16 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 			t.Fatalf("%s: something changed; before:\n%s\nafter:\n%s", test.name, before, after)
 		}
 	}
-	c1.reaches("172.17.0.1")
+	c1.Reaches("172.17.0.1")
 	// Nor is an address lost by what was refused.
-	if p := h.connect(empty, "new"); p.IPs[0] != netip.MustParsePrefix("172.17.0.3/16") {
+	if p := h.Connect(empty, "new"); p.IPs[0] != netip.MustParsePrefix("172.17.0.3/16") {
 		t.Errorf("the next port has %s, want 172.17.0.3/16", p.IPs[0])
 	}
-	empty.reaches(c1.addr().String())
+	empty.Reaches(c1.Addr().String())
 }
 
 // refusedPorts are about ports; c1 is on segment bridge with 172.17.0.2.
-func refusedPorts(c1, empty *container, file string) []refused {
+func refusedPorts(c1, empty *lab.Container, file string) []refused {
 	add := func(edit func(*api.PortSpec)) func(context.Context, *api.Client) error {
 		spec := api.PortSpec{Name: "new", NetNS: empty.Name()}
 		edit(&spec)
@@ -138,7 +138,7 @@ func refusedPorts(c1, empty *container, file string) []refused {
 		{"not a MAC", add(func(s *api.PortSpec) { s.MAC = "02:00" }), api.Invalid, `"02:00"`},
 		{"group MAC", add(func(s *api.PortSpec) { s.MAC = "01:00:5e:00:00:01" }), api.Invalid, "group address"},
 		{"zero MAC", add(func(s *api.PortSpec) { s.MAC = "00:00:00:00:00:00" }), api.Invalid, "unicast"},
-		{"MAC in use", add(func(s *api.PortSpec) { s.MAC = c1.port.MAC }), api.Conflict, `that of port "c1"`},
+		{"MAC in use", add(func(s *api.PortSpec) { s.MAC = c1.Port.MAC }), api.Conflict, `that of port "c1"`},
 		{"gateway's MAC", add(func(s *api.PortSpec) { s.MAC = "02:42:ac:11:00:01" }), api.Conflict, "gateway"},
 		{"subnet full", add(func(s *api.PortSpec) { s.Segment = "full" }), api.Exhausted, "10.1.1.0/30 is full"},
 		{"unknown port", remove, api.NotFound, `port "nobody" does not exist`},
@@ -228,10 +228,10 @@ func TestWithoutTunDeviceAddPortSaysSo(t *testing.T) {
 	t.Parallel()
 	lab.RequireCommand(t, "unshare", "mount")
 	h := newQuietHost(t)
-	c := h.container()
+	c := h.Container()
 	// A mount namespace of its own, where /dev/net is empty.
 	hide := `mount -t tmpfs tmpfs /dev/net && exec "$0" "$@"`
-	h.startBy("unshare", "--mount", "sh", "-c", hide)
+	h.StartBy([]string{"unshare", "--mount", "sh", "-c", hide})
 	h.refusesPort(c, api.Unsupported, "/dev/net/tun")
 }
 
@@ -240,28 +240,28 @@ func TestWithoutPrivilegesAddPortSaysSo(t *testing.T) {
 	lab.RequireCommand(t, "setpriv")
 	const nobody = 65534
 	h := newQuietHost(t)
-	c := h.container()
-	dir := filepath.Dir(h.socket)
+	c := h.Container()
+	dir := filepath.Dir(h.Socket)
 	if err := os.Chown(dir, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	h.startBy("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+	h.StartBy([]string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"})
 	h.refusesPort(c, api.Denied, "run as root")
 
 	// Nor may it open a namespace that lies where others have no access.
-	closed := shortDir(t)
+	closed := lab.ShortDir(t)
 	spec := api.PortSpec{Name: "c", NetNS: filepath.Join(closed, "ns")}
-	_, err := h.client.AddPort(t.Context(), spec)
+	_, err := h.Client.AddPort(t.Context(), spec)
 	if api.KindOf(err) != api.Denied || !strings.Contains(err.Error(), spec.NetNS) {
 		t.Errorf("a path that cannot be opened: %v, want it denied, with the path", err)
 	}
 }
 
 // refusesPort attaches c in vain.
-func (h *host) refusesPort(c *container, kind api.Kind, says string) {
+func (h *host) refusesPort(c *lab.Container, kind api.Kind, says string) {
 	h.Helper()
 	before := h.state(c.Namespace)
-	_, err := h.client.AddPort(h.Context(), api.PortSpec{Name: "c", NetNS: c.Name()})
+	_, err := h.Client.AddPort(h.Context(), api.PortSpec{Name: "c", NetNS: c.Name()})
 	if err == nil || api.KindOf(err) != kind || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "\n") {
 		h.Errorf("add port: %v (%s); want one line of kind %s with %q", err, api.KindOf(err), kind, says)
 	}
@@ -273,7 +273,7 @@ func (h *host) refusesPort(c *container, kind api.Kind, says string) {
 func TestDaemonRefusesWrongUsage(t *testing.T) {
 	t.Parallel()
 	h := newQuietHost(t)
-	config := filepath.Join(shortDir(t), "vswitchd.toml")
+	config := filepath.Join(lab.ShortDir(t), "vswitchd.toml")
 	if err := os.WriteFile(config, []byte("colour = \"red\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -293,11 +293,11 @@ func TestDaemonRefusesWrongUsage(t *testing.T) {
 		{[]string{"--config", config}, 1, `"colour" is not a flag`},
 		{[]string{"--metrics-listen", "nowhere"}, 1, "--metrics-listen nowhere"},
 	} {
-		code, said := h.startInVain(test.flags...)
+		code, said := h.StartInVain(test.flags...)
 		if code != test.status || !strings.Contains(said, test.says) || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "vswitchd: ") {
 			t.Errorf("%q: exit status %d, says %q; want %d and one line with %q", test.flags, code, said, test.status, test.says)
 		}
-		if h.socketThere() {
+		if h.SocketExists() {
 			t.Errorf("%q: leaves a socket", test.flags)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // stream is a TCP connection that carries numbered blocks until it is finished. Its
@@ -38,12 +39,12 @@ const (
 )
 
 // openStream connects two containers.
-func openStream(tb testing.TB, from, to *container) *stream {
+func openStream(tb testing.TB, from, to *lab.Container) *stream {
 	tb.Helper()
-	listener := inside(to, func() (net.Listener, error) { return net.Listen("tcp4", to.addr().String()+":0") })
+	listener := lab.Inside(to, func() (net.Listener, error) { return net.Listen("tcp4", to.Addr().String()+":0") })
 	defer listener.Close()
-	conn := inside(from, func() (net.Conn, error) {
-		return net.DialTimeout("tcp4", listener.Addr().String(), patience)
+	conn := lab.Inside(from, func() (net.Conn, error) {
+		return net.DialTimeout("tcp4", listener.Addr().String(), lab.Patience)
 	})
 	pace(tb, conn.(*net.TCPConn))
 	in, err := listener.Accept()
@@ -108,7 +109,7 @@ func (s *stream) receive(in net.Conn) {
 	want, got := make([]byte, blockSize), make([]byte, blockSize)
 	for ; ; s.blocks++ {
 		begin := time.Now()
-		if s.err = in.SetReadDeadline(begin.Add(patience)); s.err != nil {
+		if s.err = in.SetReadDeadline(begin.Add(lab.Patience)); s.err != nil {
 			return
 		}
 		if _, s.err = io.ReadFull(in, got); s.err != nil {
@@ -177,35 +178,25 @@ func report(tb testing.TB, pauses []time.Duration) {
 	tb.Logf("%d pauses: median %s, longest %s", len(pauses), pauses[len(pauses)/2], pauses[max(0, len(pauses)-8):])
 }
 
-// carrier is the process that carries frames, which the supervising one has started.
-func (h *host) carrier() int {
-	h.Helper()
-	v, err := h.client.Version(h.Context())
-	if err != nil {
-		h.Fatal(err)
-	}
-	return v.PID
-}
-
 // picture is what a user sees of the switch, without what changes by itself.
 func (h *host) picture() string {
 	h.Helper()
 	var all []string
-	segments, err := h.client.Segments(h.Context())
+	segments, err := h.Client.Segments(h.Context())
 	if err != nil {
 		h.Fatal(err)
 	}
 	for _, s := range segments {
 		all = append(all, fmt.Sprintf("segment %s %s %s %s %s %v %d %v %d", s.ID, s.Name, s.Subnet, s.Gateway, s.IPRange, s.Internal, s.MTU, s.Labels, s.Ports))
 	}
-	ports, err := h.client.Ports(h.Context(), "")
+	ports, err := h.Client.Ports(h.Context(), "")
 	if err != nil {
 		h.Fatal(err)
 	}
 	for _, p := range ports {
 		all = append(all, fmt.Sprintf("port %s %s %s %s %v %s %s %s %v %s", p.ID, p.Name, p.Segment, p.MAC, p.IPs, p.NetNS, p.IfName, p.State, p.Labels, p.Reason))
 	}
-	fdb, err := h.client.FDB(h.Context(), "")
+	fdb, err := h.Client.FDB(h.Context(), "")
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -227,19 +218,19 @@ func (h *host) isStill(before string) {
 }
 
 // furnish adds a bit of everything, and returns two containers of one segment.
-func (h *host) furnish() (a, b *container) {
+func (h *host) furnish() (a, b *lab.Container) {
 	h.Helper()
-	h.addSegment("other", func(s *api.SegmentSpec) {
+	h.AddSegment("other", func(s *api.SegmentSpec) {
 		s.Subnet, s.Gateway, s.IPRange, s.MTU, s.Labels = "10.7.0.0/24", "10.7.0.254", "10.7.0.64/26", 1400, map[string]string{"k": "v"}
 	})
-	a, b = h.attach("a"), h.attach("b")
-	h.attach("c", on("other"), func(s *api.PortSpec) { s.IfName = "net0"; s.NoDefaultRoute = true })
+	a, b = h.Attach("a"), h.Attach("b")
+	h.Attach("c", lab.On("other"), func(s *api.PortSpec) { s.IfName = "net0"; s.NoDefaultRoute = true })
 	down := false
-	h.attach("d", on("other"))
-	if _, err := h.client.UpdatePort(h.Context(), "d", api.PortUpdate{Up: &down}); err != nil {
+	h.Attach("d", lab.On("other"))
+	if _, err := h.Client.UpdatePort(h.Context(), "d", api.PortUpdate{Up: &down}); err != nil {
 		h.Fatal(err)
 	}
-	if _, err := h.client.AddFDB(h.Context(), "bridge", api.FDBSpec{MAC: "02:00:00:00:00:77", Port: "b"}); err != nil {
+	if _, err := h.Client.AddFDB(h.Context(), "bridge", api.FDBSpec{MAC: "02:00:00:00:00:77", Port: "b"}); err != nil {
 		h.Fatal(err)
 	}
 	return a, b
@@ -249,19 +240,19 @@ func TestKilledCarrierIsReplacedUnderAStream(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.Harmed()
+	h.Harmed()
 	before := h.picture()
 	s := openStream(t, a, b)
 	var pauses []time.Duration
 	for range rounds(t, 5, 100) {
 		s.runs(600 * time.Millisecond) // longer than the supervisor takes to call a child sound
-		h.killCarrier()
+		h.KillCarrier()
 		pauses = append(pauses, s.pause())
 	}
 	s.finish()
 	report(t, pauses)
 	h.isStill(before)
-	if p := h.connect(h.container(), "e"); p.IPs[0].String() != "172.17.0.4/16" {
+	if p := h.Connect(h.Container(), "e"); p.IPs[0].String() != "172.17.0.4/16" {
 		t.Errorf("the next port gets %s, want 172.17.0.4/16", p.IPs[0])
 	}
 }
@@ -288,12 +279,12 @@ func TestStoppedDaemonLeavesThePorts(t *testing.T) {
 	h := newHost(t)
 	a, b := h.furnish()
 	before := h.picture()
-	h.stop()
-	if got := links(a.Namespace); !slices.Equal(got, []string{"eth0"}) {
+	h.Stop()
+	if got := a.Links(); !slices.Equal(got, []string{"eth0"}) {
 		t.Errorf("links %v in the container of a stopped daemon, want eth0", got)
 	}
-	h.start()
-	h.await("the containers reach each other", func() bool { return a.ping(b.addr().String(), "-W", "0.5").received == 3 })
+	h.Start()
+	h.Eventually("the containers reach each other", func() bool { return a.Ping(b.Addr().String(), "-W", "0.5").Received == 3 })
 	h.isStill(before)
 }
 
@@ -301,16 +292,16 @@ func TestStopRemovesPortsWhenAsked(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--stop-removes-ports")
 	a, _ := h.furnish()
-	h.stop()
-	if got := links(a.Namespace); len(got) != 0 {
+	h.Stop()
+	if got := a.Links(); len(got) != 0 {
 		t.Errorf("links %v left, want none", got)
 	}
-	h.start()
-	ports, err := h.client.Ports(t.Context(), "")
+	h.Start()
+	ports, err := h.Client.Ports(t.Context(), "")
 	if err != nil || len(ports) != 0 {
 		t.Errorf("%d ports, %v; want none", len(ports), err)
 	}
-	if segments, err := h.client.Segments(t.Context()); err != nil || len(segments) != 2 {
+	if segments, err := h.Client.Segments(t.Context()); err != nil || len(segments) != 2 {
 		t.Errorf("%d segments, %v; want both", len(segments), err)
 	}
 }
@@ -325,18 +316,18 @@ func TestPortsThatAStopRemovesSurviveAnUpgrade(t *testing.T) {
 	h.upgradeInPlace()
 	s.pause()
 	h.isStill(before)
-	old := h.carrier()
-	if err := syscall.Kill(h.daemon.Pid(), syscall.SIGHUP); err != nil {
+	old := h.Carrier()
+	if err := syscall.Kill(h.Daemon.Pid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	h.await("another process carries the frames", func() bool {
-		v, err := h.client.Version(t.Context())
+	h.Eventually("another process carries the frames", func() bool {
+		v, err := h.Client.Version(t.Context())
 		return err == nil && v.PID != old
 	})
 	s.finish()
 	h.isStill(before)
-	h.stop()
-	if got := links(a.Namespace); len(got) != 0 {
+	h.Stop()
+	if got := a.Links(); len(got) != 0 {
 		t.Errorf("links %v left after the stop, want none", got)
 	}
 }
@@ -345,43 +336,43 @@ func TestMissingDevicesAreMadeAgain(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.kill()
+	h.Kill()
 	a.Run("ip", "link", "delete", "eth0")
-	h.start()
+	h.Start()
 	// The kernel takes up to a second to follow the links' carriers.
-	h.await("the containers reach each other", func() bool { return a.ping(b.addr().String(), "-W", "0.5").received == 3 })
-	b.reaches(a.addr().String())
+	h.Eventually("the containers reach each other", func() bool { return a.Ping(b.Addr().String(), "-W", "0.5").Received == 3 })
+	b.Reaches(a.Addr().String())
 }
 
 func TestUpgradeUnderAStream(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	h.daemon.Harmed()
+	h.Harmed()
 	before := h.picture()
 	s := openStream(t, a, b)
-	old := h.carrier()
-	binary := filepath.Join(shortDir(t), "vswitchd")
-	copyFile(t, binary, filepath.Join(binaries, "vswitchd"))
+	old := h.Carrier()
+	binary := filepath.Join(lab.ShortDir(t), "vswitchd")
+	copyFile(t, binary, lab.Program("vswitchd"))
 	h.upgradeTo(binary)
-	if h.carrier() == old {
+	if h.Carrier() == old {
 		t.Error("the old process still serves")
 	}
 	t.Logf("longest pause %s", s.pause())
 	// One that does not come up changes nothing.
-	now := h.carrier()
+	now := h.Carrier()
 	for name, bad := range map[string]struct{ content, reason string }{
 		"script": {"#!/bin/sh\nexit 1\n", "exit status 1"},
 		"text":   {"hello", "exec format error"},
 	} {
-		path := filepath.Join(shortDir(t), name)
+		path := filepath.Join(lab.ShortDir(t), name)
 		if err := os.WriteFile(path, []byte(bad.content), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.client.Upgrade(t.Context(), path); err == nil || !strings.Contains(err.Error(), bad.reason) {
+		if err := h.Client.Upgrade(t.Context(), path); err == nil || !strings.Contains(err.Error(), bad.reason) {
 			t.Errorf("upgrade to a %s: %v, want %s", name, err, bad.reason)
 		}
-		if h.carrier() != now {
+		if h.Carrier() != now {
 			t.Errorf("an upgrade to a %s has replaced the daemon", name)
 		}
 	}
@@ -404,31 +395,31 @@ func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	denied := h.attach("denied")
-	if _, err := h.client.AddRule(t.Context(), "bridge", api.RuleSpec{Action: api.RuleDeny, From: api.RuleEnd{Port: "a"}, To: api.RuleEnd{Port: "denied"}}); err != nil {
+	denied := h.Attach("denied")
+	if _, err := h.Client.AddRule(t.Context(), "bridge", api.RuleSpec{Action: api.RuleDeny, From: api.RuleEnd{Port: "a"}, To: api.RuleEnd{Port: "denied"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) {
 			if restarted {
-				h.kill()
-				h.start()
+				h.Kill()
+				h.Start()
 			}
-			a.reaches(b.addr().String())
-			sent := h.counters("a").RxFrames
-			h.ns.Run("ip", "netns", "delete", a.Name())
-			h.await("the port is lost", func() bool { return h.port("a").State == api.PortLost })
-			if reason := h.port("a").Reason; reason != "its network namespace was deleted" {
+			a.Reaches(b.Addr().String())
+			sent := h.Counters("a").RxFrames
+			h.NS.Run("ip", "netns", "delete", a.Name())
+			h.Eventually("the port is lost", func() bool { return h.Port("a").State == api.PortLost })
+			if reason := h.Port("a").Reason; reason != "its network namespace was deleted" {
 				t.Errorf("lost because %q", reason)
 			}
-			if now := h.counters("a").RxFrames; now < sent {
+			if now := h.Counters("a").RxFrames; now < sent {
 				t.Errorf("the port that is lost has sent %d frames, and %d before", now, sent)
 			}
-			h.ns.Run("ip", "netns", "add", a.Name())
-			h.await("the port is back", func() bool { return h.port("a").State == api.PortUp })
-			b.reaches(a.addr().String())
-			a.misses(denied.addr().String())
-			if now := h.counters("a").RxFrames; now <= sent {
+			h.NS.Run("ip", "netns", "add", a.Name())
+			h.Eventually("the port is back", func() bool { return h.Port("a").State == api.PortUp })
+			b.Reaches(a.Addr().String())
+			a.Misses(denied.Addr().String())
+			if now := h.Counters("a").RxFrames; now <= sent {
 				t.Errorf("the port has sent %d frames, and %d before it was lost", now, sent)
 			}
 		})
@@ -440,7 +431,7 @@ func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
 func TestProcessThatWentElsewhereDoesNotTakeItsPortAlong(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	first, second := h.container(), h.container()
+	first, second := h.Container(), h.Container()
 	process := first.Exec(t.Context(), "sh", "-c", `read go && exec nsenter --net="$0" sleep 1000`, second.Path())
 	leave, err := process.StdinPipe()
 	if err != nil {
@@ -453,25 +444,25 @@ func TestProcessThatWentElsewhereDoesNotTakeItsPortAlong(t *testing.T) {
 		_ = process.Process.Kill()
 		_ = process.Wait()
 	})
-	isIn := func(c *container) func() bool {
+	isIn := func(c *lab.Container) func() bool {
 		return func() bool {
 			return c.Run("stat", "-Lc", "%i", c.Path()) == c.Run("stat", "-Lc", "%i", fmt.Sprintf("/proc/%d/ns/net", process.Process.Pid))
 		}
 	}
-	h.await("the process is in the one namespace", isIn(first))
-	if _, err := h.client.AddPort(t.Context(), api.PortSpec{Name: "p", PID: process.Process.Pid}); err != nil {
+	h.Eventually("the process is in the one namespace", isIn(first))
+	if _, err := h.Client.AddPort(t.Context(), api.PortSpec{Name: "p", PID: process.Process.Pid}); err != nil {
 		t.Fatal(err)
 	}
-	h.kill()
+	h.Kill()
 	if _, err := io.WriteString(leave, "\n"); err != nil {
 		t.Fatal(err)
 	}
-	h.await("the process is in the other", isIn(second))
-	h.start()
-	if p := h.port("p"); p.State != api.PortLost {
+	h.Eventually("the process is in the other", isIn(second))
+	h.Start()
+	if p := h.Port("p"); p.State != api.PortLost {
 		t.Errorf("the port is %s, want lost", p.State)
 	}
-	if got := links(second.Namespace); len(got) != 0 {
+	if got := second.Links(); len(got) != 0 {
 		t.Errorf("the other namespace has links %v, want none", got)
 	}
 }
@@ -481,38 +472,38 @@ func TestLostPortIsReleased(t *testing.T) {
 	h := newHost(t, "--lost-port-ttl", "300ms")
 	a, b := h.furnish()
 	a.Remove()
-	h.await("the port is released", func() bool {
-		_, err := h.client.Port(t.Context(), a.port.ID) // "a" may begin another port's id
+	h.Eventually("the port is released", func() bool {
+		_, err := h.Client.Port(t.Context(), a.Port.ID) // "a" may begin another port's id
 		return api.KindOf(err) == api.NotFound
 	})
-	b.reaches("172.17.0.1")
+	b.Reaches("172.17.0.1")
 }
 
 func TestChangesInTheNamespaceAreNoticed(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	a.reaches(b.addr().String())
+	a.Reaches(b.Addr().String())
 	a.Run("ip", "link", "set", "eth0", "down")
-	h.await("the port is down", func() bool { return h.port("a").State == api.PortDown })
-	fdb, err := h.client.FDB(t.Context(), "bridge")
+	h.Eventually("the port is down", func() bool { return h.Port("a").State == api.PortDown })
+	fdb, err := h.Client.FDB(t.Context(), "bridge")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if slices.ContainsFunc(fdb, func(e api.FDBEntry) bool { return e.MAC == a.port.MAC && e.Kind == api.Dynamic }) {
+	if slices.ContainsFunc(fdb, func(e api.FDBEntry) bool { return e.MAC == a.Port.MAC && e.Kind == api.Dynamic }) {
 		t.Error("the forwarding table still has the port's address")
 	}
 	a.Run("ip", "link", "set", "eth0", "name", "net7")
-	h.await("the new name shows", func() bool { return h.port("a").IfName == "net7" })
+	h.Eventually("the new name shows", func() bool { return h.Port("a").IfName == "net7" })
 	a.Run("ip", "link", "set", "net7", "up")
-	h.await("the port is up", func() bool { return h.port("a").State == api.PortUp })
-	a.reaches(b.addr().String())
+	h.Eventually("the port is up", func() bool { return h.Port("a").State == api.PortUp })
+	a.Reaches(b.Addr().String())
 	a.Run("ip", "link", "set", "net7", "address", "02:00:00:00:0a:0a")
-	h.await("the new address shows", func() bool { return strings.Contains(h.port("a").Reason, "02:00:00:00:0a:0a") })
+	h.Eventually("the new address shows", func() bool { return strings.Contains(h.Port("a").Reason, "02:00:00:00:0a:0a") })
 	// The new name is found again after a restart.
-	h.kill()
-	h.start()
-	if p := h.port("a"); p.State != api.PortUp || p.IfName != "net7" {
+	h.Kill()
+	h.Start()
+	if p := h.Port("a"); p.State != api.PortUp || p.IfName != "net7" {
 		t.Errorf("after a restart the port is %s at %s, want up at net7: %s", p.State, p.IfName, p.Reason)
 	}
 }
@@ -522,23 +513,23 @@ func TestBackupAndRestore(t *testing.T) {
 	h := newHost(t)
 	h.furnish()
 	before := h.picture()
-	file := filepath.Join(shortDir(t), "backup.db")
+	file := filepath.Join(lab.ShortDir(t), "backup.db")
 	var copied bytes.Buffer
-	if err := h.client.Backup(t.Context(), &copied); err != nil {
+	if err := h.Client.Backup(t.Context(), &copied); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(file, copied.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.delPort("d")
-	h.stop()
-	if code, said := h.startInVain("--restore", file); code != 1 || !strings.Contains(said, "state.db") || strings.Count(said, "\n") != 1 {
+	h.DelPort("d")
+	h.Stop()
+	if code, said := h.StartInVain("--restore", file); code != 1 || !strings.Contains(said, "state.db") || strings.Count(said, "\n") != 1 {
 		t.Errorf("restoring over a state: exit status %d, %q", code, said)
 	}
-	if err := os.Rename(h.stateDir(), h.stateDir()+".old"); err != nil {
+	if err := os.Rename(h.StateDir, h.StateDir+".old"); err != nil {
 		t.Fatal(err)
 	}
-	h.start("--restore", file)
+	h.Start("--restore", file)
 	h.isStill(before)
 }
 
@@ -546,13 +537,13 @@ func TestDamagedStateStopsTheStart(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.furnish()
-	h.stop()
-	file := filepath.Join(h.stateDir(), "state.db")
+	h.Stop()
+	file := filepath.Join(h.StateDir, "state.db")
 	damaged := bytes.Repeat([]byte("nonsense"), 1<<12)
 	if err := os.WriteFile(file, damaged, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, said := h.startInVain(); code != 1 || !strings.Contains(said, file) || strings.Count(said, "\n") != 1 {
+	if code, said := h.StartInVain(); code != 1 || !strings.Contains(said, file) || strings.Count(said, "\n") != 1 {
 		t.Errorf("exit status %d, %q; want 1 and one line that names %s", code, said, file)
 	}
 	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, damaged) {

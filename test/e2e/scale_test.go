@@ -10,23 +10,24 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 func TestSixtyFourContainers(t *testing.T) {
 	t.Parallel()
 	const n = 64
 	h := newHost(t)
-	var all []*container
+	var all []*lab.Container
 	addrs, macs := map[string]bool{}, map[string]bool{}
 	for i := range n {
-		c := h.attach(fmt.Sprintf("c%02d", i))
-		addrs[c.addr().String()], macs[c.port.MAC] = true, true
+		c := h.Attach(fmt.Sprintf("c%02d", i))
+		addrs[c.Addr().String()], macs[c.Port.MAC] = true, true
 		all = append(all, c)
 	}
 	if len(addrs) != n || len(macs) != n {
 		t.Errorf("%d containers have %d addresses and %d MACs", n, len(addrs), len(macs))
 	}
-	fdb, err := h.client.FDB(t.Context(), "bridge")
+	fdb, err := h.Client.FDB(t.Context(), "bridge")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +36,8 @@ func TestSixtyFourContainers(t *testing.T) {
 		port[e.MAC] = e.Port
 	}
 	for _, c := range all {
-		if port[c.port.MAC] != c.port.Name {
-			t.Errorf("forwarding table has %s at %q, want %s", c.port.MAC, port[c.port.MAC], c.port.Name)
+		if port[c.Port.MAC] != c.Port.Name {
+			t.Errorf("forwarding table has %s at %q, want %s", c.Port.MAC, port[c.Port.MAC], c.Port.Name)
 		}
 	}
 	if len(fdb) != n+1 || port["02:42:ac:11:00:01"] != "gateway" {
@@ -50,9 +51,9 @@ func TestSixtyFourContainers(t *testing.T) {
 		slots <- struct{}{}
 		ring.Go(func() {
 			defer func() { <-slots }()
-			out, ok := from.try("ping", "-n", "-c", "1", "-W", "10", to.addr().String())
+			out, ok := from.Try("ping", "-n", "-c", "1", "-W", "10", to.Addr().String())
 			if !ok {
-				t.Errorf("ping from %s to %s: %s", from.port.Name, to.port.Name, out)
+				t.Errorf("ping from %s to %s: %s", from.Port.Name, to.Port.Name, out)
 			}
 		})
 	}
@@ -63,17 +64,17 @@ func TestAttachingAndDetachingLeavesNothing(t *testing.T) {
 	t.Parallel()
 	const metrics = "127.0.0.1:9100"
 	h := newQuietHost(t)
-	h.ns.Run("ip", "link", "set", "lo", "up")
-	h.start("--metrics-listen", metrics)
+	h.NS.Run("ip", "link", "set", "lo", "up")
+	h.Start("--metrics-listen", metrics)
 	// Five addresses, so that they come round and round.
-	h.addSegment("small", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/29" })
-	c := h.container()
+	h.AddSegment("small", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/29" })
+	c := h.Container()
 	turn := func(i int) {
-		p := h.connect(c, "c", on("small"))
+		p := h.Connect(c, "c", lab.On("small"))
 		if want := fmt.Sprintf("10.1.1.%d/29", 2+i%5); p.IPs[0].String() != want {
 			t.Fatalf("attachment %d got %s, want %s: the address that was freed first", i, p.IPs[0], want)
 		}
-		h.delPort("c")
+		h.DelPort("c")
 	}
 	const warmUp, rounds = 20, 200
 	for i := range warmUp {
@@ -83,29 +84,29 @@ func TestAttachingAndDetachingLeavesNothing(t *testing.T) {
 	for i := range rounds {
 		turn(warmUp + i)
 	}
-	if left := links(c.Namespace); len(left) > 0 {
+	if left := c.Links(); len(left) > 0 {
 		t.Errorf("links left in the container: %v", left)
 	}
-	if left := links(h.ns); len(left) > 0 {
+	if left := h.NS.Links(); len(left) > 0 {
 		t.Errorf("links left on the host: %v", left)
 	}
-	h.await(fmt.Sprintf("the daemon has %d descriptors again", descriptors), func() bool { return h.descriptors() <= descriptors })
-	h.await(fmt.Sprintf("the daemon has %d goroutines again", goroutines), func() bool { return h.goroutines(metrics) <= goroutines })
+	h.Eventually(fmt.Sprintf("the daemon has %d descriptors again", descriptors), func() bool { return h.descriptors() <= descriptors })
+	h.Eventually(fmt.Sprintf("the daemon has %d goroutines again", goroutines), func() bool { return h.goroutines(metrics) <= goroutines })
 	// The runtime may add a thread at any time; one for each round is a leak.
 	if now := h.threads(); now > threads+rounds/10 {
 		t.Errorf("%d threads after %d rounds, %d before", now, rounds, threads)
 	}
 
 	// One half of a pair goes with the namespace that the other is in.
-	h.ns.Run("ip", "link", "add", "canary", "type", "veth", "peer", "name", "eth9")
-	h.ns.Run("ip", "link", "set", "eth9", "netns", c.Name())
-	h.connect(c, "last")
+	h.NS.Run("ip", "link", "add", "canary", "type", "veth", "peer", "name", "eth9")
+	h.NS.Run("ip", "link", "set", "eth9", "netns", c.Name())
+	h.Connect(c, "last")
 	c.Remove()
-	h.await("the container's namespace ends at once, though a port is in it", func() bool { return len(links(h.ns)) == 0 })
+	h.Eventually("the container's namespace ends at once, though a port is in it", func() bool { return len(h.NS.Links()) == 0 })
 }
 
 func (h *host) proc(name string) string {
-	return filepath.Join("/proc", strconv.Itoa(h.daemon.Pid()), name)
+	return filepath.Join("/proc", strconv.Itoa(h.Daemon.Pid()), name)
 }
 
 func (h *host) descriptors() int {

@@ -63,9 +63,7 @@ func TestScripts(t *testing.T) {
 type stage struct {
 	tb         testing.TB
 	env        *testscript.Env
-	host       *lab.Namespace
-	socket     string
-	daemon     *lab.Process
+	host       *lab.Host
 	namespaces map[string]*lab.Namespace
 }
 
@@ -75,12 +73,11 @@ func setUpScript(env *testscript.Env) error {
 		return errors.New("scripts run as tests only")
 	}
 	s := &stage{
-		tb: tb, env: env, host: lab.NewNamespace(tb), namespaces: map[string]*lab.Namespace{},
-		socket: filepath.Join(shortDir(tb), "vswitchd.sock"),
+		tb: tb, env: env, host: lab.NewQuietHost(tb), namespaces: map[string]*lab.Namespace{},
 	}
 	env.Values["stage"] = s
-	env.Setenv("VSWITCH_SOCKET", s.socket)
-	env.Setenv("PATH", binaries+string(os.PathListSeparator)+env.Getenv("PATH"))
+	env.Setenv("VSWITCH_SOCKET", s.host.Socket)
+	env.Setenv("PATH", filepath.Dir(lab.Program("vsctl"))+string(os.PathListSeparator)+env.Getenv("PATH"))
 	return nil
 }
 
@@ -95,18 +92,15 @@ func onStage(do func(*stage, *testscript.TestScript, []string)) func(*testscript
 }
 
 func (s *stage) startDaemon(ts *testscript.TestScript, flags []string) {
-	argv := []string{filepath.Join(binaries, "vswitchd"), "--socket", s.socket, "--state-dir", ts.MkAbs("state")}
-	s.daemon = lab.Start(s.tb, s.host, append(argv, flags...)...)
-	ts.Check(s.daemon.AwaitReady())
+	s.host.StateDir = ts.MkAbs("state")
+	s.host.Start(flags...)
 }
 
-func (s *stage) stopDaemon(ts *testscript.TestScript, _ []string) {
-	ts.Check(s.daemon.Stop())
-}
+func (s *stage) stopDaemon(*testscript.TestScript, []string) { s.host.Stop() }
 
 func (s *stage) makeNamespaces(ts *testscript.TestScript, names []string) {
 	for _, name := range names {
-		ns := quietNamespace(s.tb)
+		ns := lab.NewQuietNamespace(s.tb)
 		s.namespaces[name] = ns
 		ts.Setenv(name, ns.Name())
 	}
@@ -126,14 +120,14 @@ func (s *stage) runInside(ts *testscript.TestScript, args []string) {
 }
 
 func (s *stage) pingAll(ts *testscript.TestScript, args []string) {
-	if r := ping(s.tb, s.namespace(ts, args, 2), 3, args[1]); r.received != r.sent {
-		ts.Fatalf("%d of %d answered:\n%s", r.received, r.sent, r.output)
+	if r := lab.Ping(s.tb, s.namespace(ts, args, 2), 3, args[1]); r.Received != r.Sent {
+		ts.Fatalf("%d of %d answered:\n%s", r.Received, r.Sent, r.Output)
 	}
 }
 
 func (s *stage) pingNone(ts *testscript.TestScript, args []string) {
-	if r := ping(s.tb, s.namespace(ts, args, 2), 3, args[1], "-W", "0.5"); r.received != 0 {
-		ts.Fatalf("%d of %d answered:\n%s", r.received, r.sent, r.output)
+	if r := lab.Ping(s.tb, s.namespace(ts, args, 2), 3, args[1], "-W", "0.5"); r.Received != 0 {
+		ts.Fatalf("%d of %d answered:\n%s", r.Received, r.Sent, r.Output)
 	}
 }
 
@@ -141,7 +135,7 @@ func (s *stage) pingNone(ts *testscript.TestScript, args []string) {
 // unless it had printed what succeeded before.
 func vsctl(ts *testscript.TestScript, args []string, want int) {
 	got := 0
-	if err := ts.Exec(filepath.Join(binaries, "vsctl"), args...); err != nil {
+	if err := ts.Exec(lab.Program("vsctl"), args...); err != nil {
 		exit, ok := errors.AsType[*exec.ExitError](err)
 		if !ok {
 			ts.Fatalf("run vsctl: %v", err)

@@ -23,14 +23,14 @@ func TestTCPStreamArrivesIntact(t *testing.T) {
 	t.Parallel()
 	const size = 256 << 20
 	h := newHost(t)
-	c1, c2 := h.attach("c1"), h.attach("c2")
-	before1, before2 := h.counters("c1"), h.counters("c2")
+	c1, c2 := h.Attach("c1"), h.Attach("c2")
+	before1, before2 := h.Counters("c1"), h.Counters("c2")
 	transfer(t, c1, c2, size)
 	transfer(t, c2, c1, size)
 
 	var c1Counts, c2Counts api.Counters
-	h.await("what left one port came to the other, at rest", func() bool {
-		c1Counts, c2Counts = since(before1, h.counters("c1")), since(before2, h.counters("c2"))
+	h.Eventually("what left one port came to the other, at rest", func() bool {
+		c1Counts, c2Counts = since(before1, h.Counters("c1")), since(before2, h.Counters("c2"))
 		return sentTo(c1Counts, c2Counts) == meantFor(c2Counts) && sentTo(c2Counts, c1Counts) == meantFor(c1Counts)
 	})
 	for name, c := range map[string]api.Counters{"c1": c1Counts, "c2": c2Counts} {
@@ -47,12 +47,12 @@ func TestTCPStreamArrivesIntact(t *testing.T) {
 }
 
 // transfer sends size random bytes over a connection.
-func transfer(t *testing.T, from, to *container, size int64) {
+func transfer(t *testing.T, from, to *lab.Container, size int64) {
 	t.Helper()
-	listener := inside(to, func() (net.Listener, error) { return net.Listen("tcp4", to.addr().String()+":0") })
+	listener := lab.Inside(to, func() (net.Listener, error) { return net.Listen("tcp4", to.Addr().String()+":0") })
 	defer listener.Close()
-	out := inside(from, func() (net.Conn, error) {
-		return net.DialTimeout("tcp4", listener.Addr().String(), patience)
+	out := lab.Inside(from, func() (net.Conn, error) {
+		return net.DialTimeout("tcp4", listener.Addr().String(), lab.Patience)
 	})
 	defer out.Close()
 	in, err := listener.Accept()
@@ -61,7 +61,7 @@ func transfer(t *testing.T, from, to *container, size int64) {
 	}
 	defer in.Close()
 	// For a whole machine that stands still, not for slow ones.
-	if err := in.SetReadDeadline(time.Now().Add(2 * patience)); err != nil {
+	if err := in.SetReadDeadline(time.Now().Add(2 * lab.Patience)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -123,7 +123,7 @@ func TestIperf3(t *testing.T) {
 	t.Parallel()
 	lab.RequireCommand(t, "iperf3")
 	h := newHost(t)
-	c1, c2 := h.attach("c1"), h.attach("c2")
+	c1, c2 := h.Attach("c1"), h.Attach("c2")
 	for _, options := range [][]string{nil, {"--reverse"}, {"--udp", "--bitrate", "100M"}} {
 		t.Run("iperf3 "+strings.Join(options, " "), func(t *testing.T) {
 			serveIperf(t, c2)
@@ -134,7 +134,7 @@ func TestIperf3(t *testing.T) {
 					Sum         struct{ Bytes uint64 }
 				}
 			}
-			out := c1.Run(append([]string{"iperf3", "--json", "--time", "1", "--client", c2.addr().String()}, options...)...)
+			out := c1.Run(append([]string{"iperf3", "--json", "--time", "1", "--client", c2.Addr().String()}, options...)...)
 			if err := json.Unmarshal([]byte(out), &report); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
@@ -146,7 +146,7 @@ func TestIperf3(t *testing.T) {
 }
 
 // serveIperf starts a server for one client and returns when it listens.
-func serveIperf(t *testing.T, c *container) {
+func serveIperf(t *testing.T, c *lab.Container) {
 	t.Helper()
 	cmd := c.Exec(t.Context(), "iperf3", "--server", "--one-off", "--forceflush")
 	stdout, err := cmd.StdoutPipe()

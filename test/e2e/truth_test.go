@@ -15,7 +15,7 @@ import (
 // flow sends datagrams to one address at a steady pace, over a neighbour entry that
 // does not change, as a peer does that heard of the address before.
 type flow struct {
-	*container
+	*lab.Container
 
 	text string // what is in each datagram
 	conn net.Conn
@@ -26,27 +26,27 @@ type flow struct {
 const flowPace = 50 * time.Millisecond
 
 // flowTo begins a flow without asking for the receiver's MAC.
-func (c *container) flowTo(to *container) *flow {
+func flowTo(c *lab.Container, to *lab.Container) *flow {
 	c.Helper()
-	addr := to.addr().String()
+	addr := to.Addr().String()
 	c.Run(
 		"ip",
 		"neigh",
 		"replace",
 		addr,
 		"lladdr",
-		to.port.MAC,
+		to.Port.MAC,
 		"dev",
-		c.port.IfName,
+		c.Port.IfName,
 		"nud",
 		"permanent",
 	)
-	conn := inside(
+	conn := lab.Inside(
 		c,
 		func() (net.Conn, error) { return net.Dial("udp4", net.JoinHostPort(addr, discard)) },
 	)
 	c.Cleanup(func() { conn.Close() })
-	return &flow{container: c, text: fmt.Sprintf("one way from %s", c.Name()), conn: conn}
+	return &flow{Container: c, text: fmt.Sprintf("one way from %s", c.Name()), conn: conn}
 }
 
 // run sends for so long.
@@ -70,9 +70,9 @@ func (f *flow) send() {
 }
 
 // seen is how many datagrams of the flow have come to a witness so far.
-func (f *flow) seen(w *witness) int {
+func (f *flow) seen(w *lab.TestSocket) int {
 	f.Helper()
-	return len(with(w.until(f.mark()), []byte(f.text)))
+	return len(with(w.Until(sendMark(f.Container)), []byte(f.text)))
 }
 
 // The switch answers ARP for its ports, so that a host that only receives is never
@@ -81,30 +81,30 @@ func TestOneWayFlowIsNeverFlooded(t *testing.T) {
 	t.Parallel()
 	const ageing = time.Second
 	h := newHost(t, "--ageing", ageing.String())
-	a, b, c := h.attach("a"), h.attach("b"), h.attach("c")
+	a, b, c := h.Attach("a"), h.Attach("b"), h.Attach("c")
 	// An ICMP error would tell where b is.
 	listener := listenUDP(b, "0.0.0.0")
-	conn := dialUDP(a, listener, b.addr().String())
+	conn := dialUDP(a, listener, b.Addr().String())
 	a.Run(
 		"ip",
 		"neigh",
 		"replace",
-		b.addr().String(),
+		b.Addr().String(),
 		"lladdr",
-		b.port.MAC,
+		b.Port.MAC,
 		"dev",
 		"eth0",
 		"nud",
 		"permanent",
 	)
-	f := &flow{container: a, text: "one way and no other", conn: conn}
-	receiver, bystander := b.witness(), c.witness()
+	f := &flow{Container: a, text: "one way and no other", conn: conn}
+	receiver, bystander := b.Witness(), c.Witness()
 	f.run(3*ageing + ageing/2)
-	mark := a.mark()
-	if n := len(with(bystander.until(mark), []byte(f.text))); n != 0 {
+	mark := sendMark(a)
+	if n := len(with(bystander.Until(mark), []byte(f.text))); n != 0 {
 		t.Errorf("of %d datagrams to b, c has seen %d, want none", f.sent, n)
 	}
-	if n := len(with(receiver.until(mark), []byte(f.text))); n != f.sent {
+	if n := len(with(receiver.Until(mark), []byte(f.text))); n != f.sent {
 		t.Errorf("of %d datagrams b has seen %d, want all", f.sent, n)
 	}
 }
@@ -112,24 +112,24 @@ func TestOneWayFlowIsNeverFlooded(t *testing.T) {
 // misled says why c's kernel does not take the address of another container for
 // nobody's, as it does over a bridge: it asks three times, a second apart, and gives
 // up. Empty: it does.
-func (c *container) misled(to netip.Addr) string {
+func misled(c *lab.Container, to netip.Addr) string {
 	c.Helper()
-	c.try("ip", "neigh", "del", to.String(), "dev", c.port.IfName)
-	if out, _ := c.try("ping", "-n", "-c", "1", "-W", "5", to.String()); !strings.Contains(
+	c.Try("ip", "neigh", "del", to.String(), "dev", c.Port.IfName)
+	if out, _ := c.Try("ping", "-n", "-c", "1", "-W", "5", to.String()); !strings.Contains(
 		out,
 		"Destination Host Unreachable",
 	) {
 		return fmt.Sprintf(
 			"ping from %s to %s, which is not there: want Destination Host Unreachable:\n%s",
-			c.port.Name,
+			c.Port.Name,
 			to,
 			out,
 		)
 	}
-	neighbour := c.Run("ip", "neigh", "show", to.String(), "dev", c.port.IfName)
+	neighbour := c.Run("ip", "neigh", "show", to.String(), "dev", c.Port.IfName)
 	if neighbour != "" && !strings.Contains(neighbour, "FAILED") &&
 		!strings.Contains(neighbour, "INCOMPLETE") {
-		return fmt.Sprintf("%s has a neighbour that is not there: %s", c.port.Name, neighbour)
+		return fmt.Sprintf("%s has a neighbour that is not there: %s", c.Port.Name, neighbour)
 	}
 	return ""
 }
@@ -137,7 +137,7 @@ func (c *container) misled(to netip.Addr) string {
 // bound says whether the switch answers ARP for an address of the default segment.
 func (h *host) bound(addr netip.Addr) bool {
 	h.Helper()
-	list, err := h.client.ARP(h.Context(), "bridge")
+	list, err := h.Client.ARP(h.Context(), "bridge")
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -152,43 +152,43 @@ func (h *host) bound(addr netip.Addr) bool {
 // departure is a way for b to be gone.
 type departure struct {
 	name   string
-	leave  func(h *host, b *container)
-	left   func(h *host, b *container) bool // the switch has seen it
-	drop   string                           // why the flow is dropped; empty: it is not
-	asked  bool                             // the segment is asked for the address
-	comeup func(h *host, b *container)      // nil: it does not come back
+	leave  func(h *host, b *lab.Container)
+	left   func(h *host, b *lab.Container) bool // the switch has seen it
+	drop   string                               // why the flow is dropped; empty: it is not
+	asked  bool                                 // the segment is asked for the address
+	comeup func(h *host, b *lab.Container)      // nil: it does not come back
 }
 
 func departures() []departure {
-	state := func(want string) func(*host, *container) bool {
-		return func(h *host, _ *container) bool { return h.port("b").State == want }
+	state := func(want string) func(*host, *lab.Container) bool {
+		return func(h *host, _ *lab.Container) bool { return h.Port("b").State == want }
 	}
 	return []departure{
 		{
 			name:  "namespace deleted",
-			leave: func(_ *host, b *container) { b.Remove() },
+			leave: func(_ *host, b *lab.Container) { b.Remove() },
 			left:  state(api.PortLost),
 			drop:  "port-lost",
 		},
 		{
 			name:   "set down",
-			leave:  func(h *host, _ *container) { h.mustVsctl("set-port", "b", "--down") },
+			leave:  func(h *host, _ *lab.Container) { h.MustVsctl("set-port", "b", "--down") },
 			left:   state(api.PortDown),
-			comeup: func(h *host, _ *container) { h.mustVsctl("set-port", "b", "--up") },
+			comeup: func(h *host, _ *lab.Container) { h.MustVsctl("set-port", "b", "--up") },
 		},
 		{
 			name:   "interface down",
-			leave:  func(_ *host, b *container) { b.Run("ip", "link", "set", "eth0", "down") },
+			leave:  func(_ *host, b *lab.Container) { b.Run("ip", "link", "set", "eth0", "down") },
 			left:   state(api.PortDown),
-			comeup: func(_ *host, b *container) { b.Run("ip", "link", "set", "eth0", "up") },
+			comeup: func(_ *host, b *lab.Container) { b.Run("ip", "link", "set", "eth0", "up") },
 		},
 		{ // over a bridge its neighbours hear who asks for it, and so they do here
 			name:  "address removed",
-			leave: func(_ *host, b *container) { b.Run("ip", "addr", "flush", "dev", "eth0") },
-			left:  func(h *host, b *container) bool { return !h.bound(b.addr()) },
+			leave: func(_ *host, b *lab.Container) { b.Run("ip", "addr", "flush", "dev", "eth0") },
+			left:  func(h *host, b *lab.Container) bool { return !h.bound(b.Addr()) },
 			asked: true,
-			comeup: func(_ *host, b *container) {
-				b.Run("ip", "addr", "add", b.port.IPs[0].String(), "dev", "eth0")
+			comeup: func(_ *host, b *lab.Container) {
+				b.Run("ip", "addr", "add", b.Port.IPs[0].String(), "dev", "eth0")
 			},
 		},
 	}
@@ -202,21 +202,21 @@ func TestHostThatIsGoneIsNotAnsweredFor(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t, "--ageing", "1s")
-			a, b, c := h.attach("a"), h.attach("b"), h.attach("c")
+			a, b, c := h.Attach("a"), h.Attach("b"), h.Attach("c")
 			onHost := h.onHost("bridge")
 			onHost.Run("ip", "link", "set", "lo", "up") // by which the host tells itself of errors
-			a.reaches(b.addr().String())
-			h.reaches(b.addr().String())
-			bystander := c.witness()
-			f := a.flowTo(b)
+			a.Reaches(b.Addr().String())
+			h.Reaches(b.Addr().String())
+			bystander := c.Witness()
+			f := flowTo(a, b)
 			f.send()
 			test.leave(h, b)
 			f.run(2*time.Second + time.Second/2) // more than twice the ageing time
-			h.await("the switch has seen that b has gone", func() bool {
+			h.Eventually("the switch has seen that b has gone", func() bool {
 				f.send()
 				return test.left(h, b)
 			})
-			before := h.counters("b").Drops[test.drop]
+			before := h.Counters("b").Drops[test.drop]
 			for range 10 {
 				f.send()
 			}
@@ -224,17 +224,17 @@ func TestHostThatIsGoneIsNotAnsweredFor(t *testing.T) {
 				t.Errorf("of %d datagrams to b, c has seen %d, want none", f.sent, n)
 			}
 			if test.drop != "" {
-				h.awaitDrops("b", test.drop, before+10)
+				h.AwaitDrops("b", test.drop, before+10)
 			}
 
-			for _, asker := range []*container{a, onHost} {
-				if why := asker.misled(b.addr()); why != "" {
+			for _, asker := range []*lab.Container{a, onHost} {
+				if why := misled(asker, b.Addr()); why != "" {
 					t.Error(why)
 				}
-				if n := len(askedFor(bystander.until(a.mark()), b.addr())); test.asked && n == 0 {
+				if n := len(askedFor(bystander.Until(sendMark(a)), b.Addr())); test.asked && n == 0 {
 					t.Errorf(
 						"%s asks for an address that no interface has, and the segment does not hear it",
-						asker.port.Name,
+						asker.Port.Name,
 					)
 				}
 			}
@@ -242,12 +242,12 @@ func TestHostThatIsGoneIsNotAnsweredFor(t *testing.T) {
 				return
 			}
 			test.comeup(h, b)
-			h.await(
+			h.Eventually(
 				"the switch has seen that b is back",
-				func() bool { return h.port("b").State == api.PortUp && h.bound(b.addr()) },
+				func() bool { return h.Port("b").State == api.PortUp && h.bound(b.Addr()) },
 			)
-			a.reaches(b.addr().String())
-			h.reaches(b.addr().String())
+			a.Reaches(b.Addr().String())
+			h.Reaches(b.Addr().String())
 		})
 	}
 }
@@ -255,24 +255,24 @@ func TestHostThatIsGoneIsNotAnsweredFor(t *testing.T) {
 func TestErrDisabledPortIsNotAnsweredFor(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	a := h.attach("a")
+	a := h.Attach("a")
 	loop := h.bridged(api.SecurityOff)
 	// What the bridge itself hears on the other port is no answer either.
 	loop.Run("sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/arp_ignore; do echo 1 >$f; done")
 	loop.closeLoop("stp_state", "0")
 	for range 5 {
 		var disabled api.Port
-		h.await("one of the bridged ports is err-disabled", func() bool {
-			a.mark()
+		h.Eventually("one of the bridged ports is err-disabled", func() bool {
+			sendMark(a)
 			for _, name := range []string{"left", "right"} {
-				if disabled = h.port(name); errDisabled(disabled) {
+				if disabled = h.Port(name); errDisabled(disabled) {
 					return true
 				}
 			}
 			return false
 		})
-		why := a.misled(disabled.IPs[0].Addr())
-		if errDisabled(h.port(disabled.Name)) {
+		why := misled(a, disabled.IPs[0].Addr())
+		if errDisabled(h.Port(disabled.Name)) {
 			if why != "" {
 				t.Errorf("port %s is err-disabled: %s", disabled.Name, why)
 			}
@@ -290,23 +290,23 @@ func TestLiveMACChangeAtAnOpenPort(t *testing.T) {
 		t.Run("arp_notify="+notify, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			a, b := h.attach("a"), h.attach("b", secured(api.SecurityOff))
-			b.sysctl("net.ipv4.conf.eth0.arp_notify=" + notify)
-			a.reaches(b.addr().String())
-			b.reaches(a.addr().String())
+			a, b := h.Attach("a"), h.Attach("b", secured(api.SecurityOff))
+			b.Sysctl("net.ipv4.conf.eth0.arp_notify=" + notify)
+			a.Reaches(b.Addr().String())
+			b.Reaches(a.Addr().String())
 			const mac = "02:00:00:00:44:01"
 			b.Run("ip", "link", "set", "eth0", "address", mac)
-			b.awaitReach(a)
-			a.awaitReach(b)
-			h.await("list-ports shows the new MAC", func() bool {
+			awaitReach(b, a)
+			awaitReach(a, b)
+			h.Eventually("list-ports shows the new MAC", func() bool {
 				return strings.Contains(
-					h.mustVsctl("list-ports", "--format", "{{.Name}} {{.MAC}}"),
+					h.MustVsctl("list-ports", "--format", "{{.Name}} {{.MAC}}"),
 					"b "+mac+"\n",
 				)
 			})
 			a.Run("ip", "neigh", "flush", "dev", "eth0")
-			b.reaches(a.addr().String())
-			a.reaches(b.addr().String())
+			b.Reaches(a.Addr().String())
+			a.Reaches(b.Addr().String())
 		})
 	}
 }
@@ -318,10 +318,10 @@ func secured(level string) func(*api.PortSpec) {
 
 // awaitReach waits until a ping is answered, for what the switch learns from the
 // kernel's events.
-func (c *container) awaitReach(to *container) {
+func awaitReach(c *lab.Container, to *lab.Container) {
 	c.Helper()
-	await(c, fmt.Sprintf("%s reaches %s", c.port.Name, to.port.Name), func() bool {
-		return c.pings(1, to.addr().String(), "-W", "0.5").received == 1
+	lab.Eventually(c, fmt.Sprintf("%s reaches %s", c.Port.Name, to.Port.Name), func() bool {
+		return c.Pings(1, to.Addr().String(), "-W", "0.5").Received == 1
 	})
 }
 
@@ -337,13 +337,13 @@ func TestAddressMovesBehindItsPort(t *testing.T) {
 			t.Parallel()
 			lab.RequireCommand(t, "arping")
 			h := newHost(t)
-			a, b := h.attach("a"), h.attach("b", secured(api.SecurityOff))
-			a.reaches(b.addr().String())
+			a, b := h.Attach("a"), h.Attach("b", secured(api.SecurityOff))
+			a.Reaches(b.Addr().String())
 			b.Run("ip", "addr", "flush", "dev", "eth0")
 			b.Run("ip", "link", "add", "br0", "type", "bridge")
 			b.Run("ip", "link", "set", "eth0", "master", "br0")
-			vm := &container{Namespace: quietNamespace(t), TB: h, port: b.port}
-			vm.port.Name = "vm"
+			vm := &lab.Container{Namespace: lab.NewQuietNamespace(t), TB: h, Host: h.Host, Port: b.Port}
+			vm.Port.Name = "vm"
 			b.Run(
 				"ip",
 				"link",
@@ -361,22 +361,22 @@ func TestAddressMovesBehindItsPort(t *testing.T) {
 			)
 			b.Run("ip", "link", "set", "tap0", "master", "br0", "up")
 			b.Run("ip", "link", "set", "br0", "up")
-			vm.Run("ip", "addr", "add", b.port.IPs[0].String(), "dev", "eth0")
+			vm.Run("ip", "addr", "add", b.Port.IPs[0].String(), "dev", "eth0")
 			vm.Run("ip", "link", "set", "eth0", "up")
-			await(t, "a reaches the host behind the port", func() bool {
+			lab.Eventually(t, "a reaches the host behind the port", func() bool {
 				if test.announce {
-					vm.Run("arping", "-q", "-U", "-c", "1", "-I", "eth0", b.addr().String())
+					vm.Run("arping", "-q", "-U", "-c", "1", "-I", "eth0", b.Addr().String())
 				} else {
 					a.Run("ip", "neigh", "flush", "dev", "eth0")
 				}
-				return a.pings(1, b.addr().String(), "-W", "0.5").received == 1
+				return a.Pings(1, b.Addr().String(), "-W", "0.5").Received == 1
 			})
-			vm.awaitReach(a)
-			await(t, "a reaches it when it asks anew", func() bool {
+			awaitReach(vm, a)
+			lab.Eventually(t, "a reaches it when it asks anew", func() bool {
 				a.Run("ip", "neigh", "flush", "dev", "eth0")
-				return a.pings(1, b.addr().String(), "-W", "0.5").received == 1
+				return a.Pings(1, b.Addr().String(), "-W", "0.5").Received == 1
 			})
-			if out := a.Run("ip", "neigh", "show", b.addr().String()); !strings.Contains(
+			if out := a.Run("ip", "neigh", "show", b.Addr().String()); !strings.Contains(
 				out,
 				"02:00:00:00:44:02",
 			) {

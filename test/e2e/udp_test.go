@@ -12,14 +12,16 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vswitch/test/lab"
 )
 
 func TestUDPDatagramsArriveIntact(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	c1, c2 := h.attach("c1"), h.attach("c2")
+	c1, c2 := h.Attach("c1"), h.Attach("c2")
 	in := listenUDP(c2, "0.0.0.0")
-	out := dialUDP(c1, in, c2.addr().String())
+	out := dialUDP(c1, in, c2.Addr().String())
 	random := rand.NewChaCha8([32]byte{2})
 	// One Ethernet frame takes 1472 bytes; the larger ones are fragmented.
 	for _, size := range []int{1, 2, 17, 18, 19, 1471, 1472, 1473, 2960, 2961, 9000, 30000, 60000} {
@@ -39,9 +41,9 @@ func TestUDPDatagramsArriveIntact(t *testing.T) {
 func TestUDPSegmentationOffloadArrivesIntact(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	c1, c2 := h.attach("c1"), h.attach("c2")
+	c1, c2 := h.Attach("c1"), h.Attach("c2")
 	in := listenUDP(c2, "0.0.0.0")
-	out := dialUDP(c1, in, c2.addr().String())
+	out := dialUDP(c1, in, c2.Addr().String())
 	const segment = 1400
 	raw, err := out.SyscallConn()
 	if err != nil {
@@ -67,9 +69,9 @@ func TestUDPSegmentationOffloadArrivesIntact(t *testing.T) {
 	}
 }
 
-func listenUDP(c *container, addr string) *net.UDPConn {
+func listenUDP(c *lab.Container, addr string) *net.UDPConn {
 	c.Helper()
-	conn := inside(c, func() (*net.UDPConn, error) { return net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(addr)}) })
+	conn := lab.Inside(c, func() (*net.UDPConn, error) { return net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(addr)}) })
 	c.Cleanup(func() { conn.Close() })
 	if err := conn.SetReadBuffer(4 << 20); err != nil {
 		c.Fatal(err)
@@ -78,23 +80,23 @@ func listenUDP(c *container, addr string) *net.UDPConn {
 }
 
 // dialUDP connects to the port of listener at addr.
-func dialUDP(c *container, listener *net.UDPConn, addr string) *net.UDPConn {
+func dialUDP(c *lab.Container, listener *net.UDPConn, addr string) *net.UDPConn {
 	c.Helper()
 	to := &net.UDPAddr{IP: net.ParseIP(addr), Port: listener.LocalAddr().(*net.UDPAddr).Port}
-	conn := inside(c, func() (*net.UDPConn, error) { return net.DialUDP("udp4", nil, to) })
+	conn := lab.Inside(c, func() (*net.UDPConn, error) { return net.DialUDP("udp4", nil, to) })
 	c.Cleanup(func() { conn.Close() })
 	return conn
 }
 
 func readDatagram(t *testing.T, conn *net.UDPConn) []byte {
 	t.Helper()
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(lab.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 1<<16)
 	n, err := conn.Read(buf)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("no datagram came within %s", patience)
+		t.Fatalf("no datagram came within %s", lab.Patience)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -105,11 +107,11 @@ func readDatagram(t *testing.T, conn *net.UDPConn) []byte {
 func TestBroadcastReachesTheWholeSegment(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	sender := h.attach("sender")
-	var others []*container
+	sender := h.Attach("sender")
+	var others []*lab.Container
 	for i := range 3 {
-		c := h.attach(fmt.Sprintf("c%d", i))
-		c.sysctl("net.ipv4.icmp_echo_ignore_broadcasts=0")
+		c := h.Attach(fmt.Sprintf("c%d", i))
+		c.Sysctl("net.ipv4.icmp_echo_ignore_broadcasts=0")
 		others = append(others, c)
 	}
 	for _, to := range []string{"172.17.255.255", "255.255.255.255"} {
@@ -120,16 +122,16 @@ func TestBroadcastReachesTheWholeSegment(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := string(readDatagram(t, in)); got != want {
-				t.Errorf("%s got %q, want %q", c.port.Name, got, want)
+				t.Errorf("%s got %q, want %q", c.Port.Name, got, want)
 			}
 		}
 	}
 	// ping ends when three requests have one answer each; the last may be short
 	// of some, the first has had all by then.
-	out, _ := sender.try("ping", "-n", "-b", "-c", "3", "-i", "0.2", "-W", "10", "172.17.255.255")
+	out, _ := sender.Try("ping", "-n", "-b", "-c", "3", "-i", "0.2", "-W", "10", "172.17.255.255")
 	for _, c := range others {
-		if !strings.Contains(out, "from "+c.addr().String()+":") {
-			t.Errorf("%s does not answer a broadcast ping:\n%s", c.port.Name, out)
+		if !strings.Contains(out, "from "+c.Addr().String()+":") {
+			t.Errorf("%s does not answer a broadcast ping:\n%s", c.Port.Name, out)
 		}
 	}
 }
@@ -137,12 +139,12 @@ func TestBroadcastReachesTheWholeSegment(t *testing.T) {
 func TestMulticastReachesTheMembers(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	sender := h.attach("sender")
+	sender := h.Attach("sender")
 	group := &net.UDPAddr{IP: net.IPv4(239, 1, 2, 3)}
 	var members []*net.UDPConn
 	for i := range 2 {
-		c := h.attach(fmt.Sprintf("member%d", i))
-		conn := inside(c, func() (*net.UDPConn, error) {
+		c := h.Attach(fmt.Sprintf("member%d", i))
+		conn := lab.Inside(c, func() (*net.UDPConn, error) {
 			link, err := net.InterfaceByName("eth0")
 			if err != nil {
 				return nil, err
@@ -168,25 +170,25 @@ func TestMulticastReachesTheMembers(t *testing.T) {
 func TestIPv6LinkLocalWorksWithinASegment(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	var both [2]*container
+	var both [2]*lab.Container
 	for i := range both {
-		c := h.container()
-		c.sysctl("net.ipv6.conf.default.disable_ipv6=0")
-		c.sysctl("net.ipv6.conf.default.accept_dad=0") // addresses can be used at once
-		h.connect(c, fmt.Sprintf("c%d", i))
+		c := h.Container()
+		c.Sysctl("net.ipv6.conf.default.disable_ipv6=0")
+		c.Sysctl("net.ipv6.conf.default.accept_dad=0") // addresses can be used at once
+		h.Connect(c, fmt.Sprintf("c%d", i))
 		both[i] = c
 	}
 	for i, from := range both {
 		to := both[1-i]
 		var addr string
-		h.await("the kernel's link-local address is there", func() bool {
+		h.Eventually("the kernel's link-local address is there", func() bool {
 			_, rest, _ := strings.Cut(to.Run("ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"), "inet6 ")
 			addr, _, _ = strings.Cut(rest, "/")
 			return addr != ""
 		})
-		from.reaches(addr+"%eth0", "-6")
-		if r := ping(t, from.Namespace, 1, "ff02::1%eth0", "-6"); !strings.Contains(r.output, "bytes from fe80:") {
-			t.Errorf("nobody answers at all-nodes:\n%s", r.output)
+		from.Reaches(addr+"%eth0", "-6")
+		if r := lab.Ping(t, from.Namespace, 1, "ff02::1%eth0", "-6"); !strings.Contains(r.Output, "bytes from fe80:") {
+			t.Errorf("nobody answers at all-nodes:\n%s", r.Output)
 		}
 	}
 }

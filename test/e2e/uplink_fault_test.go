@@ -14,10 +14,10 @@ import (
 func TestConnectionsOutsideGoOn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	c, out := h.attach("c"), h.outside(1500)
-	h.daemon.Harmed()
+	c, out := h.Attach("c"), h.outside(1500)
+	h.Harmed()
 	s := openStream(t, c, out)
-	for _, harm := range []func(){h.killCarrier, h.upgradeInPlace, h.killDaemon} {
+	for _, harm := range []func(){h.KillCarrier, h.upgradeInPlace, h.killDaemon} {
 		s.runs(600 * time.Millisecond) // longer than the supervisor takes to call a child sound
 		harm()
 		t.Logf("it stood still for %s", s.pause())
@@ -45,31 +45,31 @@ func TestHostLinkIsPutRight(t *testing.T) {
 		t.Run(map[bool]string{true: "while it runs", false: "while it does not"}[running], func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
-			c := h.attach("c")
-			name := h.segment("bridge").HostLink.Name
+			c := h.Attach("c")
+			name := h.Segment("bridge").HostLink.Name
 			asMade := func() bool {
-				out, _ := h.onHost("bridge").try("ip", "-o", "addr", "show", "dev", name, "up")
-				link, _ := h.onHost("bridge").try("ip", "-o", "link", "show", "dev", name)
+				out, _ := h.onHost("bridge").Try("ip", "-o", "addr", "show", "dev", name, "up")
+				link, _ := h.onHost("bridge").Try("ip", "-o", "link", "show", "dev", name)
 				return strings.Contains(out, "inet 172.17.0.1/16 ") && strings.Contains(link, "02:42:ac:11:00:01") &&
-					strings.Contains(link, "mtu 1500 ") && h.segment("bridge").HostLink.State == api.PortUp
+					strings.Contains(link, "mtu 1500 ") && h.Segment("bridge").HostLink.State == api.PortUp
 			}
-			for what, argv := range hostLinkHarms(h.container().Namespace) {
+			for what, argv := range hostLinkHarms(h.Container().Namespace) {
 				if what == "name" && !running {
 					continue // nobody is left who knows which it is
 				}
 				argv = strings.Split(strings.ReplaceAll(strings.Join(argv, " "), "LINK", name), " ")
 				if !running {
-					h.kill()
+					h.Kill()
 				}
-				h.ns.Run(argv...)
+				h.NS.Run(argv...)
 				if !running {
-					h.start()
+					h.Start()
 				}
-				h.await("the host link is right after its harm: "+what, asMade)
-				h.await("the host reaches the container after the harm: "+what, func() bool {
-					return ping(h, h.ns, 1, c.addr().String(), "-W", "0.5").received == 1
+				h.Eventually("the host link is right after its harm: "+what, asMade)
+				h.Eventually("the host reaches the container after the harm: "+what, func() bool {
+					return lab.Ping(h, h.NS, 1, c.Addr().String(), "-W", "0.5").Received == 1
 				})
-				c.reaches("172.17.0.1")
+				c.Reaches("172.17.0.1")
 			}
 		})
 	}
@@ -78,13 +78,13 @@ func TestHostLinkIsPutRight(t *testing.T) {
 func TestStopRemovesHostLinksWhenAsked(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--stop-removes-ports")
-	h.addSegment("other")
-	names := []string{h.segment("bridge").HostLink.Name, h.segment("other").HostLink.Name}
-	h.stop()
-	if out := h.ns.Run("ip", "-o", "link"); strings.Contains(out, "vs-") {
+	h.AddSegment("other")
+	names := []string{h.Segment("bridge").HostLink.Name, h.Segment("other").HostLink.Name}
+	h.Stop()
+	if out := h.NS.Run("ip", "-o", "link"); strings.Contains(out, "vs-") {
 		t.Errorf("after the end the host has\n%s", out)
 	}
-	h.start()
+	h.Start()
 	for i, segment := range []string{"bridge", "other"} {
 		if l := h.awaitHostLink(segment, api.PortUp); l.Name != names[i] {
 			t.Errorf("the host link of segment %s is %s, want %s again", segment, l.Name, names[i])
@@ -96,25 +96,25 @@ func TestStopRemovesHostLinksWhenAsked(t *testing.T) {
 func TestHostLinkInTheWayIsTold(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--stop-removes-ports")
-	name := h.segment("bridge").HostLink.Name
-	h.stop()
-	h.ns.Run("ip", "link", "add", name, "type", "veth", "peer", "name", "other-end")
-	h.start("--stop-removes-ports")
+	name := h.Segment("bridge").HostLink.Name
+	h.Stop()
+	h.NS.Run("ip", "link", "add", name, "type", "veth", "peer", "name", "other-end")
+	h.Start("--stop-removes-ports")
 	l := h.awaitHostLink("bridge", api.PortDown)
 	if !strings.Contains(l.Reason, name) {
 		t.Errorf("the host link is down because %q, want a reason that names %s", l.Reason, name)
 	}
-	a, b := h.attach("a"), h.attach("b")
-	a.reaches(b.addr().String())
-	a.reaches("172.17.0.1")
-	h.ns.Run("ip", "link", "delete", name)
+	a, b := h.Attach("a"), h.Attach("b")
+	a.Reaches(b.Addr().String())
+	a.Reaches("172.17.0.1")
+	h.NS.Run("ip", "link", "delete", name)
 	h.awaitHostLink("bridge", api.PortUp)
-	h.reaches(a.addr().String())
+	h.Reaches(a.Addr().String())
 
-	h.stop()
-	h.ns.Run("ip", "link", "add", "lan", "type", "veth", "peer", "name", "lan1")
-	h.ns.Run("ip", "addr", "add", "172.17.9.9/24", "dev", "lan")
-	h.start()
+	h.Stop()
+	h.NS.Run("ip", "link", "add", "lan", "type", "veth", "peer", "name", "lan1")
+	h.NS.Run("ip", "addr", "add", "172.17.9.9/24", "dev", "lan")
+	h.Start()
 	if l := h.awaitHostLink("bridge", api.PortDown); !strings.Contains(l.Reason, `172.17.9.9/24 of interface "lan"`) {
 		t.Errorf("the host link is down because %q, want the address that is in its way named", l.Reason)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/switch/switchtest"
+	"vswitch/test/lab"
 )
 
 // across is what a container may try to get at another segment by way of the host.
@@ -24,9 +25,9 @@ type across struct {
 }
 
 // attempts are frames with the port that a socket waits on at the other end.
-func attempts(near, far *container, gateway net.HardwareAddr) []across {
-	from, to, farGateway := near.addr().AsSlice(), far.addr().AsSlice(), netip.MustParseAddr(far.port.Gateway).AsSlice()
-	nearGateway, outer := netip.MustParseAddr(near.port.Gateway).AsSlice(), netip.MustParseAddr(hostOutside).AsSlice()
+func attempts(near, far *lab.Container, gateway net.HardwareAddr) []across {
+	from, to, farGateway := near.Addr().AsSlice(), far.Addr().AsSlice(), netip.MustParseAddr(far.Port.Gateway).AsSlice()
+	nearGateway, outer := netip.MustParseAddr(near.Port.Gateway).AsSlice(), netip.MustParseAddr(hostOutside).AsSlice()
 	loopback := netip.MustParseAddr("127.0.0.1").AsSlice()
 	farBroadcast := netip.MustParseAddr("172.18.255.255").AsSlice()
 	sourceRoute := layers.IPv4Option{OptionType: 131, OptionLength: 7, OptionData: append([]byte{4}, to...)}
@@ -61,26 +62,26 @@ func TestTheHostIsNoWayBetweenSegments(t *testing.T) {
 }
 
 func testNoWayBetweenSegments(t *testing.T, h *host) {
-	h.addSegment("other")
+	h.AddSegment("other")
 	h.routes()
-	near, far, witness := h.attach("near"), h.attach("far", on("other")), h.attach("witness", on("other"))
+	near, far, witness := h.Attach("near"), h.Attach("far", lab.On("other")), h.Attach("witness", lab.On("other"))
 	h.outside(1500)
-	h.ns.Run("sh", "-c", `ip link set lo up; cd /proc/sys/net/ipv4/conf
+	h.NS.Run("sh", "-c", `ip link set lo up; cd /proc/sys/net/ipv4/conf
 		for f in */rp_filter; do echo 0 >$f; done; for f in */accept_source_route */route_localnet */accept_local */bc_forwarding; do echo 1 >$f; done
 		for f in */arp_ignore */drop_unicast_in_l2_multicast; do echo 0 >$f; done`)
-	h.reaches(far.addr().String())
-	near.reaches(hostOutside)
+	h.Reaches(far.Addr().String())
+	near.Reaches(hostOutside)
 
 	const port = 5353
 	sockets := make(map[string]*net.UDPConn)
 	for _, at := range []string{"172.18.0.1", "172.18.255.255", "127.0.0.1"} {
-		sockets[at] = inside(h.onHost("other"), func() (*net.UDPConn, error) {
+		sockets[at] = lab.Inside(h.onHost("other"), func() (*net.UDPConn, error) {
 			return net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(at), Port: port})
 		})
 		defer sockets[at].Close()
 	}
-	heard := openPacket(far, unix.ETH_P_ALL)
-	wire := openPacket(near, unix.ETH_P_ALL)
+	heard := far.Socket(unix.ETH_P_ALL)
+	wire := near.Socket(unix.ETH_P_ALL)
 	gateway, err := net.ParseMAC("02:42:ac:11:00:01")
 	if err != nil {
 		t.Fatal(err)
@@ -93,30 +94,30 @@ func testNoWayBetweenSegments(t *testing.T, h *host) {
 		if err := udp.SetNetworkLayerForChecksum(&a.ip); err != nil {
 			t.Fatal(err)
 		}
-		wire.send(switchtest.Layers(&layers.Ethernet{DstMAC: a.dst, SrcMAC: near.mac(), EthernetType: layers.EthernetTypeIPv4},
+		wire.Send(switchtest.Layers(&layers.Ethernet{DstMAC: a.dst, SrcMAC: near.MAC(), EthernetType: layers.EthernetTypeIPv4},
 			&a.ip, udp, gopacket.Payload(secret)))
 		if a.counts != "" {
 			want[a.counts]++
-			h.awaitDrops("near", a.counts, want[a.counts])
+			h.AwaitDrops("near", a.counts, want[a.counts])
 		}
 	}
-	near.Run("ip", "route", "add", far.addr().String(), "via", near.port.Gateway)
-	near.misses(far.addr().String())
-	near.Run("ip", "route", "replace", far.addr().String(), "dev", "eth0")
-	near.Run("ip", "neigh", "add", far.addr().String(), "lladdr", gateway.String(), "dev", "eth0", "nud", "permanent")
-	near.misses(far.addr().String())
-	near.Run("ip", "route", "add", far.port.Gateway, "dev", "eth0")
-	if r := near.ping(far.port.Gateway, "-W", "0.5"); r.received != 0 {
-		t.Errorf("the host answers ARP at another segment's address:\n%s", r.output)
+	near.Run("ip", "route", "add", far.Addr().String(), "via", near.Port.Gateway)
+	near.Misses(far.Addr().String())
+	near.Run("ip", "route", "replace", far.Addr().String(), "dev", "eth0")
+	near.Run("ip", "neigh", "add", far.Addr().String(), "lladdr", gateway.String(), "dev", "eth0", "nud", "permanent")
+	near.Misses(far.Addr().String())
+	near.Run("ip", "route", "add", far.Port.Gateway, "dev", "eth0")
+	if r := near.Ping(far.Port.Gateway, "-W", "0.5"); r.Received != 0 {
+		t.Errorf("the host answers ARP at another segment's address:\n%s", r.Output)
 	}
 	// The host in the name of the other segment.
-	if r := ping(h, h.ns, 3, far.addr().String(), "-W", "0.5", "-I", near.port.Gateway); r.received != 0 {
-		t.Errorf("from another segment's gateway the host reaches a container:\n%s", r.output)
+	if r := lab.Ping(h, h.NS, 3, far.Addr().String(), "-W", "0.5", "-I", near.Port.Gateway); r.Received != 0 {
+		t.Errorf("from another segment's gateway the host reaches a container:\n%s", r.Output)
 	}
 
-	mark := ethernet(broadcast, witness.mac(), experimental, bytes.Repeat([]byte{0xee}, 46)...)
-	openPacket(witness, experimental).send(mark)
-	for frame := heard.receive(); !bytes.Equal(frame, mark); frame = heard.receive() {
+	mark := ethernet(broadcast, witness.MAC(), experimental, bytes.Repeat([]byte{0xee}, 46)...)
+	witness.Socket(experimental).Send(mark)
+	for frame := heard.Next().Bytes; !bytes.Equal(frame, mark); frame = heard.Next().Bytes {
 		if p, ok := ipv4Of(frame); ok && (bytes.Contains(frame, secret) || netip.MustParsePrefix("172.17.0.0/16").Contains(p)) {
 			t.Errorf("a frame crossed: % x", frame)
 		}
@@ -131,8 +132,8 @@ func testNoWayBetweenSegments(t *testing.T, h *host) {
 			t.Errorf("the host's %s got %q from %s", at, buf[:n], from)
 		}
 	}
-	far.reaches(far.port.Gateway)
-	if s := h.segment("other"); s.HostLink.Counters.Drops["cross-segment"] == 0 || s.HostLink.State != api.PortUp {
+	far.Reaches(far.Port.Gateway)
+	if s := h.Segment("other"); s.HostLink.Counters.Drops["cross-segment"] == 0 || s.HostLink.State != api.PortUp {
 		t.Errorf("what the host sent in another segment's name is not counted: %+v", s.HostLink)
 	}
 }

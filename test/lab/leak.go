@@ -38,18 +38,6 @@ func LeakCheck(tb testing.TB) {
 	})
 }
 
-// Main runs a package's tests and then checks as [LeakCheck] does, once for all
-// of them. It is for
-//
-//	func TestMain(m *testing.M) { lab.Main(m) }
-//
-// and does not return.
-func Main(m *testing.M) { os.Exit(Run(m)) }
-
-// Run is as [Main], for a package that has something to do after its tests: it
-// returns the exit status.
-func Run(m *testing.M) int { return run(m, watch(grace), os.Stderr) }
-
 // run is m's exit status, or 1 when all tests passed but check found leaks, which
 // it prints to out.
 func run(m interface{ Run() int }, check func() []string, out io.Writer) int {

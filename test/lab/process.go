@@ -1,171 +1,234 @@
 package lab
 
 import (
-	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
-// Patience bounds every wait. It only keeps a failing test from hanging, so it is
-// long enough for a machine that is busy with other things.
-const Patience = 30 * time.Second
+// ProcessConfig says what to run, and where.
+type ProcessConfig struct {
+	// Namespace is the name of the network namespace; empty is the caller's own.
+	Namespace string
+	// Argv is the command line, with the program's name first.
+	Argv []string
+	// Env is added to the caller's environment.
+	Env []string
+	// Group has signals reach all processes that the program has started, too.
+	Group bool
+}
 
-// Process is a vswitchd, or a program that becomes one by exec.
+// Process is a program that runs beside a test or a measurement. The kernel kills it when the
+// caller dies, so that none is left behind.
 type Process struct {
-	tb     testing.TB
+	name   string
+	group  bool
 	cmd    *exec.Cmd
-	ready  chan struct{} // closed when it says that it serves
+	stdin  io.Closer // kept open: some daemons end with it
+	output output
 	exited chan struct{} // closed when it has ended and been waited for
 	err    error         // of the wait; valid once exited is closed
-	ending bool          // the test itself ends it, and looks at the result
-	harmed bool          // the test makes it report errors
-
-	mu  sync.Mutex
-	log strings.Builder // guarded by mu
 }
 
-// Start runs argv in ns. If it still runs when the test ends it is told to stop,
-// and must do so with exit status 0. A data race or an error in its log fails the
-// test.
-func Start(tb testing.TB, ns *Namespace, argv ...string) *Process {
-	tb.Helper()
-	p := &Process{tb: tb, ready: make(chan struct{}), exited: make(chan struct{})}
-	p.cmd = ns.Exec(context.Background(), argv...)
-	p.cmd.Env = append(os.Environ(), "GORACE=exitcode=66 atexit_sleep_ms=0")
-	// It must not outlive a test process that dies without cleaning up.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stderr, err := p.cmd.StderrPipe()
-	if err != nil {
-		tb.Fatal(err)
+// StartProcess starts a program.
+func StartProcess(c ProcessConfig) (*Process, error) {
+	cmd := exec.Command(c.Argv[0], c.Argv[1:]...)
+	if c.Namespace != "" {
+		cmd = Command(context.Background(), c.Namespace, c.Argv...)
 	}
-	if err := p.cmd.Start(); err != nil {
-		tb.Fatalf("start %q: %v", argv, err)
+	p := &Process{name: filepath.Base(c.Argv[0]), group: c.Group, cmd: cmd, exited: make(chan struct{})}
+	p.output.more = make(chan struct{})
+	cmd.Env = append(cmd.Environ(), c.Env...)
+	// A group of its own: Ctrl-C is for the caller, which then ends everything in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	// A process that it has left behind may hold its output open.
+	cmd.WaitDelay = Patience
+	var err error
+	if p.stdin, err = cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
-	go p.follow(stderr)
-	tb.Cleanup(p.end)
-	return p
-}
-
-// follow reads what the process says until it has ended.
-func (p *Process) follow(stderr io.Reader) {
-	defer close(p.exited)
-	said := sync.OnceFunc(func() { close(p.ready) })
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		p.mu.Lock()
-		p.log.WriteString(lines.Text() + "\n")
-		p.mu.Unlock()
-		if strings.Contains(lines.Text(), "msg=ready") {
-			said()
-		}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
-	p.err = p.cmd.Wait()
+	go func() {
+		p.err = cmd.Wait()
+		close(p.exited)
+	}()
+	return p, nil
 }
 
-// Said is all that the process has written to standard error.
-func (p *Process) Said() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
-}
-
-// AwaitReady returns when the process says that it serves. The error says how it
-// ended instead, or that it took longer than [Patience].
-func (p *Process) AwaitReady() error {
-	select {
-	case <-p.ready:
-		return nil
-	case <-p.exited:
-		return fmt.Errorf("vswitchd ended instead of serving: %w: %s", p.err, p.Said())
-	case <-time.After(Patience):
-		return fmt.Errorf("vswitchd does not serve after %s: %s", Patience, p.Said())
-	}
-}
-
-// Harmed says that the test is about to harm the process, which may report errors
-// from then on.
-func (p *Process) Harmed() { p.harmed = true }
-
-// Pid is the process's id.
+// Pid returns the id of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Signal sends s to the process, whose end is then the caller's business.
-func (p *Process) Signal(s os.Signal) error {
-	p.ending = true
-	if err := p.cmd.Process.Signal(s); err != nil {
-		return fmt.Errorf("send %s to vswitchd: %w", s, err)
+// Output returns all that the process has written so far to standard output and standard error.
+func (p *Process) Output() string { return p.output.text() }
+
+// Lines returns how many lines the process has written so far, for [Process.Await].
+func (p *Process) Lines() int { return len(p.output.since(0)) }
+
+// Await returns the first line that has all parts in it, among those that the process has
+// written after the first from ones or is still to write. The error says that ctx or the process
+// has ended before.
+func (p *Process) Await(ctx context.Context, from int, parts ...string) (string, error) {
+	for {
+		exited := p.Err() != nil // before the lines are read: then there will be no others
+		more := p.output.signal()
+		lines := p.output.since(from)
+		for _, line := range lines {
+			if hasAll(line, parts) {
+				return line, nil
+			}
+		}
+		from += len(lines)
+		if exited {
+			return "", p.Err()
+		}
+		select {
+		case <-more:
+		case <-p.exited:
+		case <-ctx.Done():
+			return "", fmt.Errorf("wait for %s to write %q: %w", p.name, parts, ctx.Err())
+		}
+	}
+}
+
+func hasAll(line string, parts []string) bool {
+	return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
+}
+
+// Err is nil while the process runs, and afterwards says how it ended.
+func (p *Process) Err() error {
+	select {
+	case <-p.exited:
+		return fmt.Errorf("%s ended (%v): %s", p.name, p.cmd.ProcessState, p.output.tail())
+	default:
+		return nil
+	}
+}
+
+// Signal sends a signal to the process, or to its group if it was started so. A process that
+// has ended gets none.
+func (p *Process) Signal(s syscall.Signal) error {
+	if p.Err() != nil {
+		return nil
+	}
+	if !p.group {
+		if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return fmt.Errorf("send %s to %s: %w", s, p.name, err)
+		}
+		return nil
+	}
+	// No other process can have the id of the group while this one has not been waited for.
+	if err := syscall.Kill(-p.Pid(), s); err != nil && err != syscall.ESRCH {
+		return fmt.Errorf("send %s to %s: %w", s, p.name, err)
 	}
 	return nil
 }
 
-// Wait returns the exit status once the process has ended, -1 when a signal ended
-// it. The error says that it has not within [Patience].
-func (p *Process) Wait() (int, error) {
-	p.ending = true
+// Wait returns the exit status once the process has ended, -1 when a signal ended it. The error
+// says that ctx has ended before.
+func (p *Process) Wait(ctx context.Context) (int, error) {
 	select {
 	case <-p.exited:
 		return p.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(Patience):
-		return 0, fmt.Errorf("vswitchd has not ended after %s: %s", Patience, p.Said())
+	case <-ctx.Done():
+		return 0, fmt.Errorf("wait for %s to end: %w: %s", p.name, ctx.Err(), p.output.tail())
 	}
 }
 
-// Stop asks the process to end by SIGTERM and returns when it has. The error says
-// that it ended with another exit status than 0, or not within [Patience].
-func (p *Process) Stop() error {
-	if err := p.Signal(syscall.SIGTERM); err != nil {
+// Stop asks the process to end by SIGTERM and by closing its standard input, and returns when it
+// has. One that still runs after the timeout is killed, which the error says.
+func (p *Process) Stop(timeout time.Duration) error {
+	err := p.Signal(syscall.SIGTERM)
+	p.stdin.Close()
+	if err != nil {
 		return err
 	}
-	code, err := p.Wait()
-	if err == nil && code != 0 {
-		err = fmt.Errorf("vswitchd stopped with exit status %d, want 0: %s", code, p.Said())
-	}
-	return err
-}
-
-// Kill ends the process by SIGKILL and returns when it has ended.
-func (p *Process) Kill() error {
-	if err := p.Signal(syscall.SIGKILL); err != nil {
-		return err
-	}
-	_, err := p.Wait()
-	return err
-}
-
-// end stops the process at the end of its test and looks back at its life.
-func (p *Process) end() {
-	running := true
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
 	select {
 	case <-p.exited:
-		running = false
-	default:
-		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may end by itself just now
-	}
-	select {
-	case <-p.exited:
-	case <-time.After(Patience):
-		_ = p.cmd.Process.Kill()
+		return nil
+	case <-timer.C:
+		_ = p.Signal(syscall.SIGKILL) // it may have ended just now
 		<-p.exited
-		p.tb.Errorf("vswitchd did not stop within %s of SIGTERM", Patience)
+		return fmt.Errorf("%s did not end within %v of SIGTERM and was killed", p.name, timeout)
 	}
-	switch code := p.cmd.ProcessState.ExitCode(); {
-	case p.ending:
-	case !running:
-		p.tb.Errorf("vswitchd ended by itself: %v", p.err)
-	case code != 0:
-		p.tb.Errorf("vswitchd stopped with exit status %d, want 0", code)
+}
+
+// output keeps what a process writes, and tells of each new line.
+type output struct {
+	mu    sync.Mutex
+	lines []string      // guarded by mu; complete ones
+	rest  []byte        // guarded by mu; what came after the last of them
+	more  chan struct{} // guarded by mu; closed, and replaced, with each new line
+}
+
+// Write implements [io.Writer]; it never fails.
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.rest = append(o.rest, b...)
+	for {
+		line, rest, found := bytes.Cut(o.rest, []byte("\n"))
+		if !found {
+			return len(b), nil
+		}
+		o.lines, o.rest = append(o.lines, string(line)), rest
+		close(o.more)
+		o.more = make(chan struct{})
 	}
-	if strings.Contains(p.Said(), "DATA RACE") || !p.harmed && strings.Contains(p.Said(), "level=ERROR") {
-		p.tb.Error("vswitchd reports an error or a data race")
+}
+
+// since returns the complete lines after the first n.
+func (o *output) since(n int) []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.lines[min(n, len(o.lines)):])
+}
+
+// text returns everything.
+func (o *output) text() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var b strings.Builder
+	for _, line := range o.lines {
+		b.WriteString(line + "\n")
 	}
-	if p.tb.Failed() {
-		p.tb.Logf("vswitchd said:\n%s", p.Said())
+	b.Write(o.rest)
+	return b.String()
+}
+
+// signal returns a channel that is closed with the next line.
+func (o *output) signal() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.more
+}
+
+// tail returns the end of the output on one line, for an error.
+func (o *output) tail() string {
+	const most = 400
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	text := strings.TrimSpace(strings.Join(o.lines, "; ") + "; " + string(o.rest))
+	text = strings.Trim(text, "; ")
+	if len(text) > most {
+		text = "…" + text[len(text)-most:]
 	}
+	if text == "" {
+		return "no output"
+	}
+	return text
 }
