@@ -39,7 +39,7 @@ build: ## build the binaries into bin/
 
 .PHONY: deps
 deps: ## install the system packages that the demo and the tests need
-	@sh scripts/deps.sh test
+	@sh scripts/deps.sh engines
 
 .PHONY: demo
 demo: ## show two segments and three containers at work (needs root)
@@ -47,15 +47,32 @@ demo: ## show two segments and three containers at work (needs root)
 	@$(MAKE) --no-print-directory build
 	scripts/demo.sh
 
-# The race detector allocates, so tests that count allocations run without it.
-.PHONY: test soak
-test: ## run all tests with the race detector; end-to-end tests only as root
+# The tests in tiers. Those of a tier are the packages below its folders; what is in none of
+# them is product, kit and end-to-end tests. The race detector allocates, so tests that count
+# allocations run without it.
+ENGINES := ./test/docker/...
+PACKAGES = $(filter-out $(shell $(GO) list $(ENGINES)),$(shell $(GO) list ./...))
+ALLOCS   = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' 'func Test.*Allocs' *))))
+GOTEST   = $(GO) test -timeout 10m
+NOT_RUN  = @if [ "$$(id -u)" -ne 0 ]; then \
+	echo; echo "NOT RUN: tests on a kernel need root; run: sudo make $@"; fi
+
+.PHONY: test
+test: ## run the tests with the race detector; those on a kernel only as root
 	@if [ "$$(id -u)" -eq 0 ]; then sh scripts/deps.sh test; fi
 	$(GO) vet ./...
-	$(GO) test -timeout 10m -run Allocs ./...
-	$(GO) test -timeout 10m $(RACE) ./...
-	@if [ "$$(id -u)" -ne 0 ]; then \
-		echo; echo "NOT RUN: end-to-end tests need root; run: sudo make test"; fi
+	$(GOTEST) -run Allocs $(ALLOCS)
+	$(GOTEST) $(RACE) $(PACKAGES)
+	$(NOT_RUN)
+
+.PHONY: test-engines
+test-engines: ## run the tests with other programs' container engines: Docker (needs root)
+	@if [ "$$(id -u)" -eq 0 ]; then sh scripts/deps.sh engines; fi
+	$(GOTEST) $(RACE) $(ENGINES)
+	$(NOT_RUN)
+
+.PHONY: test-all
+test-all: test test-engines ## run all tests, as continuous integration does
 
 .PHONY: soak
 DURATION ?= 10m

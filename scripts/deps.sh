@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes sure that the system programs are there which the demo needs and, with
-# the argument "test", those that only the tests need, or with "bench" the
-# switches that the benchmark compares with. Says nothing when there is nothing
+# the argument "test", those that the tests need, with "engines" also those that
+# the tests with container engines need, or with "bench" the switches that the
+# benchmark compares with. Says nothing when there is nothing
 # to do. As root on Debian or Ubuntu it installs what is missing; elsewhere it
 # names the missing packages and fails.
 set -eu
@@ -23,7 +24,8 @@ need iperf3 iperf3
 need nsenter util-linux
 need ethtool ethtool
 need socat socat
-if [ "${1:-}" = test ]; then
+case ${1:-} in
+test | engines)
 	need nft nftables               # the tests look at the rules with it; vswitchd does without
 	need iptables iptables          # another firewall
 	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
@@ -32,6 +34,9 @@ if [ "${1:-}" = test ]; then
 	need busybox busybox-static     # what containers run, and what small images resolve and lease with
 	need arping iputils-arping      # it looks for an address twice
 	need dig bind9-dnsutils
+	;;
+esac
+if [ "${1:-}" = engines ]; then
 	need dockerd docker.io
 	need docker-compose docker-compose # it runs the example
 fi
