@@ -24,7 +24,7 @@ type SocketConfig struct {
 	// come later included.
 	Interface string
 	// EtherType is that of the frames to receive, as unix.ETH_P_ARP; unix.ETH_P_ALL is all of
-	// them, those for other hosts included, and 0 none.
+	// them, and 0 none.
 	EtherType uint16
 }
 
@@ -34,8 +34,8 @@ type Frame struct {
 	At    time.Time // when the kernel took it
 }
 
-// Socket sends and receives whole Ethernet frames (packet(7)). It does not receive what its own
-// machine sends. Only one goroutine may receive at a time.
+// Socket sends and receives whole Ethernet frames (packet(7)). It receives those for other hosts,
+// too, which TAP and veth devices do not filter, and none that its own machine sends. Only one goroutine may receive at a time.
 type Socket struct {
 	conn     *packet.Conn
 	raw      syscall.RawConn

@@ -56,9 +56,9 @@ func next(t *testing.T, s *Socket) Frame {
 	return f
 }
 
-// ethernet is a broadcast of this EtherType, with a payload that tells it from others.
+// ethernet is a frame to another host, of this EtherType, with a payload that tells it from others.
 func ethernet(etherType uint16, text string) []byte {
-	b := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2}, byte(etherType>>8), byte(etherType))
+	b := append([]byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2}, byte(etherType>>8), byte(etherType))
 	return append(append(b, text...), make([]byte, 46)...)
 }
 
