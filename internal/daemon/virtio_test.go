@@ -21,6 +21,7 @@ import (
 	"vswitch/switch/drop"
 	"vswitch/tap"
 	"vswitch/test/lab"
+	"vswitch/test/lab/seed"
 )
 
 func TestMain(m *testing.M) { lab.Main(m) }
@@ -276,9 +277,7 @@ func TestRandomVirtioHeaders(t *testing.T) {
 		rounds, until = 0, time.Now().Add(d)
 	}
 	r, good := newFiringRange(t), packets(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	rnd := rand.New(rand.NewPCG(seed, 0))
+	rnd := seed.New(t)
 	sent := 0
 	for i := 0; i < rounds || time.Now().Before(until); i++ {
 		frames := make([][]byte, 256)

@@ -4,15 +4,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"testing"
 
 	"vswitch/internal/frame"
+	"vswitch/test/lab/seed"
 )
 
 func TestSumAgainstNaive(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(3, 4))
+	r := seed.New(t)
 	for n := range 300 {
 		for range 20 {
 			// Runs of 0xff and 0x00 are what makes carries ripple.

@@ -1,7 +1,6 @@
 package frame_test
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -9,12 +8,13 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"vswitch/internal/frame"
+	"vswitch/test/lab/seed"
 )
 
 // TestParsedAgainstGopacket on frames as hosts send them.
 func TestParsedAgainstGopacket(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(3, 4))
+	r := seed.New(t)
 	var p frame.Parsed
 	for range 1000 {
 		k := packet{

@@ -12,6 +12,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"vswitch/internal/frame"
+	"vswitch/test/lab/seed"
 )
 
 func randomBytes(r *rand.Rand, n int) []byte {
@@ -26,7 +27,7 @@ func sameIP(a netip.Addr, b net.IP) bool { return a.AsSlice() != nil && net.IP(a
 
 func TestIPv4AgainstGopacket(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(1, 2))
+	r := seed.New(t)
 	for range 300 {
 		link := &layers.Ethernet{SrcMAC: randomBytes(r, 6), DstMAC: randomBytes(r, 6), EthernetType: layers.EthernetTypeIPv4}
 		ip := &layers.IPv4{

@@ -2,26 +2,11 @@ package ipam
 
 import (
 	"errors"
-	"flag"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 )
-
-var seedFlag = flag.Uint64("ipam.seed", 0, "seed of the random tests; 0 draws one")
-
-// newRand logs its seed, so that a failing run can be repeated.
-func newRand(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := *seedFlag
-	if seed == 0 {
-		seed = rand.Uint64()
-	}
-	t.Logf("to repeat: -ipam.seed=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // addr and prefix read "" as the zero value.
 func addr(s string) netip.Addr {

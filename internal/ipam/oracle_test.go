@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"vswitch/test/lab/seed"
 )
 
 // oracle is a subnet written as the rules read: every address has a state, and
@@ -75,7 +77,7 @@ func (o *oracle) leases() []netip.Addr {
 
 func TestSubnetAgainstOracle(t *testing.T) {
 	t.Parallel()
-	rnd := newRand(t)
+	rnd := seed.New(t)
 	for _, tc := range []struct {
 		cfg       SubnetConfig
 		broadcast string
@@ -133,7 +135,7 @@ func compareWithOracle(t *testing.T, rnd *rand.Rand, s *Subnet, o *oracle) {
 
 func TestBlocksAgainstOracle(t *testing.T) {
 	t.Parallel()
-	rnd := newRand(t)
+	rnd := seed.New(t)
 	pools := []Pool{{prefix("10.0.0.0/26"), 28}, {prefix("10.0.0.128/25"), 29}, {prefix("10.0.1.0/30"), 30}}
 	for range 200 {
 		a := newAllocator(t, pools...)

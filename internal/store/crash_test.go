@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"vswitch/test/lab/seed"
 )
 
 // crashDir is the environment variable that makes the test binary a child that
@@ -50,9 +52,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		kills = 10
 	}
 	dir := t.TempDir()
-	done := 0
+	random, done := seed.New(t), 0
 	for range kills {
-		acknowledged := runUntilKilled(t, dir, rand.IntN(8))
+		acknowledged := runUntilKilled(t, dir, random)
 		if acknowledged < done {
 			t.Fatalf("the store stood at change %d after a kill, and %d was acknowledged before", acknowledged, done)
 		}
@@ -82,8 +84,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 }
 
 // runUntilKilled runs a child, kills it during the change after some have been
-// acknowledged and returns the count of the last one that was.
-func runUntilKilled(t *testing.T, dir string, changes int) int {
+// acknowledged and returns the count of the last one that was. The seed repeats how many
+// and how long it waits, not what the scheduler makes of that.
+func runUntilKilled(t *testing.T, dir string, random *rand.Rand) int {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
@@ -106,14 +109,14 @@ func runUntilKilled(t *testing.T, dir string, changes int) int {
 		}
 		return true
 	}
-	for range changes + 1 {
+	for range random.IntN(8) + 1 {
 		if !read() {
 			t.Fatalf("the child ended by itself: %s", stderr.String())
 		}
 	}
 	// Anywhere in the change that follows; how far it gets is up to the scheduler.
-	for range rand.IntN(1 << 16) {
-		_ = rand.Uint64()
+	for range random.IntN(1 << 16) {
+		_ = random.Uint64()
 	}
 	must(t, child.Process.Kill())
 	for more := true; more; { // what was acknowledged before the kill counts

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"errors"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -11,6 +10,8 @@ import (
 	"testing"
 
 	"go.etcd.io/bbolt"
+
+	"vswitch/test/lab/seed"
 )
 
 // After a power cut a disk has, of what was written since the last sync, some
@@ -18,7 +19,7 @@ import (
 func TestPowerCutDuringAChange(t *testing.T) {
 	t.Parallel()
 	const sector, cuts = 512, 12
-	random := rand.New(rand.NewPCG(1, 2))
+	random := seed.New(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, FileName)
 	db := open(t, dir, small)

@@ -2,12 +2,13 @@ package supervise
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"vswitch/test/lab/seed"
 )
 
 func memory(t *testing.T) int {
@@ -22,7 +23,7 @@ func memory(t *testing.T) int {
 // What changes says, applied to the set before, must give the set now.
 func TestStoreChangesLeadFromBeforeToNow(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2))
+	random := seed.New(t)
 	var s store
 	defer s.close()
 	before := s.snapshot()
