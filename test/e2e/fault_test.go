@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/test/lab"
+	"vswitch/test/lab/seed"
 )
 
 // soakVariable has the fault tests run for longer than make test has time for.
@@ -45,8 +45,7 @@ func TestFaultsInTurn(t *testing.T) {
 	h.Harmed()
 	before := h.picture()
 	s := openStream(t, a, b)
-	seed := uint64(time.Now().UnixNano())
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := seed.New(t)
 	faults := []struct {
 		name string
 		do   func()
@@ -69,7 +68,7 @@ func TestFaultsInTurn(t *testing.T) {
 		f.do()
 		s.runs(50 * time.Millisecond)
 		if after := h.picture(); after != before {
-			t.Fatalf("after %q (seed %d) the switch was\n%s\nand is\n%s", done, seed, before, after)
+			t.Fatalf("after %q the switch was\n%s\nand is\n%s", done, before, after)
 		}
 	}
 	s.finish()

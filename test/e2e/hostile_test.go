@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/test/lab"
+	"vswitch/test/lab/seed"
 )
 
 // What a container sends with CAP_NET_RAW harms nobody, and is counted.
@@ -112,7 +112,7 @@ func TestRandomFramesDoNotStopTheSwitch(t *testing.T) {
 	attacker, peer := h.Attach("attacker"), h.Attach("peer")
 	a, b := h.Attach("a", lab.On("other")), h.Attach("b", lab.On("other"))
 	s := attacker.Socket(experimental)
-	random := rand.New(rand.NewChaCha8([32]byte{4}))
+	random := seed.New(t)
 	destinations := []net.HardwareAddr{
 		broadcast, peer.MAC(), attacker.MAC(), b.MAC(), {0x02, 0x42, 172, 17, 0, 1}, {0x33, 0x33, 0, 0, 0, 1}, {0x02, 1, 2, 3, 4, 5},
 	}

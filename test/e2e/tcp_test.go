@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"vswitch/api"
 	"vswitch/switch/drop"
 	"vswitch/test/lab"
+	"vswitch/test/lab/seed"
 )
 
 // The stream is large enough for the kernel to build super-frames of all sizes,
@@ -66,10 +66,10 @@ func transfer(t *testing.T, from, to *lab.Container, size int64) {
 	}
 
 	sent, received := sha256.New(), sha256.New()
+	random := io.LimitReader(seed.NewReader(t), size)
 	failed := make(chan error, 1)
 	go func() {
 		defer out.Close()
-		random := io.LimitReader(rand.NewChaCha8([32]byte{1}), size)
 		_, err := io.CopyBuffer(struct{ io.Writer }{out}, io.TeeReader(random, sent), make([]byte, 1<<18))
 		failed <- err
 	}()

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/test/lab"
+	"vswitch/test/lab/seed"
 )
 
 func TestUDPDatagramsArriveIntact(t *testing.T) {
@@ -22,7 +22,7 @@ func TestUDPDatagramsArriveIntact(t *testing.T) {
 	c1, c2 := h.Attach("c1"), h.Attach("c2")
 	in := listenUDP(c2, "0.0.0.0")
 	out := dialUDP(c1, in, c2.Addr().String())
-	random := rand.NewChaCha8([32]byte{2})
+	random := seed.NewReader(t)
 	// One Ethernet frame takes 1472 bytes; the larger ones are fragmented.
 	for _, size := range []int{1, 2, 17, 18, 19, 1471, 1472, 1473, 2960, 2961, 9000, 30000, 60000} {
 		want := make([]byte, size)
@@ -52,7 +52,7 @@ func TestUDPSegmentationOffloadArrivesIntact(t *testing.T) {
 	if cerr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, segment) }); cerr != nil || err != nil {
 		t.Fatalf("ask for segmentation: %v, %v", cerr, err)
 	}
-	random := rand.NewChaCha8([32]byte{3})
+	random := seed.NewReader(t)
 	for _, size := range []int{segment, 2 * segment, 10*segment + 777, 40*segment + 1} {
 		want := make([]byte, size)
 		random.Read(want) //nolint:errcheck // never fails
