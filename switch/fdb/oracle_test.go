@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+
+	"vswitch/test/lab/seed"
 )
 
 // oracle is the table as a map, by the same rules.
@@ -81,9 +83,9 @@ type run struct {
 
 func TestTableAgainstOracle(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
-		r := &run{t, rand.New(rand.NewPCG(seed, 1)), newTestTable(100000), oracle{}, 1}
-		t.Logf("seed %d", seed)
+	rng := seed.New(t)
+	for range 4 {
+		r := &run{t, rng, newTestTable(100000), oracle{}, 1}
 		r.table.Use(20)
 		r.table.Use(Remote(5))
 		const keys = 3000 // enough for growth from the least size

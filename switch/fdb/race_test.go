@@ -1,10 +1,11 @@
 package fdb
 
 import (
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"vswitch/test/lab/seed"
 )
 
 // TestTableUnderRace has learners, readers and the control side at work at the
@@ -25,9 +26,9 @@ func TestTableUnderRace(t *testing.T) {
 	key := func(n uint64) uint64 { return Key(n+1, uint16(n%5)+1) }
 	var workers, control sync.WaitGroup
 	var stop atomic.Bool
-	for id := range uint64(learners) {
+	for range learners {
+		rng := seed.New(t)
 		workers.Go(func() {
-			rng := rand.New(rand.NewPCG(id, 1))
 			for i := range rounds {
 				n := rng.Uint64N(keys)
 				table.Learn(key(n), placeOf(n, rng.IntN(4) == 0), uint32(i/100), NoLimit)
@@ -38,8 +39,8 @@ func TestTableUnderRace(t *testing.T) {
 			}
 		})
 	}
+	rng := seed.New(t)
 	control.Go(func() {
-		rng := rand.New(rand.NewPCG(9, 9))
 		for !stop.Load() {
 			n := rng.Uint64N(keys)
 			if err := table.SetStatic(key(n), placeOf(n, true)); err != nil {

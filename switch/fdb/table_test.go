@@ -1,8 +1,9 @@
 package fdb
 
 import (
-	"math/rand/v2"
 	"testing"
+
+	"vswitch/test/lab/seed"
 )
 
 // newTestTable is a table that no worker uses.
@@ -69,7 +70,7 @@ func TestTableFloodEvictsOnlyTheFlooder(t *testing.T) {
 	if err := table.SetStatic(Key(0x060000000000, 1), 4); err != nil {
 		t.Fatal(err)
 	}
-	rng := rand.New(rand.NewPCG(1, 2))
+	rng := seed.New(t)
 	for i := range 200000 {
 		learnAt(table, Key(rng.Uint64()>>18|1<<44, 1), flooder, 0)
 		if i%500 == 0 {
@@ -290,15 +291,15 @@ func TestTableSpreads(t *testing.T) {
 	for name, key := range patterns {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(10) {
-				rng := rand.New(rand.NewPCG(seed, 5))
+			rng := seed.New(t)
+			for range 10 {
 				g := newGeneration(size)
 				g.seed = [2]uint64{rng.Uint64(), rng.Uint64() | 1}
 				farthest := 0
 				for i := range uint64(size / 4) {
 					s := g.claim(key(i))
 					if s == nil {
-						t.Fatalf("seed %d: key %d finds no slot", seed, i)
+						t.Fatalf("key %d finds no slot", i)
 					}
 					run := g.window(key(i))
 					for at := range run {
@@ -307,8 +308,10 @@ func TestTableSpreads(t *testing.T) {
 						}
 					}
 				}
-				if farthest > probeWindow/3 {
-					t.Errorf("seed %d: a key stands %d slots from its place with a quarter of the slots in use", seed, farthest)
+				// With keys at random, one table in some thousand has a key 16 slots away, none
+				// of a million has one 24 away.
+				if farthest > probeWindow/2 {
+					t.Errorf("a key stands %d slots from its place with a quarter of the slots in use", farthest)
 				}
 			}
 		})
