@@ -12,6 +12,7 @@ import (
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
+	"vswitch/test/lab/seed"
 )
 
 // stress is traffic and changes at the same time. Ports 0 and 1 of each segment
@@ -34,16 +35,14 @@ type removedPort struct {
 
 const stressStations = 5
 
-func (s *stress) traffic(seed uint64, p *port) {
-	rng := rand.New(rand.NewPCG(seed, 1))
+func (s *stress) traffic(rng *rand.Rand, p *port) {
 	for range 1500 {
 		p.Send(randomFrame(rng, 1+rng.IntN(stressStations), stressStations))
 	}
 }
 
 // comeAndGo adds a port, sends from it, and removes it in the middle of that.
-func (s *stress) comeAndGo(seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 2))
+func (s *stress) comeAndGo(rng *rand.Rand) {
 	for !s.stop.Load() {
 		d := &switchtest.Device{}
 		p, err := s.sw.AddPort(s.segments[rng.IntN(len(s.segments))], d, vswitch.PortConfig{Name: "guest"})
@@ -68,8 +67,7 @@ func (s *stress) comeAndGo(seed uint64) {
 	}
 }
 
-func (s *stress) control(seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 3))
+func (s *stress) control(rng *rand.Rand) {
 	for !s.stop.Load() {
 		seg, p := s.segments[rng.IntN(len(s.segments))], s.stay[rng.IntN(len(s.stay))]
 		switch rng.IntN(9) {
@@ -138,13 +136,15 @@ func TestStress(t *testing.T) {
 			gw, p := l.withGateway(r, 2)
 			s.segments, s.stay, gateways = append(s.segments, gw.Segment()), append(s.stay, p...), append(gateways, gw)
 		}
-		for id := range uint64(2) {
-			s.running.Go(func() { s.comeAndGo(id) })
-			s.running.Go(func() { s.control(id) })
+		for range 2 {
+			guests, changes := seed.New(l.t), seed.New(l.t)
+			s.running.Go(func() { s.comeAndGo(guests) })
+			s.running.Go(func() { s.control(changes) })
 		}
 		var senders sync.WaitGroup
-		for i, p := range s.stay {
-			senders.Go(func() { s.traffic(uint64(i), p) })
+		for _, p := range s.stay {
+			mix := seed.New(l.t)
+			senders.Go(func() { s.traffic(mix, p) })
 		}
 		senders.Wait()
 		s.stop.Store(true)

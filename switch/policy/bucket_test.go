@@ -2,12 +2,12 @@ package policy_test
 
 import (
 	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"vswitch/switch/policy"
+	"vswitch/test/lab/seed"
 )
 
 // ticks are seconds in a bucket's time.
@@ -60,7 +60,7 @@ func TestBucketGivesCredit(t *testing.T) {
 // TestBucketHoldsItsRate over a minute of frames of any size, at each rate.
 func TestBucketHoldsItsRate(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(7, 8))
+	r := seed.New(t)
 	for _, rate := range []float64{policy.MinRate / 8, 1e5, 1e6} {
 		const burst, largest = 3000, 1460
 		b := policy.NewBucket(rate, burst)

@@ -1,12 +1,12 @@
 package policy_test
 
 import (
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"vswitch/switch/policy"
+	"vswitch/test/lab/seed"
 )
 
 const second = policy.FlapsPerSecond
@@ -118,7 +118,7 @@ func TestMovesOfAnotherSecondDoNotCount(t *testing.T) {
 // most of a few are found all the same, and none that does not move often.
 func TestAddressesAreCountedApart(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(9, 10))
+	r := seed.New(t)
 	f := policy.NewFlaps()
 	for range 1000 {
 		if f.Move(r.Uint64(), 1, 2, 0, 20) {

@@ -9,6 +9,7 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
+	"vswitch/test/lab/seed"
 )
 
 // seeds are frames that one change makes good or bad.
@@ -123,7 +124,7 @@ func mutate(r *rand.Rand, eth []byte) []byte {
 func TestAgainstOracle(t *testing.T) {
 	t.Parallel()
 	guards, oracles := sites(t)
-	r := rand.New(rand.NewPCG(5, 6))
+	r := seed.New(t)
 	f, seen, all := new(frame.Parsed), map[drop.Reason]int{}, seeds()
 	for i := range 100_000 {
 		eth := all[i%len(all)]
@@ -150,9 +151,9 @@ func TestAgainstOracle(t *testing.T) {
 
 // FuzzVerdicts is the same with what the fuzzer comes upon.
 func FuzzVerdicts(f *testing.F) {
-	for _, seed := range seeds() {
-		f.Add(seed)
-		f.Add(tagged(seed, dot1q, dot1ad))
+	for _, eth := range seeds() {
+		f.Add(eth)
+		f.Add(tagged(eth, dot1q, dot1ad))
 	}
 	guards, oracles := sites(f)
 	p := new(frame.Parsed)
