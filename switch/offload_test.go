@@ -3,12 +3,9 @@ package vswitch_test
 import (
 	"bytes"
 	"encoding/binary"
-	"net"
+	"net/netip"
 	"testing"
 	"testing/synctest"
-
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
 
 	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
@@ -23,12 +20,8 @@ const (
 
 // tcpFrame is a TCP segment with its checksum complete.
 func tcpFrame(dst, src frame.MAC, seq uint32, payload []byte) []byte {
-	ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolTCP, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 0, 2}}
-	tcp := &layers.TCP{SrcPort: 1000, DstPort: 2000, Seq: seq, ACK: true, Window: 500}
-	if err := tcp.SetNetworkLayerForChecksum(ip); err != nil {
-		panic(err) // a test's own mistake
-	}
-	return switchtest.Layers(switchtest.Ethernet(dst, src, layers.EthernetTypeIPv4), ip, tcp, gopacket.Payload(payload))
+	to, from := netip.MustParseAddrPort("10.0.0.2:2000"), netip.MustParseAddrPort("10.0.0.1:1000")
+	return switchtest.TCP(dst, src, to, from, seq, payload)
 }
 
 // partial is a frame as a sender with offloads hands it over: behind a header

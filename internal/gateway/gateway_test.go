@@ -57,8 +57,20 @@ func respond(g *Gateway, b []byte) vswitch.Response {
 	return g.Respond(vswitch.Origin{Slot: 2}, parse(b), b)
 }
 
-// raw is eth behind a plain virtio-net header.
-func raw(eth []byte) []byte { return append(make([]byte, frame.VNetHeaderLen), eth...) }
+// expect checks what a gateway responds to a frame that it does not answer, and that it
+// leaves the frame as it is.
+func expect(t *testing.T, name string, g *Gateway, b []byte, want vswitch.Response) {
+	t.Helper()
+	before := bytes.Clone(b)
+	if got := respond(g, b); got != want {
+		t.Errorf("%s: %+v, want %+v", name, got, want)
+	}
+	if !bytes.Equal(before, b) {
+		t.Errorf("%s: the frame was changed", name)
+	}
+}
+
+var raw = switchtest.Raw
 
 func echo(to netip.Addr) []byte {
 	return raw(switchtest.Echo(gatewayMAC, hostMAC, to, hostAddr, []byte("ping")))
@@ -67,11 +79,7 @@ func echo(to netip.Addr) []byte {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	cut := func(b []byte, n int) []byte { return b[:frame.VNetHeaderLen+n] }
-	ipv6 := switchtest.Frame(gatewayMAC, hostMAC, "")
-	frame.Ethernet(ipv6).SetEtherType(frame.EtherTypeIPv6)
-	noService := raw(switchtest.Layers(switchtest.Ethernet(gatewayMAC, hostMAC, layers.EthernetTypeIPv4),
-		&layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: hostAddr.AsSlice(), DstIP: gatewayAddr.AsSlice()},
-		gopacket.Payload{0, 1, 0, 2, 0, 8, 0, 0}))
+	ipv6 := switchtest.Ethernet(gatewayMAC, hostMAC, frame.EtherTypeIPv6)
 	lying := echo(gatewayAddr)
 	lying[frame.VNetHeaderLen+frame.EthernetHeaderLen+3] = 0xff // total length
 	badSum := echo(gatewayAddr)
@@ -84,21 +92,14 @@ func TestRefusals(t *testing.T) {
 		"outside":           {echo(outsideAddr), drop.NoUplink},
 		"IPv6":              {raw(ipv6), drop.NoUplink},
 		"own segment":       {echo(otherAddr), drop.GatewayUnhandled},
-		"UDP":               {noService, drop.GatewayUnhandled},
+		"UDP":               {udp(gatewayMAC, hostMAC, "172.17.0.1:2", "172.17.0.2:1"), drop.GatewayUnhandled},
 		"other EtherType":   {raw(switchtest.Frame(gatewayMAC, hostMAC, "")), drop.GatewayUnhandled},
 		"IPv4 cut off":      {cut(echo(gatewayAddr), 30), drop.MalformedIP},
 		"IPv4 length lies":  {lying, drop.MalformedIP},
 		"ICMP checksum bad": {badSum, drop.MalformedIP},
 		"ARP cut off":       {cut(raw(switchtest.ARP(hostMAC, hostAddr, otherAddr)), 40), drop.MalformedARP},
 	} {
-		before := bytes.Clone(test.frame)
-		r := respond(newGateway(t), test.frame)
-		if r.Action != vswitch.Refused || r.Reason != test.reason {
-			t.Errorf("%s: %+v, want it refused as %s", name, r, test.reason)
-		}
-		if !bytes.Equal(before, test.frame) {
-			t.Errorf("%s: the frame was changed", name)
-		}
+		expect(t, name, newGateway(t), test.frame, refuse(test.reason))
 	}
 }
 
@@ -165,12 +166,10 @@ func TestAddressProbes(t *testing.T) {
 // the identifier 0 is none (net/core/dev.c: __netif_receive_skb_core).
 func TestGatewayIsInNoVLAN(t *testing.T) {
 	t.Parallel()
-	tagged := func(b []byte, id byte) []byte {
-		const at = frame.VNetHeaderLen + 12
-		return append(append(bytes.Clone(b[:at]), 0x81, 0, 0, id), b[at:]...)
+	tagged := func(b []byte, id uint32) []byte {
+		return raw(switchtest.Tagged(b[frame.VNetHeaderLen:], switchtest.Dot1Q|id))
 	}
-	arpToGateway := raw(switchtest.ARP(hostMAC, hostAddr, gatewayAddr))
-	frame.Ethernet(arpToGateway[frame.VNetHeaderLen:]).SetDst(gatewayMAC)
+	arpToGateway := raw(switchtest.To(gatewayMAC, switchtest.ARP(hostMAC, hostAddr, gatewayAddr)))
 	for name, b := range map[string][]byte{
 		"echo": echo(gatewayAddr), "outside": echo(outsideAddr), "ARP": arpToGateway,
 		"DNS": udp(gatewayMAC, hostMAC, "172.17.0.1:53", "172.17.0.2:4711"),

@@ -44,7 +44,7 @@ func (d *Device) setRelay(f func(raw []byte)) {
 
 // Send queues a frame, without virtio-net header, for the switch to read.
 func (d *Device) Send(eth []byte) {
-	d.SendRaw(append(make([]byte, frame.VNetHeaderLen), eth...))
+	d.SendRaw(Raw(eth))
 }
 
 // SendRaw queues bytes as they are, virtio-net header included.
