@@ -60,7 +60,7 @@ func (l *probeLab) strict(n int, addrs ...netip.Addr) *port {
 // ask has the asker probe an address, and expects its probe at these ports alone.
 func (l *probeLab) ask(target netip.Addr, all []*port, want ...*port) {
 	l.t.Helper()
-	l.asker.Send(arpFrom(frame.ARPRequest, l.asker.mac, netip.IPv4Unspecified(), target))
+	l.asker.Send(host1.ARP(frame.ARPRequest, l.asker.mac, netip.IPv4Unspecified(), target))
 	synctest.Wait()
 	for _, p := range append([]*port{l.host, l.asker}, all...) {
 		n := 0
@@ -82,12 +82,12 @@ func TestAddressProbeGoesToWhoMayUseTheAddress(t *testing.T) {
 		two := l.strict(3, addr("172.17.0.4"), addr("172.17.0.5"))
 		router := l.portWith(l.Segment, 4, vswitch.PortConfig{Policy: policy.Policy{
 			Security: policy.SecurityStrict, MAC: switchtest.MAC(4),
-			Prefixes: []netip.Prefix{station1.routed},
+			Prefixes: []netip.Prefix{host1.Routed},
 		}})
 		all := []*port{one, two, router}
 		l.ask(addr("172.17.0.3"), all, one)
 		l.ask(addr("172.17.0.5"), all, two)
-		l.ask(station1.inRouted, all, router)
+		l.ask(host1.InRouted, all, router)
 		if c := l.asker.Counters(); c.Flooded != 3 || c.Local != 0 {
 			l.t.Errorf("counted %+v, want 3 frames flooded", c)
 		}
@@ -151,7 +151,7 @@ func TestAddressProbesAreBounded(t *testing.T) {
 			if i%2 == 0 {
 				target = addr("172.17.0.99") // nobody's
 			}
-			l.asker.Send(arpFrom(frame.ARPRequest, l.asker.mac, netip.IPv4Unspecified(), target))
+			l.asker.Send(host1.ARP(frame.ARPRequest, l.asker.mac, netip.IPv4Unspecified(), target))
 		}
 		synctest.Wait()
 		if n := len(other.Frames()); n != limit/2 {

@@ -1,7 +1,6 @@
 package vswitch_test
 
 import (
-	"encoding/binary"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -130,9 +129,7 @@ func TestFramesOfFullSizePass(t *testing.T) {
 		for _, mtu := range []int{vswitch.MinMTU, 1500, 9000, vswitch.MaxMTU} {
 			p := l.ports(l.segmentWith(vswitch.SegmentConfig{MTU: mtu}), 2)
 			untagged := switchtest.Frame(p[1].mac, p[0].mac, string(make([]byte, mtu)))
-			tagged := switchtest.Frame(p[1].mac, p[0].mac, string(make([]byte, mtu+frame.VLANTagLen)))
-			frame.Ethernet(tagged).SetEtherType(frame.EtherTypeVLAN)
-			binary.BigEndian.PutUint16(tagged[16:], 0x88b5)
+			tagged := switchtest.Tagged(untagged, switchtest.Dot1Q)
 			p[0].Send(untagged)
 			p[0].Send(tagged)
 			p[0].Send(append(tagged, 0))

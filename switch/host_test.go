@@ -135,9 +135,7 @@ func TestHostAndARP(t *testing.T) {
 		if n := len(p[0].Frames()); n != 1 {
 			l.t.Errorf("%d requests came to the station, want 1", n)
 		}
-		reply := request(p[0].mac)
-		frame.Ethernet(reply).SetDst(gatewayMAC)
-		p[0].Send(reply)
+		p[0].Send(switchtest.To(gatewayMAC, request(p[0].mac)))
 		synctest.Wait()
 		if n := len(host.Frames()); n != 1 {
 			l.t.Errorf("%d of the station's answers came to the host, want 1", n)

@@ -318,9 +318,10 @@ func TestLostPort(t *testing.T) {
 
 // A frame that a receiver takes for untagged is judged as one.
 func TestPriorityTags(t *testing.T) {
-	gateway := station1.gateway
-	claim := arpFrom(frame.ARPReply, station1.mac, gateway, station1.other)
-	const vlan, service = priorityTag, servicePriorityTag
+	gateway := host1.Gateway
+	claim := host1.ARP(frame.ARPReply, host1.MAC, gateway, host1.Other)
+	packet := host1.IPv4(host1.IP, frame.ProtoTCP, switchtest.Ports(1, 80)...)
+	const vlan, service = switchtest.Dot1Q, switchtest.Dot1AD
 	for name, tags := range map[string][]uint32{
 		"none": nil, "one": {vlan}, "service": {service}, "with priority": {vlan | 0xe000},
 		"two": {vlan, vlan}, "mixed": {vlan, service, service, vlan},
@@ -331,8 +332,8 @@ func TestPriorityTags(t *testing.T) {
 					seg := l.segmentWith(vswitch.SegmentConfig{Gateway: gateway})
 					other := l.port(seg, 2)
 					p := l.portWith(seg, 1, vswitch.PortConfig{Policy: policy1(level)})
-					p.Send(withTags(claim, tags...))
-					p.Send(withTags(ipv4(station1.ip, frame.ProtoTCP, transport(1, 80)...), tags...))
+					p.Send(switchtest.Tagged(claim, tags...))
+					p.Send(switchtest.Tagged(packet, tags...))
 					synctest.Wait()
 					if n := len(other.Frames()); n != 1 {
 						l.t.Errorf("level %d: %d frames came through, want the packet and not the claim", level, n)

@@ -1,6 +1,7 @@
 package vswitch_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"vswitch/internal/frame"
@@ -12,22 +13,25 @@ import (
 // FuzzPolicies sends any bytes into a strict port of one segment and an open one
 // of another, each beside an isolated and a plain port and with rules.
 func FuzzPolicies(f *testing.F) {
-	raw := func(eth []byte) []byte { return append(make([]byte, frame.VNetHeaderLen), eth...) }
-	s := station1
+	raw, s, web := switchtest.Raw, host1, switchtest.Ports(1, 80)
+	const tcp, udp, icmp = frame.ProtoTCP, frame.ProtoUDP, frame.ProtoICMPv6
+	behindOptions := switchtest.Extension(60, switchtest.Extension(tcp, web...)...)
+	advertisement := switchtest.Fragment6(icmp, 0, true, switchtest.ICMPv6(134)...)
+	solicitation := switchtest.Neighbour(135, s.IP6, switchtest.LinkLayer(1, s.MAC)...)
 	for _, seed := range [][]byte{
 		nil,
-		raw(switchtest.Frame(switchtest.MAC(2), s.mac, "no IP")),
-		raw(arpFrom(frame.ARPRequest, s.mac, s.ip, s.other)),
-		raw(arpFrom(frame.ARPReply, s.mac, s.gateway, s.other)),
-		raw(ipv4(s.ip, frame.ProtoTCP, transport(1, 80)...)),
-		raw(ipv4(s.other, frame.ProtoTCP, transport(1, 80)...)),
-		raw(ipv4(s.ip, frame.ProtoUDP, transport(67, 68)...)),
-		raw(fragment(ipv4(s.ip, frame.ProtoUDP, transport(1, 2)...), 3, true)),
-		raw(tagged(ipv4(s.ip, frame.ProtoTCP, transport(1, 80)...), frame.EtherTypeVLAN)),
-		raw(ipv6(s.ip6, 0, extension(60, extension(frame.ProtoTCP, transport(1, 80)...)...)...)),
-		raw(ipv6(s.mac.LinkLocal(), 44, fragment6(frame.ProtoICMPv6, 0, true, icmp6(134)...)...)),
-		raw(ipv6(s.noSource, frame.ProtoICMPv6, neighbour(135, s.ip6, linkLayer(1, s.mac)...)...)),
-		partial(tcpFrame(switchtest.MAC(2), s.mac, 1, pattern(3000)), 1448),
+		raw(switchtest.Frame(switchtest.MAC(2), s.MAC, "no IP")),
+		raw(s.ARP(frame.ARPRequest, s.MAC, s.IP, s.Other)),
+		raw(s.ARP(frame.ARPReply, s.MAC, s.Gateway, s.Other)),
+		raw(s.IPv4(s.IP, tcp, web...)),
+		raw(s.IPv4(s.Other, tcp, web...)),
+		raw(s.IPv4(s.IP, udp, switchtest.Ports(67, 68)...)),
+		raw(switchtest.Fragment(s.IPv4(s.IP, udp, web...), 3, true)),
+		raw(switchtest.Tagged(s.IPv4(s.IP, tcp, web...), switchtest.Dot1Q|5)),
+		raw(s.IPv6(s.IP6, 0, behindOptions...)),
+		raw(s.IPv6(s.MAC.LinkLocal(), 44, advertisement...)),
+		raw(s.IPv6(netip.IPv6Unspecified(), icmp, solicitation...)),
+		partial(tcpFrame(switchtest.MAC(2), s.MAC, 1, pattern(3000)), 1448),
 	} {
 		f.Add(seed, false)
 		f.Add(seed, true)
@@ -63,7 +67,7 @@ type guardedSite struct {
 }
 
 func newGuardedSite(l *lab, c policy.Policy) *guardedSite {
-	seg := l.segmentWith(vswitch.SegmentConfig{Gateway: station1.gateway})
+	seg := l.segmentWith(vswitch.SegmentConfig{Gateway: host1.Gateway})
 	if _, err := l.sw.AddResponder(seg, gatewayMAC, &responder{}); err != nil {
 		l.t.Fatal(err)
 	}
@@ -101,7 +105,7 @@ func (s *guardedSite) try(t *testing.T, b []byte, strict bool) {
 	}
 	for _, eth := range append(isolated, plain...) {
 		src, kind := frame.Ethernet(eth).Src(), frame.Ethernet(eth).EtherType()
-		if src == gatewayMAC || src.IsGroup() || strict && (src != station1.mac || kind == frame.EtherTypeVLAN) {
+		if src == gatewayMAC || src.IsGroup() || strict && (src != host1.MAC || kind == frame.EtherTypeVLAN) {
 			t.Errorf("a frame from %s of type %#x passed", src, kind)
 		}
 	}

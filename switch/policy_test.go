@@ -17,7 +17,7 @@ import (
 func TestPolicyErrors(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		gw, p := l.withGateway(&responder{}, 1)
-		secure := policy.Policy{Security: policy.SecurityStrict, MAC: station1.mac}
+		secure := policy.Policy{Security: policy.SecurityStrict, MAC: host1.MAC}
 		with := func(change func(c *policy.Policy)) policy.Policy {
 			c := secure
 			change(&c)
@@ -32,7 +32,7 @@ func TestPolicyErrors(t *testing.T) {
 			"group address":       with(func(c *policy.Policy) { c.Addrs = append(c.Addrs, addr("224.0.0.1")) }),
 			"no prefix":           with(func(c *policy.Policy) { c.Prefixes = make([]netip.Prefix, 1) }),
 			"mapped prefix":       with(func(c *policy.Policy) { c.Prefixes = append(c.Prefixes, netip.MustParsePrefix("::ffff:10.0.0.0/104")) }),
-			"too many addresses":  with(func(c *policy.Policy) { c.Addrs = slices.Repeat([]netip.Addr{station1.ip}, 257) }),
+			"too many addresses":  with(func(c *policy.Policy) { c.Addrs = slices.Repeat([]netip.Addr{host1.IP}, 257) }),
 			"flood limit":         with(func(c *policy.Policy) { c.FloodLimit = 2e9 }),
 			"slow rate":           with(func(c *policy.Policy) { c.RateIn.BitsPerSecond = policy.MinRate - 1 }),
 			"fast rate":           with(func(c *policy.Policy) { c.RateOut.BitsPerSecond = policy.MaxRate + 1 }),
@@ -72,9 +72,9 @@ func TestPolicyIsKept(t *testing.T) {
 		c := policy1(policy.SecurityStrict)
 		c.Addrs[0], c.Prefixes[0] = addr("::ffff:172.17.0.2"), netip.MustParsePrefix("10.9.7.7/16")
 		p := l.portWith(l.segment(), 1, vswitch.PortConfig{Policy: c})
-		c.Addrs[0] = station1.other // the caller's own business
+		c.Addrs[0] = host1.Other // the caller's own business
 		got := p.Policy()
-		if got.Addrs[0] != station1.ip || got.Prefixes[0] != station1.routed || got.MAC != station1.mac || !got.IPv6 {
+		if got.Addrs[0] != host1.IP || got.Prefixes[0] != host1.Routed || got.MAC != host1.MAC || !got.IPv6 {
 			l.t.Errorf("the policy is %+v", got)
 		}
 	})
@@ -178,9 +178,9 @@ func TestSegmentGatewayErrors(t *testing.T) {
 			}
 		}
 		// A gateway that is no part of the switch.
-		p := l.ports(l.segmentWith(vswitch.SegmentConfig{Gateway: station1.gateway}), 2)
-		p[0].Send(arpFrom(frame.ARPReply, p[0].mac, station1.gateway, station1.other))
-		p[0].Send(arpFrom(frame.ARPRequest, p[0].mac, station1.ip, station1.gateway))
+		p := l.ports(l.segmentWith(vswitch.SegmentConfig{Gateway: host1.Gateway}), 2)
+		p[0].Send(host1.ARP(frame.ARPReply, p[0].mac, host1.Gateway, host1.Other))
+		p[0].Send(host1.ARP(frame.ARPRequest, p[0].mac, host1.IP, host1.Gateway))
 		synctest.Wait()
 		dropped(l.t, p[0].Port, drop.SpoofedGateway, 1)
 		if n := len(p[1].Frames()); n != 1 {

@@ -59,8 +59,7 @@ func dhcpRequest(to frame.MAC) []byte {
 
 func TestResponder(t *testing.T) {
 	arp := request(switchtest.MAC(1))
-	arpToGateway := request(switchtest.MAC(1))
-	frame.Ethernet(arpToGateway).SetDst(gatewayMAC)
+	arpToGateway := switchtest.To(gatewayMAC, arp)
 	toGateway := switchtest.Frame(gatewayMAC, switchtest.MAC(1), "hello")
 	broadcast := switchtest.Frame(frame.Broadcast, switchtest.MAC(1), "hello")
 	dhcp := dhcpRequest(frame.Broadcast)
@@ -82,8 +81,8 @@ func TestResponder(t *testing.T) {
 		{"ARP consumed", arp, reply(vswitch.Consumed), 1, 0, 0, 1, 0, 0, none},
 		{"ARP answered", arp, reply(vswitch.Answered), 1, 1, 0, 1, 0, 1, none},
 		{"ARP refused", arp, refused(drop.MalformedARP), 1, 0, 0, 0, 0, 0, drop.MalformedARP},
-		{"ARP with a priority", withTags(arp, priorityTag), reply(vswitch.Consumed), 1, 0, 0, 1, 0, 0, none},
-		{"ARP in a VLAN", tagged(arp, frame.EtherTypeVLAN), reply(vswitch.Consumed), 0, 0, 1, 0, 1, 0, none},
+		{"ARP with a priority", switchtest.Tagged(arp, switchtest.Dot1Q), reply(vswitch.Consumed), 1, 0, 0, 1, 0, 0, none},
+		{"ARP in a VLAN", switchtest.Tagged(arp, switchtest.Dot1Q|5), reply(vswitch.Consumed), 0, 0, 1, 0, 1, 0, none},
 		{"ARP to the gateway passed", arpToGateway, reply(vswitch.Pass), 1, 0, 0, 0, 0, 0, drop.GatewayUnhandled},
 		{"to the gateway passed", toGateway, reply(vswitch.Pass), 1, 0, 0, 0, 0, 0, drop.GatewayUnhandled},
 		{"to the gateway consumed", toGateway, reply(vswitch.Consumed), 1, 0, 0, 1, 0, 0, none},

@@ -77,7 +77,7 @@ func TestAnotherHeaderIsNoPartOfARunningFlow(t *testing.T) {
 		warm(l.t, p[0], p[1], p[1].mac)
 		p[0].sendFrom(behind, p[1].mac, "spoofed")
 		warm(l.t, p[0], p[1], p[1].mac)
-		p[0].Send(tagged(switchtest.Frame(p[1].mac, p[0].mac, "tagged"), frame.EtherTypeVLAN))
+		p[0].Send(switchtest.Tagged(switchtest.Frame(p[1].mac, p[0].mac, "tagged"), switchtest.Dot1Q|5))
 		synctest.Wait()
 		expect(l.t, p[1])
 		if c := p[0].Counters(); c.Drops[drop.SpoofedMAC] != 1 || c.Drops[drop.VLANTagged] != 1 {
@@ -131,8 +131,7 @@ func TestEachARPOfAFlowIsShownToTheResponder(t *testing.T) {
 		r := &responder{response: vswitch.Response{Action: vswitch.Pass}}
 		_, p := l.withGateway(r, 2)
 		teach(p...)
-		unicast := request(p[0].mac)
-		frame.Ethernet(unicast).SetDst(p[1].mac)
+		unicast := switchtest.To(p[1].mac, request(p[0].mac))
 		for range 3 {
 			p[0].Send(unicast)
 			synctest.Wait()
@@ -147,7 +146,7 @@ func TestEachARPOfAFlowIsShownToTheResponder(t *testing.T) {
 // comes, so that nothing is known of the next frame with the same.
 func TestTaggedFramesOfAFlowAreJudgedEach(t *testing.T) {
 	atEachLevel(t, func(t *testing.T, level policy.Security) {
-		for _, tag := range []uint32{priorityTag, servicePriorityTag} {
+		for _, tag := range []uint32{switchtest.Dot1Q, switchtest.Dot1AD} {
 			for _, toGateway := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%#x, to the gateway %t", tag, toGateway), func(t *testing.T) {
 					inLab(t, vswitch.Options{}, func(l *lab) { testTaggedFlow(l, level, tag, toGateway) })
@@ -158,7 +157,7 @@ func TestTaggedFramesOfAFlowAreJudgedEach(t *testing.T) {
 }
 
 func testTaggedFlow(l *lab, level policy.Security, priority uint32, toGateway bool) {
-	seg := l.segmentWith(vswitch.SegmentConfig{Gateway: station1.gateway})
+	seg := l.segmentWith(vswitch.SegmentConfig{Gateway: host1.Gateway})
 	r := &responder{response: vswitch.Response{Action: vswitch.Consumed}}
 	if _, err := l.sw.AddResponder(seg, gatewayMAC, r); err != nil {
 		l.t.Fatal(err)
@@ -172,18 +171,17 @@ func testTaggedFlow(l *lab, level policy.Security, priority uint32, toGateway bo
 	arrived := 0 // with whom the frames are for
 	send := func(eth []byte, tag uint32) {
 		l.t.Helper()
-		frame.Ethernet(eth).SetDst(dst)
-		p.Send(withTags(eth, tag))
+		p.Send(switchtest.Tagged(switchtest.To(dst, eth), tag))
 		synctest.Wait()
 		arrived = len(peer.Frames()) + int(r.asked.Swap(0))
 	}
-	packet := func() []byte { return ipv4(station1.ip, frame.ProtoTCP, transport(1, 80)...) }
+	packet := func() []byte { return host1.IPv4(host1.IP, frame.ProtoTCP, switchtest.Ports(1, 80)...) }
 	for range 3 {
 		if send(packet(), priority); arrived != 1 {
 			l.t.Errorf("a packet with a priority came %d times, want once", arrived)
 		}
 	}
-	send(arpFrom(frame.ARPReply, p.mac, station1.gateway, station1.other), priority)
+	send(host1.ARP(frame.ARPReply, p.mac, host1.Gateway, host1.Other), priority)
 	if c := p.Counters(); c.Drops[drop.SpoofedGateway] != 1 || arrived != 0 {
 		l.t.Errorf("claiming the gateway's address: %d came, counted %+v; want spoofed-gateway", arrived, c)
 	}

@@ -10,6 +10,7 @@ import (
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
+	"vswitch/switch/switchtest"
 )
 
 func ports(list ...*port) []*vswitch.Port {
@@ -32,9 +33,11 @@ func TestRulesCountForARunningFlow(t *testing.T) {
 		seg := l.segment()
 		p := l.ports(seg, 2)
 		teach(p...)
-		web, mail := ipv4(station1.ip, frame.ProtoTCP, transport(9, 80)...), ipv4(station1.ip, frame.ProtoTCP, transport(9, 25)...)
-		frame.Ethernet(web).SetDst(p[1].mac)
-		frame.Ethernet(mail).SetDst(p[1].mac)
+		to := func(port uint16) []byte {
+			eth := host1.IPv4(host1.IP, frame.ProtoTCP, switchtest.Ports(9, port)...)
+			return switchtest.To(p[1].mac, eth)
+		}
+		web, mail := to(80), to(25)
 		arrive := func(eth []byte) bool {
 			p[0].Send(eth)
 			synctest.Wait()

@@ -9,14 +9,15 @@ import (
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
+	"vswitch/switch/switchtest"
 )
 
 // policy1 is that of the first port's station.
 func policy1(level policy.Security) policy.Policy {
-	s := station1
-	c := policy.Policy{Security: level, MAC: s.mac, IPv6: true, MACLimit: -1}
-	c.Addrs = append(c.Addrs, s.ip, s.second, s.ip6)
-	c.Prefixes = append(c.Prefixes, s.routed, s.routed6)
+	s := host1
+	c := policy.Policy{Security: level, MAC: s.MAC, IPv6: true, MACLimit: -1}
+	c.Addrs = append(c.Addrs, s.IP, s.Second, s.IP6)
+	c.Prefixes = append(c.Prefixes, s.Routed, s.Routed6)
 	return c
 }
 
@@ -27,21 +28,18 @@ func TestStrictChecksEachFrameOfAFlow(t *testing.T) {
 		seg := l.segment()
 		p, q := l.portWith(seg, 1, vswitch.PortConfig{Policy: policy1(policy.SecurityStrict)}), l.port(seg, 2)
 		teach(q)
-		s := station1
-		unicast := func(eth []byte) []byte {
-			frame.Ethernet(eth).SetDst(q.mac)
-			return eth
-		}
-		good := unicast(ipv4(s.ip, frame.ProtoTCP, transport(1, 2)...))
-		good6 := unicast(ipv6(s.ip6, frame.ProtoTCP, transport(1, 2)...))
+		s, tcp := host1, switchtest.Ports(1, 2)
+		good := switchtest.To(q.mac, s.IPv4(s.IP, frame.ProtoTCP, tcp...))
+		good6 := switchtest.To(q.mac, s.IPv6(s.IP6, frame.ProtoTCP, tcp...))
+		claim := switchtest.Neighbour(136, s.Other6)
 		for _, eth := range [][]byte{
-			good, good, unicast(ipv4(s.other, frame.ProtoTCP, transport(1, 2)...)), good,
-			unicast(ipv4(s.ip, frame.ProtoUDP, transport(67, 68)...)), good,
-			good6, good6, unicast(ipv6(s.other6, frame.ProtoTCP, transport(1, 2)...)), good6,
-			unicast(ipv6(s.ip6, frame.ProtoICMPv6, neighbour(136, s.other6)...)), good6,
-			unicast(ipv6(s.mac.LinkLocal(), frame.ProtoICMPv6, icmp6(134)...)), good6,
+			good, good, s.IPv4(s.Other, frame.ProtoTCP, tcp...), good,
+			s.IPv4(s.IP, frame.ProtoUDP, switchtest.Ports(67, 68)...), good,
+			good6, good6, s.IPv6(s.Other6, frame.ProtoTCP, tcp...), good6,
+			s.IPv6(s.IP6, frame.ProtoICMPv6, claim...), good6,
+			s.IPv6(s.MAC.LinkLocal(), frame.ProtoICMPv6, switchtest.ICMPv6(134)...), good6,
 		} {
-			p.Send(eth)
+			p.Send(switchtest.To(q.mac, eth))
 		}
 		synctest.Wait()
 		for i, eth := range q.Frames() {

@@ -39,11 +39,11 @@ func (r *reports) take() []vswitch.Violation {
 func TestViolationIsReportedOnceAMinute(t *testing.T) {
 	var r reports
 	inLab(t, vswitch.Options{OnViolation: r.add}, func(l *lab) {
-		s := station1
+		s := host1
 		seg := l.segment()
 		p := l.portWith(seg, 1, limited(policy1(policy.SecurityStrict)))
 		q := l.portWith(seg, 2, limited(policy.Policy{Security: policy.SecurityMACOnly, MAC: switchtest.MAC(2)}))
-		spoofed := ipv4(s.other, frame.ProtoTCP, transport(1, 2)...)
+		spoofed := s.IPv4(s.Other, frame.ProtoTCP, switchtest.Ports(1, 2)...)
 		send := func(q *port, eth []byte) {
 			for range 100 {
 				q.Send(eth)
@@ -57,12 +57,12 @@ func TestViolationIsReportedOnceAMinute(t *testing.T) {
 			}
 		}
 		send(p, spoofed)
-		expectOne(vswitch.Violation{Port: p.Port, Reason: drop.SpoofedIP, MAC: s.mac, IP: s.other})
-		send(p, arpFrom(frame.ARPReply, s.mac, s.gateway, s.ip)) // another reason
-		expectOne(vswitch.Violation{Port: p.Port, Reason: drop.SpoofedARP, MAC: s.mac, IP: s.gateway})
-		send(p, ipv6(s.other6, frame.ProtoTCP, transport(1, 2)...)) // the same reason
-		send(q, spoofed)                                            // another port
-		expectOne(vswitch.Violation{Port: q.Port, Reason: drop.SpoofedMAC, MAC: s.mac, IP: s.other})
+		expectOne(vswitch.Violation{Port: p.Port, Reason: drop.SpoofedIP, MAC: s.MAC, IP: s.Other})
+		send(p, s.ARP(frame.ARPReply, s.MAC, s.Gateway, s.IP)) // another reason
+		expectOne(vswitch.Violation{Port: p.Port, Reason: drop.SpoofedARP, MAC: s.MAC, IP: s.Gateway})
+		send(p, s.IPv6(s.Other6, frame.ProtoTCP, switchtest.Ports(1, 2)...)) // the same reason
+		send(q, spoofed)                                                     // another port
+		expectOne(vswitch.Violation{Port: q.Port, Reason: drop.SpoofedMAC, MAC: s.MAC, IP: s.Other})
 		time.Sleep(58 * time.Second)
 		send(p, spoofed)
 		if got := r.take(); len(got) != 0 {
@@ -70,7 +70,7 @@ func TestViolationIsReportedOnceAMinute(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		send(p, spoofed)
-		expectOne(vswitch.Violation{Port: p.Port, Reason: drop.SpoofedIP, MAC: s.mac, IP: s.other})
+		expectOne(vswitch.Violation{Port: p.Port, Reason: drop.SpoofedIP, MAC: s.MAC, IP: s.Other})
 		if n := p.Counters().Drops[drop.SpoofedIP]; n != 400 {
 			l.t.Errorf("%d drops counted, want all 400", n)
 		}
@@ -81,20 +81,19 @@ func TestViolationIsReportedOnceAMinute(t *testing.T) {
 func TestViolationInARunningFlowIsReported(t *testing.T) {
 	var r reports
 	inLab(t, vswitch.Options{OnViolation: r.add}, func(l *lab) {
-		s := station1
+		s := host1
 		seg := l.segment()
 		p, q := l.portWith(seg, 1, limited(policy1(policy.SecurityStrict))), l.port(seg, 2)
 		teach(q)
-		for _, src := range []netip.Addr{s.ip, s.ip, s.other, s.ip} {
-			eth := ipv4(src, frame.ProtoTCP, transport(1, 2)...)
-			frame.Ethernet(eth).SetDst(q.mac)
-			p.Send(eth)
+		for _, src := range []netip.Addr{s.IP, s.IP, s.Other, s.IP} {
+			eth := s.IPv4(src, frame.ProtoTCP, switchtest.Ports(1, 2)...)
+			p.Send(switchtest.To(q.mac, eth))
 		}
 		synctest.Wait()
 		if n := len(q.Frames()); n != 3 {
 			l.t.Errorf("%d frames came, want 3", n)
 		}
-		want := vswitch.Violation{Port: p.Port, Reason: drop.SpoofedIP, MAC: s.mac, IP: s.other}
+		want := vswitch.Violation{Port: p.Port, Reason: drop.SpoofedIP, MAC: s.MAC, IP: s.Other}
 		if got := r.take(); len(got) != 1 || got[0] != want {
 			l.t.Errorf("reported %+v, want %+v once", got, want)
 		}
@@ -108,7 +107,8 @@ func TestNoViolation(t *testing.T) {
 		c := policy1(policy.SecurityStrict)
 		c.IPv6 = false
 		p := l.portWith(l.segment(), 1, limited(c))
-		p.Send(ipv6(station1.noSource, 0, extension(frame.ProtoICMPv6, icmp6(143)...)...))
+		report := switchtest.Extension(frame.ProtoICMPv6, switchtest.ICMPv6(143)...)
+		p.Send(host1.IPv6(netip.IPv6Unspecified(), 0, report...))
 		p.send(frame.MAC{1, 0x80, 0xc2, 0, 0, 1}, "")
 		synctest.Wait()
 		if got := r.take(); len(got) != 0 {

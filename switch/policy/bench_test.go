@@ -11,15 +11,15 @@ import (
 // benchFrames are frames of flows as a strict port sends them.
 func benchFrames() map[string][]byte {
 	options := edit(
-		ipv4(host1.ip, frame.ProtoTCP, append(make([]byte, 4), transport(1, 80)...)...), 0, 0x46,
+		ipv4(host1.IP, frame.ProtoTCP, append(make([]byte, 4), transport(1, 80)...)...), 0, 0x46,
 	)
 	return map[string][]byte{
-		"IPv4 UDP":     ipv4(host1.ip, frame.ProtoUDP, transport(1, 80)...),
-		"IPv4 TCP":     ipv4(host1.ip, frame.ProtoTCP, transport(1, 80)...),
+		"IPv4 UDP":     ipv4(host1.IP, frame.ProtoUDP, transport(1, 80)...),
+		"IPv4 TCP":     ipv4(host1.IP, frame.ProtoTCP, transport(1, 80)...),
 		"IPv4 options": options,
-		"IPv4 tagged":  tagged(ipv4(host1.ip, frame.ProtoUDP, transport(1, 80)...), dot1q),
-		"IPv6 UDP":     ipv6(host1.ip6, frame.ProtoUDP, transport(1, 80)...),
-		"IPv6 ping":    ipv6(host1.ip6, frame.ProtoICMPv6, icmp6(128)...),
+		"IPv4 tagged":  tagged(ipv4(host1.IP, frame.ProtoUDP, transport(1, 80)...), dot1q),
+		"IPv6 UDP":     ipv6(host1.IP6, frame.ProtoUDP, transport(1, 80)...),
+		"IPv6 ping":    ipv6(host1.IP6, frame.ProtoICMPv6, icmp6(128)...),
 	}
 }
 

@@ -17,40 +17,40 @@ func seeds() [][]byte {
 	s, zero := host1, netip.IPv4Unspecified()
 	const tcp, udp, icmp = frame.ProtoTCP, frame.ProtoUDP, frame.ProtoICMPv6
 	eight, behindEight := chain(8, tcp, transport(1, 80)...)
-	local, nonce := s.mac.LinkLocal(), []byte{14, 1, 1, 2, 3, 4, 5, 6}
+	local, nonce := s.MAC.LinkLocal(), []byte{14, 1, 1, 2, 3, 4, 5, 6}
 	return [][]byte{
-		ethernet(testMAC(2), s.mac, 0x88b5, make([]byte, 46)...),
-		ethernet(frame.MAC{1, 0x80, 0xc2}, s.mac, 39, make([]byte, 46)...),
-		arpFrom(frame.ARPRequest, s.mac, s.ip, s.other),
-		arpFrom(frame.ARPRequest, s.mac, zero, s.other),
-		arpFrom(frame.ARPReply, s.mac, s.gateway, s.other),
-		edit(arpFrom(frame.ARPReply, s.mac, s.gateway, s.other), 1, 6),
-		ipv4(s.ip, tcp, transport(1, 80)...),
-		ipv4(s.second, tcp, transport(1, 80)...),
-		ipv4(s.inRouted, frame.ProtoICMP, 8, 0, 0, 0),
-		ipv4(s.other, tcp, transport(1, 80)...),
-		ipv4(s.ip, udp, transport(67, 68)...),
+		ethernet(testMAC(2), s.MAC, 0x88b5, make([]byte, 46)...),
+		ethernet(frame.MAC{1, 0x80, 0xc2}, s.MAC, 39, make([]byte, 46)...),
+		arpFrom(frame.ARPRequest, s.MAC, s.IP, s.Other),
+		arpFrom(frame.ARPRequest, s.MAC, zero, s.Other),
+		arpFrom(frame.ARPReply, s.MAC, s.Gateway, s.Other),
+		edit(arpFrom(frame.ARPReply, s.MAC, s.Gateway, s.Other), 1, 6),
+		ipv4(s.IP, tcp, transport(1, 80)...),
+		ipv4(s.Second, tcp, transport(1, 80)...),
+		ipv4(s.InRouted, frame.ProtoICMP, 8, 0, 0, 0),
+		ipv4(s.Other, tcp, transport(1, 80)...),
+		ipv4(s.IP, udp, transport(67, 68)...),
 		ipv4(zero, udp, transport(68, 67)...),
-		fragment(ipv4(s.ip, udp, transport(67, 68)...), 3, true),
-		fragment(ipv4(s.ip, udp, transport(67, 68)...), 0, true),
-		edit(ipv4(s.ip, udp, append(make([]byte, 4), transport(1, 68)...)...), 0, 0x46),
-		ipv6(s.ip6, tcp, transport(1, 80)...),
-		ipv6(s.inRouted6, udp, transport(1, 546)...),
-		ipv6(s.other6, udp, transport(1, 53)...),
-		ipv6(s.ip6, 0, extension(60, extension(tcp, transport(1, 80)...)...)...),
-		ipv6(s.ip6, 51, extension(udp, append(make([]byte, 4), transport(1, 80)...)...)...),
-		ipv6(s.ip6, eight, behindEight...),
-		ipv6(s.ip6, 60, extension(eight, behindEight...)...),
+		fragment(ipv4(s.IP, udp, transport(67, 68)...), 3, true),
+		fragment(ipv4(s.IP, udp, transport(67, 68)...), 0, true),
+		edit(ipv4(s.IP, udp, append(make([]byte, 4), transport(1, 68)...)...), 0, 0x46),
+		ipv6(s.IP6, tcp, transport(1, 80)...),
+		ipv6(s.InRouted6, udp, transport(1, 546)...),
+		ipv6(s.Other6, udp, transport(1, 53)...),
+		ipv6(s.IP6, 0, extension(60, extension(tcp, transport(1, 80)...)...)...),
+		ipv6(s.IP6, 51, extension(udp, append(make([]byte, 4), transport(1, 80)...)...)...),
+		ipv6(s.IP6, eight, behindEight...),
+		ipv6(s.IP6, 60, extension(eight, behindEight...)...),
 		ipv6(local, 44, fragment6(icmp, 0, true, icmp6(134)...)...),
 		ipv6(local, 44, fragment6(udp, 1, true, transport(1, 2)...)...),
 		ipv6(local, 44, fragment6(60, 0, true, tcp, 1, 1, 4, 0, 0, 0, 0)...),
-		ipv6(s.noSource, icmp, neighbour(135, s.ip6, linkLayer(1, s.mac)...)...),
+		ipv6(noSource, icmp, neighbour(135, s.IP6, linkLayer(1, s.MAC)...)...),
 		ipv6(
-			s.ip6, icmp,
-			neighbour(136, s.ip6, slices.Concat(nonce, linkLayer(2, s.mac))...)...,
+			s.IP6, icmp,
+			neighbour(136, s.IP6, slices.Concat(nonce, linkLayer(2, s.MAC))...)...,
 		),
-		ipv6(local, icmp, icmp6(133, linkLayer(1, s.mac)...)...),
-		ipv6(s.noSource, 0, extension(icmp, icmp6(143)...)...),
+		ipv6(local, icmp, icmp6(133, linkLayer(1, s.MAC)...)...),
+		ipv6(noSource, 0, extension(icmp, icmp6(143)...)...),
 	}
 }
 
@@ -59,7 +59,7 @@ func sites(t testing.TB) (guards []*policy.Guard, oracles []oracle) {
 	t.Helper()
 	for level := range levels {
 		full := policy1(level)
-		bare := policy.Policy{Security: level, MAC: host1.mac}
+		bare := policy.Policy{Security: level, MAC: host1.MAC}
 		router := full
 		router.Prefixes = []netip.Prefix{
 			netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),

@@ -8,14 +8,15 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
+	"vswitch/switch/switchtest"
 )
 
 // TestSegmentWithoutGateway has no address that nobody may use.
 func TestSegmentWithoutGateway(t *testing.T) {
 	t.Parallel()
 	s := host1
-	zeroSender := arpFrom(frame.ARPReply, s.mac, addr("0.0.0.0"), s.other)
-	asGateway := arpFrom(frame.ARPReply, s.mac, s.gateway, s.other)
+	zeroSender := arpFrom(frame.ARPReply, s.MAC, addr("0.0.0.0"), s.Other)
+	asGateway := arpFrom(frame.ARPReply, s.MAC, s.Gateway, s.Other)
 	fromGateway := slices.Clone(asGateway)
 	frame.Ethernet(fromGateway).SetSrc(gatewayMAC)
 	g := newGuard(t, policy1(policy.SecurityOff))
@@ -48,19 +49,19 @@ func TestInspectSeesTheWholeHeader(t *testing.T) {
 	t.Parallel()
 	s := host1
 	g := newGuard(t, policy1(policy.SecurityStrict))
-	good := ipv4(s.ip, frame.ProtoTCP, transport(1, 2)...)
+	good := ipv4(s.IP, frame.ProtoTCP, transport(1, 2)...)
 	for name, test := range map[string]struct {
 		eth  []byte
 		want drop.Reason
 	}{
 		"good": {good, drop.None},
 		"another's": {
-			ipv4(s.other, frame.ProtoTCP, transport(1, 2)...), drop.SpoofedIP,
+			ipv4(s.Other, frame.ProtoTCP, transport(1, 2)...), drop.SpoofedIP,
 		},
-		"DHCP server": {ipv4(s.ip, frame.ProtoUDP, transport(67, 68)...), drop.RogueDHCP},
+		"DHCP server": {ipv4(s.IP, frame.ProtoUDP, transport(67, 68)...), drop.RogueDHCP},
 		"tagged":      {tagged(good, dot1q), drop.None},
 		"tagged, another's": {
-			tagged(ipv4(s.other, frame.ProtoTCP, transport(1, 2)...), dot1q), drop.SpoofedIP,
+			tagged(ipv4(s.Other, frame.ProtoTCP, transport(1, 2)...), dot1q), drop.SpoofedIP,
 		},
 		"in a VLAN":             {tagged(good, dot1q|7), drop.VLANTagged},
 		"an old provider's tag": {tagged(good, qinq), drop.VLANTagged},
@@ -73,15 +74,15 @@ func TestInspectSeesTheWholeHeader(t *testing.T) {
 
 func TestRememberable(t *testing.T) {
 	t.Parallel()
-	arp := arpFrom(frame.ARPRequest, host1.mac, host1.ip, host1.other)
-	packet := ipv4(host1.ip, frame.ProtoTCP, transport(1, 2)...)
+	arp := arpFrom(frame.ARPRequest, host1.MAC, host1.IP, host1.Other)
+	packet := ipv4(host1.IP, frame.ProtoTCP, transport(1, 2)...)
 	for name, test := range map[string]struct {
 		eth  []byte
 		want bool
 	}{
 		"IPv4":             {packet, true},
-		"IPv6":             {ipv6(host1.ip6, frame.ProtoTCP, transport(1, 2)...), true},
-		"other":            {ethernet(testMAC(2), host1.mac, 0x88b5), true},
+		"IPv6":             {ipv6(host1.IP6, frame.ProtoTCP, transport(1, 2)...), true},
+		"other":            {ethernet(testMAC(2), host1.MAC, 0x88b5), true},
 		"old tag":          {tagged(packet, qinq), true},
 		"ARP":              {arp, false},
 		"ARP behind a tag": {tagged(arp, dot1q), false},
@@ -102,7 +103,7 @@ func TestMayUse4(t *testing.T) {
 	everything.Prefixes = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 	one := policy1(policy.SecurityStrict)
 	one.Prefixes = []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32")}
-	bare := policy.Policy{Security: policy.SecurityStrict, MAC: s.mac}
+	bare := policy.Policy{Security: policy.SecurityStrict, MAC: s.MAC}
 	strict := policy1(policy.SecurityStrict)
 	for _, test := range []struct {
 		name   string
@@ -136,16 +137,15 @@ func TestDHCPRequest(t *testing.T) {
 	t.Parallel()
 	zero := netip.IPv4Unspecified()
 	request := ipv4(zero, frame.ProtoUDP, transport(68, 67)...)
-	unicast := slices.Clone(request)
+	unicast := switchtest.To(testMAC(2), request)
 	behindOptions := ipv4(zero, frame.ProtoUDP, append(make([]byte, 4), transport(68, 67)...)...)
 	behindOptions = edit(behindOptions, 0, 0x46)
-	frame.Ethernet(unicast).SetDst(testMAC(2))
 	for name, test := range map[string]struct {
 		eth  []byte
 		want bool
 	}{
 		"request": {request, true},
-		"renewal": {ipv4(host1.ip, frame.ProtoUDP, transport(1068, 67)...), true},
+		"renewal": {ipv4(host1.IP, frame.ProtoUDP, transport(1068, 67)...), true},
 		"behind options": {
 			behindOptions,
 			true,
@@ -157,7 +157,7 @@ func TestDHCPRequest(t *testing.T) {
 		},
 		"in a VLAN":   {tagged(request, dot1q|5), false},
 		"to one host": {unicast, false},
-		"answer":      {ipv4(host1.ip, frame.ProtoUDP, transport(67, 68)...), false},
+		"answer":      {ipv4(host1.IP, frame.ProtoUDP, transport(67, 68)...), false},
 		"TCP":         {ipv4(zero, frame.ProtoTCP, transport(68, 67)...), false},
 		"later fragment": {
 			fragment(ipv4(zero, frame.ProtoUDP, transport(68, 67)...), 2, false), false,
@@ -165,8 +165,8 @@ func TestDHCPRequest(t *testing.T) {
 		"cut off":             {request[:37], false},
 		"header of 16 bytes":  {edit(request, 0, 0x44), false},
 		"header that is long": {edit(request, 0, 0x4f), false},
-		"IPv6":                {ipv6(host1.ip6, frame.ProtoUDP, transport(68, 67)...), false},
-		"ARP":                 {arpFrom(frame.ARPRequest, host1.mac, host1.ip, host1.other), false},
+		"IPv6":                {ipv6(host1.IP6, frame.ProtoUDP, transport(68, 67)...), false},
+		"ARP":                 {arpFrom(frame.ARPRequest, host1.MAC, host1.IP, host1.Other), false},
 	} {
 		if got := policy.DHCPRequest(parsed(test.eth)); got != test.want {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
@@ -177,23 +177,23 @@ func TestDHCPRequest(t *testing.T) {
 func TestClaimedIP(t *testing.T) {
 	t.Parallel()
 	s := host1
-	arp, packet := arpFrom(frame.ARPReply, s.mac, s.other, s.ip), ipv4(
-		s.other, frame.ProtoTCP, transport(1, 2)...,
+	arp, packet := arpFrom(frame.ARPReply, s.MAC, s.Other, s.IP), ipv4(
+		s.Other, frame.ProtoTCP, transport(1, 2)...,
 	)
 	for name, test := range map[string]struct {
 		eth  []byte
 		want netip.Addr
 	}{
-		"ARP":                   {arp, s.other},
-		"ARP of other hardware": {edit(arp, 1, 6), s.other},
-		"tagged ARP":            {tagged(arp, dot1q|5, dot1q), s.other},
-		"IPv4":                  {packet, s.other},
-		"tagged IPv4":           {tagged(packet, dot1ad), s.other},
-		"IPv6":                  {ipv6(s.other6, 59), s.other6},
+		"ARP":                   {arp, s.Other},
+		"ARP of other hardware": {edit(arp, 1, 6), s.Other},
+		"tagged ARP":            {tagged(arp, dot1q|5, dot1q), s.Other},
+		"IPv4":                  {packet, s.Other},
+		"tagged IPv4":           {tagged(packet, dot1ad), s.Other},
+		"IPv6":                  {ipv6(s.Other6, 59), s.Other6},
 		"broken ARP":            {arp[:41], netip.Addr{}},
 		"broken IPv4":           {packet[:33], netip.Addr{}},
 		"neither": {
-			ethernet(testMAC(2), s.mac, 0x88b5, make([]byte, 46)...), netip.Addr{},
+			ethernet(testMAC(2), s.MAC, 0x88b5, make([]byte, 46)...), netip.Addr{},
 		},
 	} {
 		if got := policy.ClaimedIP(parsed(test.eth)); got != test.want {

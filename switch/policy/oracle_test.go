@@ -24,7 +24,7 @@ func (o oracle) admit(eth []byte) drop.Reason {
 	etherType, packet, vlan := untag(eth)
 	if etherType == 0x0806 && !vlan && len(packet) >= 28 && (packet[1] == 1 || packet[1] == 6) &&
 		bytes.Equal(packet[:6], []byte{0, packet[1], 8, 0, 6, 4}) &&
-		ip(packet[14:18]) == host1.gateway {
+		ip(packet[14:18]) == host1.Gateway {
 		return drop.SpoofedGateway
 	}
 	switch {

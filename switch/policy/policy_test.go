@@ -32,7 +32,7 @@ func TestPolicyErrors(t *testing.T) {
 			c.Prefixes = append(c.Prefixes, netip.MustParsePrefix("::ffff:10.0.0.0/104"))
 		},
 		"too many addresses": func(c *policy.Policy) {
-			c.Addrs = slices.Repeat([]netip.Addr{host1.ip}, policy.MaxSources)
+			c.Addrs = slices.Repeat([]netip.Addr{host1.IP}, policy.MaxSources)
 		},
 		"flood limit": func(c *policy.Policy) { c.FloodLimit = policy.MaxFloodLimit + 1 },
 		"slow rate": func(c *policy.Policy) {
@@ -62,7 +62,7 @@ func TestPolicyLimits(t *testing.T) {
 	t.Parallel()
 	newGuard(t, policy.Policy{}) // a MAC is needed for security only
 	c := policy1(policy.SecurityStrict)
-	c.Addrs, c.Prefixes = slices.Repeat([]netip.Addr{host1.ip}, policy.MaxSources), nil
+	c.Addrs, c.Prefixes = slices.Repeat([]netip.Addr{host1.IP}, policy.MaxSources), nil
 	c.FloodLimit = policy.MaxFloodLimit
 	c.RateIn = policy.Rate{BitsPerSecond: policy.MinRate, BurstBytes: 1}
 	c.RateOut = policy.Rate{BitsPerSecond: policy.MaxRate, BurstBytes: policy.MaxBurst}
@@ -75,7 +75,7 @@ func TestPolicyIsKept(t *testing.T) {
 	c.Addrs[0], c.Prefixes[0] = addr("::ffff:172.17.0.2"), netip.MustParsePrefix("10.9.7.7/16")
 	c.Addrs[2] = addr("fd00::2%eth0")
 	g := newGuard(t, c)
-	c.Addrs[0] = host1.other // the caller's own business
+	c.Addrs[0] = host1.Other // the caller's own business
 	got := g.Policy()
 	want := policy1(policy.SecurityStrict)
 	if !reflect.DeepEqual(got, want) {
@@ -102,7 +102,7 @@ func TestGuardLimits(t *testing.T) {
 		},
 		"large": {policy.Policy{MACLimit: 1 << 40}, 0, policy.NoLimit, true, false, false},
 		"mac": {
-			policy.Policy{Security: policy.SecurityMACOnly, MAC: host1.mac, RateIn: rate},
+			policy.Policy{Security: policy.SecurityMACOnly, MAC: host1.MAC, RateIn: rate},
 			policy.CheckRate, policy.DefaultMACLimit, true, true, false,
 		},
 		"strict": {
@@ -110,7 +110,7 @@ func TestGuardLimits(t *testing.T) {
 			false,
 		},
 		"strict with a rate": {
-			policy.Policy{Security: policy.SecurityStrict, MAC: host1.mac, RateIn: rate},
+			policy.Policy{Security: policy.SecurityStrict, MAC: host1.MAC, RateIn: rate},
 			policy.CheckSource | policy.CheckRate, policy.DefaultMACLimit, true, true, false,
 		},
 	} {

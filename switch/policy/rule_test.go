@@ -37,7 +37,7 @@ func TestRuleMatches(t *testing.T) {
 	webTCP, webAny := deny(policy.ProtocolTCP, web), deny(policy.ProtocolAny, web)
 	eight, behindEight := chain(8, tcp, transport(9, 8080)...)
 	nine, behindNine := chain(9, udp, transport(9, 8080)...)
-	options := ipv4(s.ip, tcp, append(make([]byte, 4), transport(9, 80)...)...)
+	options := ipv4(s.IP, tcp, append(make([]byte, 4), transport(9, 80)...)...)
 	options[14] = 0x46
 	tests := []struct {
 		name   string
@@ -45,79 +45,79 @@ func TestRuleMatches(t *testing.T) {
 		eth    []byte
 		denied bool
 	}{
-		{"TCP", anyTCP, ipv4(s.ip, tcp, transport(9, 80)...), true},
-		{"TCP over IPv6", anyTCP, ipv6(s.ip6, tcp, transport(9, 80)...), true},
-		{"UDP is not TCP", anyTCP, ipv4(s.ip, udp, transport(9, 80)...), false},
-		{"UDP", anyUDP, ipv4(s.ip, udp, transport(9, 80)...), true},
-		{"UDP over IPv6", anyUDP, ipv6(s.ip6, udp, transport(9, 80)...), true},
-		{"ping", ping, ipv4(s.ip, icmp, 8, 0, 0, 0), true},
-		{"ping over IPv6", ping, ipv6(s.ip6, icmpv6, icmp6(128)...), true},
-		{"ICMP's number in IPv6", ping, ipv6(s.ip6, icmp, icmp6(128)...), false},
-		{"ICMPv6's number in IPv4", ping, ipv4(s.ip, icmpv6, icmp6(128)...), false},
-		{"any IP", all, ipv4(s.ip, 132, 0), true},
-		{"any protocol", all, ethernet(testMAC(2), s.mac, 0x88b5), true},
-		{"broken IP", all, ethernet(frame.Broadcast, s.mac, frame.EtherTypeIPv4, 0x45), true},
+		{"TCP", anyTCP, ipv4(s.IP, tcp, transport(9, 80)...), true},
+		{"TCP over IPv6", anyTCP, ipv6(s.IP6, tcp, transport(9, 80)...), true},
+		{"UDP is not TCP", anyTCP, ipv4(s.IP, udp, transport(9, 80)...), false},
+		{"UDP", anyUDP, ipv4(s.IP, udp, transport(9, 80)...), true},
+		{"UDP over IPv6", anyUDP, ipv6(s.IP6, udp, transport(9, 80)...), true},
+		{"ping", ping, ipv4(s.IP, icmp, 8, 0, 0, 0), true},
+		{"ping over IPv6", ping, ipv6(s.IP6, icmpv6, icmp6(128)...), true},
+		{"ICMP's number in IPv6", ping, ipv6(s.IP6, icmp, icmp6(128)...), false},
+		{"ICMPv6's number in IPv4", ping, ipv4(s.IP, icmpv6, icmp6(128)...), false},
+		{"any IP", all, ipv4(s.IP, 132, 0), true},
+		{"any protocol", all, ethernet(testMAC(2), s.MAC, 0x88b5), true},
+		{"broken IP", all, ethernet(frame.Broadcast, s.MAC, frame.EtherTypeIPv4, 0x45), true},
 		{
 			"broken IP is not TCP", anyTCP,
-			ethernet(frame.Broadcast, s.mac, frame.EtherTypeIPv4, 0x45), false,
+			ethernet(frame.Broadcast, s.MAC, frame.EtherTypeIPv4, 0x45), false,
 		},
-		{"ARP", all, arpFrom(frame.ARPRequest, s.mac, s.ip, s.other), false},
+		{"ARP", all, arpFrom(frame.ARPRequest, s.MAC, s.IP, s.Other), false},
 		{
-			"tagged ARP", all, tagged(arpFrom(frame.ARPRequest, s.mac, s.ip, s.other), dot1q|5),
+			"tagged ARP", all, tagged(arpFrom(frame.ARPRequest, s.MAC, s.IP, s.Other), dot1q|5),
 			false,
 		},
-		{"neighbour solicitation", all, ipv6(s.ip6, icmpv6, neighbour(135, s.other6)...), false},
-		{"neighbour advertisement", ping, ipv6(s.ip6, icmpv6, neighbour(136, s.ip6)...), false},
-		{"listener report", ping, ipv6(s.ip6, icmpv6, icmp6(132)...), true},
-		{"router solicitation", ping, ipv6(s.ip6, icmpv6, icmp6(133)...), false},
-		{"redirect", ping, ipv6(s.ip6, icmpv6, icmp6(137)...), false},
-		{"router renumbering", ping, ipv6(s.ip6, icmpv6, icmp6(138)...), true},
-		{"below the ports", webTCP, ipv4(s.ip, tcp, transport(80, 79)...), false},
-		{"first port", webTCP, ipv4(s.ip, tcp, transport(9, 80)...), true},
-		{"last port", webTCP, ipv4(s.ip, tcp, transport(9, 443)...), true},
-		{"above the ports", webTCP, ipv4(s.ip, tcp, transport(443, 444)...), false},
-		{"ports of UDP", webTCP, ipv4(s.ip, udp, transport(9, 80)...), false},
-		{"ports of any: TCP", webAny, ipv4(s.ip, tcp, transport(9, 80)...), true},
-		{"ports of any: UDP", webAny, ipv4(s.ip, udp, transport(9, 80)...), true},
-		{"ports of any: ping", webAny, ipv4(s.ip, icmp, 0, 80, 0, 80), false},
-		{"ports of any: no IP", webAny, ethernet(testMAC(2), s.mac, 0x88b5), false},
+		{"neighbour solicitation", all, ipv6(s.IP6, icmpv6, neighbour(135, s.Other6)...), false},
+		{"neighbour advertisement", ping, ipv6(s.IP6, icmpv6, neighbour(136, s.IP6)...), false},
+		{"listener report", ping, ipv6(s.IP6, icmpv6, icmp6(132)...), true},
+		{"router solicitation", ping, ipv6(s.IP6, icmpv6, icmp6(133)...), false},
+		{"redirect", ping, ipv6(s.IP6, icmpv6, icmp6(137)...), false},
+		{"router renumbering", ping, ipv6(s.IP6, icmpv6, icmp6(138)...), true},
+		{"below the ports", webTCP, ipv4(s.IP, tcp, transport(80, 79)...), false},
+		{"first port", webTCP, ipv4(s.IP, tcp, transport(9, 80)...), true},
+		{"last port", webTCP, ipv4(s.IP, tcp, transport(9, 443)...), true},
+		{"above the ports", webTCP, ipv4(s.IP, tcp, transport(443, 444)...), false},
+		{"ports of UDP", webTCP, ipv4(s.IP, udp, transport(9, 80)...), false},
+		{"ports of any: TCP", webAny, ipv4(s.IP, tcp, transport(9, 80)...), true},
+		{"ports of any: UDP", webAny, ipv4(s.IP, udp, transport(9, 80)...), true},
+		{"ports of any: ping", webAny, ipv4(s.IP, icmp, 0, 80, 0, 80), false},
+		{"ports of any: no IP", webAny, ethernet(testMAC(2), s.MAC, 0x88b5), false},
 		{"behind options", webTCP, options, true},
-		{"behind a tag", webTCP, tagged(ipv4(s.ip, tcp, transport(9, 80)...), dot1q|5), true},
+		{"behind a tag", webTCP, tagged(ipv4(s.IP, tcp, transport(9, 80)...), dot1q|5), true},
 		{
 			"behind extension headers", webTCP,
-			ipv6(s.ip6, 0, extension(60, extension(tcp, transport(9, 80)...)...)...), true,
+			ipv6(s.IP6, 0, extension(60, extension(tcp, transport(9, 80)...)...)...), true,
 		},
 		{
-			"behind two tags", webTCP, tagged(ipv4(s.ip, tcp, transport(9, 80)...), dot1ad, dot1q),
+			"behind two tags", webTCP, tagged(ipv4(s.IP, tcp, transport(9, 80)...), dot1ad, dot1q),
 			true,
 		},
 		{
 			"behind three", webTCP,
-			tagged(ipv6(s.ip6, tcp, transport(9, 80)...), dot1q, dot1q, dot1q), true,
+			tagged(ipv6(s.IP6, tcp, transport(9, 80)...), dot1q, dot1q, dot1q), true,
 		},
-		{"behind eight extension headers", webTCP, ipv6(s.ip6, eight, behindEight...), false},
-		{"behind nine it may be anything", webTCP, ipv6(s.ip6, nine, behindNine...), true},
-		{"first fragment", webTCP, fragment(ipv4(s.ip, tcp, transport(9, 80)...), 0, true), true},
+		{"behind eight extension headers", webTCP, ipv6(s.IP6, eight, behindEight...), false},
+		{"behind nine it may be anything", webTCP, ipv6(s.IP6, nine, behindNine...), true},
+		{"first fragment", webTCP, fragment(ipv4(s.IP, tcp, transport(9, 80)...), 0, true), true},
 		{
 			"first fragment to another port", webTCP,
-			fragment(ipv4(s.ip, tcp, transport(9, 8080)...), 0, true), false,
+			fragment(ipv4(s.IP, tcp, transport(9, 8080)...), 0, true), false,
 		},
 		{
 			"later fragment shows no port", webTCP,
-			fragment(ipv4(s.ip, tcp, transport(9, 8080)...), 3, false), true,
+			fragment(ipv4(s.IP, tcp, transport(9, 8080)...), 3, false), true,
 		},
 		{
 			"later fragment of UDP", webTCP,
-			fragment(ipv4(s.ip, udp, transport(9, 80)...), 3, false), false,
+			fragment(ipv4(s.IP, udp, transport(9, 80)...), 3, false), false,
 		},
 		{
 			"later fragment over IPv6", webTCP,
-			ipv6(s.ip6, 44, fragment6(tcp, 3, false, transport(9, 8080)...)...), true,
+			ipv6(s.IP6, 44, fragment6(tcp, 3, false, transport(9, 8080)...)...), true,
 		},
-		{"header without ports", webTCP, ipv4(s.ip, tcp, 0), true},
+		{"header without ports", webTCP, ipv4(s.IP, tcp, 0), true},
 		{
 			"hidden in a later fragment", webTCP,
-			ipv6(s.ip6, 44, fragment6(60, 0, true, tcp, 1, 1, 4, 0, 0, 0, 0)...), true,
+			ipv6(s.IP6, 44, fragment6(60, 0, true, tcp, 1, 1, 4, 0, 0, 0, 0)...), true,
 		},
 	}
 	for _, test := range tests {
@@ -138,7 +138,7 @@ func TestRuleMatches(t *testing.T) {
 }
 
 // anything is traffic that only rules for all protocols match.
-var anything = policy.Classify(parsed(ethernet(testMAC(2), host1.mac, 0x88b5)))
+var anything = policy.Classify(parsed(ethernet(testMAC(2), host1.MAC, 0x88b5)))
 
 func TestFirstRuleThatMatchesDecides(t *testing.T) {
 	t.Parallel()
@@ -174,7 +174,7 @@ func TestFirstRuleThatMatchesDecides(t *testing.T) {
 func TestExemptTrafficIsNotCounted(t *testing.T) {
 	t.Parallel()
 	r := newRules(t, 1, policy.Rule{Action: policy.Deny})
-	arp := policy.Classify(parsed(arpFrom(frame.ARPRequest, host1.mac, host1.ip, host1.other)))
+	arp := policy.Classify(parsed(arpFrom(frame.ARPRequest, host1.MAC, host1.IP, host1.Other)))
 	if !arp.Exempt || r.Deny(0, 1, 2, arp) || r.Hits()[0] != 0 {
 		t.Errorf("ARP is exempt %v, hits %v", arp.Exempt, r.Hits())
 	}

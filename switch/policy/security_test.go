@@ -100,7 +100,7 @@ func inVLAN(t *testing.T, g *policy.Guard, eth []byte, name string) {
 		want = drop.SpoofedGateway
 	case g.Security == policy.SecurityOff:
 		want = g.Reserved(parsed(eth))
-	case src != host1.mac:
+	case src != host1.MAC:
 		want = drop.SpoofedMAC
 	default:
 		want = drop.VLANTagged
@@ -122,18 +122,18 @@ func inVLAN(t *testing.T, g *policy.Guard, eth []byte, name string) {
 func TestSecurityOfEthernet(t *testing.T) {
 	t.Parallel()
 	s, other := host1, testMAC(2)
-	own := ipv4(s.ip, frame.ProtoTCP, transport(1000, 80)...)
+	own := ipv4(s.IP, frame.ProtoTCP, transport(1000, 80)...)
 	from := func(mac frame.MAC) []byte {
 		b := slices.Clone(own)
 		frame.Ethernet(b).SetSrc(mac)
 		return b
 	}
 	to := func(mac frame.MAC, etherType uint16) []byte {
-		return ethernet(mac, s.mac, etherType, make([]byte, 46)...)
+		return ethernet(mac, s.MAC, etherType, make([]byte, 46)...)
 	}
 	testSecurity(t, []securityTest{
 		always("own address", own, passes),
-		always("unicast", ethernet(other, s.mac, frame.EtherTypeIPv4, own[14:]...), passes),
+		always("unicast", ethernet(other, s.MAC, frame.EtherTypeIPv4, own[14:]...), passes),
 		secured("another's address", from(testMAC(9)), drop.SpoofedMAC),
 		always("the gateway's address", from(gatewayMAC), drop.SpoofedGateway),
 		onlyStrict("experimental protocol", to(other, 0x88b5), drop.UnassignedProtocol),
@@ -150,7 +150,7 @@ func TestSecurityOfEthernet(t *testing.T) {
 		),
 		always(
 			"IPv4 to no reserved group",
-			ethernet(frame.MAC{1, 0x80, 0xc2, 0, 0, 0x10}, s.mac, frame.EtherTypeIPv4, own[14:]...),
+			ethernet(frame.MAC{1, 0x80, 0xc2, 0, 0, 0x10}, s.MAC, frame.EtherTypeIPv4, own[14:]...),
 			passes,
 		),
 	}, nil)
@@ -159,7 +159,7 @@ func TestSecurityOfEthernet(t *testing.T) {
 // TestCutOffTags: nobody reads a frame whose tag is not whole.
 func TestCutOffTags(t *testing.T) {
 	t.Parallel()
-	whole := tagged(arpFrom(frame.ARPReply, host1.mac, host1.gateway, host1.other), dot1q, dot1ad)
+	whole := tagged(arpFrom(frame.ARPReply, host1.MAC, host1.Gateway, host1.Other), dot1q, dot1ad)
 	for level, name := range levels {
 		want := passes
 		if level != policy.SecurityOff {
@@ -181,8 +181,8 @@ func TestReservedGroups(t *testing.T) {
 		frame.Ethernet(eth).SetSrc(testMAC(9))
 		return eth
 	}
-	lldp := ethernet(frame.MAC{1, 0x80, 0xc2, 0, 0, 0xe}, s.mac, 0x88cc, make([]byte, 46)...)
-	bpdu := ethernet(frame.MAC{1, 0x80, 0xc2}, s.mac, 39, make([]byte, 46)...)
+	lldp := ethernet(frame.MAC{1, 0x80, 0xc2, 0, 0, 0xe}, s.MAC, 0x88cc, make([]byte, 46)...)
+	bpdu := ethernet(frame.MAC{1, 0x80, 0xc2}, s.MAC, 39, make([]byte, 46)...)
 	for _, test := range []struct {
 		name   string
 		change func(*policy.Policy)
@@ -210,7 +210,7 @@ func TestReservedGroups(t *testing.T) {
 			always(test.name+": LLDP", lldp, test.lldp),
 			always(test.name+": BPDU", bpdu, test.bpdu),
 			spoofedLLDP, spoofedBPDU,
-			always(test.name+": neither", ipv4(s.ip, frame.ProtoTCP, transport(1, 2)...), passes),
+			always(test.name+": neither", ipv4(s.IP, frame.ProtoTCP, transport(1, 2)...), passes),
 		}, test.change)
 	}
 }
