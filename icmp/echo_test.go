@@ -11,6 +11,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
 
 var (
@@ -30,12 +31,7 @@ func build(tb testing.TB, data []byte, edit func(*layers.IPv4, *layers.ICMPv4)) 
 	if edit != nil {
 		edit(ip, echo)
 	}
-	buf := gopacket.NewSerializeBuffer()
-	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	if err := gopacket.SerializeLayers(buf, options, ip, echo, gopacket.Payload(data)); err != nil {
-		tb.Fatal(err)
-	}
-	return parse(tb, buf.Bytes())
+	return parse(tb, switchtest.Layers(ip, echo, gopacket.Payload(data)))
 }
 
 func parse(tb testing.TB, b []byte) frame.IPv4 {
@@ -76,14 +72,10 @@ func decode(tb testing.TB, b []byte) (*layers.IPv4, *layers.ICMPv4) {
 	if !ok {
 		tb.Fatalf("% x is not ICMP", b)
 	}
-	buf := gopacket.NewSerializeBuffer()
-	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	again, messageAgain := *ip, *message
-	if err := gopacket.SerializeLayers(buf, options, &again, &messageAgain, gopacket.Payload(message.Payload)); err != nil {
-		tb.Fatal(err)
-	}
-	if !bytes.Equal(buf.Bytes(), b) {
-		tb.Errorf("encoded again it differs:\ngot  % x\nwant % x", b, buf.Bytes())
+	ipAgain, messageAgain := *ip, *message
+	again := switchtest.Layers(&ipAgain, &messageAgain, gopacket.Payload(message.Payload))
+	if !bytes.Equal(again, b) {
+		tb.Errorf("encoded again it differs:\ngot  % x\nwant % x", b, again)
 	}
 	return ip, message
 }

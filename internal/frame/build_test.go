@@ -10,6 +10,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
 
 // packet describes a TCP or UDP frame for gopacket to build, so that what the
@@ -59,7 +60,8 @@ func (p packet) bytes(t testing.TB) []byte {
 		stack = append(stack, tcp)
 	}
 	// gopacket pads to the 60 bytes of the wire; a TAP's frames are not padded.
-	return slices.Clip(serialize(t, append(stack, gopacket.Payload(p.payload))...)[:p.headers()+len(p.payload)])
+	b := switchtest.Layers(append(stack, gopacket.Payload(p.payload))...)
+	return slices.Clip(b[:p.headers()+len(p.payload)])
 }
 
 func (p packet) linkLayers() []gopacket.SerializableLayer {
@@ -188,13 +190,6 @@ func naiveSum(b []byte, initial uint16) uint16 {
 		}
 	}
 	return uint16(sum)
-}
-
-func serialize(t testing.TB, stack ...gopacket.SerializableLayer) []byte {
-	t.Helper()
-	buf := gopacket.NewSerializeBuffer()
-	check(t, gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, stack...))
-	return exact(buf.Bytes())
 }
 
 // exact copies b into a slice without spare capacity, so that a read behind

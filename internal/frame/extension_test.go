@@ -4,35 +4,22 @@ import (
 	"testing"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
-
-// ipv6Packet is an IPv6 packet with that payload.
-func ipv6Packet(next uint8, payload ...byte) []byte {
-	p := make([]byte, frame.IPv6HeaderLen, frame.IPv6HeaderLen+len(payload))
-	p[0], p[4], p[5], p[6] = 0x60, byte(len(payload)>>8), byte(len(payload)), next
-	return append(p, payload...)
-}
 
 func TestUpper(t *testing.T) {
 	t.Parallel()
 	const hop, routing, fragment, esp, ah, destination, mobility = 0, 43, 44, 50, 51, 60, 135
 	const tcp, icmp, unknown, noNext = frame.ProtoTCP, frame.ProtoICMPv6, 200, 59
-	ext := func(next uint8, more ...byte) []byte { return append([]byte{next, 0, 0, 0, 0, 0, 0, 0}, more...) }
+	ext := switchtest.Extension
 	frag := func(next, high, low uint8, more ...byte) []byte {
 		return append([]byte{next, 0, high, low, 0, 0, 0, 1}, more...)
 	}
 	header := make([]byte, 20)
 	wide := append([]byte{tcp, 2}, make([]byte, 22+20)...)
 	authenticated := append([]byte{tcp, 4}, make([]byte, 22+20)...) // (4+2)*4 bytes
-	options := func(n int) (uint8, []byte) {
-		chain, next := header, uint8(tcp)
-		for range n {
-			chain, next = ext(next, chain...), destination
-		}
-		return next, chain
-	}
-	first8, eight := options(frame.MaxExtensions)
-	first9, nine := options(frame.MaxExtensions + 1)
+	first8, eight := switchtest.Chain(frame.MaxExtensions, tcp, header...)
+	first9, nine := switchtest.Chain(frame.MaxExtensions+1, tcp, header...)
 	for _, tt := range []struct {
 		name   string
 		packet []byte
@@ -89,12 +76,6 @@ func upperOf(t *testing.T, packet []byte) (u upper, ok bool) {
 		u = upper{p.Protocol, int(p.Transport) - frame.EthernetHeaderLen, p.Fragment, p.Later}
 	}
 	return u, ok
-}
-
-func ethernetOnly(etherType uint16) []byte {
-	b := make([]byte, frame.EthernetHeaderLen)
-	frame.Ethernet(b).SetEtherType(etherType)
-	return b
 }
 
 func TestIPv4IsLaterFragment(t *testing.T) {

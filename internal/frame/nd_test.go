@@ -9,6 +9,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
 
 // What gopacket makes of the messages is read back.
@@ -23,7 +24,7 @@ func TestParseND(t *testing.T) {
 		frame.ICMPv6NeighbourSolicitation:  &layers.ICMPv6NeighborSolicitation{TargetAddress: target.AsSlice(), Options: options},
 		frame.ICMPv6NeighbourAdvertisement: &layers.ICMPv6NeighborAdvertisement{TargetAddress: target.AsSlice(), Options: options},
 	} {
-		b := exact(append([]byte{kind, 0, 0, 0}, serialize(t, body)...))
+		b := exact(append([]byte{kind, 0, 0, 0}, switchtest.Layers(body)...))
 		n, ok := frame.ParseND(b)
 		if !ok || n.Type() != kind {
 			t.Fatalf("type %d: % x does not parse", kind, b)

@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
 
 // FuzzParsed: whatever the bytes, and in whatever order the levels are asked for,
 // the view is that of an oracle, and nothing is read beyond the frame. The same
 // view has read another frame before.
 func FuzzParsed(f *testing.F) {
-	ext := []byte{60, 0, 1, 4, 0, 0, 0, 0}
+	ext := switchtest.Extension(60)
 	for i, seed := range [][]byte{
 		packet{udp: true}.bytes(f),
 		packet{tags: []uint16{0, 5}, ipOptions: true}.bytes(f),
@@ -19,7 +20,10 @@ func FuzzParsed(f *testing.F) {
 		packet{ipv6: true, udp: true, extensions: 8}.bytes(f),
 		packet{ipv6: true, udp: true, extensions: 9}.bytes(f),
 		arpBytes(1, "10.0.0.1", "10.0.0.2"),
-		tagged(arpBytes(2, "10.0.0.1", "10.0.0.2"), 0x8100_0000, 0x88a8_0000, 0x8100_0000),
+		tagged(
+			arpBytes(2, "10.0.0.1", "10.0.0.2"),
+			switchtest.Dot1Q, switchtest.Dot1AD, switchtest.Dot1Q,
+		),
 		ipv6Bytes(44, 17, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8),
 		ipv6Bytes(44, 17, 0, 0, 9, 0, 0, 0, 0, 1, 2, 3, 4),
 		ipv6Bytes(51, slices.Concat([]byte{60, 1, 0, 0}, make([]byte, 8), ext, ext)...),

@@ -8,52 +8,44 @@ import (
 	"testing"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
 
-// tagged puts tags, outermost first, between the addresses and the rest of a
-// frame: type in the upper 16 bits, priority and identifier in the lower.
-func tagged(eth []byte, tags ...uint32) []byte {
-	b := slices.Clone(eth[:12])
-	for _, t := range tags {
-		b = binary.BigEndian.AppendUint32(b, t)
-	}
-	return append(b, eth[12:]...)
-}
+var tagged = switchtest.Tagged
 
 func arpBytes(op uint16, sender, target string) []byte {
-	b := append(ethernetOnly(frame.EtherTypeARP), make([]byte, frame.ARPLen)...)
-	a := frame.NewARP(b[frame.EthernetHeaderLen:], op)
-	a.SetSender(srcMAC, netip.MustParseAddr(sender))
-	a.SetTarget(dstMAC, netip.MustParseAddr(target))
-	return b
+	return switchtest.Ethernet(dstMAC, srcMAC, frame.EtherTypeARP, switchtest.ARPPacket(
+		op, srcMAC, netip.MustParseAddr(sender), dstMAC, netip.MustParseAddr(target))...)
+}
+
+// from6 and to6 are the addresses of ipv6Packet.
+var from6, to6 = netip.MustParseAddr("fd00::"), netip.MustParseAddr("fe00::")
+
+func ipv6Packet(next uint8, payload ...byte) []byte {
+	return switchtest.IPv6(to6, from6, next, payload...)
 }
 
 func ipv6Bytes(next uint8, payload ...byte) []byte {
-	b := append(ethernetOnly(frame.EtherTypeIPv6), ipv6Packet(next, payload...)...)
-	b[14+8], b[14+24] = 0xfd, 0xfe
-	return b
+	return append(ethernetOnly(frame.EtherTypeIPv6), ipv6Packet(next, payload...)...)
+}
+
+func ethernetOnly(etherType uint16) []byte {
+	return switchtest.Ethernet(dstMAC, srcMAC, etherType)
 }
 
 func TestParsed(t *testing.T) {
 	t.Parallel()
-	const q, ad, old = 0x8100_0000, 0x88a8_0000, 0x9100_0000
+	const q, ad, old = switchtest.Dot1Q, switchtest.Dot1AD, switchtest.QinQ
 	from, to := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
-	from6, to6 := netip.MustParseAddr("fd00::"), netip.MustParseAddr("fe00::")
 	udp := packet{udp: true, payload: pattern(3)}.bytes(t)
 	arp := arpBytes(2, "10.0.0.1", "10.0.0.2")
 	sctp := edit(udp, 23, 132)
-	ext := func(next uint8, more ...byte) []byte {
-		return append([]byte{next, 0, 1, 4, 0, 0, 0, 0}, more...)
-	}
-	fragment6 := func(field uint8, udp []byte) []byte {
-		return ipv6Bytes(44, slices.Concat([]byte{17, 0, 0, field, 0, 0, 0, 0}, udp)...)
+	fragment6 := func(offset uint16, more bool) []byte {
+		return ipv6Bytes(44, switchtest.Fragment6(17, offset, more, udp[34:]...)...)
 	}
 	chain := func(n int) []byte {
-		b, next := udp[34:], uint8(17)
-		for range n {
-			b, next = ext(next, b...), 60
-		}
-		return ipv6Bytes(next, b...)
+		first, b := switchtest.Chain(n, 17, udp[34:]...)
+		return ipv6Bytes(first, b...)
 	}
 	v4 := view{
 		etherType: 0x800, offset: 14, network: frame.NetworkIPv4, src: from, dst: to, upper: true,
@@ -142,12 +134,12 @@ func TestParsed(t *testing.T) {
 		{"one extension header", chain(1), with(v6, func(v *view) { v.transport += 8 })},
 		{"eight extension headers", chain(8), with(v6, func(v *view) { v.transport += 64 })},
 		{"nine extension headers", chain(9), with(hidden, func(v *view) { v.tooMany = true })},
-		{"extension header that is cut off", ipv6Bytes(0, ext(17)[:7]...), hidden},
+		{"extension header that is cut off", ipv6Bytes(0, switchtest.Extension(17)[:7]...), hidden},
 		{"extension header that is too long", ipv6Bytes(0, 17, 1, 1, 4, 0, 0, 0, 0), hidden},
-		{"first fragment of IPv6", fragment6(1, udp[34:]), with(v6, func(v *view) {
+		{"first fragment of IPv6", fragment6(0, true), with(v6, func(v *view) {
 			v.fragment, v.transport = true, 62
 		})},
-		{"later fragment of IPv6", fragment6(8, udp[34:]), with(with(v6, noPorts), func(v *view) {
+		{"later fragment of IPv6", fragment6(1, false), with(with(v6, noPorts), func(v *view) {
 			v.fragment, v.later, v.transport = true, true, 62
 		})},
 		{
@@ -210,7 +202,7 @@ func TestParsedPackets(t *testing.T) {
 		eth  []byte
 		want [3]int // bytes of ARP, IPv4 and IPv6; 0: none
 	}{
-		{"ARP", tagged(arp, 0x8100_0000), [3]int{28, 0, 0}},
+		{"ARP", tagged(arp, switchtest.Dot1Q), [3]int{28, 0, 0}},
 		{"IPv4", v4, [3]int{0, len(v4) - 16, 0}},
 		{"IPv4 that is longer than the frame", edit(v4, 16, 9), [3]int{}},
 		{"IPv6", v6, [3]int{0, 0, len(v6) - 16}},
@@ -244,7 +236,7 @@ func TestARPSender(t *testing.T) {
 	}{
 		{"Ethernet", arp, 0x0a000001},
 		{"IEEE 802, which Linux takes too", edit(arp, 15, 6), 0x0a000001},
-		{"behind tags", tagged(edit(arp, 15, 6), 0x8100_0000, 0x88a8_0000), 0x0a000001},
+		{"behind tags", tagged(edit(arp, 15, 6), switchtest.Dot1Q, switchtest.Dot1AD), 0x0a000001},
 		{"InfiniBand", edit(arp, 15, 32), 0},
 		{"another protocol", edit(edit(arp, 15, 6), 16, 9), 0},
 		{"cut off", edit(arp, 15, 6)[:41], 0},
@@ -273,14 +265,14 @@ func TestPlain(t *testing.T) {
 		{"7 bytes of UDP", udp[:41], false, false},
 		{"options", packet{udp: true, ipOptions: true}.bytes(t), false, false},
 		{"version 6", edit(udp, 14, 0x65), false, false},
-		{"tag", tagged(udp, 0x8100_0000), false, false},
+		{"tag", tagged(udp, switchtest.Dot1Q), false, false},
 		{"ARP", arpBytes(1, "10.0.0.1", "10.0.0.2"), false, false},
 		{"UDP over IPv6", udp6, false, true},
 		{"version 4", edit(udp6, 14, 0x40), false, false},
 		{"payload of 7 bytes", edit(udp6, 19, 7), false, false},
 		{"payload that is cut off", edit(udp6, 19, 9), false, false},
 		{"61 bytes", udp6[:61], false, false},
-		{"tagged IPv6", tagged(udp6, 0x8100_0000), false, false},
+		{"tagged IPv6", tagged(udp6, switchtest.Dot1Q), false, false},
 	} {
 		var p frame.Parsed
 		p.Reset(exact(tt.eth))

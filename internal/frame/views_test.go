@@ -12,6 +12,7 @@ import (
 	"github.com/google/gopacket/layers"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 	"vswitch/test/lab/seed"
 )
 
@@ -39,7 +40,7 @@ func TestIPv4AgainstGopacket(t *testing.T) {
 			ip.Options = append(ip.Options, layers.IPv4Option{OptionType: 1})
 		}
 		payload := randomBytes(r, r.IntN(100))
-		b := append(serialize(t, link, ip, gopacket.Payload(payload)), make([]byte, r.IntN(9))...)
+		b := append(switchtest.Layers(link, ip, gopacket.Payload(payload)), make([]byte, r.IntN(9))...)
 
 		e, ok := frame.ParseEthernet(b)
 		if !ok || e.EtherType() != frame.EtherTypeIPv4 || !bytes.Equal(e.Payload(), b[14:]) {
@@ -104,7 +105,7 @@ func TestARPAgainstGopacket(t *testing.T) {
 		AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4,
 		Operation: layers.ARPReply, SourceHwAddress: srcMAC[:], SourceProtAddress: src4, DstHwAddress: dstMAC[:], DstProtAddress: dst4,
 	}
-	wire := serialize(t, want)
+	wire := switchtest.Layers(want)
 	a, ok := frame.ParseARP(append(wire, 0, 0))
 	if !ok || a.Operation() != frame.ARPReply || a.SenderMAC() != srcMAC || a.TargetMAC() != dstMAC ||
 		!sameIP(a.SenderIP(), src4) || !sameIP(a.TargetIP(), dst4) {
