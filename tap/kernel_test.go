@@ -11,14 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 	"vswitch/test/lab"
 )
 
 func TestMain(m *testing.M) { lab.Main(m) }
-
-// testEtherType is the local experimental EtherType (IEEE 802), which no stack
-// sends by itself, unlike IPv6 with its router solicitations.
-const testEtherType = 0x88b5
 
 // patience bounds how long a test waits for what must happen.
 const patience = 20 * time.Second
@@ -57,13 +54,7 @@ func links(t *testing.T) []string {
 
 // testFrame is a plain virtio-net header and a broadcast frame with this payload.
 func testFrame(payload string) []byte {
-	b := make([]byte, frame.VNetHeaderLen+60)
-	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
-	eth.SetDst(frame.Broadcast)
-	eth.SetSrc(frame.MAC{0x02, 0, 0, 0, 0, 1})
-	eth.SetEtherType(testEtherType)
-	copy(eth.Payload(), payload)
-	return b
+	return switchtest.Raw(switchtest.Frame(frame.Broadcast, switchtest.MAC(1), payload))
 }
 
 // packetSocket receives and sends test frames on a link of the calling thread's
@@ -74,7 +65,7 @@ func packetSocket(t *testing.T, link string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, testEtherType))
+	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, switchtest.Experimental))
 	s, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(protocol))
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +113,7 @@ func receiveTest(t *testing.T, d *Device) []byte {
 		if s == frame.Gone {
 			t.Fatal("the device is gone")
 		}
-		if s == frame.OK && frame.Ethernet(buf[frame.VNetHeaderLen:n]).EtherType() == testEtherType {
+		if s == frame.OK && frame.Ethernet(buf[frame.VNetHeaderLen:n]).EtherType() == switchtest.Experimental {
 			return buf[:n]
 		}
 	}

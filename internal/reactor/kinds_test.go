@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 	"vswitch/tap"
 	"vswitch/test/lab"
 )
@@ -22,9 +22,6 @@ func TestMain(m *testing.M) { lab.Main(m) }
 const (
 	// testBatch is the batch size of the tests' reactors.
 	testBatch = 8
-	// testEtherType is the local experimental EtherType (IEEE 802), which no stack
-	// sends by itself.
-	testEtherType = 0x88b5
 	// patience bounds how long a test waits for what must happen.
 	patience = 20 * time.Second
 )
@@ -130,7 +127,7 @@ func packetSocket(t testing.TB, link string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, testEtherType))
+	protocol := binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, switchtest.Experimental))
 	s, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(protocol))
 	if err != nil {
 		t.Fatal(err)
@@ -222,20 +219,11 @@ func newPair(t testing.TB, kind int, empty frame.Status) *line {
 
 // testFrame is a plain virtio-net header and a broadcast frame with this payload.
 func testFrame(payload string) []byte {
-	b := make([]byte, frame.VNetHeaderLen+60)
-	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
-	eth.SetDst(frame.Broadcast)
-	eth.SetSrc(frame.MAC{0x02, 0, 0, 0, 0, 1})
-	eth.SetEtherType(testEtherType)
-	copy(eth.Payload(), payload)
-	return b
+	return switchtest.Raw(switchtest.Frame(frame.Broadcast, switchtest.MAC(1), payload))
 }
 
 // payload is what testFrame has put into a frame buffer.
-func payload(b []byte) string {
-	eth := frame.Ethernet(b[frame.VNetHeaderLen:])
-	return strings.TrimRight(string(eth.Payload()), "\x00")
-}
+func payload(b []byte) string { return switchtest.Text(b[frame.VNetHeaderLen:]) }
 
 // inject makes the endpoint readable with these frames.
 func (l *line) inject(payloads ...string) {
