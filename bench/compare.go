@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"vswitch/bench/stat"
 )
 
 // Verdict says whether a figure changed from one run to another.
@@ -50,7 +52,7 @@ type Change struct {
 // Mann–Whitney U test over the rounds finds p < 0.05, and at least four rounds on
 // either side are needed for that.
 func Compare(a, b *Result) *Comparison {
-	c := &Comparison{Alpha: significance, Notes: differences(a, b), Changes: []Change{}}
+	c := &Comparison{Alpha: stat.Significance, Notes: differences(a, b), Changes: []Change{}}
 	inA, inB := byKey(a), byKey(b)
 	for _, k := range keysOf(a, b) {
 		c.Changes = append(c.Changes, change(k, comparand{a, inA}, comparand{b, inB}))
@@ -103,7 +105,7 @@ func (c comparand) ratios(k figureKey) []float64 {
 	s := c.series[k]
 	k.peer = bridgePeer
 	bridge := c.series[k]
-	if bridge == nil || s == bridge || !inPairs(s.Values, bridge.Values, c.result.Settings.Rounds) || slices.Contains(bridge.Values, 0) {
+	if bridge == nil || s == bridge || !stat.InPairs(s.Values, bridge.Values, c.result.Settings.Rounds) || slices.Contains(bridge.Values, 0) {
 		return nil
 	}
 	ratios := make([]float64, len(s.Values))
@@ -126,11 +128,11 @@ func change(k figureKey, a, b comparand) Change {
 	}
 	c.Better, c.A, c.B = inB.Better, known(inA.Values), known(inB.Values)
 	c.Change = relative(c.A, c.B)
-	p, ok := probability(inA.Values, inB.Values)
+	p, ok := stat.Probability(inA.Values, inB.Values)
 	switch {
 	case !ok:
 		c.Verdict = TooFew
-	case p >= significance || *c.A == *c.B:
+	case p >= stat.Significance || *c.A == *c.B:
 		c.P, c.Verdict = &p, Unchanged
 	case (*c.B > *c.A) == (c.Better == Higher):
 		c.P, c.Verdict = &p, Better
@@ -138,7 +140,7 @@ func change(k figureKey, a, b comparand) Change {
 		c.P, c.Verdict = &p, Worse
 	}
 	ratiosA, ratiosB := a.ratios(k), b.ratios(k)
-	if p, ok := probability(ratiosA, ratiosB); ok {
+	if p, ok := stat.Probability(ratiosA, ratiosB); ok {
 		c.RatioChange, c.RatioP = relative(known(ratiosA), known(ratiosB)), &p
 	}
 	return c
@@ -149,7 +151,7 @@ func known(values []float64) *float64 {
 	if len(values) == 0 {
 		return nil
 	}
-	m := medianOf(values)
+	m := stat.Median(values)
 	return &m
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"path"
 	"time"
+
+	"vswitch/bench/stat"
 )
 
 // Defaults and bounds of a run.
@@ -292,7 +294,7 @@ func (h *harness) record(j job, p Peer, readings []reading) {
 		at.Values = append(at.Values, r.value)
 		if r.quantiles != nil {
 			h.samples[s.key()] = append(h.samples[s.key()], r.quantiles)
-			at.Sample = pooled(h.samples[s.key()])
+			at.Sample = stat.Pool(h.samples[s.key()])
 		}
 	}
 }

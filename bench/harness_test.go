@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"vswitch/bench/stat"
 	"vswitch/test/lab"
 )
 
@@ -142,7 +143,7 @@ func wantPositive(t *testing.T, r *Result, scenario, peer, metric string) {
 		if len(s.Values) != 1 || !(s.Values[0] > 0) {
 			t.Errorf("%s: values %v, want one above 0", s.key(), s.Values)
 		}
-		if s.Sample != nil && (len(s.Sample) != sampleQuantiles || !slices.IsSorted(s.Sample)) {
+		if s.Sample != nil && (len(s.Sample) != stat.SampleQuantiles || !slices.IsSorted(s.Sample)) {
 			t.Errorf("%s: sample %v", s.key(), s.Sample)
 		}
 	}

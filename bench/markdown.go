@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"vswitch/bench/stat"
 )
 
 // The generated part of a page stands between these lines.
@@ -108,7 +110,7 @@ func writeMachine(out *bytes.Buffer, r *Result) {
 		}
 	}
 	fmt.Fprintf(out, "\nMedians over the rounds. ± is the median absolute deviation; min and max are of the rounds; "+
-		"÷ bridge is the ratio to the kernel bridge's median, with its %g%% interval (bootstrap over the rounds).\n", 100*confidence)
+		"÷ bridge is the ratio to the kernel bridge's median, with its %g%% interval (bootstrap over the rounds).\n", 100*stat.Confidence)
 }
 
 func writeBlock(out *bytes.Buffer, b block) {

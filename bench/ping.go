@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vswitch/bench/stat"
 	"vswitch/icmp"
 )
 
@@ -33,17 +34,17 @@ const (
 // run pings with the project's pinger over a socket of its own kind, which spends
 // next to nothing beside the system calls: the runtime's poller would add the time
 // it takes to wake a goroutine to each answer.
-func (t pingTask) run() (latencies, error) {
+func (t pingTask) run() (stat.Latencies, error) {
 	o := icmp.Options{Interval: t.Interval, Timeout: t.Timeout, Listen: listenICMP}
 	if t.Count > 0 {
 		o.Count = t.Count
 		stats, err := icmp.Ping(context.Background(), t.To, o)
-		return newLatencies(stats.RTTs, stats.Sent-stats.Received), err
+		return stat.NewLatencies(stats.RTTs, stats.Sent-stats.Received), err
 	}
 	warm := o
 	warm.Count = pingWarm
 	if _, err := icmp.Ping(context.Background(), t.To, warm); err != nil {
-		return latencies{}, err
+		return stat.Latencies{}, err
 	}
 	times := make([]time.Duration, 0, 1<<20)
 	lost := 0
@@ -54,12 +55,12 @@ func (t pingTask) run() (latencies, error) {
 		}
 		stats, err := icmp.Ping(context.Background(), t.To, o)
 		if err != nil {
-			return latencies{}, err
+			return stat.Latencies{}, err
 		}
 		times = append(times, stats.RTTs...)
 		lost += stats.Sent - stats.Received
 	}
-	return newLatencies(times, lost), nil
+	return stat.NewLatencies(times, lost), nil
 }
 
 // icmpConn is a raw ICMP socket. Reading blocks the thread.

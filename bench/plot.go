@@ -14,6 +14,8 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"vswitch/bench/stat"
 )
 
 // Size of a plot without its legend.
@@ -129,7 +131,7 @@ func (d *drawing) build() error {
 	d.width = plotWidth
 	var medians []float64
 	for _, s := range d.series {
-		medians = append(medians, medianOf(s.Values))
+		medians = append(medians, stat.Median(s.Values))
 	}
 	d.scale = scaleOf(d.unit, medians)
 	if d.kind == cdfKind {
@@ -222,9 +224,9 @@ func (d *drawing) buildLines() error {
 		var points spreadPoints
 		for _, s := range d.of(peer) {
 			xs = append(xs, s.X)
-			if sum := summarize(s.Values); sum.n > 0 {
+			if sum := stat.Summarize(s.Values); sum.N > 0 {
 				points = append(points, spreadPoint{s.X, d.scaled(sum)})
-				low, high = min(low, points[len(points)-1].low), max(high, points[len(points)-1].high)
+				low, high = min(low, points[len(points)-1].Low), max(high, points[len(points)-1].High)
 			}
 		}
 		if len(points) == 0 {
@@ -280,17 +282,17 @@ func (d *drawing) addLine(peer string, points spreadPoints) error {
 }
 
 // scaled is s in the unit of the figure.
-func (d *drawing) scaled(s summary) summary {
-	s.median /= d.scale.divisor
-	s.low /= d.scale.divisor
-	s.high /= d.scale.divisor
+func (d *drawing) scaled(s stat.Summary) stat.Summary {
+	s.Median /= d.scale.divisor
+	s.Low /= d.scale.divisor
+	s.High /= d.scale.divisor
 	return s
 }
 
 // spreadPoint is a median with the range of its values.
 type spreadPoint struct {
 	x float64
-	summary
+	stat.Summary
 }
 
 // spreadPoints implement [plotter.XYer] and [plotter.YErrorer].
@@ -300,9 +302,9 @@ type spreadPoints []spreadPoint
 func (p spreadPoints) Len() int { return len(p) }
 
 // XY is where a point stands.
-func (p spreadPoints) XY(i int) (x, y float64) { return p[i].x, p[i].median }
+func (p spreadPoints) XY(i int) (x, y float64) { return p[i].x, p[i].Median }
 
 // YError is how far the values reach below and above it.
 func (p spreadPoints) YError(i int) (low, high float64) {
-	return p[i].median - p[i].low, p[i].high - p[i].median
+	return p[i].Median - p[i].Low, p[i].High - p[i].Median
 }

@@ -9,6 +9,8 @@ import (
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+
+	"vswitch/bench/stat"
 )
 
 // barShare is how much of a group's width its bars take.
@@ -17,7 +19,7 @@ const barShare = 0.84
 // bar is one bar: a median, the range of the values, and its place on the x axis.
 type bar struct {
 	left, right float64
-	summary     summary
+	summary     stat.Summary
 	style       style
 }
 
@@ -49,9 +51,9 @@ func (d *drawing) buildBars() {
 			b := bar{style: d.styles[peer], left: float64(group) - barShare/2 + float64(place)*width}
 			b.right = b.left + width
 			if i := slices.IndexFunc(d.series, func(s *Series) bool { return s.Case == variant && s.Peer == peer }); i >= 0 {
-				b.summary = d.scaled(summarize(d.series[i].Values))
+				b.summary = d.scaled(stat.Summarize(d.series[i].Values))
 			}
-			low, high = min(low, b.summary.low), max(high, b.summary.high)
+			low, high = min(low, b.summary.Low), max(high, b.summary.High)
 			drawn.bars = append(drawn.bars, b)
 		}
 	}
@@ -76,7 +78,7 @@ func (d *drawing) buildBars() {
 func (b bars) labelledWidth() vg.Length {
 	var widest vg.Length
 	for _, bar := range b.bars {
-		widest = max(widest, b.label.Width(threeDigits(bar.summary.median)))
+		widest = max(widest, b.label.Width(threeDigits(bar.summary.Median)))
 	}
 	return axisWidth + vg.Length(len(b.bars))*(widest+vg.Points(3))/barShare
 }
@@ -88,7 +90,7 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 		left, right := x(bar.left), x(bar.right)
 		gap := (right - left) * 0.08
 		middle := (left + right) / 2
-		if bar.summary.n == 0 {
+		if bar.summary.N == 0 {
 			style := b.label
 			style.Rotation, style.XAlign, style.YAlign = math.Pi/2, draw.XLeft, draw.YCenter
 			style.Color = bar.style.color
@@ -97,28 +99,28 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 		}
 		c.FillPolygon(bar.style.color, []vg.Point{
 			{X: left + gap, Y: y(0)},
-			{X: left + gap, Y: y(bar.summary.median)},
-			{X: right - gap, Y: y(bar.summary.median)},
+			{X: left + gap, Y: y(bar.summary.Median)},
+			{X: right - gap, Y: y(bar.summary.Median)},
 			{X: right - gap, Y: y(0)},
 		})
 		b.plotSpread(c, bar.summary, middle, (right-left)/4, y)
 		if b.show {
-			top := y(max(bar.summary.high, bar.summary.median)) + vg.Points(2)
-			c.FillText(b.label, vg.Point{X: middle, Y: top}, threeDigits(bar.summary.median))
+			top := y(max(bar.summary.High, bar.summary.Median)) + vg.Points(2)
+			c.FillText(b.label, vg.Point{X: middle, Y: top}, threeDigits(bar.summary.Median))
 		}
 	}
 }
 
 // plotSpread draws the range of the values over a white shadow, so that it is seen on
 // a dark bar as well as above it.
-func (b bars) plotSpread(c draw.Canvas, s summary, x, half vg.Length, y func(float64) vg.Length) {
+func (b bars) plotSpread(c draw.Canvas, s stat.Summary, x, half vg.Length, y func(float64) vg.Length) {
 	for _, style := range []draw.LineStyle{
 		{Color: color.White, Width: vg.Points(2.4)},
 		{Color: color.Gray{0x30}, Width: vg.Points(0.9)},
 	} {
-		c.StrokeLine2(style, x, y(s.low), x, y(s.high))
-		c.StrokeLine2(style, x-half, y(s.low), x+half, y(s.low))
-		c.StrokeLine2(style, x-half, y(s.high), x+half, y(s.high))
+		c.StrokeLine2(style, x, y(s.Low), x, y(s.High))
+		c.StrokeLine2(style, x-half, y(s.Low), x+half, y(s.Low))
+		c.StrokeLine2(style, x-half, y(s.High), x+half, y(s.High))
 	}
 }
 

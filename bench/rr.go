@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"vswitch/bench/stat"
 )
 
 // rrPort is where the server of requests listens.
@@ -85,10 +87,10 @@ func transfer(call uintptr, fd int, b *[1]byte) error {
 	}
 }
 
-func (t rrTask) run() (latencies, error) {
+func (t rrTask) run() (stat.Latencies, error) {
 	c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return latencies{}, err
+		return stat.Latencies{}, err
 	}
 	defer unix.Close(c)
 	timeout := unix.NsecToTimeval(int64(patience))
@@ -98,10 +100,10 @@ func (t rrTask) run() (latencies, error) {
 		unix.SetsockoptTimeval(c, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout),
 	)
 	if err != nil {
-		return latencies{}, err
+		return stat.Latencies{}, err
 	}
 	if err := unix.Connect(c, &unix.SockaddrInet4{Port: rrPort, Addr: t.To.As4()}); err != nil {
-		return latencies{}, fmt.Errorf("connect to %s: %w", t.To, err)
+		return stat.Latencies{}, fmt.Errorf("connect to %s: %w", t.To, err)
 	}
 	times := make([]time.Duration, 0, 1<<20)
 	var b [1]byte
@@ -111,13 +113,13 @@ func (t rrTask) run() (latencies, error) {
 			start = sent
 		}
 		if i > rrWarm && sent.Sub(start) >= t.For {
-			return newLatencies(times, 0), nil
+			return stat.NewLatencies(times, 0), nil
 		}
 		if err := transfer(unix.SYS_WRITE, c, &b); err != nil {
-			return latencies{}, fmt.Errorf("send request: %w", err)
+			return stat.Latencies{}, fmt.Errorf("send request: %w", err)
 		}
 		if err := transfer(unix.SYS_READ, c, &b); err != nil {
-			return latencies{}, fmt.Errorf("wait for answer: %w", err)
+			return stat.Latencies{}, fmt.Errorf("wait for answer: %w", err)
 		}
 		if i >= rrWarm {
 			times = append(times, time.Since(sent))

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"vswitch/bench/stat"
 	"vswitch/internal/frame"
 )
 
@@ -126,7 +127,7 @@ func place(namespaces []string, n needs) []Endpoint {
 // connect returns when a and b reach each other, and then know each other's MAC.
 func (s *stage) connect(ctx context.Context, a, b Endpoint) error {
 	return poll(ctx, fmt.Sprintf("an answer from %s to ping", b.Addr.Addr()), func() (bool, error) {
-		var found latencies
+		var found stat.Latencies
 		err := s.lab.help(ctx, a.Namespace, helperPing, pingTask{To: b.Addr.Addr(), Count: 1, Timeout: 200 * time.Millisecond}, &found)
 		return err == nil && found.Count > 0, err
 	})

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"vswitch/bench/stat"
 )
 
 // Numbers of ports. A run for a moment only, as in tests, makes do with fewer.
@@ -44,7 +46,7 @@ func attachCases(d time.Duration) []variant {
 // attach measures how long one port after another takes to come and to go, and the
 // memory that each costs.
 func (s *stage) attach(ctx context.Context) ([]reading, error) {
-	memoryBefore, err := residentMemory(s.fabric.Processes())
+	memoryBefore, err := stat.ResidentMemory(s.fabric.Processes())
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +54,7 @@ func (s *stage) attach(ctx context.Context) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	memory, err := residentMemory(s.fabric.Processes())
+	memory, err := stat.ResidentMemory(s.fabric.Processes())
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +62,7 @@ func (s *stage) attach(ctx context.Context) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	readings := append(added.attachReadings("add_port"), removed.attachReadings("del_port")...)
+	readings := append(attachReadings("add_port", added), attachReadings("del_port", removed)...)
 	if len(s.fabric.Processes()) > 0 {
 		readings = append(readings, reading{
 			metric: "rss_per_port", unit: "KiB", better: Lower, value: float64(memory-memoryBefore) / 1024 / float64(len(s.endpoints)),
@@ -70,20 +72,20 @@ func (s *stage) attach(ctx context.Context) ([]reading, error) {
 }
 
 // each times what f does with each endpoint.
-func (s *stage) each(f func(Endpoint) error) (latencies, error) {
+func (s *stage) each(f func(Endpoint) error) (stat.Latencies, error) {
 	times := make([]time.Duration, 0, len(s.endpoints))
 	for _, e := range s.endpoints {
 		start := time.Now()
 		if err := f(e); err != nil {
-			return latencies{}, fmt.Errorf("port %d of %d: %w", len(times)+1, len(s.endpoints), err)
+			return stat.Latencies{}, fmt.Errorf("port %d of %d: %w", len(times)+1, len(s.endpoints), err)
 		}
 		times = append(times, time.Since(start))
 	}
-	return newLatencies(times, 0), nil
+	return stat.NewLatencies(times, 0), nil
 }
 
 // attachReadings are in ms.
-func (l latencies) attachReadings(what string) []reading {
+func attachReadings(what string, l stat.Latencies) []reading {
 	ms := func(suffix string, us float64) reading {
 		return reading{metric: what + suffix, unit: "ms", better: Lower, value: us / 1e3}
 	}
@@ -103,12 +105,12 @@ func (s *stage) idle(ctx context.Context) ([]reading, error) {
 	if err := pause(ctx, s.duration); err != nil { // what attaching stirred up goes quiet
 		return nil, err
 	}
-	before, errBefore := processCPU(s.fabric.Processes())
+	before, errBefore := stat.ProcessCPU(s.fabric.Processes())
 	start := time.Now()
 	if err := pause(ctx, idleShare*s.duration); err != nil {
 		return nil, err
 	}
-	after, errAfter := processCPU(s.fabric.Processes())
+	after, errAfter := stat.ProcessCPU(s.fabric.Processes())
 	if err := errors.Join(errBefore, errAfter); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"vswitch/bench/stat"
 )
 
 // What the healthy pair does meanwhile: far below what anyone can carry.
@@ -67,7 +69,7 @@ func (s *stage) congestion(ctx context.Context) ([]reading, error) {
 
 // healthy has a ping b and send it frames at a low rate. The loss is that of both
 // together, in percent.
-func (s *stage) healthy(ctx context.Context, a, b Endpoint) (pings latencies, loss float64, err error) {
+func (s *stage) healthy(ctx context.Context, a, b Endpoint) (pings stat.Latencies, loss float64, err error) {
 	frames := make(chan error, 1)
 	var found framesFound
 	go func() {

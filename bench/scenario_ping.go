@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"vswitch/bench/stat"
 )
 
 // pingInterval is that of spaced pings: long enough for everyone to fall asleep.
@@ -31,7 +33,7 @@ func (s *stage) ping(ctx context.Context, interval time.Duration) ([]reading, er
 	if err != nil {
 		return nil, err
 	}
-	var found latencies
+	var found stat.Latencies
 	err = s.lab.help(ctx, a.Namespace, helperPing, pingTask{
 		To: b.Addr.Addr(), Interval: interval, For: s.duration, Timeout: time.Second,
 	}, &found)
@@ -45,8 +47,21 @@ func (s *stage) ping(ctx context.Context, interval time.Duration) ([]reading, er
 	if err != nil {
 		return nil, err
 	}
-	readings := append(found.readings(), reading{metric: "loss", unit: "%", better: Lower, value: found.loss()})
+	readings := append(latencyReadings(found), reading{metric: "loss", unit: "%", better: Lower, value: found.Loss()})
 	return append(readings, transcript...), nil
+}
+
+// latencyReadings are the metrics of round-trip times.
+func latencyReadings(l stat.Latencies) []reading {
+	us := func(metric string, v float64) reading {
+		return reading{metric: metric, unit: "us", better: Lower, value: v}
+	}
+	p50 := us("rtt_p50", l.P50)
+	p50.quantiles = l.Quantiles
+	return []reading{
+		p50, us("rtt_p90", l.P90), us("rtt_p99", l.P99), us("rtt_p99_9", l.P999),
+		us("rtt_min", l.Min), us("rtt_avg", l.Avg), us("rtt_max", l.Max),
+	}
 }
 
 // floodPings are sent by ping(8) back to back.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"vswitch/bench/stat"
 )
 
 func rrCases(d time.Duration) []variant {
@@ -36,7 +38,7 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 	if _, err := s.lab.startHelper(ctx, b.Namespace, helperRRServer, rrServerTask{Listen: b.Addr.Addr()}); err != nil {
 		return nil, err
 	}
-	var found latencies
+	var found stat.Latencies
 	err = s.lab.help(ctx, a.Namespace, helperRR, rrTask{To: b.Addr.Addr(), For: s.duration}, &found)
 	if err != nil {
 		return nil, err
@@ -49,7 +51,7 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 	if found.Count == 0 {
 		return nil, fmt.Errorf("no request was answered within %v", s.duration)
 	}
-	return append(found.readings(), reading{
+	return append(latencyReadings(found), reading{
 		metric: "transaction_rate", unit: "transactions/s", better: Higher, value: 1e6 / found.Avg,
 	}), nil
 }

@@ -8,6 +8,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"vswitch/bench/stat"
 )
 
 func tcpCases(d time.Duration) []variant {
@@ -32,7 +34,7 @@ func (s *stage) tcp(ctx context.Context, streams int) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := machineCPU()
+	before, err := stat.MachineCPU()
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +42,7 @@ func (s *stage) tcp(ctx context.Context, streams int) ([]reading, error) {
 	if err != nil {
 		return nil, errors.Join(err, server.alive())
 	}
-	after, err := machineCPU()
+	after, err := stat.MachineCPU()
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 package bench
 
 import (
-	"slices"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -127,31 +127,12 @@ func TestParseTranscript(t *testing.T) {
 		t.Fatal(got, err)
 	}
 	for i, want := range []reading{{metric: metricPingMin, value: 11}, {metric: metricPingAvg, value: 21}, {metric: metricPingMax, value: 1211}} {
-		if got[i].metric != want.metric || !near(got[i].value, want.value) || got[i].unit != "us" {
+		if got[i].metric != want.metric || math.Abs(got[i].value-want.value) > 1e-9 || got[i].unit != "us" {
 			t.Errorf("got %+v, want %+v", got[i], want)
 		}
 	}
 	if _, err := parseTranscript([]byte("3 packets transmitted, 0 received, 100% packet loss")); err == nil {
 		t.Error("no error without a line of times")
-	}
-}
-
-func TestLatencies(t *testing.T) {
-	t.Parallel()
-	times := make([]time.Duration, 1000)
-	for i := range times {
-		times[i] = time.Duration(1000-i) * time.Microsecond
-	}
-	l := newLatencies(times, 1000)
-	if l.Min != 1 || l.P50 != 500 || l.P90 != 900 || l.P99 != 990 || l.P999 != 999 || l.Max != 1000 || !near(l.Avg, 500.5) || l.loss() != 50 {
-		t.Errorf("got %+v", l)
-	}
-	sample := pooled([][]float64{l.Quantiles, l.Quantiles})
-	if len(sample) != sampleQuantiles || sample[0] != 1 || sample[200] != 1000 || !slices.IsSorted(sample) || sample[100] < 499 || sample[100] > 502 {
-		t.Errorf("sample %v", sample)
-	}
-	if none := newLatencies(nil, 3); none.loss() != 100 || none.Count != 0 || pooled(nil) != nil {
-		t.Errorf("of nothing: %+v", none)
 	}
 }
 

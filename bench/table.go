@@ -73,17 +73,17 @@ func (g *group) title() string {
 
 // cells are the numbers of a row, "-" for what is not known.
 func (g *group) cells(row row) []string {
-	cells := []string{"-", "-", "-", "-", "-", "-", fmt.Sprint(row.summary.n)}
-	if s := row.summary; s.n > 0 {
-		cells[0], cells[2], cells[3] = g.scale.text(s.median), g.scale.text(s.low), g.scale.text(s.high)
-		if s.n > 1 && s.median != 0 {
-			cells[1] = fmt.Sprintf("%.1f%%", 100*s.deviation/math.Abs(s.median))
+	cells := []string{"-", "-", "-", "-", "-", "-", fmt.Sprint(row.summary.N)}
+	if s := row.summary; s.N > 0 {
+		cells[0], cells[2], cells[3] = g.scale.text(s.Median), g.scale.text(s.Low), g.scale.text(s.High)
+		if s.N > 1 && s.Median != 0 {
+			cells[1] = fmt.Sprintf("%.1f%%", 100*s.Deviation/math.Abs(s.Median))
 		}
 	}
 	if ratio, ok := g.ratio(row); ok {
-		cells[4] = ratioText(ratio.value)
-		if ratio.bounded && row.series.Peer != bridgePeer {
-			cells[5] = ratioText(ratio.low) + "–" + ratioText(ratio.high)
+		cells[4] = ratioText(ratio.Value)
+		if ratio.Bounded && row.series.Peer != bridgePeer {
+			cells[5] = ratioText(ratio.Low) + "–" + ratioText(ratio.High)
 		}
 	}
 	return cells

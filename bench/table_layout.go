@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"vswitch/bench/stat"
 )
 
 // bridgePeer is the peer that all others are measured against: the kernel bridge.
@@ -31,13 +33,13 @@ type group struct {
 // row is one peer in a group.
 type row struct {
 	series  *Series
-	summary summary
+	summary stat.Summary
 }
 
 // ratio is that of a row to the bridge, false if unknown. It is worked out when it is
 // shown, for the order of a report is needed without it too.
-func (g *group) ratio(r row) (ratio, bool) {
-	return ratioOf(r.series.Values, g.bridge, inPairs(r.series.Values, g.bridge, g.rounds))
+func (g *group) ratio(r row) (stat.Ratio, bool) {
+	return stat.RatioOf(r.series.Values, g.bridge, stat.InPairs(r.series.Values, g.bridge, g.rounds))
 }
 
 // layout orders r for people: scenarios and peers as they were asked for, then cases and
@@ -108,7 +110,7 @@ func groupsOf(series []*Series, peers []string, rounds int) []group {
 			i = len(groups)
 			groups = append(groups, group{metric: s.Metric, unit: s.Unit, better: s.Better, rounds: rounds})
 		}
-		groups[i].rows = append(groups[i].rows, row{series: s, summary: summarize(s.Values)})
+		groups[i].rows = append(groups[i].rows, row{series: s, summary: stat.Summarize(s.Values)})
 		if s.Peer == bridgePeer {
 			groups[i].bridge = s.Values
 		}
@@ -117,8 +119,8 @@ func groupsOf(series []*Series, peers []string, rounds int) []group {
 		g := &groups[i]
 		var medians []float64
 		for _, row := range g.rows {
-			if row.summary.n > 0 {
-				medians = append(medians, row.summary.median)
+			if row.summary.N > 0 {
+				medians = append(medians, row.summary.Median)
 			}
 		}
 		g.scale = scaleOf(g.unit, medians)
@@ -141,7 +143,7 @@ const (
 func transcriptsOf(series []*Series, peers []string) []string {
 	var lines []string
 	for _, peer := range peers {
-		figures := map[string]summary{}
+		figures := map[string]stat.Summary{}
 		mean := 0.0
 		for _, s := range series {
 			toMillis, known := map[string]float64{"us": 1e-3, "ms": 1, "s": 1e3}[s.Unit]
@@ -154,14 +156,14 @@ func transcriptsOf(series []*Series, peers []string) []string {
 				values[i] = v * toMillis
 				sum += values[i]
 			}
-			figures[s.Metric] = summarize(values)
+			figures[s.Metric] = stat.Summarize(values)
 			if s.Metric == metricPingAvg {
 				mean = sum / float64(len(values))
 			}
 		}
 		low, avg, high := figures[metricPingMin], figures[metricPingAvg], figures[metricPingMax]
-		if low.n > 0 && avg.n > 0 && high.n > 0 {
-			lines = append(lines, fmt.Sprintf("%s: rtt min/avg/max = %.3f/%.3f/%.3f ms", peer, low.low, mean, high.high))
+		if low.N > 0 && avg.N > 0 && high.N > 0 {
+			lines = append(lines, fmt.Sprintf("%s: rtt min/avg/max = %.3f/%.3f/%.3f ms", peer, low.Low, mean, high.High))
 		}
 	}
 	return lines

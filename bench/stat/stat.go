@@ -1,4 +1,4 @@
-package bench
+package stat
 
 import (
 	"math"
@@ -11,46 +11,47 @@ import (
 // Figures of the statistics, which the report states.
 const (
 	resamples    = 2000 // of the bootstrap
-	confidence   = 0.95 // of the interval of a ratio
-	significance = 0.05 // alpha of a comparison
-	// minRounds is the fewest values on either side with which a Mann–Whitney U test can
+	Confidence   = 0.95 // of the interval of a ratio
+	Significance = 0.05 // alpha of a comparison
+	// MinRounds is the fewest values on either side with which a Mann–Whitney U test can
 	// reach significance at all (4 and 4 values: p = 0.029), and the fewest for an interval.
-	minRounds = 4
+	MinRounds = 4
 )
 
-// summary describes the values of a series: its median, and how far they spread.
-type summary struct {
-	n         int
-	median    float64
-	low, high float64 // smallest and largest
-	deviation float64 // median of the absolute deviations from the median
+// Summary describes the values of a series: its median, and how far they spread.
+type Summary struct {
+	N         int
+	Median    float64
+	Low, High float64 // smallest and largest
+	Deviation float64 // median of the absolute deviations from the median
 }
 
-// summarize leaves values as they are. Of no values, all is zero.
-func summarize(values []float64) summary {
+// Summarize leaves values as they are. Of no values, all is zero.
+func Summarize(values []float64) Summary {
 	if len(values) == 0 {
-		return summary{}
+		return Summary{}
 	}
 	sorted := slices.Sorted(slices.Values(values))
-	s := summary{
-		n:      len(sorted),
-		median: quantileOf(sorted, 0.5),
-		low:    sorted[0],
-		high:   sorted[len(sorted)-1],
+	s := Summary{
+		N:      len(sorted),
+		Median: Quantile(sorted, 0.5),
+		Low:    sorted[0],
+		High:   sorted[len(sorted)-1],
 	}
 	for i, v := range sorted {
-		sorted[i] = math.Abs(v - s.median)
+		sorted[i] = math.Abs(v - s.Median)
 	}
 	slices.Sort(sorted)
-	s.deviation = quantileOf(sorted, 0.5)
+	s.Deviation = Quantile(sorted, 0.5)
 	return s
 }
 
-func medianOf(values []float64) float64 { return summarize(values).median }
+// Median is that of values, which stay as they are.
+func Median(values []float64) float64 { return Summarize(values).Median }
 
-// quantileOf interpolates between the two nearest of sorted, which has one at least
+// Quantile interpolates between the two nearest of sorted, which has one at least
 // (type 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages", 1996).
-func quantileOf(sorted []float64, q float64) float64 {
+func Quantile(sorted []float64, q float64) float64 {
 	at := q * float64(len(sorted)-1)
 	i := int(at)
 	if i+1 >= len(sorted) {
@@ -59,25 +60,25 @@ func quantileOf(sorted []float64, q float64) float64 {
 	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
 }
 
-// ratio is that of two medians, with the interval in which it lies with [confidence].
-type ratio struct {
-	value     float64
-	low, high float64
-	bounded   bool // low and high are known
+// Ratio is that of two medians, with the interval in which it lies with [Confidence].
+type Ratio struct {
+	Value     float64
+	Low, High float64
+	Bounded   bool // Low and High are known
 }
 
-// ratioOf divides the median of a by that of b. It has none, false, of no values or of
+// RatioOf divides the median of a by that of b. It has none, false, of no values or of
 // a median of zero below.
 //
 // The interval is that of a percentile bootstrap, for rounds are few and their values
 // are anything but normal. In paired series the values of one index are of one round,
 // and are drawn together: what slowed a round down slowed both, and mostly cancels.
-func ratioOf(a, b []float64, paired bool) (ratio, bool) {
-	if len(a) == 0 || len(b) == 0 || medianOf(b) == 0 {
-		return ratio{}, false
+func RatioOf(a, b []float64, paired bool) (Ratio, bool) {
+	if len(a) == 0 || len(b) == 0 || Median(b) == 0 {
+		return Ratio{}, false
 	}
-	r := ratio{value: medianOf(a) / medianOf(b)}
-	if len(a) < minRounds || len(b) < minRounds {
+	r := Ratio{Value: Median(a) / Median(b)}
+	if len(a) < MinRounds || len(b) < MinRounds {
 		return r, true
 	}
 	// Seeded, so that redrawing a report changes nothing in it.
@@ -103,28 +104,28 @@ func ratioOf(a, b []float64, paired bool) (ratio, bool) {
 		return r, true // zeros among b: no bound above
 	}
 	slices.Sort(ratios)
-	r.low, r.high, r.bounded = quantileOf(ratios, (1-confidence)/2), quantileOf(ratios, (1+confidence)/2), true
+	r.Low, r.High, r.Bounded = Quantile(ratios, (1-Confidence)/2), Quantile(ratios, (1+Confidence)/2), true
 	return r, true
 }
 
 func medianInPlace(values []float64) float64 {
 	slices.Sort(values)
-	return quantileOf(values, 0.5)
+	return Quantile(values, 0.5)
 }
 
-// inPairs says whether the values of a and b with one index are of one round, which is
+// InPairs says whether the values of a and b with one index are of one round, which is
 // certain only where no round failed.
-func inPairs(a, b []float64, rounds int) bool { return len(a) == rounds && len(b) == rounds }
+func InPairs(a, b []float64, rounds int) bool { return len(a) == rounds && len(b) == rounds }
 
-// probability is how likely values that differ as much as those of a and b come from
+// Probability is how likely values that differ as much as those of a and b come from
 // one distribution: the two-sided Mann–Whitney U test, exact for so few values, as
 // benchstat does it. It assumes nothing of the distribution. False: too few values.
-func probability(a, b []float64) (float64, bool) {
-	if len(a) < minRounds || len(b) < minRounds {
+func Probability(a, b []float64) (float64, bool) {
+	if len(a) < MinRounds || len(b) < MinRounds {
 		return 1, false
 	}
 	limits := benchmath.DefaultThresholds
-	limits.CompareAlpha = significance
+	limits.CompareAlpha = Significance
 	c := benchmath.AssumeNothing.Compare(
 		benchmath.NewSample(slices.Clone(a), &limits), // it sorts them
 		benchmath.NewSample(slices.Clone(b), &limits),

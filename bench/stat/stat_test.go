@@ -1,4 +1,4 @@
-package bench
+package stat
 
 import (
 	"math"
@@ -14,19 +14,19 @@ func TestSummarize(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		values []float64
-		want   summary
+		want   Summary
 	}{
-		{nil, summary{}},
-		{[]float64{3}, summary{n: 1, median: 3, low: 3, high: 3}},
-		{[]float64{4, 1}, summary{n: 2, median: 2.5, low: 1, high: 4, deviation: 1.5}},
-		{[]float64{9, 1, 2, 6, 1, 4, 2}, summary{n: 7, median: 2, low: 1, high: 9, deviation: 1}},
+		{nil, Summary{}},
+		{[]float64{3}, Summary{N: 1, Median: 3, Low: 3, High: 3}},
+		{[]float64{4, 1}, Summary{N: 2, Median: 2.5, Low: 1, High: 4, Deviation: 1.5}},
+		{[]float64{9, 1, 2, 6, 1, 4, 2}, Summary{N: 7, Median: 2, Low: 1, High: 9, Deviation: 1}},
 	} {
 		values := slices.Clone(test.values)
-		if got := summarize(values); got != test.want {
-			t.Errorf("summarize(%v) = %+v, want %+v", test.values, got, test.want)
+		if got := Summarize(values); got != test.want {
+			t.Errorf("Summarize(%v) = %+v, want %+v", test.values, got, test.want)
 		}
 		if !slices.Equal(values, test.values) {
-			t.Errorf("summarize sorted its argument %v", test.values)
+			t.Errorf("Summarize sorted its argument %v", test.values)
 		}
 	}
 }
@@ -35,7 +35,7 @@ func TestQuantile(t *testing.T) {
 	t.Parallel()
 	ten := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	for q, want := range map[float64]float64{0: 1, 0.25: 3.25, 0.5: 5.5, 0.95: 9.55, 1: 10} { // as R's quantile
-		if got := quantileOf(ten, q); !near(got, want) {
+		if got := Quantile(ten, q); !near(got, want) {
 			t.Errorf("quantile %v of 1 to 10 is %v, want %v", q, got, want)
 		}
 	}
@@ -45,25 +45,25 @@ func TestRatio(t *testing.T) {
 	t.Parallel()
 	bridge := []float64{10, 14, 9, 12, 11}
 	doubled := []float64{20, 28, 18, 24, 22} // twice the bridge in each round
-	paired, ok := ratioOf(doubled, bridge, true)
-	if !ok || paired != (ratio{value: 2, low: 2, high: 2, bounded: true}) {
+	paired, ok := RatioOf(doubled, bridge, true)
+	if !ok || paired != (Ratio{Value: 2, Low: 2, High: 2, Bounded: true}) {
 		t.Errorf("paired: %+v, %v, want exactly 2, for the rounds' noise cancels", paired, ok)
 	}
-	unpaired, _ := ratioOf(doubled, bridge, false)
-	if unpaired.value != 2 || !unpaired.bounded || unpaired.low >= 2 || unpaired.high <= 2 {
+	unpaired, _ := RatioOf(doubled, bridge, false)
+	if unpaired.Value != 2 || !unpaired.Bounded || unpaired.Low >= 2 || unpaired.High <= 2 {
 		t.Errorf("unpaired: %+v, want 2 within an interval", unpaired)
 	}
-	if again, _ := ratioOf(doubled, bridge, false); again != unpaired {
+	if again, _ := RatioOf(doubled, bridge, false); again != unpaired {
 		t.Errorf("the same values gave %+v and %+v", unpaired, again)
 	}
-	if few, ok := ratioOf([]float64{6, 6, 6}, []float64{3, 3, 3}, true); !ok || few != (ratio{value: 2}) {
+	if few, ok := RatioOf([]float64{6, 6, 6}, []float64{3, 3, 3}, true); !ok || few != (Ratio{Value: 2}) {
 		t.Errorf("three rounds: %+v, %v, want 2 without an interval", few, ok)
 	}
-	if r, ok := ratioOf(bridge, []float64{0, 0, 1, 1, 1}, false); !ok || r.bounded {
+	if r, ok := RatioOf(bridge, []float64{0, 0, 1, 1, 1}, false); !ok || r.Bounded {
 		t.Errorf("zeros among the values below: %+v, %v, want no interval", r, ok)
 	}
 	for name, below := range map[string][]float64{"zero": {0, 0, 0, 1}, "nothing": nil} {
-		if r, ok := ratioOf(bridge, below, false); ok {
+		if r, ok := RatioOf(bridge, below, false); ok {
 			t.Errorf("over %s: %+v, want none", name, r)
 		}
 	}
@@ -80,7 +80,7 @@ func TestRatioIntervalCovers(t *testing.T) {
 		for i := range a {
 			a[i], b[i] = truth*(10+random.NormFloat64()), 10+random.NormFloat64()
 		}
-		if r, _ := ratioOf(a, b, false); r.low <= truth && truth <= r.high {
+		if r, _ := RatioOf(a, b, false); r.Low <= truth && truth <= r.High {
 			covered++
 		}
 	}
@@ -101,7 +101,7 @@ func TestProbabilityAgainstEnumeration(t *testing.T) {
 			b[i] = random.Float64() + 0.3
 		}
 		want := enumerated(a, b)
-		if got, ok := probability(a, b); !ok || !near(got, want) {
+		if got, ok := Probability(a, b); !ok || !near(got, want) {
 			t.Errorf("p of %v and %v = %v, want %v", a, b, got, want)
 		}
 	}
@@ -152,7 +152,7 @@ func TestProbability(t *testing.T) {
 		{"three", []float64{1, 2, 3}, []float64{5, 6, 7, 8}, 1, false},
 		{"none", nil, nil, 1, false},
 	} {
-		if p, ok := probability(test.a, test.b); !near(p, test.p) || ok != test.ok {
+		if p, ok := Probability(test.a, test.b); !near(p, test.p) || ok != test.ok {
 			t.Errorf("%s: p = %v, %v, want %v, %v", test.name, p, ok, test.p, test.ok)
 		}
 	}

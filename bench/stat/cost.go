@@ -1,4 +1,4 @@
-package bench
+package stat
 
 import (
 	"bytes"
@@ -14,9 +14,10 @@ import (
 // that Go runs on (USER_HZ, proc(5)).
 const userHZ = 100
 
-// machineCPU is the time that all processors have been busy since boot. Time stolen
-// by a hypervisor is somebody else's; that of guests is in the first two already.
-func machineCPU() (time.Duration, error) {
+// MachineCPU returns the time that all processors have been busy since boot, from
+// /proc/stat (proc(5)). Time stolen by a hypervisor does not count; that of guests is in
+// user and nice already.
+func MachineCPU() (time.Duration, error) {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, err
@@ -38,9 +39,10 @@ func machineCPU() (time.Duration, error) {
 	return time.Duration(ticks) * (time.Second / userHZ), nil
 }
 
-// processCPU is the processor time that processes have used together, their threads
-// that have ended included. The clock's id is made as clock_getcpuclockid(3) does.
-func processCPU(pids []int) (time.Duration, error) {
+// ProcessCPU returns the processor time that processes have used together, including
+// that of their threads that have ended. The clock's id is made as
+// clock_getcpuclockid(3) does. It is an error if one of the processes does not exist.
+func ProcessCPU(pids []int) (time.Duration, error) {
 	const scheduled = 2 // CPUCLOCK_SCHED: user and system, in ns
 	var total time.Duration
 	for _, pid := range pids {
@@ -53,8 +55,9 @@ func processCPU(pids []int) (time.Duration, error) {
 	return total, nil
 }
 
-// residentMemory is VmRSS of processes together, in bytes.
-func residentMemory(pids []int) (int64, error) {
+// ResidentMemory returns the resident set sizes of processes together, in bytes, from
+// /proc/PID/statm (proc(5)). It is an error if one of the processes does not exist.
+func ResidentMemory(pids []int) (int64, error) {
 	var total int64
 	for _, pid := range pids {
 		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))

@@ -1,4 +1,4 @@
-package bench
+package stat
 
 import (
 	"math"
@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Numbers of quantiles: of one measurement, and of the Sample of a series.
-const (
-	roundQuantiles  = 1001
-	sampleQuantiles = 201
-)
+// SampleQuantiles is how many quantiles [Pool] returns.
+const SampleQuantiles = 201
 
-// latencies sums up round-trip times, in µs.
-type latencies struct {
-	Count     int       `json:"count"`
-	Lost      int       `json:"lost"`
+// roundQuantiles is the number of quantiles of one measurement.
+const roundQuantiles = 1001
+
+// Latencies sums up round-trip times, or other durations. All but the counts are in µs.
+type Latencies struct {
+	Count     int       `json:"count"` // of times
+	Lost      int       `json:"lost"`  // requests without an answer
 	P50       float64   `json:"p50"`
 	P90       float64   `json:"p90"`
 	P99       float64   `json:"p99"`
@@ -26,9 +26,10 @@ type latencies struct {
 	Quantiles []float64 `json:"quantiles"` // evenly spaced from 0 to 1
 }
 
-// newLatencies sorts times.
-func newLatencies(times []time.Duration, lost int) latencies {
-	l := latencies{Count: len(times), Lost: lost}
+// NewLatencies sums up times, which it sorts, of a measurement in which so many requests
+// were lost. Of no times, all but Lost is zero.
+func NewLatencies(times []time.Duration, lost int) Latencies {
+	l := Latencies{Count: len(times), Lost: lost}
 	if len(times) == 0 {
 		return l
 	}
@@ -54,38 +55,26 @@ func rank(sorted []time.Duration, q float64) float64 {
 
 func micros(d time.Duration) float64 { return float64(d) / 1e3 }
 
-// readings are the metrics of round-trip times.
-func (l latencies) readings() []reading {
-	us := func(metric string, v float64) reading {
-		return reading{metric: metric, unit: "us", better: Lower, value: v}
-	}
-	p50 := us("rtt_p50", l.P50)
-	p50.quantiles = l.Quantiles
-	return []reading{
-		p50, us("rtt_p90", l.P90), us("rtt_p99", l.P99), us("rtt_p99_9", l.P999),
-		us("rtt_min", l.Min), us("rtt_avg", l.Avg), us("rtt_max", l.Max),
-	}
-}
-
-// loss is in percent.
-func (l latencies) loss() float64 {
+// Loss returns the share of requests that were lost, in percent.
+func (l Latencies) Loss() float64 {
 	if l.Count+l.Lost == 0 {
 		return 0
 	}
 	return 100 * float64(l.Lost) / float64(l.Count+l.Lost)
 }
 
-// pooled is the Sample of a series: quantiles of the quantiles of its rounds, each
-// of which counts alike.
-func pooled(rounds [][]float64) []float64 {
+// Pool returns [SampleQuantiles] evenly spaced quantiles from 0 to 1 of the quantiles of
+// all rounds. Each round counts alike, whatever the number of its measurements. Of no
+// quantiles it returns nil.
+func Pool(rounds [][]float64) []float64 {
 	all := slices.Concat(rounds...)
 	if len(all) == 0 {
 		return nil
 	}
 	slices.Sort(all)
-	sample := make([]float64, sampleQuantiles)
+	sample := make([]float64, SampleQuantiles)
 	for i := range sample {
-		sample[i] = quantileOf(all, float64(i)/(sampleQuantiles-1))
+		sample[i] = Quantile(all, float64(i)/(SampleQuantiles-1))
 	}
 	return sample
 }
