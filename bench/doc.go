@@ -3,7 +3,7 @@
 // installed. It owns the scenarios, the peers and what generates load, and turns
 // results into tables, plots and comparisons.
 //
-// [Run] takes settings and gives a [Result]. Each measurement has a network
+// [Run] takes settings and gives a result of package report. Each measurement has a network
 // namespace for the peer's daemon and one for each endpoint, and only one peer
 // runs at a time, for an idle one that polls would take a processor from the
 // other. Load comes from processes of their own, started by the program's hidden

@@ -8,6 +8,7 @@ import (
 	"path"
 	"time"
 
+	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
 
@@ -36,7 +37,7 @@ type Options struct {
 	Progress func(Progress)
 	// Save, if there is one, is given what there is so far after each case, and at
 	// the end. Its error ends the run.
-	Save func(*Result) error
+	Save func(*report.Result) error
 }
 
 // Progress says where a run is.
@@ -48,9 +49,9 @@ type Progress struct {
 }
 
 // Run measures. When ctx ends, the result is what was measured until then, and the
-// error says so; a measurement that fails is no error but a [Failure] in the result.
+// error says so; a measurement that fails is no error but a [report.Failure] in the result.
 // Whatever the run set up it has taken down when Run returns.
-func Run(ctx context.Context, o Options) (*Result, error) {
+func Run(ctx context.Context, o Options) (*report.Result, error) {
 	h, err := newHarness(o)
 	if err != nil {
 		return nil, err
@@ -70,9 +71,9 @@ type harness struct {
 	lab       *Lab
 	scenarios []scenario
 	peers     []Peer
-	result    *Result
-	series    map[seriesKey]int         // where in the result
-	samples   map[seriesKey][][]float64 // quantiles of each round
+	result    *report.Result
+	series    map[report.SeriesKey]int         // where in the result
+	samples   map[report.SeriesKey][][]float64 // quantiles of each round
 
 	started      time.Time
 	done, total  int
@@ -87,7 +88,7 @@ func newHarness(o Options) (*harness, error) {
 		return nil, errors.New("no helper command")
 	}
 	o = o.withDefaults()
-	h := &harness{o: o, series: make(map[seriesKey]int), samples: make(map[seriesKey][][]float64)}
+	h := &harness{o: o, series: make(map[report.SeriesKey]int), samples: make(map[report.SeriesKey][][]float64)}
 	var err error
 	if h.scenarios, err = selectScenarios(o.Scenarios); err != nil {
 		return nil, err
@@ -98,9 +99,9 @@ func newHarness(o Options) (*harness, error) {
 	if h.lab, err = newLab(o.Helper, o.Bin); err != nil {
 		return nil, err
 	}
-	h.result = &Result{
-		Schema: SchemaVersion, Started: time.Now().UTC(), Machine: thisMachine(h.lab),
-		Settings: Settings{Rounds: o.Rounds, Duration: o.Duration}, Series: []Series{},
+	h.result = &report.Result{
+		Schema: report.SchemaVersion, Started: time.Now().UTC(), Machine: thisMachine(h.lab),
+		Settings: report.Settings{Rounds: o.Rounds, Duration: o.Duration}, Series: []report.Series{},
 	}
 	for _, s := range h.scenarios {
 		h.result.Settings.Scenarios = append(h.result.Settings.Scenarios, s.name)
@@ -148,7 +149,7 @@ func (h *harness) leaveOutMissing() {
 	var present []Peer
 	for _, p := range h.peers {
 		if err := p.Available(h.lab); err != nil {
-			h.result.Failures = append(h.result.Failures, Failure{Peer: p.Name(), Error: err.Error()})
+			h.result.Failures = append(h.result.Failures, report.Failure{Peer: p.Name(), Error: err.Error()})
 			continue
 		}
 		present = append(present, p)
@@ -230,7 +231,7 @@ func (h *harness) step(ctx context.Context, j job, p Peer, round int) {
 		return // neither a value nor a failure
 	}
 	if err != nil {
-		h.result.Failures = append(h.result.Failures, Failure{
+		h.result.Failures = append(h.result.Failures, report.Failure{
 			Scenario: j.scenario, Case: j.variant.name, Peer: p.Name(), Round: round, Error: err.Error(),
 		})
 	}
@@ -280,21 +281,21 @@ func (h *harness) measure(ctx context.Context, p Peer, v variant) (readings []re
 // record adds the readings of one round to their series.
 func (h *harness) record(j job, p Peer, readings []reading) {
 	for _, r := range readings {
-		s := Series{
+		s := report.Series{
 			Scenario: j.scenario, Case: j.variant.name, X: j.variant.x, Peer: p.Name(),
 			Metric: r.metric, Unit: r.unit, Better: r.better,
 		}
-		i, known := h.series[s.key()]
+		i, known := h.series[s.Key()]
 		if !known {
 			i = len(h.result.Series)
-			h.series[s.key()] = i
+			h.series[s.Key()] = i
 			h.result.Series = append(h.result.Series, s)
 		}
 		at := &h.result.Series[i]
 		at.Values = append(at.Values, r.value)
 		if r.quantiles != nil {
-			h.samples[s.key()] = append(h.samples[s.key()], r.quantiles)
-			at.Sample = stat.Pool(h.samples[s.key()])
+			h.samples[s.Key()] = append(h.samples[s.Key()], r.quantiles)
+			at.Sample = stat.Pool(h.samples[s.Key()])
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"vswitch/bench/report"
 	"vswitch/bench/stat"
 	"vswitch/test/lab"
 )
@@ -60,12 +61,12 @@ var briefly = []string{
 // is of no interest, and the machine may be as slow as it likes.
 func TestHarnessRunsEveryScenario(t *testing.T) {
 	requireLab(t)
-	saved := 0
+	saved, file := 0, filepath.Join(t.TempDir(), "result.json")
 	bin := buildPrograms(t)
 	r, err := Run(t.Context(), Options{
 		Cases: briefly, Peers: []string{"vswitch-adaptive", "bridge", "relay-adaptive"}, Rounds: 1, Duration: 40 * time.Millisecond,
 		Bin: bin, Helper: []string{filepath.Join(bin, "vsbench"), "helper"},
-		Save: func(r *Result) error { saved++; return r.check() },
+		Save: func(r *report.Result) error { saved++; return r.Write(file) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +133,7 @@ func TestHarnessRunsContainers(t *testing.T) {
 }
 
 // wantPositive wants one value above zero in some case, and a rising sample if any.
-func wantPositive(t *testing.T, r *Result, scenario, peer, metric string) {
+func wantPositive(t *testing.T, r *report.Result, scenario, peer, metric string) {
 	t.Helper()
 	found := false
 	for _, s := range r.Series {
@@ -141,10 +142,10 @@ func wantPositive(t *testing.T, r *Result, scenario, peer, metric string) {
 		}
 		found = true
 		if len(s.Values) != 1 || !(s.Values[0] > 0) {
-			t.Errorf("%s: values %v, want one above 0", s.key(), s.Values)
+			t.Errorf("%s: values %v, want one above 0", s.Key(), s.Values)
 		}
 		if s.Sample != nil && (len(s.Sample) != stat.SampleQuantiles || !slices.IsSorted(s.Sample)) {
-			t.Errorf("%s: sample %v", s.key(), s.Sample)
+			t.Errorf("%s: sample %v", s.Key(), s.Sample)
 		}
 	}
 	if !found {
@@ -204,7 +205,7 @@ func TestHarnessGoesForthAndBackAndReportsFailures(t *testing.T) {
 	if len(h.result.Failures) != 9 || len(h.result.Series) != 0 {
 		t.Fatalf("got %d failures and %d series of 9 broken measurements", len(h.result.Failures), len(h.result.Series))
 	}
-	want := Failure{Scenario: "macs", Case: "macs=1", Peer: "c", Round: 2, Error: "start: c is broken"}
+	want := report.Failure{Scenario: "macs", Case: "macs=1", Peer: "c", Round: 2, Error: "start: c is broken"}
 	if got := h.result.Failures[3]; got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -217,10 +218,10 @@ func (absent) Available(*Lab) error { return errors.New("not installed: no progr
 
 func TestHarnessReportsAbsentPeersOnce(t *testing.T) {
 	t.Parallel()
-	h := &harness{result: new(Result), peers: []Peer{broken{"a"}, absent{broken{"b"}}}}
+	h := &harness{result: new(report.Result), peers: []Peer{broken{"a"}, absent{broken{"b"}}}}
 	h.leaveOutMissing()
-	want := Failure{Peer: "b", Error: "not installed: no program x"}
-	if len(h.peers) != 1 || h.peers[0].Name() != "a" || !slices.Equal(h.result.Failures, []Failure{want}) {
+	want := report.Failure{Peer: "b", Error: "not installed: no program x"}
+	if len(h.peers) != 1 || h.peers[0].Name() != "a" || !slices.Equal(h.result.Failures, []report.Failure{want}) {
 		t.Errorf("left with %v, failures %+v", h.peers, h.result.Failures)
 	}
 }

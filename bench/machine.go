@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vswitch/bench/report"
 )
 
 // thisMachine describes what a run takes place on. What can't be found out stays
 // empty.
-func thisMachine(l *Lab) Machine {
-	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), Tools: make(map[string]string)}
+func thisMachine(l *Lab) report.Machine {
+	m := report.Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), Tools: make(map[string]string)}
 	m.CPU = fieldOf("/proc/cpuinfo", "model name", ":")
 	m.OS = strings.Trim(fieldOf("/etc/os-release", "PRETTY_NAME", "="), `"`)
 	kib, _, _ := strings.Cut(fieldOf("/proc/meminfo", "MemTotal", ":"), " ")

@@ -3,13 +3,15 @@ package bench
 import (
 	"context"
 	"fmt"
+
+	"vswitch/bench/report"
 )
 
 // bridge is the kernel's bridge with a veth pair for each endpoint, as Docker's
 // bridge driver sets it up.
 type bridge struct{}
 
-func (bridge) Name() string { return bridgePeer }
+func (bridge) Name() string { return report.BridgePeer }
 
 func (bridge) Limits() Limits { return Limits{Kernel: true, Open: true} }
 

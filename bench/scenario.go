@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"vswitch/bench/report"
 	"vswitch/bench/stat"
 	"vswitch/internal/frame"
 )
@@ -43,7 +44,7 @@ type needs struct {
 type reading struct {
 	metric    string
 	unit      string
-	better    Direction
+	better    report.Direction
 	value     float64
 	quantiles []float64 // of what value sums up, evenly spaced; nil unless it is a distribution
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
 
@@ -65,7 +66,7 @@ func (s *stage) attach(ctx context.Context) ([]reading, error) {
 	readings := append(attachReadings("add_port", added), attachReadings("del_port", removed)...)
 	if len(s.fabric.Processes()) > 0 {
 		readings = append(readings, reading{
-			metric: "rss_per_port", unit: "KiB", better: Lower, value: float64(memory-memoryBefore) / 1024 / float64(len(s.endpoints)),
+			metric: "rss_per_port", unit: "KiB", better: report.Lower, value: float64(memory-memoryBefore) / 1024 / float64(len(s.endpoints)),
 		})
 	}
 	return readings, nil
@@ -87,7 +88,7 @@ func (s *stage) each(f func(Endpoint) error) (stat.Latencies, error) {
 // attachReadings are in ms.
 func attachReadings(what string, l stat.Latencies) []reading {
 	ms := func(suffix string, us float64) reading {
-		return reading{metric: what + suffix, unit: "ms", better: Lower, value: us / 1e3}
+		return reading{metric: what + suffix, unit: "ms", better: report.Lower, value: us / 1e3}
 	}
 	p50 := ms("_p50", l.P50)
 	p50.quantiles = slices.Clone(l.Quantiles)
@@ -115,6 +116,6 @@ func (s *stage) idle(ctx context.Context) ([]reading, error) {
 		return nil, err
 	}
 	return []reading{{
-		metric: "idle_cpu", unit: "% of one CPU", better: Lower, value: 100 * float64(after-before) / float64(time.Since(start)),
+		metric: "idle_cpu", unit: "% of one CPU", better: report.Lower, value: 100 * float64(after-before) / float64(time.Since(start)),
 	}}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
 
@@ -55,15 +56,15 @@ func (s *stage) congestion(ctx context.Context) ([]reading, error) {
 		return nil, fmt.Errorf("the pair beside an overloaded port: %w", err)
 	}
 	us := func(metric string, v float64) reading {
-		return reading{metric: metric, unit: "us", better: Lower, value: v}
+		return reading{metric: metric, unit: "us", better: report.Lower, value: v}
 	}
 	p50 := us("rtt_p50", beside.P50)
 	p50.quantiles = beside.Quantiles
 	return []reading{
-		{metric: "loss", unit: "%", better: Lower, value: loss},
+		{metric: "loss", unit: "%", better: report.Lower, value: loss},
 		p50, us("rtt_p99", beside.P99), us("rtt_max", beside.Max),
 		us("rtt_p50_alone", alone.P50), us("rtt_p99_alone", alone.P99),
-		{metric: "rtt_p99_ratio", unit: "beside/alone", better: Lower, value: beside.P99 / alone.P99},
+		{metric: "rtt_p99_ratio", unit: "beside/alone", better: report.Lower, value: beside.P99 / alone.P99},
 	}, errors.Join(flood.stop(), sink.stop())
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"vswitch/bench/report"
 )
 
 // frameSizes are those of RFC 2544 §9.1, with the FCS, which no frame here carries.
@@ -54,13 +56,13 @@ func (s *stage) frames(ctx context.Context, size int) ([]reading, error) {
 	}
 	return []reading{
 		most.delivered(),
-		{metric: "offered_rate", unit: "frames/s", better: Higher, value: most.offeredRate()},
-		{metric: "zero_loss_rate", unit: "frames/s", better: Higher, value: best},
+		{metric: "offered_rate", unit: "frames/s", better: report.Higher, value: most.offeredRate()},
+		{metric: "zero_loss_rate", unit: "frames/s", better: report.Higher, value: best},
 	}, nil
 }
 
 func (f framesFound) delivered() reading {
-	return reading{metric: "delivered_rate", unit: "frames/s", better: Higher, value: f.deliveredRate()}
+	return reading{metric: "delivered_rate", unit: "frames/s", better: report.Higher, value: f.deliveredRate()}
 }
 
 // offer sends frames from the harness's sender. That one reaches into all

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
 
@@ -47,14 +48,14 @@ func (s *stage) ping(ctx context.Context, interval time.Duration) ([]reading, er
 	if err != nil {
 		return nil, err
 	}
-	readings := append(latencyReadings(found), reading{metric: "loss", unit: "%", better: Lower, value: found.Loss()})
+	readings := append(latencyReadings(found), reading{metric: "loss", unit: "%", better: report.Lower, value: found.Loss()})
 	return append(readings, transcript...), nil
 }
 
 // latencyReadings are the metrics of round-trip times.
 func latencyReadings(l stat.Latencies) []reading {
 	us := func(metric string, v float64) reading {
-		return reading{metric: metric, unit: "us", better: Lower, value: v}
+		return reading{metric: metric, unit: "us", better: report.Lower, value: v}
 	}
 	p50 := us("rtt_p50", l.P50)
 	p50.quantiles = l.Quantiles
@@ -90,12 +91,12 @@ func parseTranscript(out []byte) ([]reading, error) {
 		return nil, fmt.Errorf("ping printed no line of round-trip times: %s", lastLines(out))
 	}
 	var readings []reading
-	for i, metric := range []string{metricPingMin, metricPingAvg, metricPingMax} {
+	for i, metric := range []string{report.MetricPingMin, report.MetricPingAvg, report.MetricPingMax} {
 		ms, err := strconv.ParseFloat(string(line[i+1]), 64)
 		if err != nil {
 			return nil, fmt.Errorf("ping printed %q: %w", line[0], err)
 		}
-		readings = append(readings, reading{metric: metric, unit: "us", better: Lower, value: ms * 1e3})
+		readings = append(readings, reading{metric: metric, unit: "us", better: report.Lower, value: ms * 1e3})
 	}
 	return readings, nil
 }

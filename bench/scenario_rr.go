@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
 
@@ -52,7 +53,7 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 		return nil, fmt.Errorf("no request was answered within %v", s.duration)
 	}
 	return append(latencyReadings(found), reading{
-		metric: "transaction_rate", unit: "transactions/s", better: Higher, value: 1e6 / found.Avg,
+		metric: "transaction_rate", unit: "transactions/s", better: report.Higher, value: 1e6 / found.Avg,
 	}), nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
 
@@ -50,9 +51,9 @@ func (s *stage) tcp(ctx context.Context, streams int) ([]reading, error) {
 		return nil, errors.New("iperf3 transferred nothing")
 	}
 	return []reading{
-		{metric: "throughput", unit: "Gb/s", better: Higher, value: found.End.Received.BitsPerSecond / 1e9},
-		{metric: "cpu_seconds_per_gb", unit: "s/GB", better: Lower, value: (after - before).Seconds() / (found.End.Received.Bytes / 1e9)},
-		{metric: "retransmits", unit: "segments", better: Lower, value: found.End.Sent.Retransmits},
+		{metric: "throughput", unit: "Gb/s", better: report.Higher, value: found.End.Received.BitsPerSecond / 1e9},
+		{metric: "cpu_seconds_per_gb", unit: "s/GB", better: report.Lower, value: (after - before).Seconds() / (found.End.Received.Bytes / 1e9)},
+		{metric: "retransmits", unit: "segments", better: report.Lower, value: found.End.Sent.Retransmits},
 	}, nil
 }
 

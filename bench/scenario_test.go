@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vswitch/bench/report"
 )
 
 func TestSelectPeers(t *testing.T) {
@@ -126,7 +128,7 @@ func TestParseTranscript(t *testing.T) {
 	if err != nil || len(got) != 3 {
 		t.Fatal(got, err)
 	}
-	for i, want := range []reading{{metric: metricPingMin, value: 11}, {metric: metricPingAvg, value: 21}, {metric: metricPingMax, value: 1211}} {
+	for i, want := range []reading{{metric: report.MetricPingMin, value: 11}, {metric: report.MetricPingAvg, value: 21}, {metric: report.MetricPingMax, value: 1211}} {
 		if got[i].metric != want.metric || math.Abs(got[i].value-want.value) > 1e-9 || got[i].unit != "us" {
 			t.Errorf("got %+v, want %+v", got[i], want)
 		}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vswitch/bench"
+	"vswitch/bench/report"
 )
 
 // newCompareCommand is "vsbench compare".
@@ -27,15 +27,15 @@ The exit status is 0 whatever has changed.`,
   vsbench compare before.json after.json --format json | jq '.changes[] | select(.verdict == "worse")'`,
 		Args: wantFiles("A.json", "B.json"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := bench.ReadResult(args[0])
+			a, err := report.ReadResult(args[0])
 			if err != nil {
 				return err
 			}
-			b, err := bench.ReadResult(args[1])
+			b, err := report.ReadResult(args[1])
 			if err != nil {
 				return err
 			}
-			c := bench.Compare(a, b)
+			c := report.Compare(a, b)
 			if format == "json" {
 				return c.WriteJSON(cmd.OutOrStdout())
 			}

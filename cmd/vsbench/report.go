@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vswitch/bench"
+	"vswitch/bench/report"
 )
 
 // newReportCommand is "vsbench report".
@@ -46,7 +46,7 @@ and leaves what is written around them. A page that is not there is made.`,
 					return err
 				}
 			}
-			return report(cmd, r, cmp.Or(out, filepath.Dir(args[0])), markdown)
+			return writeReport(cmd, r, cmp.Or(out, filepath.Dir(args[0])), markdown)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "draw into this `DIR` (default: where RESULT.json is)")
@@ -55,23 +55,23 @@ and leaves what is written around them. A page that is not there is made.`,
 	return cmd
 }
 
-func readResults(paths []string) (*bench.Result, error) {
-	var runs []*bench.Result
+func readResults(paths []string) (*report.Result, error) {
+	var runs []*report.Result
 	for _, path := range paths {
-		r, err := bench.ReadResult(path)
+		r, err := report.ReadResult(path)
 		if err != nil {
 			return nil, err
 		}
 		runs = append(runs, r)
 	}
-	return bench.Merge(runs...)
+	return report.Merge(runs...)
 }
 
-func report(cmd *cobra.Command, r *bench.Result, out, markdown string) error {
-	if err := bench.WriteTable(cmd.OutOrStdout(), r); err != nil {
+func writeReport(cmd *cobra.Command, r *report.Result, out, markdown string) error {
+	if err := report.WriteTable(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}
-	if err := bench.WritePlots(out, r); err != nil {
+	if err := report.WritePlots(out, r); err != nil {
 		return err
 	}
 	if markdown == "" {
@@ -81,7 +81,7 @@ func report(cmd *cobra.Command, r *bench.Result, out, markdown string) error {
 	if err != nil {
 		return err
 	}
-	return bench.UpdateMarkdown(markdown, r, plots)
+	return report.UpdateMarkdown(markdown, r, plots)
 }
 
 // relativeTo is the way from one folder to another as a link has it.

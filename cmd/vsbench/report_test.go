@@ -10,17 +10,17 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vswitch/bench"
+	"vswitch/bench/report"
 )
 
 // smallResult is a result file with one figure in five rounds.
 func smallResult(t *testing.T, dir string, center float64) string {
 	t.Helper()
-	r := &bench.Result{
-		Schema:   bench.SchemaVersion,
-		Settings: bench.Settings{Scenarios: []string{"tcp"}, Peers: []string{"bridge"}, Rounds: 5},
-		Series: []bench.Series{{
-			Scenario: "tcp", Case: "streams=1", X: 1, Peer: "bridge", Metric: "throughput", Unit: "Gb/s", Better: bench.Higher,
+	r := &report.Result{
+		Schema:   report.SchemaVersion,
+		Settings: report.Settings{Scenarios: []string{"tcp"}, Peers: []string{"bridge"}, Rounds: 5},
+		Series: []report.Series{{
+			Scenario: "tcp", Case: "streams=1", X: 1, Peer: "bridge", Metric: "throughput", Unit: "Gb/s", Better: report.Higher,
 			Values: []float64{center, center + 0.1, center + 0.2, center + 0.3, center + 0.4},
 		}},
 	}
@@ -96,8 +96,8 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var c bench.Comparison
-	if err := json.Unmarshal([]byte(text), &c); err != nil || len(c.Changes) != 1 || c.Changes[0].Verdict != bench.Better {
+	var c report.Comparison
+	if err := json.Unmarshal([]byte(text), &c); err != nil || len(c.Changes) != 1 || c.Changes[0].Verdict != report.Better {
 		t.Errorf("%v, printed\n%s", err, text)
 	}
 	for _, args := range [][]string{{a}, {a, b, a}, {a, filepath.Join(dir, "none")}, {a, b, "--format", "xml"}} {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vswitch/bench"
+	"vswitch/bench/report"
 )
 
 // resultFile is where a run leaves its result below --out.
@@ -90,14 +91,14 @@ func run(ctx context.Context, o bench.Options, out string, stdout, stderr io.Wri
 		if err := os.MkdirAll(out, 0o755); err != nil {
 			return fmt.Errorf("--out %s: %w", out, err)
 		}
-		o.Save = func(r *bench.Result) error { return r.Write(filepath.Join(out, resultFile)) }
+		o.Save = func(r *report.Result) error { return r.Write(filepath.Join(out, resultFile)) }
 	}
 	result, err := bench.Run(ctx, o)
 	progress.end()
 	if result == nil {
 		return err
 	}
-	return errors.Join(err, bench.WriteTable(stdout, result))
+	return errors.Join(err, report.WriteTable(stdout, result))
 }
 
 // progress is the line that tells where a run is: rewritten in place on a

@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"fmt"
@@ -62,14 +62,14 @@ func Compare(a, b *Result) *Comparison {
 
 // figureKey names a figure across runs, which may differ in its unit.
 type figureKey struct {
-	seriesKey
+	SeriesKey
 	unit string
 }
 
 func byKey(r *Result) map[figureKey]*Series {
 	m := make(map[figureKey]*Series, len(r.Series))
 	for i := range r.Series {
-		m[figureKey{r.Series[i].key(), r.Series[i].Unit}] = &r.Series[i]
+		m[figureKey{r.Series[i].Key(), r.Series[i].Unit}] = &r.Series[i]
 	}
 	return m
 }
@@ -82,7 +82,7 @@ func keysOf(a, b *Result) []figureKey {
 		for _, block := range layout(r) {
 			for _, g := range block.groups {
 				for _, row := range g.rows {
-					k := figureKey{row.series.key(), row.series.Unit}
+					k := figureKey{row.series.Key(), row.series.Unit}
 					if !seen[k] {
 						seen[k] = true
 						keys = append(keys, k)
@@ -103,7 +103,7 @@ type comparand struct {
 // ratios are those of the figure to the bridge's in each round.
 func (c comparand) ratios(k figureKey) []float64 {
 	s := c.series[k]
-	k.peer = bridgePeer
+	k.peer = BridgePeer
 	bridge := c.series[k]
 	if bridge == nil || s == bridge || !stat.InPairs(s.Values, bridge.Values, c.result.Settings.Rounds) || slices.Contains(bridge.Values, 0) {
 		return nil

@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"image/color"
@@ -41,7 +41,7 @@ func palette() []style {
 // preferred is where in the palette a peer stands in every report, whatever else is in it.
 func preferred(peer string) (int, bool) {
 	i := slices.Index([]string{
-		bridgePeer, "vswitch-adaptive", "vswitch-busy", "vswitch-sleep",
+		BridgePeer, "vswitch-adaptive", "vswitch-busy", "vswitch-sleep",
 		"relay-adaptive", "relay-busy", "relay-sleep", "ovs", "ovs-tso", "vde", "docker-bridge", "docker-vswitch",
 	}, peer)
 	return i, i >= 0

@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"bytes"
@@ -82,7 +82,7 @@ func (g *group) cells(row row) []string {
 	}
 	if ratio, ok := g.ratio(row); ok {
 		cells[4] = ratioText(ratio.Value)
-		if ratio.Bounded && row.series.Peer != bridgePeer {
+		if ratio.Bounded && row.series.Peer != BridgePeer {
 			cells[5] = ratioText(ratio.Low) + "–" + ratioText(ratio.High)
 		}
 	}

@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"vswitch/bench/stat"
 )
 
-// bridgePeer is the peer that all others are measured against: the kernel bridge.
-const bridgePeer = "bridge"
+// BridgePeer is the peer that all others are measured against: the kernel bridge.
+const BridgePeer = "bridge"
 
 // block is what a report shows of one case of a scenario, in the order it shows it.
 type block struct {
@@ -111,7 +111,7 @@ func groupsOf(series []*Series, peers []string, rounds int) []group {
 			groups = append(groups, group{metric: s.Metric, unit: s.Unit, better: s.Better, rounds: rounds})
 		}
 		groups[i].rows = append(groups[i].rows, row{series: s, summary: stat.Summarize(s.Values)})
-		if s.Peer == bridgePeer {
+		if s.Peer == BridgePeer {
 			groups[i].bridge = s.Values
 		}
 	}
@@ -133,9 +133,9 @@ func groupsOf(series []*Series, peers []string, rounds int) []group {
 
 // Metrics of the ping scenario of which its last line is made.
 const (
-	metricPingMin = "ping_min"
-	metricPingAvg = "ping_avg"
-	metricPingMax = "ping_max"
+	MetricPingMin = "ping_min"
+	MetricPingAvg = "ping_avg"
+	MetricPingMax = "ping_max"
 )
 
 // transcriptsOf is the last line of ping for each peer that has its three figures, as
@@ -157,11 +157,11 @@ func transcriptsOf(series []*Series, peers []string) []string {
 				sum += values[i]
 			}
 			figures[s.Metric] = stat.Summarize(values)
-			if s.Metric == metricPingAvg {
+			if s.Metric == MetricPingAvg {
 				mean = sum / float64(len(values))
 			}
 		}
-		low, avg, high := figures[metricPingMin], figures[metricPingAvg], figures[metricPingMax]
+		low, avg, high := figures[MetricPingMin], figures[MetricPingAvg], figures[MetricPingMax]
 		if low.N > 0 && avg.N > 0 && high.N > 0 {
 			lines = append(lines, fmt.Sprintf("%s: rtt min/avg/max = %.3f/%.3f/%.3f ms", peer, low.Low, mean, high.High))
 		}

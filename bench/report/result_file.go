@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"bytes"
@@ -154,15 +154,15 @@ func (r *Result) check() error {
 	if err := r.checkNames(); err != nil {
 		return err
 	}
-	seen := make(map[seriesKey]bool, len(r.Series))
+	seen := make(map[SeriesKey]bool, len(r.Series))
 	for i := range r.Series {
 		s := &r.Series[i]
-		if seen[s.key()] {
-			return fmt.Errorf("series %d: %s occurs twice, want one series of each figure", i, s.key())
+		if seen[s.Key()] {
+			return fmt.Errorf("series %d: %s occurs twice, want one series of each figure", i, s.Key())
 		}
-		seen[s.key()] = true
+		seen[s.Key()] = true
 		if err := s.check(r.Settings.Rounds); err != nil {
-			return fmt.Errorf("series %d: %s: %w", i, s.key(), err)
+			return fmt.Errorf("series %d: %s: %w", i, s.Key(), err)
 		}
 	}
 	return nil
@@ -234,13 +234,14 @@ func (s *Series) check(rounds int) error {
 	return nil
 }
 
-// seriesKey names a figure within a result.
-type seriesKey struct{ scenario, variant, peer, metric string }
+// SeriesKey names a figure within a result: it differs between any two series of one.
+type SeriesKey struct{ scenario, variant, peer, metric string }
 
-func (s *Series) key() seriesKey { return seriesKey{s.Scenario, s.Case, s.Peer, s.Metric} }
+// Key returns the name of s within its result.
+func (s *Series) Key() SeriesKey { return SeriesKey{s.Scenario, s.Case, s.Peer, s.Metric} }
 
 // String is the key for people.
-func (k seriesKey) String() string {
+func (k SeriesKey) String() string {
 	return fmt.Sprintf("%s of %s in %s", k.metric, k.peer, heading(k.scenario, k.variant))
 }
 
