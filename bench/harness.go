@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"time"
 
+	"vswitch/bench/load"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -64,6 +66,11 @@ func Run(ctx context.Context, o Options) (*report.Result, error) {
 	}
 	return h.result, err
 }
+
+// Helper runs one of the helper programs of package load: args are its name and its task
+// as JSON, and out gets what it found as JSON, or "ready" from one that stays until it is
+// killed. The main program offers it as a hidden command.
+func Helper(args []string, out io.Writer) error { return load.Helper(args, out) }
 
 // harness is a run.
 type harness struct {

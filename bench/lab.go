@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"vswitch/bench/load"
 	"vswitch/internal/netns"
 )
 
@@ -70,7 +71,7 @@ func (l *Lab) begin() error {
 
 // end takes down what begin and the measurement have set up: processes, the host
 // namespace, links left in the endpoints' namespaces, the directory.
-func (l *Lab) end(used []Endpoint) error {
+func (l *Lab) end(used []load.Endpoint) error {
 	err := l.killAll()
 	for _, e := range used {
 		err = errors.Join(err, l.sweep(e))
@@ -87,8 +88,8 @@ func (l *Lab) end(used []Endpoint) error {
 }
 
 // sweep deletes the link of an endpoint whose fabric has left it.
-func (l *Lab) sweep(e Endpoint) error {
-	return inNamespace(e.Namespace, func(ns *netns.Namespace) error {
+func (l *Lab) sweep(e load.Endpoint) error {
+	return load.InNamespace(e.Namespace, func(ns *netns.Namespace) error {
 		err := ns.DeleteLink(e.IfName)
 		if errors.Is(err, netns.ErrNoLink) {
 			return nil
@@ -130,7 +131,7 @@ func (l *Lab) makeNamespaces(n int) ([]string, error) {
 	// ip(8) rather than a mount by hand, so that /run/netns is shared as ip wants it.
 	err := ipBatch("", commands...)
 	for i := 0; err == nil && i < n; i++ {
-		err = inNamespace(names[i], silenceIPv6)
+		err = load.InNamespace(names[i], silenceIPv6)
 	}
 	if err != nil {
 		_ = removeNamespaces(names...) // the first error says more
@@ -164,25 +165,11 @@ func removeNamespaces(names ...string) error {
 	return ipBatch("", commands...)
 }
 
-// inNamespace opens a namespace by its name for f.
-func inNamespace(name string, f func(*netns.Namespace) error) error {
-	ref, err := netns.ParseRef(name)
-	if err != nil {
-		return err
-	}
-	ns, err := netns.Open(ref)
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	return f(ns)
-}
-
 // adopt moves the link hostName from the namespace host to an endpoint and sets
 // it up there.
-func adopt(host, hostName string, e Endpoint, txQueueLen int) error {
-	return inNamespace(e.Namespace, func(target *netns.Namespace) error {
-		return inNamespace(host, func(source *netns.Namespace) error {
+func adopt(host, hostName string, e load.Endpoint, txQueueLen int) error {
+	return load.InNamespace(e.Namespace, func(target *netns.Namespace) error {
+		return load.InNamespace(host, func(source *netns.Namespace) error {
 			return source.Do(func() error {
 				_, err := target.AdoptLink(netns.LinkConfig{
 					HostName: hostName, Name: e.IfName, MAC: e.MAC[:], Address: e.Addr, MTU: 1500, TxQueueLen: txQueueLen,

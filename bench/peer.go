@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"vswitch/internal/frame"
+	"vswitch/bench/load"
 )
 
 // Peer is a packet path to be measured.
@@ -30,24 +29,14 @@ type Peer interface {
 type Fabric interface {
 	// Attach connects endpoints, in order, and returns when frames can flow. Where
 	// the peer can do many at once more cheaply than one by one, it does.
-	Attach(ctx context.Context, endpoints ...Endpoint) error
+	Attach(ctx context.Context, endpoints ...load.Endpoint) error
 	// Detach disconnects an endpoint; its interface goes away.
-	Detach(ctx context.Context, e Endpoint) error
+	Detach(ctx context.Context, e load.Endpoint) error
 	// Processes are the ids of the processes that carry frames, for what they cost;
 	// none if that is the kernel.
 	Processes() []int
 	// Close ends it, and the interfaces of all endpoints with it.
 	Close() error
-}
-
-// Endpoint is one interface of one container-like namespace.
-type Endpoint struct {
-	Namespace string       `json:"namespace"` // under /run/netns
-	IfName    string       `json:"ifname"`
-	Addr      netip.Prefix `json:"addr"`
-	MAC       frame.MAC    `json:"mac"`
-	Segment   int          `json:"segment"` // endpoints reach those of the same number
-	Guarded   bool         `json:"guarded"` // held to its MAC and address
 }
 
 // Limits is what a peer can't do. Scenarios beyond it are left out for that peer.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"vswitch/bench/load"
 	"vswitch/bench/report"
 )
 
@@ -18,18 +19,18 @@ func (bridge) Limits() Limits { return Limits{Kernel: true, Open: true} }
 func (bridge) Available(*Lab) error { return nil }
 
 func (bridge) Start(_ context.Context, l *Lab) (Fabric, error) {
-	return &bridgeFabric{lab: l, segments: make(map[int]string), ports: make(map[Endpoint]string)}, nil
+	return &bridgeFabric{lab: l, segments: make(map[int]string), ports: make(map[load.Endpoint]string)}, nil
 }
 
 type bridgeFabric struct {
 	lab      *Lab
-	segments map[int]string      // bridges by number of segment
-	ports    map[Endpoint]string // the host's ends of veth pairs
-	made     int                 // ports made so far, for their names
+	segments map[int]string           // bridges by number of segment
+	ports    map[load.Endpoint]string // the host's ends of veth pairs
+	made     int                      // ports made so far, for their names
 }
 
-func (f *bridgeFabric) Attach(_ context.Context, endpoints ...Endpoint) error {
-	veths, commands := make(map[Endpoint]string, len(endpoints)), []string(nil)
+func (f *bridgeFabric) Attach(_ context.Context, endpoints ...load.Endpoint) error {
+	veths, commands := make(map[load.Endpoint]string, len(endpoints)), []string(nil)
 	for _, e := range endpoints {
 		name, ok := f.segments[e.Segment]
 		if !ok {
@@ -56,7 +57,7 @@ func (f *bridgeFabric) Attach(_ context.Context, endpoints ...Endpoint) error {
 	return nil
 }
 
-func (f *bridgeFabric) Detach(_ context.Context, e Endpoint) error {
+func (f *bridgeFabric) Detach(_ context.Context, e load.Endpoint) error {
 	veth, ok := f.ports[e]
 	if !ok {
 		return fmt.Errorf("no veth of %s", e.Namespace)

@@ -11,6 +11,7 @@ import (
 	"github.com/moby/sys/mount"
 	"golang.org/x/sys/unix"
 
+	"vswitch/bench/load"
 	"vswitch/test/lab/busybox"
 )
 
@@ -39,7 +40,7 @@ func (p dockerPeer) Available(l *Lab) error {
 
 // Start runs an engine of the stage's own, and before it the daemon whose driver it is.
 func (p dockerPeer) Start(ctx context.Context, l *Lab) (Fabric, error) {
-	f := &dockerFabric{lab: l, driver: p.driver, networks: make(map[int]string), mounted: make(map[Endpoint]string)}
+	f := &dockerFabric{lab: l, driver: p.driver, networks: make(map[int]string), mounted: make(map[load.Endpoint]string)}
 	if err := f.start(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -52,8 +53,8 @@ type dockerFabric struct {
 	plugin   string         // where dockerd finds vswitchd; empty without
 	vswitch  *vswitchFabric // nil without
 	engine   *process
-	networks map[int]string      // by number of segment
-	mounted  map[Endpoint]string // where the namespaces of containers are mounted
+	networks map[int]string           // by number of segment
+	mounted  map[load.Endpoint]string // where the namespaces of containers are mounted
 }
 
 const (
@@ -115,7 +116,7 @@ func (f *dockerFabric) docker(ctx context.Context, args ...string) (string, erro
 	return strings.TrimSpace(string(out)), err
 }
 
-func (f *dockerFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
+func (f *dockerFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) error {
 	for _, e := range endpoints {
 		if err := f.attach(ctx, e); err != nil {
 			return fmt.Errorf("run a container in the place of %s: %w", e.Namespace, err)
@@ -126,7 +127,7 @@ func (f *dockerFabric) Attach(ctx context.Context, endpoints ...Endpoint) error 
 
 // attach runs a container and mounts its namespace over that of the endpoint, so
 // that the harness finds it there.
-func (f *dockerFabric) attach(ctx context.Context, e Endpoint) error {
+func (f *dockerFabric) attach(ctx context.Context, e load.Endpoint) error {
 	network, ok := f.networks[e.Segment]
 	if !ok {
 		network = fmt.Sprintf("bench%d", e.Segment)
@@ -152,7 +153,7 @@ func (f *dockerFabric) attach(ctx context.Context, e Endpoint) error {
 	return nil
 }
 
-func (f *dockerFabric) Detach(ctx context.Context, e Endpoint) error {
+func (f *dockerFabric) Detach(ctx context.Context, e load.Endpoint) error {
 	target, ok := f.mounted[e]
 	if !ok {
 		return fmt.Errorf("no container of %s", e.Namespace)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"vswitch/bench/load"
 )
 
 // ovs is Open vSwitch with its userspace datapath: with TAP ports, which it calls
@@ -39,7 +41,7 @@ const ovsSchema = "/usr/share/openvswitch/vswitch.ovsschema"
 // Start runs a database and a daemon of the stage's own: all that they and their
 // tools write is in the stage's directory.
 func (p ovs) Start(ctx context.Context, l *Lab) (Fabric, error) {
-	f := &ovsFabric{lab: l, tso: p.tso, ports: make(map[Endpoint]string)}
+	f := &ovsFabric{lab: l, tso: p.tso, ports: make(map[load.Endpoint]string)}
 	for _, name := range []string{"OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"} {
 		f.env = append(f.env, name+"="+l.Dir())
 	}
@@ -55,8 +57,8 @@ type ovsFabric struct {
 	env      []string
 	database *process
 	daemon   *process
-	ports    map[Endpoint]string // names of ports
-	made     int                 // ports made so far, for their names
+	ports    map[load.Endpoint]string // names of ports
+	made     int                      // ports made so far, for their names
 }
 
 const ovsBridge = "br0"
@@ -124,7 +126,7 @@ func (f *ovsFabric) vsctl(ctx context.Context, args ...string) error {
 // ovsBatch is how many ports one ovs-vsctl adds: its arguments have a limit.
 const ovsBatch = 128
 
-func (f *ovsFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
+func (f *ovsFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) error {
 	for len(endpoints) > 0 {
 		n := min(len(endpoints), ovsBatch)
 		if err := f.attach(ctx, endpoints[:n]); err != nil {
@@ -136,7 +138,7 @@ func (f *ovsFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
 }
 
 // attach adds ports as access ports of a VLAN for each segment, and moves them.
-func (f *ovsFabric) attach(ctx context.Context, endpoints []Endpoint) error {
+func (f *ovsFabric) attach(ctx context.Context, endpoints []load.Endpoint) error {
 	var args, veths []string
 	links := make([]string, len(endpoints)) // to be moved
 	for i, e := range endpoints {
@@ -167,7 +169,7 @@ func (f *ovsFabric) attach(ctx context.Context, endpoints []Endpoint) error {
 	return nil
 }
 
-func (f *ovsFabric) Detach(ctx context.Context, e Endpoint) error {
+func (f *ovsFabric) Detach(ctx context.Context, e load.Endpoint) error {
 	port, ok := f.ports[e]
 	if !ok {
 		return fmt.Errorf("no port of %s", e.Namespace)

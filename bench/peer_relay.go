@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"errors"
+
+	"vswitch/bench/load"
 )
 
 // relayPeer is two TAP devices and a loop that passes frames between them: the
@@ -22,12 +24,12 @@ func (p relayPeer) Start(_ context.Context, l *Lab) (Fabric, error) {
 type relayFabric struct {
 	lab       *Lab
 	poll      string
-	endpoints []Endpoint
+	endpoints []load.Endpoint
 	process   *process
 }
 
 // Attach starts the relay once both its endpoints are known.
-func (f *relayFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
+func (f *relayFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) error {
 	f.endpoints = append(f.endpoints, endpoints...)
 	switch {
 	case len(f.endpoints) > 2:
@@ -36,13 +38,13 @@ func (f *relayFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
 		return nil
 	}
 	var err error
-	f.process, err = f.lab.startHelper(ctx, f.lab.Host(), helperRelay, relayTask{
-		Host: f.lab.Host(), Poll: f.poll, Endpoints: [2]Endpoint(f.endpoints),
+	f.process, err = f.lab.startHelper(ctx, f.lab.Host(), load.HelperRelay, load.RelayTask{
+		Host: f.lab.Host(), Poll: f.poll, Endpoints: [2]load.Endpoint(f.endpoints),
 	})
 	return err
 }
 
-func (f *relayFabric) Detach(context.Context, Endpoint) error {
+func (f *relayFabric) Detach(context.Context, load.Endpoint) error {
 	return errors.New("a relay's endpoints stay as long as it runs")
 }
 

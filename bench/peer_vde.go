@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"vswitch/bench/load"
 )
 
 // vde is VDE: a user-space switch that each TAP device is connected to by a process
@@ -51,7 +53,7 @@ type vdeFabric struct {
 	plugs  []*process
 }
 
-func (f *vdeFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
+func (f *vdeFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) error {
 	path, err := findProgram("vde_plug2tap")
 	if err != nil {
 		return err
@@ -77,7 +79,7 @@ func (f *vdeFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
 	return nil
 }
 
-func (f *vdeFabric) Detach(context.Context, Endpoint) error {
+func (f *vdeFabric) Detach(context.Context, load.Endpoint) error {
 	return errors.New("endpoints of vde stay as long as it runs")
 }
 

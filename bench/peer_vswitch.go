@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/bench/load"
 )
 
 // apiTimeout is for one request to the daemon.
@@ -84,7 +85,7 @@ func (f *vswitchFabric) wait(ctx context.Context, socket string) error {
 	})
 }
 
-func (f *vswitchFabric) Attach(ctx context.Context, endpoints ...Endpoint) error {
+func (f *vswitchFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) error {
 	for _, e := range endpoints {
 		if err := f.attach(ctx, e); err != nil {
 			return fmt.Errorf("add port of %s: %w", e.Namespace, err)
@@ -93,7 +94,7 @@ func (f *vswitchFabric) Attach(ctx context.Context, endpoints ...Endpoint) error
 	return nil
 }
 
-func (f *vswitchFabric) attach(ctx context.Context, e Endpoint) error {
+func (f *vswitchFabric) attach(ctx context.Context, e load.Endpoint) error {
 	name, ok := f.segments[e.Segment]
 	if !ok {
 		name = fmt.Sprintf("bench%d", e.Segment)
@@ -118,9 +119,9 @@ func (f *vswitchFabric) attach(ctx context.Context, e Endpoint) error {
 	return err
 }
 
-func portName(e Endpoint) string { return e.Namespace + "-" + e.IfName }
+func portName(e load.Endpoint) string { return e.Namespace + "-" + e.IfName }
 
-func (f *vswitchFabric) Detach(ctx context.Context, e Endpoint) error {
+func (f *vswitchFabric) Detach(ctx context.Context, e load.Endpoint) error {
 	_, err := f.client.DeletePort(ctx, portName(e))
 	return err
 }

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"vswitch/bench/load"
 )
 
 // stopTimeout is how long a process has to end once it was asked to; Open vSwitch
@@ -211,7 +213,7 @@ func (l *Lab) startHelper(ctx context.Context, namespace, name string, task any)
 		return nil, err
 	}
 	p.name = "helper " + name
-	if err := p.expect(ctx, ready); err != nil {
+	if err := p.expect(ctx, load.Ready); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
 	return p, nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"vswitch/bench/load"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 	"vswitch/internal/frame"
@@ -53,7 +54,7 @@ type reading struct {
 type stage struct {
 	lab       *Lab
 	fabric    Fabric
-	endpoints []Endpoint
+	endpoints []load.Endpoint
 	duration  time.Duration
 }
 
@@ -108,11 +109,11 @@ func matchCase(patterns []string, name string) bool {
 }
 
 // place is where endpoints are: namespaces, one for each, and addresses.
-func place(namespaces []string, n needs) []Endpoint {
-	endpoints := make([]Endpoint, n.ports)
+func place(namespaces []string, n needs) []load.Endpoint {
+	endpoints := make([]load.Endpoint, n.ports)
 	first := n.ports - (n.segments - 1) // how many are on segment 0
 	for i := range endpoints {
-		e := Endpoint{Namespace: namespaces[i], IfName: "eth0", Guarded: n.guarded}
+		e := load.Endpoint{Namespace: namespaces[i], IfName: "eth0", Guarded: n.guarded}
 		host := i + 2 // .1 is the gateway's
 		if e.Segment = max(0, i-first+1); e.Segment > 0 {
 			e.Addr = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(65 + e.Segment>>8), byte(e.Segment), 2}), 24)
@@ -126,16 +127,16 @@ func place(namespaces []string, n needs) []Endpoint {
 }
 
 // connect returns when a and b reach each other, and then know each other's MAC.
-func (s *stage) connect(ctx context.Context, a, b Endpoint) error {
+func (s *stage) connect(ctx context.Context, a, b load.Endpoint) error {
 	return poll(ctx, fmt.Sprintf("an answer from %s to ping", b.Addr.Addr()), func() (bool, error) {
 		var found stat.Latencies
-		err := s.lab.help(ctx, a.Namespace, helperPing, pingTask{To: b.Addr.Addr(), Count: 1, Timeout: 200 * time.Millisecond}, &found)
+		err := s.lab.help(ctx, a.Namespace, load.HelperPing, load.PingTask{To: b.Addr.Addr(), Count: 1, Timeout: 200 * time.Millisecond}, &found)
 		return err == nil && found.Count > 0, err
 	})
 }
 
 // pair is the two endpoints that most scenarios are about, connected.
-func (s *stage) pair(ctx context.Context) (a, b Endpoint, err error) {
+func (s *stage) pair(ctx context.Context) (a, b load.Endpoint, err error) {
 	a, b = s.endpoints[0], s.endpoints[1]
 	return a, b, s.connect(ctx, a, b)
 }

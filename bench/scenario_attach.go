@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"vswitch/bench/load"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -51,7 +52,7 @@ func (s *stage) attach(ctx context.Context) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := s.each(func(e Endpoint) error { return s.fabric.Attach(ctx, e) })
+	added, err := s.each(func(e load.Endpoint) error { return s.fabric.Attach(ctx, e) })
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +60,7 @@ func (s *stage) attach(ctx context.Context) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	removed, err := s.each(func(e Endpoint) error { return s.fabric.Detach(ctx, e) })
+	removed, err := s.each(func(e load.Endpoint) error { return s.fabric.Detach(ctx, e) })
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (s *stage) attach(ctx context.Context) ([]reading, error) {
 }
 
 // each times what f does with each endpoint.
-func (s *stage) each(f func(Endpoint) error) (stat.Latencies, error) {
+func (s *stage) each(f func(load.Endpoint) error) (stat.Latencies, error) {
 	times := make([]time.Duration, 0, len(s.endpoints))
 	for _, e := range s.endpoints {
 		start := time.Now()

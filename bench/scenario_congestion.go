@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"vswitch/bench/load"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -40,11 +41,11 @@ func (s *stage) congestion(ctx context.Context) ([]reading, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the pair alone: %w", err)
 	}
-	sink, err := s.lab.startHelper(ctx, victim.Namespace, helperSink, sinkTask{Listen: victim.Addr.Addr()})
+	sink, err := s.lab.startHelper(ctx, victim.Namespace, load.HelperSink, load.SinkTask{Listen: victim.Addr.Addr()})
 	if err != nil {
 		return nil, err
 	}
-	flood, err := s.lab.startHelper(ctx, source.Namespace, helperFlood, floodTask{To: victim.Addr.Addr(), Bytes: floodPayload})
+	flood, err := s.lab.startHelper(ctx, source.Namespace, load.HelperFlood, load.FloodTask{To: victim.Addr.Addr(), Bytes: floodPayload})
 	if err != nil {
 		return nil, err
 	}
@@ -70,15 +71,15 @@ func (s *stage) congestion(ctx context.Context) ([]reading, error) {
 
 // healthy has a ping b and send it frames at a low rate. The loss is that of both
 // together, in percent.
-func (s *stage) healthy(ctx context.Context, a, b Endpoint) (pings stat.Latencies, loss float64, err error) {
+func (s *stage) healthy(ctx context.Context, a, b load.Endpoint) (pings stat.Latencies, loss float64, err error) {
 	frames := make(chan error, 1)
-	var found framesFound
+	var found load.FramesFound
 	go func() {
-		frames <- s.lab.help(ctx, s.lab.Host(), helperFrames,
-			framesTask{Flows: []flow{{a, b}}, Bytes: healthyBytes, For: s.duration, Rate: healthyRate}, &found)
+		frames <- s.lab.help(ctx, s.lab.Host(), load.HelperFrames,
+			load.FramesTask{Flows: []load.Flow{{From: a, To: b}}, Bytes: healthyBytes, For: s.duration, Rate: healthyRate}, &found)
 	}()
-	err = s.lab.help(ctx, a.Namespace, helperPing,
-		pingTask{To: b.Addr.Addr(), Interval: healthyPings, For: s.duration, Timeout: time.Second}, &pings)
+	err = s.lab.help(ctx, a.Namespace, load.HelperPing,
+		load.PingTask{To: b.Addr.Addr(), Interval: healthyPings, For: s.duration, Timeout: time.Second}, &pings)
 	if err = errors.Join(err, <-frames); err != nil {
 		return pings, 0, err
 	}
@@ -86,5 +87,5 @@ func (s *stage) healthy(ctx context.Context, a, b Endpoint) (pings stat.Latencie
 		return pings, 0, fmt.Errorf("no answer from %s to %d pings", b.Addr.Addr(), pings.Lost)
 	}
 	sent := float64(pings.Count+pings.Lost) + float64(found.Offered)
-	return pings, 100 * (float64(pings.Lost) + float64(found.lost())) / sent, nil
+	return pings, 100 * (float64(pings.Lost) + float64(found.Lost())) / sent, nil
 }

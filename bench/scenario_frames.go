@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"vswitch/bench/load"
 	"vswitch/bench/report"
 )
 
@@ -45,36 +46,36 @@ func (s *stage) frames(ctx context.Context, size int) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	task := framesTask{Flows: []flow{{a, b}}, Bytes: size, For: s.duration}
+	task := load.FramesTask{Flows: []load.Flow{{From: a, To: b}}, Bytes: size, For: s.duration}
 	most, err := s.offer(ctx, task)
 	if err != nil {
 		return nil, err
 	}
-	best, err := s.lossless(ctx, task, most.offeredRate())
+	best, err := s.lossless(ctx, task, most.OfferedRate())
 	if err != nil {
 		return nil, err
 	}
 	return []reading{
-		most.delivered(),
-		{metric: "offered_rate", unit: "frames/s", better: report.Higher, value: most.offeredRate()},
+		deliveredReading(most),
+		{metric: "offered_rate", unit: "frames/s", better: report.Higher, value: most.OfferedRate()},
 		{metric: "zero_loss_rate", unit: "frames/s", better: report.Higher, value: best},
 	}, nil
 }
 
-func (f framesFound) delivered() reading {
-	return reading{metric: "delivered_rate", unit: "frames/s", better: report.Higher, value: f.deliveredRate()}
+func deliveredReading(f load.FramesFound) reading {
+	return reading{metric: "delivered_rate", unit: "frames/s", better: report.Higher, value: f.DeliveredRate()}
 }
 
 // offer sends frames from the harness's sender. That one reaches into all
 // namespaces, so that it can serve many flows; where it runs makes no difference.
-func (s *stage) offer(ctx context.Context, task framesTask) (framesFound, error) {
-	var found framesFound
-	err := s.lab.help(ctx, s.lab.Host(), helperFrames, task, &found)
+func (s *stage) offer(ctx context.Context, task load.FramesTask) (load.FramesFound, error) {
+	var found load.FramesFound
+	err := s.lab.help(ctx, s.lab.Host(), load.HelperFrames, task, &found)
 	switch {
 	case err != nil:
 	case found.Delivered == 0:
 		err = fmt.Errorf("none of %d frames was delivered", found.Offered)
-	case found.flooded():
+	case found.Flooded():
 		err = fmt.Errorf("the switch flooded: %d frames came to endpoints that only send", found.Strayed)
 	}
 	return found, err
@@ -84,25 +85,25 @@ func (s *stage) offer(ctx context.Context, task framesTask) (framesFound, error)
 // that lost some is repeated once, so that one disturbance from outside does not
 // decide it (ETSI GS NFV-TST 009 §12.3.3, binary search with loss verification). It
 // is 0 when even the lowest rate tried lost frames.
-func (s *stage) lossless(ctx context.Context, task framesTask, offered float64) (best float64, err error) {
+func (s *stage) lossless(ctx context.Context, task load.FramesTask, offered float64) (best float64, err error) {
 	task.For = max(s.duration/trialShare, 10*time.Millisecond)
 	low, high := 0.0, offered
 	for range searchSteps {
 		task.Rate = (low + high) / 2
-		var found framesFound
+		var found load.FramesFound
 		for range 2 {
 			if found, err = s.offer(ctx, task); err != nil {
 				return 0, err
 			}
-			if found.lost() == 0 {
+			if found.Lost() == 0 {
 				break
 			}
 		}
-		if found.lost() > 0 {
+		if found.Lost() > 0 {
 			high = task.Rate
 			continue
 		}
-		low, best = task.Rate, max(best, found.offeredRate())
+		low, best = task.Rate, max(best, found.OfferedRate())
 	}
 	return best, nil
 }
@@ -158,13 +159,13 @@ func (s *stage) pairs(ctx context.Context, pairs, sources int) ([]reading, error
 	if _, _, err := s.pair(ctx); err != nil {
 		return nil, err
 	}
-	flows := make([]flow, pairs)
+	flows := make([]load.Flow, pairs)
 	for i := range flows {
-		flows[i] = flow{s.endpoints[2*i], s.endpoints[2*i+1]}
+		flows[i] = load.Flow{From: s.endpoints[2*i], To: s.endpoints[2*i+1]}
 	}
-	found, err := s.offer(ctx, framesTask{Flows: flows, Bytes: smallest - fcsLen, For: s.duration, Sources: sources})
+	found, err := s.offer(ctx, load.FramesTask{Flows: flows, Bytes: smallest - fcsLen, For: s.duration, Sources: sources})
 	if err != nil {
 		return nil, err
 	}
-	return []reading{found.delivered()}, nil
+	return []reading{deliveredReading(found)}, nil
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"vswitch/bench/load"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -35,7 +36,7 @@ func (s *stage) ping(ctx context.Context, interval time.Duration) ([]reading, er
 		return nil, err
 	}
 	var found stat.Latencies
-	err = s.lab.help(ctx, a.Namespace, helperPing, pingTask{
+	err = s.lab.help(ctx, a.Namespace, load.HelperPing, load.PingTask{
 		To: b.Addr.Addr(), Interval: interval, For: s.duration, Timeout: time.Second,
 	}, &found)
 	if err != nil {
@@ -71,7 +72,7 @@ const floodPings = 2000
 // transcriptLine is what ping(8) of iputils prints last.
 var transcriptLine = regexp.MustCompile(`rtt min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/`)
 
-func (s *stage) transcript(ctx context.Context, from Endpoint, to netip.Addr, interval time.Duration) ([]reading, error) {
+func (s *stage) transcript(ctx context.Context, from load.Endpoint, to netip.Addr, interval time.Duration) ([]reading, error) {
 	args := []string{"ping", "-n", "-q", "-f", "-c", strconv.Itoa(floodPings), to.String()}
 	if interval > 0 {
 		count := max(3, int(math.Ceil(s.duration.Seconds()/2/interval.Seconds())))

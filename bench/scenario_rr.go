@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"vswitch/bench/load"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -30,22 +31,22 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	var load *process
+	var stream *process
 	if loaded {
-		if load, err = s.halfLoad(ctx, a, b); err != nil {
+		if stream, err = s.halfLoad(ctx, a, b); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := s.lab.startHelper(ctx, b.Namespace, helperRRServer, rrServerTask{Listen: b.Addr.Addr()}); err != nil {
+	if _, err := s.lab.startHelper(ctx, b.Namespace, load.HelperRRServer, load.RRServerTask{Listen: b.Addr.Addr()}); err != nil {
 		return nil, err
 	}
 	var found stat.Latencies
-	err = s.lab.help(ctx, a.Namespace, helperRR, rrTask{To: b.Addr.Addr(), For: s.duration}, &found)
+	err = s.lab.help(ctx, a.Namespace, load.HelperRR, load.RRTask{To: b.Addr.Addr(), For: s.duration}, &found)
 	if err != nil {
 		return nil, err
 	}
-	if load != nil {
-		if err := load.alive(); err != nil {
+	if stream != nil {
+		if err := stream.alive(); err != nil {
 			return nil, fmt.Errorf("the load beside: %w", err)
 		}
 	}
@@ -61,7 +62,7 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 const settleLoad = 300 * time.Millisecond
 
 // halfLoad starts a stream from a to b at half the rate of one that is let loose.
-func (s *stage) halfLoad(ctx context.Context, a, b Endpoint) (*process, error) {
+func (s *stage) halfLoad(ctx context.Context, a, b load.Endpoint) (*process, error) {
 	if _, err := s.iperfServer(ctx, b); err != nil {
 		return nil, err
 	}
@@ -70,10 +71,10 @@ func (s *stage) halfLoad(ctx context.Context, a, b Endpoint) (*process, error) {
 		return nil, err
 	}
 	rate := full.End.Received.BitsPerSecond / 2
-	load, err := s.lab.start(a.Namespace, nil, "iperf3", "--client", b.Addr.Addr().String(),
+	stream, err := s.lab.start(a.Namespace, nil, "iperf3", "--client", b.Addr.Addr().String(),
 		"--bitrate", fmt.Sprintf("%.0f", rate), "--time", iperfTime(2*s.duration+patience))
 	if err != nil {
 		return nil, err
 	}
-	return load, pause(ctx, settleLoad)
+	return stream, pause(ctx, settleLoad)
 }

@@ -3,6 +3,8 @@ package bench
 import (
 	"context"
 	"time"
+
+	"vswitch/bench/load"
 )
 
 // securityCases show what it costs to hold a port to its addresses: the rate of the
@@ -21,11 +23,11 @@ func securityCases(d time.Duration) []variant {
 				if err != nil {
 					return nil, err
 				}
-				found, err := s.offer(ctx, framesTask{Flows: []flow{{a, b}}, Bytes: smallest - fcsLen, For: s.duration, Packets: true})
+				found, err := s.offer(ctx, load.FramesTask{Flows: []load.Flow{{From: a, To: b}}, Bytes: smallest - fcsLen, For: s.duration, Packets: true})
 				if err != nil {
 					return nil, err
 				}
-				return []reading{found.delivered()}, nil
+				return []reading{deliveredReading(found)}, nil
 			},
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"vswitch/bench/load"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -71,7 +72,7 @@ type iperfFound struct {
 	} `json:"end"`
 }
 
-func (s *stage) iperfServer(ctx context.Context, at Endpoint) (*process, error) {
+func (s *stage) iperfServer(ctx context.Context, at load.Endpoint) (*process, error) {
 	server, err := s.lab.start(at.Namespace, nil, "iperf3", "--server", "--forceflush")
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ func (s *stage) iperfServer(ctx context.Context, at Endpoint) (*process, error) 
 }
 
 // iperf runs a client of the server at to.
-func (s *stage) iperf(ctx context.Context, from, to Endpoint, d time.Duration, streams int) (found iperfFound, err error) {
+func (s *stage) iperf(ctx context.Context, from, to load.Endpoint, d time.Duration, streams int) (found iperfFound, err error) {
 	out, err := s.lab.run(ctx, from.Namespace, nil, "iperf3", "--json", "--client", to.Addr.Addr().String(),
 		"--time", iperfTime(d), "--parallel", strconv.Itoa(streams))
 	if decoding := json.Unmarshal(out, &found); decoding == nil && found.Error != "" {

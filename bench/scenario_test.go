@@ -137,31 +137,3 @@ func TestParseTranscript(t *testing.T) {
 		t.Error("no error without a line of times")
 	}
 }
-
-func TestFramesFound(t *testing.T) {
-	t.Parallel()
-	f := framesFound{Offered: 1000, Delivered: 900, Took: time.Second / 2}
-	if f.deliveredRate() != 1800 || f.offeredRate() != 2000 || f.lost() != 100 || f.flooded() {
-		t.Errorf("%v delivered, %v offered, %d lost, flooded: %t", f.deliveredRate(), f.offeredRate(), f.lost(), f.flooded())
-	}
-	if more := (framesFound{Offered: 10, Delivered: 11}); more.lost() != 0 {
-		t.Errorf("%d lost of fewer than arrived", more.lost())
-	}
-	if stray := (framesFound{Delivered: 1000, Strayed: 900}); !stray.flooded() {
-		t.Error("a flood was not noticed")
-	}
-}
-
-func TestRxPackets(t *testing.T) {
-	t.Parallel()
-	dev := []byte("Inter-|   Receive  |  Transmit\n face |bytes    packets errs\n" +
-		"    lo:       0       7    0\n  eth0: 1234    42    0 1\neth01:9 8 7\n")
-	for name, want := range map[string]uint64{"lo": 7, "eth0": 42, "eth01": 8} {
-		if got, err := rxPackets(dev, name); err != nil || got != want {
-			t.Errorf("%s: got %d, %v, want %d", name, got, err, want)
-		}
-	}
-	if _, err := rxPackets(dev, "eth1"); err == nil {
-		t.Error("no error for an interface that is not there")
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"vswitch/bench/load"
 	"vswitch/internal/netns"
 )
 
@@ -49,7 +50,7 @@ func exists(path string) bool {
 }
 
 func linkExists(namespace, name string) (there bool, err error) {
-	err = inNamespace(namespace, func(ns *netns.Namespace) error {
+	err = load.InNamespace(namespace, func(ns *netns.Namespace) error {
 		there, err = ns.LinkExists(name)
 		return err
 	})

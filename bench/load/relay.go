@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"fmt"
@@ -18,15 +18,15 @@ const (
 	relayQueue = 1000 // frames that a device holds until they are read
 )
 
-// relayTask is what the relay helper does.
-type relayTask struct {
+// RelayTask is what the relay helper does.
+type RelayTask struct {
 	Host      string      `json:"host"` // the namespace it runs in
 	Poll      string      `json:"poll"` // adaptive, busy or sleep
 	Endpoints [2]Endpoint `json:"endpoints"`
 }
 
 // run makes the devices, says so to out, and passes frames until it is killed.
-func (t relayTask) run(out io.Writer) error {
+func (t RelayTask) run(out io.Writer) error {
 	engine, err := reactor.New(reactor.Options{Batch: 1}) // a call for each frame
 	if err != nil {
 		return err
@@ -64,7 +64,7 @@ func (t relayTask) run(out io.Writer) error {
 
 // adoptHere moves a link from the current namespace to an endpoint.
 func adoptHere(hostName string, e Endpoint, txQueueLen int) error {
-	return inNamespace(e.Namespace, func(target *netns.Namespace) error {
+	return InNamespace(e.Namespace, func(target *netns.Namespace) error {
 		_, err := target.AdoptLink(netns.LinkConfig{
 			HostName: hostName, Name: e.IfName, MAC: e.MAC[:], Address: e.Addr, MTU: 1500, TxQueueLen: txQueueLen,
 		})

@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 func TestSlowSenderMaySendAtItsRate(t *testing.T) {
 	t.Parallel()
 	for _, rate := range []float64{1, 1000, 19_999, 20_000, 1e6} {
-		task := framesTask{Rate: rate}
+		task := FramesTask{Rate: rate}
 		if n := int(task.maxLag().Seconds() * rate); n < task.least() {
 			t.Errorf("at %v frames/s %d may be due at once, and it waits for %d", rate, n, task.least())
 		}

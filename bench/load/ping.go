@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"vswitch/icmp"
 )
 
-// pingTask is what the ping helper does.
-type pingTask struct {
+// PingTask is what the ping helper does.
+type PingTask struct {
 	To       netip.Addr    `json:"to"`
 	Interval time.Duration `json:"interval"` // 0 is back to back
 	For      time.Duration `json:"for"`
@@ -34,7 +34,7 @@ const (
 // run pings with the project's pinger over a socket of its own kind, which spends
 // next to nothing beside the system calls: the runtime's poller would add the time
 // it takes to wake a goroutine to each answer.
-func (t pingTask) run() (stat.Latencies, error) {
+func (t PingTask) run() (stat.Latencies, error) {
 	o := icmp.Options{Interval: t.Interval, Timeout: t.Timeout, Listen: listenICMP}
 	if t.Count > 0 {
 		o.Count = t.Count

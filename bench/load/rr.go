@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"errors"
@@ -16,23 +16,26 @@ import (
 // rrPort is where the server of requests listens.
 const rrPort = 5301
 
-// rrServerTask is what the rr-server helper does.
-type rrServerTask struct {
+// RRServerTask is what the rr-server helper does.
+type RRServerTask struct {
 	Listen netip.Addr `json:"listen"`
 }
 
-// rrTask is what the rr helper does: requests of one byte, each answered by one
+// RRTask is what the rr helper does: requests of one byte, each answered by one
 // byte, one at a time on one connection, as netperf's TCP_RR.
-type rrTask struct {
+type RRTask struct {
 	To  netip.Addr    `json:"to"`
 	For time.Duration `json:"for"`
 }
+
+// rrTimeout is how long the client waits for one answer.
+const rrTimeout = 15 * time.Second
 
 // rrWarm requests come first and are not counted.
 const rrWarm = 100
 
 // run answers one connection after another until it is killed.
-func (t rrServerTask) run(out io.Writer) error {
+func (t RRServerTask) run(out io.Writer) error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -87,13 +90,13 @@ func transfer(call uintptr, fd int, b *[1]byte) error {
 	}
 }
 
-func (t rrTask) run() (stat.Latencies, error) {
+func (t RRTask) run() (stat.Latencies, error) {
 	c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return stat.Latencies{}, err
 	}
 	defer unix.Close(c)
-	timeout := unix.NsecToTimeval(int64(patience))
+	timeout := unix.NsecToTimeval(int64(rrTimeout))
 	err = errors.Join(
 		unix.SetsockoptInt(c, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1),
 		unix.SetsockoptTimeval(c, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),

@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"bytes"
@@ -102,5 +102,5 @@ func rxPackets(dev []byte, name string) (uint64, error) {
 
 // enterNamespace runs f inside a namespace.
 func enterNamespace(name string, f func() error) error {
-	return inNamespace(name, func(ns *netns.Namespace) error { return ns.Do(f) })
+	return InNamespace(name, func(ns *netns.Namespace) error { return ns.Do(f) })
 }

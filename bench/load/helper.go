@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"encoding/json"
@@ -14,17 +14,17 @@ import (
 
 // The helpers: programs that carry or generate load in processes of their own.
 const (
-	helperRelay    = "relay"     // passes frames between two TAP devices
-	helperFrames   = "frames"    // sends frames and counts what arrives
-	helperPing     = "ping"      // sends echo requests
-	helperRR       = "rr"        // sends requests over TCP
-	helperRRServer = "rr-server" // answers them
-	helperFlood    = "flood"     // sends datagrams as fast as it can
-	helperSink     = "sink"      // has a socket for datagrams and reads none
+	HelperRelay    = "relay"     // passes frames between two TAP devices
+	HelperFrames   = "frames"    // sends frames and counts what arrives
+	HelperPing     = "ping"      // sends echo requests
+	HelperRR       = "rr"        // sends requests over TCP
+	HelperRRServer = "rr-server" // answers them
+	HelperFlood    = "flood"     // sends datagrams as fast as it can
+	HelperSink     = "sink"      // has a socket for datagrams and reads none
 )
 
-// ready is what a helper that stays says once it is at work.
-const ready = "ready"
+// Ready is what a helper that stays says once it is at work.
+const Ready = "ready"
 
 // Helper runs one of the harness's helper programs: args are its name and its task
 // as JSON, and out gets what it found as JSON, or "ready" from one that stays until
@@ -41,20 +41,20 @@ func Helper(args []string, out io.Writer) error {
 	runtime.LockOSThread()
 	name, task := args[0], []byte(args[1])
 	switch name {
-	case helperRelay:
-		return help(task, func(t relayTask) error { return t.run(out) })
-	case helperFrames:
-		return help(task, func(t framesTask) error { return encodeTo(out)(t.run()) })
-	case helperPing:
-		return help(task, func(t pingTask) error { return encodeTo(out)(t.run()) })
-	case helperRR:
-		return help(task, func(t rrTask) error { return encodeTo(out)(t.run()) })
-	case helperRRServer:
-		return help(task, func(t rrServerTask) error { return t.run(out) })
-	case helperFlood:
-		return help(task, func(t floodTask) error { return t.run(out) })
-	case helperSink:
-		return help(task, func(t sinkTask) error { return t.run(out) })
+	case HelperRelay:
+		return help(task, func(t RelayTask) error { return t.run(out) })
+	case HelperFrames:
+		return help(task, func(t FramesTask) error { return encodeTo(out)(t.run()) })
+	case HelperPing:
+		return help(task, func(t PingTask) error { return encodeTo(out)(t.run()) })
+	case HelperRR:
+		return help(task, func(t RRTask) error { return encodeTo(out)(t.run()) })
+	case HelperRRServer:
+		return help(task, func(t RRServerTask) error { return t.run(out) })
+	case HelperFlood:
+		return help(task, func(t FloodTask) error { return t.run(out) })
+	case HelperSink:
+		return help(task, func(t SinkTask) error { return t.run(out) })
 	}
 	return fmt.Errorf("no helper %q", name)
 }
@@ -78,6 +78,6 @@ func encodeTo(out io.Writer) func(found any, err error) error {
 }
 
 func sayReady(out io.Writer) error {
-	_, err := fmt.Fprintln(out, ready)
+	_, err := fmt.Fprintln(out, Ready)
 	return err
 }

@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"fmt"
@@ -12,20 +12,20 @@ import (
 // sinkPort is where nobody reads the datagrams that come.
 const sinkPort = 5302
 
-// floodTask is what the flood helper does: datagrams as fast as the kernel takes them.
-type floodTask struct {
+// FloodTask is what the flood helper does: datagrams as fast as the kernel takes them.
+type FloodTask struct {
 	To    netip.Addr `json:"to"`
 	Bytes int        `json:"bytes"` // of UDP payload
 }
 
-// sinkTask is what the sink helper does: it has a socket with the smallest buffer
+// SinkTask is what the sink helper does: it has a socket with the smallest buffer
 // there is and never reads, as a receiver that has stopped.
-type sinkTask struct {
+type SinkTask struct {
 	Listen netip.Addr `json:"listen"`
 }
 
 // run sends until it is killed.
-func (t floodTask) run(out io.Writer) error {
+func (t FloodTask) run(out io.Writer) error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (t floodTask) run(out io.Writer) error {
 }
 
 // run holds the socket until it is killed.
-func (t sinkTask) run(out io.Writer) error {
+func (t SinkTask) run(out io.Writer) error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err

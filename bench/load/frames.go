@@ -1,4 +1,4 @@
-package bench
+package load
 
 import (
 	"encoding/binary"
@@ -39,9 +39,9 @@ const (
 	sleepBelow = 20_000
 )
 
-// framesTask is what the frames helper does.
-type framesTask struct {
-	Flows   []flow        `json:"flows"`
+// FramesTask is what the frames helper does.
+type FramesTask struct {
+	Flows   []Flow        `json:"flows"`
 	Bytes   int           `json:"bytes"` // of a frame, Ethernet header included, without FCS
 	For     time.Duration `json:"for"`
 	Rate    float64       `json:"rate"`    // frames/s over all flows; 0 is as fast as it goes
@@ -49,14 +49,14 @@ type framesTask struct {
 	Packets bool          `json:"packets"` // the frames hold IPv4 packets from the sender's own address
 }
 
-// flow is a direction in which frames go.
-type flow struct {
+// Flow is a direction in which frames go.
+type Flow struct {
 	From Endpoint `json:"from"`
 	To   Endpoint `json:"to"`
 }
 
-// framesFound is what the frames helper found.
-type framesFound struct {
+// FramesFound is what the frames helper found.
+type FramesFound struct {
 	Offered   uint64        `json:"offered"`   // frames that were to be sent
 	Refused   uint64        `json:"refused"`   // those of them that the sending device had no room for
 	Delivered uint64        `json:"delivered"` // those that receivers have counted
@@ -64,27 +64,27 @@ type framesFound struct {
 	Took      time.Duration `json:"took"`      // the sending
 }
 
-// deliveredRate is in frames/s.
-func (f framesFound) deliveredRate() float64 { return float64(f.Delivered) / f.Took.Seconds() }
+// DeliveredRate is in frames/s.
+func (f FramesFound) DeliveredRate() float64 { return float64(f.Delivered) / f.Took.Seconds() }
 
-// offeredRate is in frames/s.
-func (f framesFound) offeredRate() float64 { return float64(f.Offered) / f.Took.Seconds() }
+// OfferedRate is in frames/s.
+func (f FramesFound) OfferedRate() float64 { return float64(f.Offered) / f.Took.Seconds() }
 
-// flooded says whether frames went to more than those they were for, which each of
+// Flooded says whether frames went to more than those they were for, which each of
 // them has counted as delivered.
-func (f framesFound) flooded() bool { return f.Strayed > 100 && f.Strayed > f.Delivered/100 }
+func (f FramesFound) Flooded() bool { return f.Strayed > 100 && f.Strayed > f.Delivered/100 }
 
-// lost is how many frames did not arrive.
-func (f framesFound) lost() uint64 {
+// Lost is how many frames did not arrive.
+func (f FramesFound) Lost() uint64 {
 	if f.Delivered >= f.Offered {
 		return 0 // a frame of somebody else may have been counted
 	}
 	return f.Offered - f.Delivered
 }
 
-func (t framesTask) run() (framesFound, error) {
+func (t FramesTask) run() (FramesFound, error) {
 	if len(t.Flows) == 0 || t.Bytes < frame.EthernetHeaderLen || t.Bytes > maxFrame || t.For <= 0 {
-		return framesFound{}, fmt.Errorf("cannot send frames of %d bytes for %v in %d flows", t.Bytes, t.For, len(t.Flows))
+		return FramesFound{}, fmt.Errorf("cannot send frames of %d bytes for %v in %d flows", t.Bytes, t.For, len(t.Flows))
 	}
 	batches := make([]*batch, len(t.Flows))
 	for i, f := range t.Flows {
@@ -93,7 +93,7 @@ func (t framesTask) run() (framesFound, error) {
 			err = batches[i].fillPackets(f.From.Addr.Addr())
 		}
 		if err != nil {
-			return framesFound{}, fmt.Errorf("open packet socket in %s: %w", f.From.Namespace, err)
+			return FramesFound{}, fmt.Errorf("open packet socket in %s: %w", f.From.Namespace, err)
 		}
 		defer unix.Close(batches[i].socket)
 	}
@@ -102,27 +102,27 @@ func (t framesTask) run() (framesFound, error) {
 	defer senders.close()
 	for _, f := range t.Flows {
 		if err := errors.Join(receivers.add(f.To), senders.add(f.From)); err != nil {
-			return framesFound{}, err
+			return FramesFound{}, err
 		}
 	}
 	if err := learn(t.Flows); err != nil {
-		return framesFound{}, err
+		return FramesFound{}, err
 	}
 	strayedBefore, err := senders.settled()
 	if err != nil {
-		return framesFound{}, err
+		return FramesFound{}, err
 	}
 	before, err := receivers.settled()
 	if err != nil {
-		return framesFound{}, err
+		return FramesFound{}, err
 	}
 	found, err := t.send(batches)
 	if err != nil {
-		return framesFound{}, err
+		return FramesFound{}, err
 	}
 	after, err := receivers.settledAfter(before)
 	if err != nil {
-		return framesFound{}, err
+		return FramesFound{}, err
 	}
 	strayed, err := senders.sum()
 	found.Delivered, found.Strayed = after-before, strayed-strayedBefore
@@ -131,9 +131,9 @@ func (t framesTask) run() (framesFound, error) {
 
 // learn has each receiver send a frame to its sender, so that the switch knows where
 // it is (learning frames, RFC 2889).
-func learn(flows []flow) error {
+func learn(flows []Flow) error {
 	for _, f := range flows {
-		b, err := newBatch(flow{From: f.To, To: f.From}, minFrame, 1)
+		b, err := newBatch(Flow{From: f.To, To: f.From}, minFrame, 1)
 		if err != nil {
 			return fmt.Errorf("open packet socket in %s: %w", f.To.Namespace, err)
 		}
@@ -147,7 +147,7 @@ func learn(flows []flow) error {
 }
 
 // send offers frames to the flows in turn.
-func (t framesTask) send(batches []*batch) (found framesFound, err error) {
+func (t FramesTask) send(batches []*batch) (found FramesFound, err error) {
 	start := time.Now()
 	due := start // when the next frame is due, at a set rate
 	for next := 0; ; next++ {
@@ -177,7 +177,7 @@ func (t framesTask) send(batches []*batch) (found framesFound, err error) {
 
 // least is how many frames must be due to be sent: one call for each would cost a
 // fast sender too much.
-func (t framesTask) least() int {
+func (t FramesTask) least() int {
 	if t.Rate < sleepBelow {
 		return 1
 	}
@@ -186,12 +186,12 @@ func (t framesTask) least() int {
 
 // maxLag is how far behind its schedule the sender may fall: by what it sends in
 // one call at least, or it would never send.
-func (t framesTask) maxLag() time.Duration {
+func (t FramesTask) maxLag() time.Duration {
 	return max(maxLag, time.Duration(2*float64(t.least())/t.Rate*1e9))
 }
 
 // rest lets a slow sender sleep for part of the time until the next frame is due.
-func (t framesTask) rest() {
+func (t FramesTask) rest() {
 	if t.Rate < sleepBelow {
 		sleep(time.Duration(1e9 / t.Rate / 4))
 	}
@@ -221,7 +221,7 @@ type batch struct {
 }
 
 // newBatch opens a packet socket in the flow's sending namespace.
-func newBatch(f flow, size, sources int) (*batch, error) {
+func newBatch(f Flow, size, sources int) (*batch, error) {
 	b := &batch{sources: sources}
 	err := enterNamespace(f.From.Namespace, func() (err error) {
 		b.socket, err = packetSocket(f.From.IfName)
