@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vswitch/bench/load"
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -72,12 +73,15 @@ func Run(ctx context.Context, o Options) (*report.Result, error) {
 // killed. The main program offers it as a hidden command.
 func Helper(args []string, out io.Writer) error { return load.Helper(args, out) }
 
+// PeerNames are the names of all peers.
+func PeerNames() []string { return peer.Names() }
+
 // harness is a run.
 type harness struct {
 	o         Options
-	lab       *Lab
+	lab       *peer.Lab
 	scenarios []scenario
-	peers     []Peer
+	peers     []peer.Peer
 	result    *report.Result
 	series    map[report.SeriesKey]int         // where in the result
 	samples   map[report.SeriesKey][][]float64 // quantiles of each round
@@ -100,10 +104,10 @@ func newHarness(o Options) (*harness, error) {
 	if h.scenarios, err = selectScenarios(o.Scenarios); err != nil {
 		return nil, err
 	}
-	if h.peers, err = selectPeers(o.Peers); err != nil {
+	if h.peers, err = peer.Select(o.Peers); err != nil {
 		return nil, err
 	}
-	if h.lab, err = newLab(o.Helper, o.Bin); err != nil {
+	if h.lab, err = peer.NewLab(o.Helper, o.Bin); err != nil {
 		return nil, err
 	}
 	h.result = &report.Result{
@@ -147,13 +151,13 @@ func (o Options) Check() error {
 		}
 	}
 	_, unknownScenario := selectScenarios(o.Scenarios)
-	_, unknownPeer := selectPeers(o.Peers)
+	_, unknownPeer := peer.Select(o.Peers)
 	return cmp.Or(unknownScenario, unknownPeer)
 }
 
 // leaveOutMissing takes out the peers that can't run here, and says so in the result.
 func (h *harness) leaveOutMissing() {
-	var present []Peer
+	var present []peer.Peer
 	for _, p := range h.peers {
 		if err := p.Available(h.lab); err != nil {
 			h.result.Failures = append(h.result.Failures, report.Failure{Peer: p.Name(), Error: err.Error()})
@@ -168,7 +172,7 @@ func (h *harness) leaveOutMissing() {
 type job struct {
 	scenario string
 	variant  variant
-	peers    []Peer
+	peers    []peer.Peer
 }
 
 // startStop is about what setting up and taking down takes.
@@ -184,7 +188,7 @@ func (h *harness) plan() []job {
 			}
 			j := job{scenario: s.name, variant: v}
 			for _, p := range h.peers {
-				if p.Limits().allow(v.needs) {
+				if p.Limits().Allow(v.needs) {
 					j.peers = append(j.peers, p)
 				}
 			}
@@ -220,7 +224,7 @@ func (h *harness) run(ctx context.Context) error {
 }
 
 // step is one measurement with its report.
-func (h *harness) step(ctx context.Context, j job, p Peer, round int) {
+func (h *harness) step(ctx context.Context, j job, p peer.Peer, round int) {
 	if h.o.Progress != nil {
 		h.o.Progress(Progress{
 			Scenario: j.scenario, Case: j.variant.name, Peer: p.Name(), Round: round, Done: h.done, Total: h.total, Left: h.left(),
@@ -258,18 +262,18 @@ func (h *harness) left() time.Duration {
 
 // measure starts a peer, puts the question, and takes everything down. A figure from
 // a measurement that failed in part does not count.
-func (h *harness) measure(ctx context.Context, p Peer, v variant) (readings []reading, err error) {
-	namespaces, err := h.lab.endpointNamespaces(v.needs.ports)
+func (h *harness) measure(ctx context.Context, p peer.Peer, v variant) (readings []reading, err error) {
+	namespaces, err := h.lab.EndpointNamespaces(v.needs.Ports)
 	if err != nil {
 		return nil, err
 	}
 	endpoints := place(namespaces, v.needs)
 	defer func() {
-		if err = errors.Join(err, h.lab.end(endpoints)); err != nil {
+		if err = errors.Join(err, h.lab.End(endpoints)); err != nil {
 			readings = nil
 		}
 	}()
-	if err := h.lab.begin(); err != nil {
+	if err := h.lab.Begin(); err != nil {
 		return nil, err
 	}
 	fabric, err := p.Start(ctx, h.lab)
@@ -286,7 +290,7 @@ func (h *harness) measure(ctx context.Context, p Peer, v variant) (readings []re
 }
 
 // record adds the readings of one round to their series.
-func (h *harness) record(j job, p Peer, readings []reading) {
+func (h *harness) record(j job, p peer.Peer, readings []reading) {
 	for _, r := range readings {
 		s := report.Series{
 			Scenario: j.scenario, Case: j.variant.name, X: j.variant.x, Peer: p.Name(),

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 	"vswitch/test/lab"
@@ -24,7 +25,7 @@ func requireLab(t *testing.T) {
 	lab.RequireCommand(t, "ip", "nsenter", "ping", "iperf3")
 	lab.LeakCheck(t)
 	t.Cleanup(func() {
-		left, err := filepath.Glob(fmt.Sprintf("/run/netns/%s%d-*", namePrefix, os.Getpid()))
+		left, err := filepath.Glob(fmt.Sprintf("/run/netns/%s%d-*", peer.NamePrefix, os.Getpid()))
 		if err != nil || len(left) > 0 {
 			t.Errorf("namespaces left: %v, %v", left, err)
 		}
@@ -127,7 +128,7 @@ func TestHarnessRunsContainers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if own := fmt.Sprintf("%s%d-", namePrefix, os.Getpid()); strings.Contains(string(mounts), own) {
+	if own := fmt.Sprintf("%s%d-", peer.NamePrefix, os.Getpid()); strings.Contains(string(mounts), own) {
 		t.Errorf("mounts of %s are left:\n%s", own, mounts)
 	}
 }
@@ -177,10 +178,10 @@ func TestHarnessIsInterrupted(t *testing.T) {
 // broken is a peer that does not start.
 type broken struct{ name string }
 
-func (b broken) Name() string         { return b.name }
-func (b broken) Available(*Lab) error { return nil }
-func (b broken) Limits() Limits       { return Limits{} }
-func (b broken) Start(context.Context, *Lab) (Fabric, error) {
+func (b broken) Name() string              { return b.name }
+func (b broken) Available(*peer.Lab) error { return nil }
+func (b broken) Limits() peer.Limits       { return peer.Limits{} }
+func (b broken) Start(context.Context, *peer.Lab) (peer.Fabric, error) {
 	return nil, fmt.Errorf("%s is broken", b.name)
 }
 
@@ -194,7 +195,7 @@ func TestHarnessGoesForthAndBackAndReportsFailures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.peers = []Peer{broken{"a"}, broken{"b"}, broken{"c"}}
+	h.peers = []peer.Peer{broken{"a"}, broken{"b"}, broken{"c"}}
 	err = h.run(t.Context())
 	if err := errors.Join(err, h.lab.Close()); err != nil {
 		t.Fatal(err)
@@ -214,11 +215,11 @@ func TestHarnessGoesForthAndBackAndReportsFailures(t *testing.T) {
 // absent is a peer whose program is not installed.
 type absent struct{ broken }
 
-func (absent) Available(*Lab) error { return errors.New("not installed: no program x") }
+func (absent) Available(*peer.Lab) error { return errors.New("not installed: no program x") }
 
 func TestHarnessReportsAbsentPeersOnce(t *testing.T) {
 	t.Parallel()
-	h := &harness{result: new(report.Result), peers: []Peer{broken{"a"}, absent{broken{"b"}}}}
+	h := &harness{result: new(report.Result), peers: []peer.Peer{broken{"a"}, absent{broken{"b"}}}}
 	h.leaveOutMissing()
 	want := report.Failure{Peer: "b", Error: "not installed: no program x"}
 	if len(h.peers) != 1 || h.peers[0].Name() != "a" || !slices.Equal(h.result.Failures, []report.Failure{want}) {

@@ -12,12 +12,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 )
 
 // thisMachine describes what a run takes place on. What can't be found out stays
 // empty.
-func thisMachine(l *Lab) report.Machine {
+func thisMachine(l *peer.Lab) report.Machine {
 	m := report.Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), Tools: make(map[string]string)}
 	m.CPU = fieldOf("/proc/cpuinfo", "model name", ":")
 	m.OS = strings.Trim(fieldOf("/etc/os-release", "PRETTY_NAME", "="), `"`)
@@ -29,7 +30,7 @@ func thisMachine(l *Lab) report.Machine {
 	if unix.Uname(&name) == nil {
 		m.Kernel = unix.ByteSliceToString(name.Release[:])
 	}
-	if path, err := l.vswitchd(); err == nil {
+	if path, err := l.Vswitchd(); err == nil {
 		m.Version = versionOf(path, "--version")
 	}
 	for tool, command := range map[string][]string{
@@ -37,7 +38,7 @@ func thisMachine(l *Lab) report.Machine {
 		"ovs": {"ovs-vswitchd", "--version"}, "vde": {"vde_switch", "--version"},
 		"docker": {"dockerd", "--version"},
 	} {
-		if path, err := findProgram(command[0]); err == nil {
+		if path, err := peer.FindProgram(command[0]); err == nil {
 			m.Tools[tool] = versionOf(path, command[1])
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vswitch/bench/load"
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 	"vswitch/internal/frame"
@@ -25,20 +26,10 @@ type scenario struct {
 type variant struct {
 	name    string
 	x       float64 // the varied number, for plots over it
-	needs   needs
+	needs   peer.Needs
 	bare    bool          // endpoints are not attached beforehand
 	about   time.Duration // how long it takes, start and stop aside; an estimate
 	measure func(ctx context.Context, s *stage) ([]reading, error)
-}
-
-// needs is what a variant asks of a peer.
-type needs struct {
-	ports    int
-	segments int  // the first one has all ports but one in each of the others
-	changing bool // ports come and go
-	daemon   bool // there are processes to look at
-	guarded  bool // ports are held to their addresses
-	foreign  bool // frames are sent from and to addresses that are not the ports'
 }
 
 // reading is one figure of one measurement.
@@ -52,8 +43,8 @@ type reading struct {
 
 // stage is a peer at work with its endpoints, for one measurement.
 type stage struct {
-	lab       *Lab
-	fabric    Fabric
+	lab       *peer.Lab
+	fabric    peer.Fabric
 	endpoints []load.Endpoint
 	duration  time.Duration
 }
@@ -109,11 +100,11 @@ func matchCase(patterns []string, name string) bool {
 }
 
 // place is where endpoints are: namespaces, one for each, and addresses.
-func place(namespaces []string, n needs) []load.Endpoint {
-	endpoints := make([]load.Endpoint, n.ports)
-	first := n.ports - (n.segments - 1) // how many are on segment 0
+func place(namespaces []string, n peer.Needs) []load.Endpoint {
+	endpoints := make([]load.Endpoint, n.Ports)
+	first := n.Ports - (n.Segments - 1) // how many are on segment 0
 	for i := range endpoints {
-		e := load.Endpoint{Namespace: namespaces[i], IfName: "eth0", Guarded: n.guarded}
+		e := load.Endpoint{Namespace: namespaces[i], IfName: "eth0", Guarded: n.Guarded}
 		host := i + 2 // .1 is the gateway's
 		if e.Segment = max(0, i-first+1); e.Segment > 0 {
 			e.Addr = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(65 + e.Segment>>8), byte(e.Segment), 2}), 24)
@@ -128,9 +119,9 @@ func place(namespaces []string, n needs) []load.Endpoint {
 
 // connect returns when a and b reach each other, and then know each other's MAC.
 func (s *stage) connect(ctx context.Context, a, b load.Endpoint) error {
-	return poll(ctx, fmt.Sprintf("an answer from %s to ping", b.Addr.Addr()), func() (bool, error) {
+	return peer.Poll(ctx, fmt.Sprintf("an answer from %s to ping", b.Addr.Addr()), func() (bool, error) {
 		var found stat.Latencies
-		err := s.lab.help(ctx, a.Namespace, load.HelperPing, load.PingTask{To: b.Addr.Addr(), Count: 1, Timeout: 200 * time.Millisecond}, &found)
+		err := s.lab.RunHelper(ctx, a.Namespace, load.HelperPing, load.PingTask{To: b.Addr.Addr(), Count: 1, Timeout: 200 * time.Millisecond}, &found)
 		return err == nil && found.Count > 0, err
 	})
 }
@@ -139,4 +130,16 @@ func (s *stage) connect(ctx context.Context, a, b load.Endpoint) error {
 func (s *stage) pair(ctx context.Context) (a, b load.Endpoint, err error) {
 	a, b = s.endpoints[0], s.endpoints[1]
 	return a, b, s.connect(ctx, a, b)
+}
+
+// pause waits, but not beyond the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vswitch/bench/load"
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -34,13 +35,13 @@ func attachCases(d time.Duration) []variant {
 	for _, ports := range attached {
 		cases = append(cases, variant{
 			name: fmt.Sprintf("ports=%d", ports), x: float64(ports), bare: true,
-			needs: needs{ports: ports, segments: 1, changing: true}, about: time.Duration(ports) * 25 * time.Millisecond,
+			needs: peer.Needs{Ports: ports, Segments: 1, Changing: true}, about: time.Duration(ports) * 25 * time.Millisecond,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.attach(ctx) },
 		})
 	}
 	return append(cases, variant{
 		name: fmt.Sprintf("idle,ports=%d", idle), x: float64(idle),
-		needs: needs{ports: idle, segments: 1, daemon: true}, about: (idleShare + 1) * d,
+		needs: peer.Needs{Ports: idle, Segments: 1, Daemon: true}, about: (idleShare + 1) * d,
 		measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.idle(ctx) },
 	})
 }

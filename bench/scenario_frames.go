@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vswitch/bench/load"
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 )
 
@@ -29,7 +30,7 @@ func framesCases(d time.Duration) []variant {
 	var cases []variant
 	for _, size := range frameSizes {
 		cases = append(cases, variant{
-			name: fmt.Sprintf("size=%d", size), x: float64(size), needs: needs{ports: 2, segments: 1, foreign: true},
+			name: fmt.Sprintf("size=%d", size), x: float64(size), needs: peer.Needs{Ports: 2, Segments: 1, Foreign: true},
 			about: d + searchSteps*(d/trialShare+150*time.Millisecond),
 			measure: func(ctx context.Context, s *stage) ([]reading, error) {
 				return s.frames(ctx, size-fcsLen)
@@ -70,7 +71,7 @@ func deliveredReading(f load.FramesFound) reading {
 // namespaces, so that it can serve many flows; where it runs makes no difference.
 func (s *stage) offer(ctx context.Context, task load.FramesTask) (load.FramesFound, error) {
 	var found load.FramesFound
-	err := s.lab.help(ctx, s.lab.Host(), load.HelperFrames, task, &found)
+	err := s.lab.RunHelper(ctx, s.lab.Host(), load.HelperFrames, task, &found)
 	switch {
 	case err != nil:
 	case found.Delivered == 0:
@@ -119,7 +120,7 @@ func portsCases(d time.Duration) []variant {
 			}
 			cases = append(cases, variant{
 				name: fmt.Sprintf("ports=%d,pairs=%d", ports, pairs), x: float64(ports),
-				needs: needs{ports: ports, segments: 1, foreign: true}, about: d + time.Duration(ports)*10*time.Millisecond,
+				needs: peer.Needs{Ports: ports, Segments: 1, Foreign: true}, about: d + time.Duration(ports)*10*time.Millisecond,
 				measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.pairs(ctx, pairs, 1) },
 			})
 		}
@@ -132,7 +133,7 @@ func macsCases(d time.Duration) []variant {
 	var cases []variant
 	for _, macs := range []int{1, 1_000, 64_000} {
 		cases = append(cases, variant{
-			name: fmt.Sprintf("macs=%d", macs), x: float64(macs), needs: needs{ports: 2, segments: 1, foreign: true}, about: d,
+			name: fmt.Sprintf("macs=%d", macs), x: float64(macs), needs: peer.Needs{Ports: 2, Segments: 1, Foreign: true}, about: d,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.pairs(ctx, 1, macs) },
 		})
 	}
@@ -146,7 +147,7 @@ func segmentsCases(d time.Duration) []variant {
 	for _, segments := range []int{1, 64, 1000} {
 		cases = append(cases, variant{
 			name: fmt.Sprintf("segments=%d", segments), x: float64(segments),
-			needs: needs{ports: segments + 1, segments: segments, foreign: true}, about: d + time.Duration(segments)*15*time.Millisecond,
+			needs: peer.Needs{Ports: segments + 1, Segments: segments, Foreign: true}, about: d + time.Duration(segments)*15*time.Millisecond,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.pairs(ctx, 1, 1) },
 		})
 	}

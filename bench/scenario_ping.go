@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vswitch/bench/load"
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -19,7 +20,7 @@ const pingInterval = 3 * time.Millisecond
 
 func pingCases(d time.Duration) []variant {
 	spaced := variant{
-		name: fmt.Sprintf("interval=%v", pingInterval), x: pingInterval.Seconds() * 1e3, needs: needs{ports: 2, segments: 1}, about: 2 * d,
+		name: fmt.Sprintf("interval=%v", pingInterval), x: pingInterval.Seconds() * 1e3, needs: peer.Needs{Ports: 2, Segments: 1}, about: 2 * d,
 		measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.ping(ctx, pingInterval) },
 	}
 	backToBack := spaced
@@ -36,7 +37,7 @@ func (s *stage) ping(ctx context.Context, interval time.Duration) ([]reading, er
 		return nil, err
 	}
 	var found stat.Latencies
-	err = s.lab.help(ctx, a.Namespace, load.HelperPing, load.PingTask{
+	err = s.lab.RunHelper(ctx, a.Namespace, load.HelperPing, load.PingTask{
 		To: b.Addr.Addr(), Interval: interval, For: s.duration, Timeout: time.Second,
 	}, &found)
 	if err != nil {
@@ -78,7 +79,7 @@ func (s *stage) transcript(ctx context.Context, from load.Endpoint, to netip.Add
 		count := max(3, int(math.Ceil(s.duration.Seconds()/2/interval.Seconds())))
 		args = []string{"ping", "-n", "-q", "-i", fmt.Sprintf("%.3f", interval.Seconds()), "-c", strconv.Itoa(count), to.String()}
 	}
-	out, err := s.lab.run(ctx, from.Namespace, []string{"LC_ALL=C"}, args...)
+	out, err := s.lab.Run(ctx, from.Namespace, []string{"LC_ALL=C"}, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (s *stage) transcript(ctx context.Context, from load.Endpoint, to netip.Add
 func parseTranscript(out []byte) ([]reading, error) {
 	line := transcriptLine.FindSubmatch(out)
 	if line == nil {
-		return nil, fmt.Errorf("ping printed no line of round-trip times: %s", lastLines(out))
+		return nil, fmt.Errorf("ping printed no line of round-trip times: %s", peer.LastLines(out))
 	}
 	var readings []reading
 	for i, metric := range []string{report.MetricPingMin, report.MetricPingAvg, report.MetricPingMax} {

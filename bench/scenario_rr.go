@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"vswitch/bench/load"
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
 
 func rrCases(d time.Duration) []variant {
-	pair := needs{ports: 2, segments: 1}
+	pair := peer.Needs{Ports: 2, Segments: 1}
 	return []variant{
 		{
 			name: "load=idle", needs: pair, about: d,
@@ -31,22 +32,22 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	var stream *process
+	var stream *peer.Process
 	if loaded {
 		if stream, err = s.halfLoad(ctx, a, b); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := s.lab.startHelper(ctx, b.Namespace, load.HelperRRServer, load.RRServerTask{Listen: b.Addr.Addr()}); err != nil {
+	if _, err := s.lab.StartHelper(ctx, b.Namespace, load.HelperRRServer, load.RRServerTask{Listen: b.Addr.Addr()}); err != nil {
 		return nil, err
 	}
 	var found stat.Latencies
-	err = s.lab.help(ctx, a.Namespace, load.HelperRR, load.RRTask{To: b.Addr.Addr(), For: s.duration}, &found)
+	err = s.lab.RunHelper(ctx, a.Namespace, load.HelperRR, load.RRTask{To: b.Addr.Addr(), For: s.duration}, &found)
 	if err != nil {
 		return nil, err
 	}
 	if stream != nil {
-		if err := stream.alive(); err != nil {
+		if err := stream.Err(); err != nil {
 			return nil, fmt.Errorf("the load beside: %w", err)
 		}
 	}
@@ -62,7 +63,7 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 const settleLoad = 300 * time.Millisecond
 
 // halfLoad starts a stream from a to b at half the rate of one that is let loose.
-func (s *stage) halfLoad(ctx context.Context, a, b load.Endpoint) (*process, error) {
+func (s *stage) halfLoad(ctx context.Context, a, b load.Endpoint) (*peer.Process, error) {
 	if _, err := s.iperfServer(ctx, b); err != nil {
 		return nil, err
 	}
@@ -71,8 +72,8 @@ func (s *stage) halfLoad(ctx context.Context, a, b load.Endpoint) (*process, err
 		return nil, err
 	}
 	rate := full.End.Received.BitsPerSecond / 2
-	stream, err := s.lab.start(a.Namespace, nil, "iperf3", "--client", b.Addr.Addr().String(),
-		"--bitrate", fmt.Sprintf("%.0f", rate), "--time", iperfTime(2*s.duration+patience))
+	stream, err := s.lab.Start(a.Namespace, nil, "iperf3", "--client", b.Addr.Addr().String(),
+		"--bitrate", fmt.Sprintf("%.0f", rate), "--time", iperfTime(2*s.duration+peer.Patience))
 	if err != nil {
 		return nil, err
 	}

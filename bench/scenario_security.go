@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"vswitch/bench/load"
+	"vswitch/bench/peer"
 )
 
 // securityCases show what it costs to hold a port to its addresses: the rate of the
@@ -17,7 +18,7 @@ func securityCases(d time.Duration) []variant {
 			name = "security=strict"
 		}
 		cases = append(cases, variant{
-			name: name, needs: needs{ports: 2, segments: 1, guarded: guarded, foreign: !guarded}, about: d,
+			name: name, needs: peer.Needs{Ports: 2, Segments: 1, Guarded: guarded, Foreign: !guarded}, about: d,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) {
 				a, b, err := s.pair(ctx)
 				if err != nil {

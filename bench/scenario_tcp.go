@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vswitch/bench/load"
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
 )
@@ -18,7 +19,7 @@ func tcpCases(d time.Duration) []variant {
 	var cases []variant
 	for _, streams := range []int{1, 8} {
 		cases = append(cases, variant{
-			name: fmt.Sprintf("streams=%d", streams), x: float64(streams), needs: needs{ports: 2, segments: 1}, about: d,
+			name: fmt.Sprintf("streams=%d", streams), x: float64(streams), needs: peer.Needs{Ports: 2, Segments: 1}, about: d,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.tcp(ctx, streams) },
 		})
 	}
@@ -42,7 +43,7 @@ func (s *stage) tcp(ctx context.Context, streams int) ([]reading, error) {
 	}
 	found, err := s.iperf(ctx, a, b, s.duration, streams)
 	if err != nil {
-		return nil, errors.Join(err, server.alive())
+		return nil, errors.Join(err, server.Err())
 	}
 	after, err := stat.MachineCPU()
 	if err != nil {
@@ -72,19 +73,19 @@ type iperfFound struct {
 	} `json:"end"`
 }
 
-func (s *stage) iperfServer(ctx context.Context, at load.Endpoint) (*process, error) {
-	server, err := s.lab.start(at.Namespace, nil, "iperf3", "--server", "--forceflush")
+func (s *stage) iperfServer(ctx context.Context, at load.Endpoint) (*peer.Process, error) {
+	server, err := s.lab.Start(at.Namespace, nil, "iperf3", "--server", "--forceflush")
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, peer.Patience)
 	defer cancel()
-	return server, server.expect(ctx, "Server listening")
+	return server, server.Await(ctx, "Server listening")
 }
 
 // iperf runs a client of the server at to.
 func (s *stage) iperf(ctx context.Context, from, to load.Endpoint, d time.Duration, streams int) (found iperfFound, err error) {
-	out, err := s.lab.run(ctx, from.Namespace, nil, "iperf3", "--json", "--client", to.Addr.Addr().String(),
+	out, err := s.lab.Run(ctx, from.Namespace, nil, "iperf3", "--json", "--client", to.Addr.Addr().String(),
 		"--time", iperfTime(d), "--parallel", strconv.Itoa(streams))
 	if decoding := json.Unmarshal(out, &found); decoding == nil && found.Error != "" {
 		return found, fmt.Errorf("iperf3: %s", found.Error)

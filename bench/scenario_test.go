@@ -6,45 +6,34 @@ import (
 	"testing"
 	"time"
 
+	"vswitch/bench/peer"
 	"vswitch/bench/report"
 )
 
-func TestSelectPeers(t *testing.T) {
-	t.Parallel()
-	for asked, want := range map[string]string{
-		"vswitch":              "vswitch-adaptive vswitch-busy vswitch-sleep",
-		"relay-busy,bridge":    "bridge relay-busy",
-		"ovs":                  "ovs",
-		"ovs-tso,vde":          "ovs-tso vde",
-		"vswitch-busy,vswitch": "vswitch-adaptive vswitch-busy vswitch-sleep",
-	} {
-		peers, err := selectPeers(strings.Split(asked, ","))
-		var names []string
-		for _, p := range peers {
-			names = append(names, p.Name())
-		}
-		if got := strings.Join(names, " "); err != nil || got != want {
-			t.Errorf("%s: got %s, %v, want %s", asked, got, err, want)
-		}
+// theBridge is the peer that reports compare all others with.
+func theBridge(t *testing.T) peer.Peer {
+	t.Helper()
+	peers, err := peer.Select([]string{report.BridgePeer})
+	if err != nil || len(peers) != 1 {
+		t.Fatalf("got %v, %v, want one peer", peers, err)
 	}
-	if _, err := selectPeers([]string{"ov"}); err == nil {
-		t.Error("peer ov was found")
-	}
+	return peers[0]
 }
 
 // Each scenario must be one that the kernel bridge, to which all is compared, can do
 // apart from looking at its processes and holding ports to their addresses; and names must not repeat.
 func TestCasesAreSound(t *testing.T) {
 	t.Parallel()
+	bridge := theBridge(t)
 	for _, d := range []time.Duration{minDuration, DefaultDuration} {
 		for _, s := range scenarios() {
 			seen := map[string]bool{}
 			for _, v := range s.cases(d) {
-				if seen[v.name] || v.about <= 0 || v.needs.ports < 2 || v.needs.segments < 1 || v.measure == nil {
+				if seen[v.name] || v.about <= 0 || v.needs.Ports < 2 || v.needs.Segments < 1 || v.measure == nil {
 					t.Errorf("%s %s: %+v", s.name, v.name, v)
 				}
 				seen[v.name] = true
-				if !v.needs.daemon && !v.needs.guarded && !(bridge{}).Limits().allow(v.needs) {
+				if !v.needs.Daemon && !v.needs.Guarded && !bridge.Limits().Allow(v.needs) {
 					t.Errorf("%s %s: the bridge can't do it", s.name, v.name)
 				}
 			}
@@ -52,38 +41,10 @@ func TestCasesAreSound(t *testing.T) {
 	}
 }
 
-func TestLimits(t *testing.T) {
-	t.Parallel()
-	relay, all := relayPeer{"busy"}.Limits(), Limits{}
-	for _, test := range []struct {
-		limits Limits
-		needs  needs
-		want   bool
-	}{
-		{relay, needs{ports: 2, segments: 1}, true},
-		{relay, needs{ports: 3, segments: 1}, false},
-		{relay, needs{ports: 2, segments: 2}, false},
-		{relay, needs{ports: 2, segments: 1, changing: true}, false},
-		{relay, needs{ports: 2, segments: 1, daemon: true}, true},
-		{Limits{Changing: 100}, needs{ports: 101, segments: 1, changing: true}, false},
-		{Limits{Changing: 100}, needs{ports: 101, segments: 1}, true},
-		{Limits{Kernel: true}, needs{ports: 2, segments: 1, daemon: true}, false},
-		{Limits{Open: true}, needs{ports: 2, segments: 1, guarded: true}, false},
-		{Limits{Held: true}, needs{ports: 2, segments: 1, foreign: true}, false},
-		{Limits{Held: true}, needs{ports: 2, segments: 1, guarded: true}, true},
-		{all, needs{ports: 2, segments: 1, guarded: true}, true},
-		{all, needs{ports: 1000, segments: 1000, changing: true, daemon: true}, true},
-	} {
-		if got := test.limits.allow(test.needs); got != test.want {
-			t.Errorf("%+v allow %+v: %t", test.limits, test.needs, got)
-		}
-	}
-}
-
 func TestPlace(t *testing.T) {
 	t.Parallel()
 	namespaces := make([]string, 1001)
-	endpoints := place(namespaces, needs{ports: 1001, segments: 1000})
+	endpoints := place(namespaces, peer.Needs{Ports: 1001, Segments: 1000})
 	seen := map[string]bool{}
 	segments := map[int]int{}
 	for _, e := range endpoints {
@@ -96,7 +57,7 @@ func TestPlace(t *testing.T) {
 	if segments[0] != 2 || len(segments) != 1000 {
 		t.Errorf("%d segments, %d ports on the first", len(segments), segments[0])
 	}
-	for i, e := range place(namespaces, needs{ports: 1000, segments: 1}) {
+	for i, e := range place(namespaces, peer.Needs{Ports: 1000, Segments: 1}) {
 		if first := endpoints[0].Addr.Masked(); e.Segment != 0 || e.Addr.Masked() != first {
 			t.Fatalf("endpoint %d is on segment %d, %v, want %v", i, e.Segment, e.Addr, first)
 		}

@@ -1,18 +1,17 @@
-package bench
+package peer
 
 import (
 	"context"
 	"fmt"
 
 	"vswitch/bench/load"
-	"vswitch/bench/report"
 )
 
 // bridge is the kernel's bridge with a veth pair for each endpoint, as Docker's
 // bridge driver sets it up.
 type bridge struct{}
 
-func (bridge) Name() string { return report.BridgePeer }
+func (bridge) Name() string { return "bridge" }
 
 func (bridge) Limits() Limits { return Limits{Kernel: true, Open: true} }
 

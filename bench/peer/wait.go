@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"context"
@@ -10,12 +10,12 @@ import (
 	"vswitch/internal/netns"
 )
 
-// patience is how long a peer may take to get ready, or to let frames through.
-const patience = 15 * time.Second
+// Patience is how long a peer may take to get ready, or to let frames through.
+const Patience = 15 * time.Second
 
-// poll asks until it is so. It is for what other programs do without telling.
-func poll(ctx context.Context, what string, so func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// Poll asks until it is so. It is for what other programs do without telling.
+func Poll(ctx context.Context, what string, so func() (bool, error)) error {
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
@@ -29,18 +29,6 @@ func poll(ctx context.Context, what string, so func() (bool, error)) error {
 			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
 		case <-ticker.C:
 		}
-	}
-}
-
-// pause waits, but not beyond the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"bufio"
@@ -23,8 +23,8 @@ import (
 // takes some seconds to give up hundreds of ports.
 const stopTimeout = 15 * time.Second
 
-// process is a program that runs beside the harness: a daemon or a load generator.
-type process struct {
+// Process is a program that runs beside the harness: a daemon or a load generator.
+type Process struct {
 	name   string
 	lab    *Lab
 	cmd    *exec.Cmd
@@ -35,15 +35,15 @@ type process struct {
 	err    error         // how it ended; valid after done
 }
 
-// start starts argv in a namespace. It belongs to the lab, which kills it at the
+// Start starts argv in a namespace. It belongs to the lab, which kills it at the
 // end of the measurement if nobody has stopped it before.
-func (l *Lab) start(namespace string, env []string, argv ...string) (*process, error) {
+func (l *Lab) Start(namespace string, env []string, argv ...string) (*Process, error) {
 	cmd := inside(context.Background(), namespace, argv...)
 	cmd.Env = append(cmd.Environ(), env...)
 	// A group of its own, for Ctrl-C is meant for the harness, which then takes
 	// everything down in order; and no orphans, should the harness be killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	p := &process{name: filepath.Base(argv[0]), lab: l, cmd: cmd, lines: make(chan string, 64), done: make(chan struct{})}
+	p := &Process{name: filepath.Base(argv[0]), lab: l, cmd: cmd, lines: make(chan string, 64), done: make(chan struct{})}
 	cmd.Stderr = &p.output
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -65,7 +65,7 @@ func (l *Lab) start(namespace string, env []string, argv ...string) (*process, e
 }
 
 // watch reads what p prints until it has ended; that ends watch.
-func (p *process) watch(stdout io.Reader) {
+func (p *Process) watch(stdout io.Reader) {
 	r := bufio.NewReaderSize(stdout, 64<<10)
 	for {
 		line, err := r.ReadString('\n')
@@ -84,8 +84,8 @@ func (p *process) watch(stdout io.Reader) {
 	close(p.done)
 }
 
-// expect waits until p prints a line with text in it.
-func (p *process) expect(ctx context.Context, text string) error {
+// Await waits until p prints a line with text in it.
+func (p *Process) Await(ctx context.Context, text string) error {
 	for {
 		select {
 		case line := <-p.lines:
@@ -100,8 +100,8 @@ func (p *process) expect(ctx context.Context, text string) error {
 	}
 }
 
-// alive is nil while p runs, and afterwards says how it ended.
-func (p *process) alive() error {
+// Err is nil while p runs, and afterwards says how it ended.
+func (p *Process) Err() error {
 	select {
 	case <-p.done:
 		return p.failure()
@@ -110,14 +110,15 @@ func (p *process) alive() error {
 	}
 }
 
-func (p *process) failure() error {
+func (p *Process) failure() error {
 	return fmt.Errorf("%s ended (%v): %s", p.name, p.cmd.ProcessState, p.output.String())
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+// Pid is the id of the process.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// stop ends p, kindly at first, and returns when it has ended.
-func (p *process) stop() error {
+// Stop ends p, kindly at first, and returns when it has ended.
+func (p *Process) Stop() error {
 	p.signal(syscall.SIGTERM)
 	p.stdin.Close()
 	timer := time.NewTimer(stopTimeout)
@@ -138,29 +139,29 @@ func (p *process) stop() error {
 
 // signal reaches the whole group of p, which is the id that no other process can
 // have while p has not been waited for.
-func (p *process) signal(s syscall.Signal) {
-	if p.alive() == nil {
-		_ = syscall.Kill(-p.pid(), s) // it may just have ended
+func (p *Process) signal(s syscall.Signal) {
+	if p.Err() == nil {
+		_ = syscall.Kill(-p.Pid(), s) // it may just have ended
 	}
 }
 
 // killAll ends all processes of the stage.
 func (l *Lab) killAll() error {
 	l.mu.Lock()
-	left := make([]*process, 0, len(l.processes))
+	left := make([]*Process, 0, len(l.processes))
 	for p := range l.processes {
 		left = append(left, p)
 	}
 	l.mu.Unlock()
 	var err error
 	for _, p := range left {
-		err = errors.Join(err, p.stop())
+		err = errors.Join(err, p.Stop())
 	}
 	return err
 }
 
-// run runs argv in a namespace to its end and returns what it printed to stdout.
-func (l *Lab) run(ctx context.Context, namespace string, env []string, argv ...string) ([]byte, error) {
+// Run runs argv in a namespace to its end and returns what it printed to stdout.
+func (l *Lab) Run(ctx context.Context, namespace string, env []string, argv ...string) ([]byte, error) {
 	cmd := inside(ctx, namespace, argv...)
 	cmd.Env = append(cmd.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -172,7 +173,7 @@ func (l *Lab) run(ctx context.Context, namespace string, env []string, argv ...s
 		return nil, fmt.Errorf("%s: %w", filepath.Base(argv[0]), ctx.Err())
 	}
 	if err != nil {
-		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", filepath.Base(argv[0]), err, lastLines(append(stderr.Bytes(), stdout.Bytes()...)))
+		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", filepath.Base(argv[0]), err, LastLines(append(stderr.Bytes(), stdout.Bytes()...)))
 	}
 	return stdout.Bytes(), nil
 }
@@ -186,13 +187,13 @@ func (l *Lab) helperCommand(name string, task any) ([]string, error) {
 	return append(slices.Clone(l.self), name, string(text)), nil
 }
 
-// help runs a helper in a namespace to its end and decodes what it found.
-func (l *Lab) help(ctx context.Context, namespace, name string, task, found any) error {
+// RunHelper runs a helper in a namespace to its end and decodes what it found.
+func (l *Lab) RunHelper(ctx context.Context, namespace, name string, task, found any) error {
 	argv, err := l.helperCommand(name, task)
 	if err != nil {
 		return err
 	}
-	out, err := l.run(ctx, namespace, nil, argv...)
+	out, err := l.Run(ctx, namespace, nil, argv...)
 	if err != nil {
 		return fmt.Errorf("helper %s: %w", name, err)
 	}
@@ -202,19 +203,19 @@ func (l *Lab) help(ctx context.Context, namespace, name string, task, found any)
 	return nil
 }
 
-// startHelper starts a helper in a namespace and waits until it is ready.
-func (l *Lab) startHelper(ctx context.Context, namespace, name string, task any) (*process, error) {
+// StartHelper starts a helper in a namespace and waits until it is ready.
+func (l *Lab) StartHelper(ctx context.Context, namespace, name string, task any) (*Process, error) {
 	argv, err := l.helperCommand(name, task)
 	if err != nil {
 		return nil, err
 	}
-	p, err := l.start(namespace, nil, argv...)
+	p, err := l.Start(namespace, nil, argv...)
 	if err != nil {
 		return nil, err
 	}
 	p.name = "helper " + name
-	if err := p.expect(ctx, load.Ready); err != nil {
-		return nil, errors.Join(err, p.stop())
+	if err := p.Await(ctx, load.Ready); err != nil {
+		return nil, errors.Join(err, p.Stop())
 	}
 	return p, nil
 }
@@ -242,5 +243,5 @@ func (t *tail) note(line string) { _, _ = t.Write([]byte(line + "\n")) }
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return lastLines(t.end)
+	return LastLines(t.end)
 }

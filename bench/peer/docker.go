@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"context"
@@ -52,7 +52,7 @@ type dockerFabric struct {
 	driver   string
 	plugin   string         // where dockerd finds vswitchd; empty without
 	vswitch  *vswitchFabric // nil without
-	engine   *process
+	engine   *Process
 	networks map[int]string           // by number of segment
 	mounted  map[load.Endpoint]string // where the namespaces of containers are mounted
 }
@@ -71,7 +71,7 @@ func (f *dockerFabric) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	dockerd, err := findProgram("dockerd")
+	dockerd, err := FindProgram("dockerd")
 	if err != nil {
 		return err
 	}
@@ -79,13 +79,13 @@ func (f *dockerFabric) start(ctx context.Context) (err error) {
 	if err := ipBatch(f.lab.Host(), "link set lo up"); err != nil {
 		return err
 	}
-	f.engine, err = f.lab.start(f.lab.Host(), nil, dockerd, "--host", f.host(), "--data-root", f.path("data"), "--exec-root", f.path("exec"),
+	f.engine, err = f.lab.Start(f.lab.Host(), nil, dockerd, "--host", f.host(), "--data-root", f.path("data"), "--exec-root", f.path("exec"),
 		"--pidfile", f.path("docker.pid"), "--storage-driver", "vfs", "--userland-proxy=false", "--log-level", "warn")
 	if err != nil {
 		return err
 	}
-	err = poll(ctx, "dockerd to answer", func() (bool, error) {
-		if err := f.engine.alive(); err != nil {
+	err = Poll(ctx, "dockerd to answer", func() (bool, error) {
+		if err := f.engine.Err(); err != nil {
 			return false, err
 		}
 		_, err := f.docker(ctx, "version")
@@ -108,11 +108,11 @@ func (f *dockerFabric) host() string { return "unix://" + f.path("docker.sock") 
 
 // docker runs the client and returns what it prints.
 func (f *dockerFabric) docker(ctx context.Context, args ...string) (string, error) {
-	client, err := findProgram("docker")
+	client, err := FindProgram("docker")
 	if err != nil {
 		return "", err
 	}
-	out, err := f.lab.run(ctx, f.lab.Host(), nil, append([]string{client, "--host", f.host()}, args...)...)
+	out, err := f.lab.Run(ctx, f.lab.Host(), nil, append([]string{client, "--host", f.host()}, args...)...)
 	return strings.TrimSpace(string(out)), err
 }
 
@@ -173,14 +173,14 @@ func (f *dockerFabric) Processes() []int {
 
 // Close ends the containers first, which would outlive the engine.
 func (f *dockerFabric) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	var err error
 	for e := range f.mounted {
 		err = errors.Join(err, f.Detach(ctx, e))
 	}
 	if f.engine != nil {
-		err = errors.Join(err, f.engine.alive(), f.engine.stop())
+		err = errors.Join(err, f.engine.Err(), f.engine.Stop())
 	}
 	if f.vswitch != nil {
 		err = errors.Join(err, f.vswitch.Close())

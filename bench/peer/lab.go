@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 	"vswitch/internal/netns"
 )
 
-// namePrefix begins the names of all namespaces that the harness makes.
-const namePrefix = "vsb-"
+// NamePrefix begins the names of all namespaces that the harness makes.
+const NamePrefix = "vsb-"
 
 // labs makes the names of labs in one process differ.
 var labs atomic.Uint32
@@ -36,18 +36,18 @@ type Lab struct {
 	dir       string   // of the stage
 
 	mu        sync.Mutex
-	processes map[*process]struct{}
+	processes map[*Process]struct{}
 }
 
-// newLab makes a lab without namespaces. self runs the program's helper command,
+// NewLab makes a lab without namespaces. self runs the program's helper command,
 // bin is where its own programs are looked for before PATH.
-func newLab(self []string, bin string) (*Lab, error) {
+func NewLab(self []string, bin string) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("network namespaces need root: run it with sudo")
 	}
 	return &Lab{
-		prefix: fmt.Sprintf("%s%d-%d-", namePrefix, os.Getpid(), labs.Add(1)),
-		self:   self, bin: bin, processes: make(map[*process]struct{}),
+		prefix: fmt.Sprintf("%s%d-%d-", NamePrefix, os.Getpid(), labs.Add(1)),
+		self:   self, bin: bin, processes: make(map[*Process]struct{}),
 	}, nil
 }
 
@@ -58,8 +58,8 @@ func (l *Lab) Host() string { return l.host }
 // measurement and removed at its end.
 func (l *Lab) Dir() string { return l.dir }
 
-// begin sets up the stage of one measurement.
-func (l *Lab) begin() error {
+// Begin sets up the stage of one measurement.
+func (l *Lab) Begin() error {
 	names, err := l.makeNamespaces(1)
 	if err != nil {
 		return err
@@ -69,9 +69,9 @@ func (l *Lab) begin() error {
 	return err
 }
 
-// end takes down what begin and the measurement have set up: processes, the host
+// End takes down what Begin and the measurement have set up: processes, the host
 // namespace, links left in the endpoints' namespaces, the directory.
-func (l *Lab) end(used []load.Endpoint) error {
+func (l *Lab) End(used []load.Endpoint) error {
 	err := l.killAll()
 	for _, e := range used {
 		err = errors.Join(err, l.sweep(e))
@@ -98,8 +98,8 @@ func (l *Lab) sweep(e load.Endpoint) error {
 	})
 }
 
-// endpointNamespaces are n namespaces without links, made once and used again.
-func (l *Lab) endpointNamespaces(n int) ([]string, error) {
+// EndpointNamespaces are n namespaces without links, made once and used again.
+func (l *Lab) EndpointNamespaces(n int) ([]string, error) {
 	if missing := n - len(l.endpoints); missing > 0 {
 		names, err := l.makeNamespaces(missing)
 		if err != nil {
@@ -112,7 +112,7 @@ func (l *Lab) endpointNamespaces(n int) ([]string, error) {
 
 // Close removes everything that the lab has made.
 func (l *Lab) Close() error {
-	err := l.end(nil)
+	err := l.End(nil)
 	err = errors.Join(err, removeNamespaces(l.endpoints...))
 	l.endpoints = nil
 	return err
@@ -196,13 +196,13 @@ func ipBatch(namespace string, commands ...string) error {
 func runQuietly(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, lastLines(out))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, LastLines(out))
 	}
 	return nil
 }
 
-// lastLines is the end of a program's output, which tells why it failed.
-func lastLines(out []byte) string {
+// LastLines is the end of a program's output, which tells why it failed.
+func LastLines(out []byte) string {
 	const most = 400
 	out = bytes.TrimSpace(out)
 	if len(out) > most {

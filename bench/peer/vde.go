@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"context"
@@ -28,17 +28,17 @@ func (vde) Available(*Lab) error {
 }
 
 func (vde) Start(ctx context.Context, l *Lab) (Fabric, error) {
-	path, err := findProgram("vde_switch")
+	path, err := FindProgram("vde_switch")
 	if err != nil {
 		return nil, err
 	}
 	f := &vdeFabric{lab: l, socket: filepath.Join(l.Dir(), "vde")}
-	f.daemon, err = l.start(l.Host(), nil, path, "--sock", f.socket, "--numports", fmt.Sprint(vdePorts+1))
+	f.daemon, err = l.Start(l.Host(), nil, path, "--sock", f.socket, "--numports", fmt.Sprint(vdePorts+1))
 	if err != nil {
 		return nil, err
 	}
-	err = poll(ctx, "vde_switch to listen", func() (bool, error) {
-		return exists(filepath.Join(f.socket, "ctl")), f.daemon.alive()
+	err = Poll(ctx, "vde_switch to listen", func() (bool, error) {
+		return exists(filepath.Join(f.socket, "ctl")), f.daemon.Err()
 	})
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -49,25 +49,25 @@ func (vde) Start(ctx context.Context, l *Lab) (Fabric, error) {
 type vdeFabric struct {
 	lab    *Lab
 	socket string
-	daemon *process
-	plugs  []*process
+	daemon *Process
+	plugs  []*Process
 }
 
 func (f *vdeFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) error {
-	path, err := findProgram("vde_plug2tap")
+	path, err := FindProgram("vde_plug2tap")
 	if err != nil {
 		return err
 	}
 	for _, e := range endpoints {
 		tapName := fmt.Sprintf("tap%d", len(f.plugs))
-		plug, err := f.lab.start(f.lab.Host(), nil, path, "--sock", f.socket, tapName)
+		plug, err := f.lab.Start(f.lab.Host(), nil, path, "--sock", f.socket, tapName)
 		if err != nil {
 			return err
 		}
 		f.plugs = append(f.plugs, plug)
-		err = poll(ctx, "vde_plug2tap to make its device", func() (bool, error) {
+		err = Poll(ctx, "vde_plug2tap to make its device", func() (bool, error) {
 			there, err := linkExists(f.lab.Host(), tapName)
-			return there, errors.Join(err, plug.alive())
+			return there, errors.Join(err, plug.Err())
 		})
 		if err != nil {
 			return err
@@ -84,9 +84,9 @@ func (f *vdeFabric) Detach(context.Context, load.Endpoint) error {
 }
 
 func (f *vdeFabric) Processes() []int {
-	pids := []int{f.daemon.pid()}
+	pids := []int{f.daemon.Pid()}
 	for _, p := range f.plugs {
-		pids = append(pids, p.pid())
+		pids = append(pids, p.Pid())
 	}
 	return pids
 }
@@ -94,7 +94,7 @@ func (f *vdeFabric) Processes() []int {
 func (f *vdeFabric) Close() error {
 	var err error
 	for _, p := range f.plugs {
-		err = errors.Join(err, p.alive(), p.stop())
+		err = errors.Join(err, p.Err(), p.Stop())
 	}
-	return errors.Join(err, f.daemon.alive(), f.daemon.stop())
+	return errors.Join(err, f.daemon.Err(), f.daemon.Stop())
 }

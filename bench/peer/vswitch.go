@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"context"
@@ -24,18 +24,18 @@ func (p vswitchPeer) Name() string { return "vswitch-" + p.poll }
 func (p vswitchPeer) Limits() Limits { return Limits{} }
 
 func (p vswitchPeer) Available(l *Lab) error {
-	if _, err := l.vswitchd(); err != nil {
+	if _, err := l.Vswitchd(); err != nil {
 		return err
 	}
 	return wantTUN()
 }
 
-// vswitchd is the daemon's path.
-func (l *Lab) vswitchd() (string, error) {
+// Vswitchd is the daemon's path.
+func (l *Lab) Vswitchd() (string, error) {
 	if path, err := exec.LookPath(filepath.Join(l.bin, "vswitchd")); err == nil {
 		return filepath.Abs(path)
 	}
-	if path, err := findProgram("vswitchd"); err == nil {
+	if path, err := FindProgram("vswitchd"); err == nil {
 		return path, nil
 	}
 	return "", fmt.Errorf("not installed: no vswitchd in %s or PATH: run make build, or give its directory with --bin", l.bin)
@@ -48,13 +48,13 @@ func (p vswitchPeer) Start(ctx context.Context, l *Lab) (Fabric, error) {
 // startVswitch starts a daemon in the host namespace, with more flags, and waits
 // until it answers.
 func (l *Lab) startVswitch(ctx context.Context, flags ...string) (*vswitchFabric, error) {
-	path, err := l.vswitchd()
+	path, err := l.Vswitchd()
 	if err != nil {
 		return nil, err
 	}
 	socket := filepath.Join(l.Dir(), "vswitchd.sock")
 	argv := append([]string{path, "--socket", socket, "--state-dir", filepath.Join(l.Dir(), "state"), "--log-level", "warn"}, flags...)
-	daemon, err := l.start(l.Host(), nil, argv...)
+	daemon, err := l.Start(l.Host(), nil, argv...)
 	if err != nil {
 		return nil, err
 	}
@@ -66,15 +66,15 @@ func (l *Lab) startVswitch(ctx context.Context, flags ...string) (*vswitchFabric
 }
 
 type vswitchFabric struct {
-	daemon   *process
+	daemon   *Process
 	client   *api.Client
 	segments map[int]string // names by number
 }
 
 // wait returns when the daemon answers.
 func (f *vswitchFabric) wait(ctx context.Context, socket string) error {
-	return poll(ctx, "vswitchd to answer", func() (bool, error) {
-		if err := f.daemon.alive(); err != nil {
+	return Poll(ctx, "vswitchd to answer", func() (bool, error) {
+		if err := f.daemon.Err(); err != nil {
 			return false, err
 		}
 		if _, err := os.Stat(socket); err != nil {
@@ -128,8 +128,8 @@ func (f *vswitchFabric) Detach(ctx context.Context, e load.Endpoint) error {
 
 // Processes are the supervising parent and the process that carries frames.
 func (f *vswitchFabric) Processes() []int {
-	pids := []int{f.daemon.pid()}
-	if v, err := f.client.Version(context.Background()); err == nil && v.PID != 0 && v.PID != f.daemon.pid() {
+	pids := []int{f.daemon.Pid()}
+	if v, err := f.client.Version(context.Background()); err == nil && v.PID != 0 && v.PID != f.daemon.Pid() {
 		pids = append(pids, v.PID)
 	}
 	return pids
@@ -137,8 +137,8 @@ func (f *vswitchFabric) Processes() []int {
 
 func (f *vswitchFabric) Close() error {
 	f.client.Close()
-	if err := f.daemon.alive(); err != nil {
+	if err := f.daemon.Err(); err != nil {
 		return err // it should not have ended by itself
 	}
-	return f.daemon.stop()
+	return f.daemon.Stop()
 }

@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"context"
@@ -50,22 +50,32 @@ type Limits struct {
 	Held     bool // ports send from their own addresses only
 }
 
-// allow says whether a case that needs so much can run.
-func (l Limits) allow(n needs) bool {
-	within := func(limit, n int) bool { return limit == 0 || n <= limit }
-	switch {
-	case !within(l.Ports, n.ports), !within(l.Segments, n.segments):
-		return false
-	case n.guarded && l.Open, n.foreign && l.Held:
-		return false
-	case n.changing && (l.Fixed || !within(l.Changing, n.ports)):
-		return false
-	}
-	return !n.daemon || !l.Kernel
+// Needs is what a variant asks of a peer.
+type Needs struct {
+	Ports    int
+	Segments int  // the first one has all ports but one in each of the others
+	Changing bool // ports come and go
+	Daemon   bool // there are processes to look at
+	Guarded  bool // ports are held to their addresses
+	Foreign  bool // frames are sent from and to addresses that are not the ports'
 }
 
-// Peers are all peers, in the order of tables and legends.
-func Peers() []Peer {
+// Allow says whether a case that needs so much can run.
+func (l Limits) Allow(n Needs) bool {
+	within := func(limit, n int) bool { return limit == 0 || n <= limit }
+	switch {
+	case !within(l.Ports, n.Ports), !within(l.Segments, n.Segments):
+		return false
+	case n.Guarded && l.Open, n.Foreign && l.Held:
+		return false
+	case n.Changing && (l.Fixed || !within(l.Changing, n.Ports)):
+		return false
+	}
+	return !n.Daemon || !l.Kernel
+}
+
+// All are all peers, in the order of tables and legends.
+func All() []Peer {
 	return []Peer{
 		vswitchPeer{"adaptive"},
 		vswitchPeer{"busy"},
@@ -82,19 +92,19 @@ func Peers() []Peer {
 	}
 }
 
-// PeerNames are the names of all peers.
-func PeerNames() []string {
+// Names are the names of all peers.
+func Names() []string {
 	var names []string
-	for _, p := range Peers() {
+	for _, p := range All() {
 		names = append(names, p.Name())
 	}
 	return names
 }
 
-// selectPeers finds peers by name, or by what stands before the dash: "vswitch" is
+// Select finds peers by name, or by what stands before the dash: "vswitch" is
 // all of its poll modes. No names are all peers.
-func selectPeers(names []string) ([]Peer, error) {
-	all := Peers()
+func Select(names []string) ([]Peer, error) {
+	all := All()
 	if len(names) == 0 {
 		return all, nil
 	}
@@ -112,7 +122,7 @@ func selectPeers(names []string) ([]Peer, error) {
 			}
 		}
 		if !known {
-			return nil, fmt.Errorf("peer %q is unknown: give some of %s", name, strings.Join(PeerNames(), ", "))
+			return nil, fmt.Errorf("peer %q is unknown: give some of %s", name, strings.Join(Names(), ", "))
 		}
 	}
 	var peers []Peer
@@ -127,8 +137,8 @@ func selectPeers(names []string) ([]Peer, error) {
 // programPaths is where programs of the administrator are when PATH lacks them.
 var programPaths = []string{"/usr/sbin", "/sbin", "/usr/local/sbin"}
 
-// findProgram is the path of a program in PATH or where administrators' are.
-func findProgram(name string) (string, error) {
+// FindProgram is the path of a program in PATH or where administrators' are.
+func FindProgram(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
@@ -143,7 +153,7 @@ func findProgram(name string) (string, error) {
 // wantPrograms says which of the programs of a Debian package are missing.
 func wantPrograms(pkg string, names ...string) error {
 	for _, name := range names {
-		if _, err := findProgram(name); err != nil {
+		if _, err := FindProgram(name); err != nil {
 			return fmt.Errorf("not installed: %w: install Debian's %s (make bench-deps)", err, pkg)
 		}
 	}

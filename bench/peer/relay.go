@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type relayFabric struct {
 	lab       *Lab
 	poll      string
 	endpoints []load.Endpoint
-	process   *process
+	process   *Process
 }
 
 // Attach starts the relay once both its endpoints are known.
@@ -38,7 +38,7 @@ func (f *relayFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) er
 		return nil
 	}
 	var err error
-	f.process, err = f.lab.startHelper(ctx, f.lab.Host(), load.HelperRelay, load.RelayTask{
+	f.process, err = f.lab.StartHelper(ctx, f.lab.Host(), load.HelperRelay, load.RelayTask{
 		Host: f.lab.Host(), Poll: f.poll, Endpoints: [2]load.Endpoint(f.endpoints),
 	})
 	return err
@@ -52,15 +52,15 @@ func (f *relayFabric) Processes() []int {
 	if f.process == nil {
 		return nil
 	}
-	return []int{f.process.pid()}
+	return []int{f.process.Pid()}
 }
 
 func (f *relayFabric) Close() error {
 	if f.process == nil {
 		return nil
 	}
-	if err := f.process.alive(); err != nil {
+	if err := f.process.Err(); err != nil {
 		return err
 	}
-	return f.process.stop()
+	return f.process.Stop()
 }

@@ -1,4 +1,4 @@
-package bench
+package peer
 
 import (
 	"context"
@@ -55,8 +55,8 @@ type ovsFabric struct {
 	lab      *Lab
 	tso      bool
 	env      []string
-	database *process
-	daemon   *process
+	database *Process
+	daemon   *Process
 	ports    map[load.Endpoint]string // names of ports
 	made     int                      // ports made so far, for their names
 }
@@ -92,9 +92,9 @@ func (f *ovsFabric) start(ctx context.Context) error {
 }
 
 // waitFor returns when p has made its socket.
-func (f *ovsFabric) waitFor(ctx context.Context, p *process, socket string) error {
-	return poll(ctx, p.name+" to listen", func() (bool, error) {
-		if err := p.alive(); err != nil {
+func (f *ovsFabric) waitFor(ctx context.Context, p *Process, socket string) error {
+	return Poll(ctx, p.name+" to listen", func() (bool, error) {
+		if err := p.Err(); err != nil {
 			return false, err
 		}
 		_, err := os.Stat(socket)
@@ -102,20 +102,20 @@ func (f *ovsFabric) waitFor(ctx context.Context, p *process, socket string) erro
 	})
 }
 
-func (f *ovsFabric) run(name string, args ...string) (*process, error) {
-	path, err := findProgram(name)
+func (f *ovsFabric) run(name string, args ...string) (*Process, error) {
+	path, err := FindProgram(name)
 	if err != nil {
 		return nil, err
 	}
-	return f.lab.start(f.lab.Host(), f.env, append([]string{path, "-vconsole:warn", "-vsyslog:off"}, args...)...)
+	return f.lab.Start(f.lab.Host(), f.env, append([]string{path, "-vconsole:warn", "-vsyslog:off"}, args...)...)
 }
 
 func (f *ovsFabric) tool(ctx context.Context, name string, args ...string) error {
-	path, err := findProgram(name)
+	path, err := FindProgram(name)
 	if err != nil {
 		return err
 	}
-	_, err = f.lab.run(ctx, f.lab.Host(), f.env, append([]string{path}, args...)...)
+	_, err = f.lab.Run(ctx, f.lab.Host(), f.env, append([]string{path}, args...)...)
 	return err
 }
 
@@ -183,14 +183,14 @@ func (f *ovsFabric) Detach(ctx context.Context, e load.Endpoint) error {
 }
 
 func (f *ovsFabric) Processes() []int {
-	return []int{f.daemon.pid(), f.database.pid()}
+	return []int{f.daemon.Pid(), f.database.Pid()}
 }
 
 func (f *ovsFabric) Close() error {
 	var err error
-	for _, p := range []*process{f.daemon, f.database} {
+	for _, p := range []*Process{f.daemon, f.database} {
 		if p != nil {
-			err = errors.Join(err, p.alive(), p.stop())
+			err = errors.Join(err, p.Err(), p.Stop())
 		}
 	}
 	var commands []string
