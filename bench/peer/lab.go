@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"vswitch/bench/load"
 	"vswitch/internal/netns"
@@ -36,7 +37,7 @@ type Lab struct {
 	dir       string   // of the stage
 
 	mu        sync.Mutex
-	processes map[*Process]struct{}
+	processes []*Process // guarded by mu; those of the stage, stopped ones too
 }
 
 // NewLab makes a lab without namespaces. self runs the program's helper command,
@@ -47,7 +48,7 @@ func NewLab(self []string, bin string) (*Lab, error) {
 	}
 	return &Lab{
 		prefix: fmt.Sprintf("%s%d-%d-", NamePrefix, os.Getpid(), labs.Add(1)),
-		self:   self, bin: bin, processes: make(map[*Process]struct{}),
+		self:   self, bin: bin,
 	}, nil
 }
 
@@ -72,12 +73,12 @@ func (l *Lab) Begin() error {
 // End takes down what Begin and the measurement have set up: processes, the host
 // namespace, links left in the endpoints' namespaces, the directory.
 func (l *Lab) End(used []load.Endpoint) error {
-	err := l.killAll()
+	err := l.stopAll()
 	for _, e := range used {
 		err = errors.Join(err, l.sweep(e))
 	}
 	if l.host != "" {
-		err = errors.Join(err, removeNamespaces(l.host))
+		err = errors.Join(err, deleteNamespaces(l.host))
 		l.host = ""
 	}
 	if l.dir != "" {
@@ -113,7 +114,7 @@ func (l *Lab) EndpointNamespaces(n int) ([]string, error) {
 // Close removes everything that the lab has made.
 func (l *Lab) Close() error {
 	err := l.End(nil)
-	err = errors.Join(err, removeNamespaces(l.endpoints...))
+	err = errors.Join(err, deleteNamespaces(l.endpoints...))
 	l.endpoints = nil
 	return err
 }
@@ -122,47 +123,31 @@ func (l *Lab) Close() error {
 // neighbour discovery would be counted among the frames that are measured.
 func (l *Lab) makeNamespaces(n int) ([]string, error) {
 	names := make([]string, n)
-	commands := make([]string, n)
 	for i := range names {
 		l.made++
 		names[i] = fmt.Sprintf("%s%d", l.prefix, l.made)
-		commands[i] = "netns add " + names[i]
 	}
-	// ip(8) rather than a mount by hand, so that /run/netns is shared as ip wants it.
-	err := ipBatch("", commands...)
-	for i := 0; err == nil && i < n; i++ {
-		err = load.InNamespace(names[i], silenceIPv6)
+	if err := addNamespaces(names...); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		_ = removeNamespaces(names...) // the first error says more
-		return nil, fmt.Errorf("make network namespaces: %w", err)
+	for _, name := range names {
+		if err := load.InNamespace(name, disableIPv6); err != nil {
+			_ = deleteNamespaces(names...) // the first error says more
+			return nil, fmt.Errorf("make network namespaces: %w", err)
+		}
 	}
 	return names, nil
 }
 
-func silenceIPv6(ns *netns.Namespace) error {
+// disableIPv6 disables IPv6 on links that are made in ns later.
+func disableIPv6(ns *netns.Namespace) error {
 	return ns.Do(func() error {
-		// Links made later take the default.
 		err := os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 		if errors.Is(err, os.ErrNotExist) {
 			return nil // a kernel without IPv6
 		}
 		return err
 	})
-}
-
-// removeNamespaces removes those of names that exist.
-func removeNamespaces(names ...string) error {
-	var commands []string
-	for _, name := range names {
-		if _, err := os.Lstat(namespacePath(name)); err == nil {
-			commands = append(commands, "netns delete "+name)
-		}
-	}
-	if len(commands) == 0 {
-		return nil
-	}
-	return ipBatch("", commands...)
 }
 
 // adopt moves the link hostName from the namespace host to an endpoint and sets
@@ -180,43 +165,47 @@ func adopt(host, hostName string, e load.Endpoint, txQueueLen int) error {
 	})
 }
 
-// ipBatch runs commands of ip(8) in a namespace, "" being the current one, with
-// one process for all of them.
-func ipBatch(namespace string, commands ...string) error {
-	args := []string{"-batch", "-"}
-	if namespace != "" {
-		args = append([]string{"-netns", namespace}, args...)
-	}
-	cmd := exec.Command("ip", args...)
-	cmd.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
-	return runQuietly(cmd)
-}
-
-// runQuietly runs cmd; what it prints becomes part of the error, if there is one.
-func runQuietly(cmd *exec.Cmd) error {
-	out, err := cmd.CombinedOutput()
+// Start starts argv in a namespace, with env added to the environment. The process belongs
+// to the lab, which stops it at the end of the measurement if it still runs.
+func (l *Lab) Start(namespace string, env []string, argv ...string) (*Process, error) {
+	p, err := startProcess(namespace, env, argv...)
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, LastLines(out))
+		return nil, err
 	}
-	return nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.processes = append(l.processes, p)
+	return p, nil
 }
 
-// LastLines is the end of a program's output, which tells why it failed.
-func LastLines(out []byte) string {
-	const most = 400
-	out = bytes.TrimSpace(out)
-	if len(out) > most {
-		out = append([]byte("…"), out[len(out)-most:]...)
+// stopAll stops all processes of the stage, the last one first.
+func (l *Lab) stopAll() error {
+	l.mu.Lock()
+	processes := l.processes
+	l.processes = nil
+	l.mu.Unlock()
+	var err error
+	for _, p := range slices.Backward(processes) {
+		err = errors.Join(err, p.Stop())
 	}
-	if len(out) == 0 {
-		return "no output"
-	}
-	return strings.ReplaceAll(string(out), "\n", "; ")
+	return err
 }
 
-func namespacePath(name string) string { return filepath.Join("/run/netns", name) }
-
-// inside is the command argv, to be run in a namespace and killed when ctx ends.
-func inside(ctx context.Context, namespace string, argv ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append([]string{"--net=" + namespacePath(namespace), "--"}, argv...)...)
+// Run runs argv in a namespace to its end, with env added to the environment, and returns
+// its standard output. The error has the end of what it printed.
+func (l *Lab) Run(ctx context.Context, namespace string, env []string, argv ...string) ([]byte, error) {
+	cmd := command(ctx, namespace, argv...)
+	cmd.Env = append(cmd.Environ(), env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(argv[0]), ctx.Err())
+	}
+	if err != nil {
+		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", filepath.Base(argv[0]), err, LastLines(append(stderr.Bytes(), stdout.Bytes()...)))
+	}
+	return stdout.Bytes(), nil
 }

@@ -2,21 +2,15 @@ package peer
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"vswitch/bench/load"
 )
 
 // stopTimeout is how long a process has to end once it was asked to; Open vSwitch
@@ -26,7 +20,6 @@ const stopTimeout = 15 * time.Second
 // Process is a program that runs beside the harness: a daemon or a load generator.
 type Process struct {
 	name   string
-	lab    *Lab
 	cmd    *exec.Cmd
 	stdin  io.Closer // kept open: some daemons end with it
 	output tail
@@ -35,15 +28,17 @@ type Process struct {
 	err    error         // how it ended; valid after done
 }
 
-// Start starts argv in a namespace. It belongs to the lab, which kills it at the
-// end of the measurement if nobody has stopped it before.
-func (l *Lab) Start(namespace string, env []string, argv ...string) (*Process, error) {
-	cmd := inside(context.Background(), namespace, argv...)
+// startProcess starts argv in a network namespace, with env added to the environment. The
+// kernel kills it when the harness dies.
+func startProcess(namespace string, env []string, argv ...string) (*Process, error) {
+	cmd := command(context.Background(), namespace, argv...)
 	cmd.Env = append(cmd.Environ(), env...)
 	// A group of its own, for Ctrl-C is meant for the harness, which then takes
-	// everything down in order; and no orphans, should the harness be killed.
+	// everything down in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	p := &Process{name: filepath.Base(argv[0]), lab: l, cmd: cmd, lines: make(chan string, 64), done: make(chan struct{})}
+	p := &Process{
+		name: filepath.Base(argv[0]), cmd: cmd, lines: make(chan string, 64), done: make(chan struct{}),
+	}
 	cmd.Stderr = &p.output
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -57,9 +52,6 @@ func (l *Lab) Start(namespace string, env []string, argv ...string) (*Process, e
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
-	l.mu.Lock()
-	l.processes[p] = struct{}{}
-	l.mu.Unlock()
 	go p.watch(stdout)
 	return p, nil
 }
@@ -123,18 +115,14 @@ func (p *Process) Stop() error {
 	p.stdin.Close()
 	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()
-	var err error
 	select {
 	case <-p.done:
+		return nil
 	case <-timer.C:
-		err = fmt.Errorf("%s did not end within %v of SIGTERM and was killed", p.name, stopTimeout)
 		p.signal(syscall.SIGKILL)
 		<-p.done
+		return fmt.Errorf("%s did not end within %v of SIGTERM and was killed", p.name, stopTimeout)
 	}
-	p.lab.mu.Lock()
-	delete(p.lab.processes, p)
-	p.lab.mu.Unlock()
-	return err
 }
 
 // signal reaches the whole group of p, which is the id that no other process can
@@ -143,81 +131,6 @@ func (p *Process) signal(s syscall.Signal) {
 	if p.Err() == nil {
 		_ = syscall.Kill(-p.Pid(), s) // it may just have ended
 	}
-}
-
-// killAll ends all processes of the stage.
-func (l *Lab) killAll() error {
-	l.mu.Lock()
-	left := make([]*Process, 0, len(l.processes))
-	for p := range l.processes {
-		left = append(left, p)
-	}
-	l.mu.Unlock()
-	var err error
-	for _, p := range left {
-		err = errors.Join(err, p.Stop())
-	}
-	return err
-}
-
-// Run runs argv in a namespace to its end and returns what it printed to stdout.
-func (l *Lab) Run(ctx context.Context, namespace string, env []string, argv ...string) ([]byte, error) {
-	cmd := inside(ctx, namespace, argv...)
-	cmd.Env = append(cmd.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	cmd.WaitDelay = time.Second
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Base(argv[0]), ctx.Err())
-	}
-	if err != nil {
-		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", filepath.Base(argv[0]), err, LastLines(append(stderr.Bytes(), stdout.Bytes()...)))
-	}
-	return stdout.Bytes(), nil
-}
-
-// helperCommand is the command line of a helper with its task.
-func (l *Lab) helperCommand(name string, task any) ([]string, error) {
-	text, err := json.Marshal(task)
-	if err != nil {
-		return nil, err
-	}
-	return append(slices.Clone(l.self), name, string(text)), nil
-}
-
-// RunHelper runs a helper in a namespace to its end and decodes what it found.
-func (l *Lab) RunHelper(ctx context.Context, namespace, name string, task, found any) error {
-	argv, err := l.helperCommand(name, task)
-	if err != nil {
-		return err
-	}
-	out, err := l.Run(ctx, namespace, nil, argv...)
-	if err != nil {
-		return fmt.Errorf("helper %s: %w", name, err)
-	}
-	if err := json.Unmarshal(out, found); err != nil {
-		return fmt.Errorf("helper %s: read what it found: %w", name, err)
-	}
-	return nil
-}
-
-// StartHelper starts a helper in a namespace and waits until it is ready.
-func (l *Lab) StartHelper(ctx context.Context, namespace, name string, task any) (*Process, error) {
-	argv, err := l.helperCommand(name, task)
-	if err != nil {
-		return nil, err
-	}
-	p, err := l.Start(namespace, nil, argv...)
-	if err != nil {
-		return nil, err
-	}
-	p.name = "helper " + name
-	if err := p.Await(ctx, load.Ready); err != nil {
-		return nil, errors.Join(err, p.Stop())
-	}
-	return p, nil
 }
 
 // tail keeps the end of what a process prints.

@@ -1,0 +1,53 @@
+package peer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"vswitch/bench/load"
+)
+
+// helperCommand is the command line of a helper with its task.
+func (l *Lab) helperCommand(name string, task any) ([]string, error) {
+	text, err := json.Marshal(task)
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clone(l.self), name, string(text)), nil
+}
+
+// RunHelper runs a helper in a namespace to its end and decodes what it found.
+func (l *Lab) RunHelper(ctx context.Context, namespace, name string, task, found any) error {
+	argv, err := l.helperCommand(name, task)
+	if err != nil {
+		return err
+	}
+	out, err := l.Run(ctx, namespace, nil, argv...)
+	if err != nil {
+		return fmt.Errorf("helper %s: %w", name, err)
+	}
+	if err := json.Unmarshal(out, found); err != nil {
+		return fmt.Errorf("helper %s: read what it found: %w", name, err)
+	}
+	return nil
+}
+
+// StartHelper starts a helper in a namespace and waits until it is ready.
+func (l *Lab) StartHelper(ctx context.Context, namespace, name string, task any) (*Process, error) {
+	argv, err := l.helperCommand(name, task)
+	if err != nil {
+		return nil, err
+	}
+	p, err := l.Start(namespace, nil, argv...)
+	if err != nil {
+		return nil, err
+	}
+	p.name = "helper " + name
+	if err := p.Await(ctx, load.Ready); err != nil {
+		return nil, errors.Join(err, p.Stop())
+	}
+	return p, nil
+}
