@@ -17,6 +17,19 @@ type Endpoint struct {
 	Guarded   bool         `json:"guarded"` // held to its MAC and address
 }
 
+// AdoptLink moves the link hostName from the network namespace of the calling thread to the
+// endpoint, gives it the endpoint's name and addresses, and sets it up. txQueueLen is the
+// length of its transmit queue in frames; 0 leaves it as it is.
+func (e Endpoint) AdoptLink(hostName string, txQueueLen int) error {
+	return InNamespace(e.Namespace, func(ns *netns.Namespace) error {
+		_, err := ns.AdoptLink(netns.LinkConfig{
+			HostName: hostName, Name: e.IfName, MAC: e.MAC[:], Address: e.Addr, MTU: 1500,
+			TxQueueLen: txQueueLen,
+		})
+		return err
+	})
+}
+
 // InNamespace opens a namespace by its name for f.
 func InNamespace(name string, f func(*netns.Namespace) error) error {
 	ref, err := netns.ParseRef(name)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"vswitch/internal/frame"
-	"vswitch/internal/netns"
 	"vswitch/internal/reactor"
 	"vswitch/tap"
 )
@@ -48,7 +47,7 @@ func (t RelayTask) run(out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if err := adoptHere(name, e, relayQueue); err != nil {
+		if err := e.AdoptLink(name, relayQueue); err != nil {
 			return err
 		}
 		if err := engine.Add(uint32(i), device, true); err != nil {
@@ -60,16 +59,6 @@ func (t RelayTask) run(out io.Writer) error {
 	}
 	r.run()
 	return nil
-}
-
-// adoptHere moves a link from the current namespace to an endpoint.
-func adoptHere(hostName string, e Endpoint, txQueueLen int) error {
-	return InNamespace(e.Namespace, func(target *netns.Namespace) error {
-		_, err := target.AdoptLink(netns.LinkConfig{
-			HostName: hostName, Name: e.IfName, MAC: e.MAC[:], Address: e.Addr, MTU: 1500, TxQueueLen: txQueueLen,
-		})
-		return err
-	})
 }
 
 // relay is the least that a user-space switch does. Its devices are in slots 0 and 1.

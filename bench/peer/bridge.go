@@ -49,7 +49,7 @@ func (f *bridgeFabric) Attach(_ context.Context, endpoints ...load.Endpoint) err
 		return fmt.Errorf("make bridge and veth pairs: %w", err)
 	}
 	for _, e := range endpoints {
-		if err := adopt(f.lab.Host(), "c"+veths[e], e, 0); err != nil {
+		if err := adopt(f.lab.Host(), "c"+veths[e], e); err != nil {
 			return fmt.Errorf("move veth to %s: %w", e.Namespace, err)
 		}
 	}

@@ -150,21 +150,6 @@ func disableIPv6(ns *netns.Namespace) error {
 	})
 }
 
-// adopt moves the link hostName from the namespace host to an endpoint and sets
-// it up there.
-func adopt(host, hostName string, e load.Endpoint, txQueueLen int) error {
-	return load.InNamespace(e.Namespace, func(target *netns.Namespace) error {
-		return load.InNamespace(host, func(source *netns.Namespace) error {
-			return source.Do(func() error {
-				_, err := target.AdoptLink(netns.LinkConfig{
-					HostName: hostName, Name: e.IfName, MAC: e.MAC[:], Address: e.Addr, MTU: 1500, TxQueueLen: txQueueLen,
-				})
-				return err
-			})
-		})
-	})
-}
-
 // Start starts argv in a namespace, with env added to the environment. The process belongs
 // to the lab, which stops it at the end of the measurement if it still runs.
 func (l *Lab) Start(namespace string, env []string, argv ...string) (*Process, error) {

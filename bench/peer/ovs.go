@@ -162,7 +162,7 @@ func (f *ovsFabric) attach(ctx context.Context, endpoints []load.Endpoint) error
 		return fmt.Errorf("add ports: %w", err)
 	}
 	for i, e := range endpoints {
-		if err := adopt(f.lab.Host(), links[i], e, 0); err != nil {
+		if err := adopt(f.lab.Host(), links[i], e); err != nil {
 			return fmt.Errorf("move port to %s: %w", e.Namespace, err)
 		}
 	}

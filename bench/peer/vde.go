@@ -72,7 +72,7 @@ func (f *vdeFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) erro
 		if err != nil {
 			return err
 		}
-		if err := adopt(f.lab.Host(), tapName, e, 0); err != nil {
+		if err := adopt(f.lab.Host(), tapName, e); err != nil {
 			return fmt.Errorf("move port to %s: %w", e.Namespace, err)
 		}
 	}

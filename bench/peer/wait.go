@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"os"
 	"time"
-
-	"vswitch/bench/load"
-	"vswitch/internal/netns"
 )
 
 // Patience is how long a peer may take to get ready, or to let frames through.
@@ -35,12 +32,4 @@ func Poll(ctx context.Context, what string, so func() (bool, error)) error {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-func linkExists(namespace, name string) (there bool, err error) {
-	err = load.InNamespace(namespace, func(ns *netns.Namespace) error {
-		there, err = ns.LinkExists(name)
-		return err
-	})
-	return there, err
 }

@@ -6,7 +6,26 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"vswitch/bench/load"
+	"vswitch/internal/netns"
 )
+
+// adopt moves the link hostName from the namespace host to an endpoint and sets it up there.
+func adopt(host, hostName string, e load.Endpoint) error {
+	return load.InNamespace(host, func(ns *netns.Namespace) error {
+		return ns.Do(func() error { return e.AdoptLink(hostName, 0) })
+	})
+}
+
+// linkExists reports whether a namespace has a link of this name.
+func linkExists(namespace, name string) (there bool, err error) {
+	err = load.InNamespace(namespace, func(ns *netns.Namespace) error {
+		there, err = ns.LinkExists(name)
+		return err
+	})
+	return there, err
+}
 
 // ipBatch runs commands of ip(8) in a namespace, "" being the current one, with
 // one process for all of them.
