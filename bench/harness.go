@@ -99,7 +99,9 @@ func newHarness(o Options) (*harness, error) {
 		return nil, errors.New("no helper command")
 	}
 	o = o.withDefaults()
-	h := &harness{o: o, series: make(map[report.SeriesKey]int), samples: make(map[report.SeriesKey][][]float64)}
+	h := &harness{
+		o: o, series: make(map[report.SeriesKey]int), samples: make(map[report.SeriesKey][][]float64),
+	}
 	var err error
 	if h.scenarios, err = selectScenarios(o.Scenarios); err != nil {
 		return nil, err
@@ -122,7 +124,8 @@ func newHarness(o Options) (*harness, error) {
 	}
 	h.leaveOutMissing()
 	if h.plan(); h.total == 0 {
-		return nil, errors.New("nothing to measure: no case of these scenarios is known by that name, or none of these peers can run")
+		return nil, errors.New("nothing to measure: no case of these scenarios is known by that name, " +
+			"or none of these peers can run")
 	}
 	return h, nil
 }
@@ -143,7 +146,8 @@ func (o Options) Check() error {
 	case o.Rounds < 1 || o.Rounds > maxRounds:
 		return fmt.Errorf("rounds %d: give 1 to %d", o.Rounds, maxRounds)
 	case o.Duration < minDuration || o.Duration > maxDuration:
-		return fmt.Errorf("duration %v of a measurement: give %v to %v", o.Duration, minDuration, maxDuration)
+		return fmt.Errorf("duration %v of a measurement: give %v to %v",
+			o.Duration, minDuration, maxDuration)
 	}
 	for _, p := range o.Cases {
 		if _, err := path.Match(p, ""); err != nil {
@@ -210,7 +214,8 @@ func (h *harness) run(ctx context.Context) error {
 				}
 				h.step(ctx, j, j.peers[i], round+1)
 				if ctx.Err() != nil {
-					return fmt.Errorf("interrupted at %d of %d measurements: %w", h.done, h.total, context.Cause(ctx))
+					return fmt.Errorf("interrupted at %d of %d measurements: %w",
+						h.done, h.total, context.Cause(ctx))
 				}
 			}
 		}
@@ -227,7 +232,8 @@ func (h *harness) run(ctx context.Context) error {
 func (h *harness) step(ctx context.Context, j job, p peer.Peer, round int) {
 	if h.o.Progress != nil {
 		h.o.Progress(Progress{
-			Scenario: j.scenario, Case: j.variant.name, Peer: p.Name(), Round: round, Done: h.done, Total: h.total, Left: h.left(),
+			Scenario: j.scenario, Case: j.variant.name, Peer: p.Name(), Round: round,
+			Done: h.done, Total: h.total, Left: h.left(),
 		})
 	}
 	// Nothing that works takes so long; a transfer that stalls might take forever.
@@ -262,7 +268,9 @@ func (h *harness) left() time.Duration {
 
 // measure starts a peer, puts the question, and takes everything down. A figure from
 // a measurement that failed in part does not count.
-func (h *harness) measure(ctx context.Context, p peer.Peer, v variant) (readings []reading, err error) {
+func (h *harness) measure(
+	ctx context.Context, p peer.Peer, v variant,
+) (readings []reading, err error) {
 	namespaces, err := h.lab.EndpointNamespaces(v.needs.Ports)
 	if err != nil {
 		return nil, err
@@ -286,7 +294,9 @@ func (h *harness) measure(ctx context.Context, p peer.Peer, v variant) (readings
 			return nil, fmt.Errorf("attach: %w", err)
 		}
 	}
-	return v.measure(ctx, &stage{lab: h.lab, fabric: fabric, endpoints: endpoints, duration: h.o.Duration})
+	return v.measure(ctx, &stage{
+		lab: h.lab, fabric: fabric, endpoints: endpoints, duration: h.o.Duration,
+	})
 }
 
 // record adds the readings of one round to their series.

@@ -128,7 +128,8 @@ func TestHarnessRunsContainers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if own := fmt.Sprintf("%s%d-", peer.NamePrefix, os.Getpid()); strings.Contains(string(mounts), own) {
+	own := fmt.Sprintf("%s%d-", peer.NamePrefix, os.Getpid())
+	if strings.Contains(string(mounts), own) {
 		t.Errorf("mounts of %s are left:\n%s", own, mounts)
 	}
 }
@@ -206,7 +207,9 @@ func TestHarnessGoesForthAndBackAndReportsFailures(t *testing.T) {
 	if len(h.result.Failures) != 9 || len(h.result.Series) != 0 {
 		t.Fatalf("got %d failures and %d series of 9 broken measurements", len(h.result.Failures), len(h.result.Series))
 	}
-	want := report.Failure{Scenario: "macs", Case: "macs=1", Peer: "c", Round: 2, Error: "start: c is broken"}
+	want := report.Failure{
+		Scenario: "macs", Case: "macs=1", Peer: "c", Round: 2, Error: "start: c is broken",
+	}
 	if got := h.result.Failures[3]; got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -221,8 +224,8 @@ func TestHarnessReportsAbsentPeersOnce(t *testing.T) {
 	t.Parallel()
 	h := &harness{result: new(report.Result), peers: []peer.Peer{broken{"a"}, absent{broken{"b"}}}}
 	h.leaveOutMissing()
-	want := report.Failure{Peer: "b", Error: "not installed: no program x"}
-	if len(h.peers) != 1 || h.peers[0].Name() != "a" || !slices.Equal(h.result.Failures, []report.Failure{want}) {
+	want := []report.Failure{{Peer: "b", Error: "not installed: no program x"}}
+	if len(h.peers) != 1 || h.peers[0].Name() != "a" || !slices.Equal(h.result.Failures, want) {
 		t.Errorf("left with %v, failures %+v", h.peers, h.result.Failures)
 	}
 }

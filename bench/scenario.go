@@ -82,7 +82,8 @@ func selectScenarios(names []string) ([]scenario, error) {
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(all, func(s scenario) bool { return s.name == name }) {
-			return nil, fmt.Errorf("scenario %q is unknown: give some of %s", name, strings.Join(ScenarioNames(), ", "))
+			return nil, fmt.Errorf("scenario %q is unknown: give some of %s",
+				name, strings.Join(ScenarioNames(), ", "))
 		}
 	}
 	return slices.DeleteFunc(all, func(s scenario) bool { return !slices.Contains(names, s.name) }), nil
@@ -119,9 +120,10 @@ func place(namespaces []string, n peer.Needs) []load.Endpoint {
 
 // connect returns when a and b reach each other, and then know each other's MAC.
 func (s *stage) connect(ctx context.Context, a, b load.Endpoint) error {
-	return peer.Poll(ctx, fmt.Sprintf("an answer from %s to ping", b.Addr.Addr()), func() (bool, error) {
+	task := load.PingTask{To: b.Addr.Addr(), Count: 1, Timeout: 200 * time.Millisecond}
+	return peer.Poll(ctx, fmt.Sprintf("an answer from %s to ping", task.To), func() (bool, error) {
 		var found stat.Latencies
-		err := s.lab.RunHelper(ctx, a.Namespace, load.HelperPing, load.PingTask{To: b.Addr.Addr(), Count: 1, Timeout: 200 * time.Millisecond}, &found)
+		err := s.lab.RunHelper(ctx, a.Namespace, load.HelperPing, task, &found)
 		return err == nil && found.Count > 0, err
 	})
 }

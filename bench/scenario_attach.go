@@ -35,7 +35,8 @@ func attachCases(d time.Duration) []variant {
 	for _, ports := range attached {
 		cases = append(cases, variant{
 			name: fmt.Sprintf("ports=%d", ports), x: float64(ports), bare: true,
-			needs: peer.Needs{Ports: ports, Segments: 1, Changing: true}, about: time.Duration(ports) * 25 * time.Millisecond,
+			needs:   peer.Needs{Ports: ports, Segments: 1, Changing: true},
+			about:   time.Duration(ports) * 25 * time.Millisecond,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.attach(ctx) },
 		})
 	}
@@ -68,7 +69,8 @@ func (s *stage) attach(ctx context.Context) ([]reading, error) {
 	readings := append(attachReadings("add_port", added), attachReadings("del_port", removed)...)
 	if len(s.fabric.Processes()) > 0 {
 		readings = append(readings, reading{
-			metric: "rss_per_port", unit: "KiB", better: report.Lower, value: float64(memory-memoryBefore) / 1024 / float64(len(s.endpoints)),
+			metric: "rss_per_port", unit: "KiB", better: report.Lower,
+			value: float64(memory-memoryBefore) / 1024 / float64(len(s.endpoints)),
 		})
 	}
 	return readings, nil
@@ -118,6 +120,7 @@ func (s *stage) idle(ctx context.Context) ([]reading, error) {
 		return nil, err
 	}
 	return []reading{{
-		metric: "idle_cpu", unit: "% of one CPU", better: report.Lower, value: 100 * float64(after-before) / float64(time.Since(start)),
+		metric: "idle_cpu", unit: "% of one CPU", better: report.Lower,
+		value: 100 * float64(after-before) / float64(time.Since(start)),
 	}}, nil
 }

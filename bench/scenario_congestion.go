@@ -24,7 +24,8 @@ const (
 // overloads a receiver that has stopped reading, while a pair beside them goes on.
 func congestionCases(d time.Duration) []variant {
 	return []variant{{
-		name: "overload=1", x: 1, needs: peer.Needs{Ports: 4, Segments: 1, Foreign: true}, about: 2*d + time.Second,
+		name: "overload=1", x: 1, about: 2*d + time.Second,
+		needs:   peer.Needs{Ports: 4, Segments: 1, Foreign: true},
 		measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.congestion(ctx) },
 	}}
 }
@@ -42,11 +43,13 @@ func (s *stage) congestion(ctx context.Context) ([]reading, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the pair alone: %w", err)
 	}
-	sink, err := s.lab.StartHelper(ctx, victim.Namespace, load.HelperSink, load.SinkTask{Listen: victim.Addr.Addr()})
+	sink, err := s.lab.StartHelper(ctx, victim.Namespace, load.HelperSink,
+		load.SinkTask{Listen: victim.Addr.Addr()})
 	if err != nil {
 		return nil, err
 	}
-	flood, err := s.lab.StartHelper(ctx, source.Namespace, load.HelperFlood, load.FloodTask{To: victim.Addr.Addr(), Bytes: floodPayload})
+	flood, err := s.lab.StartHelper(ctx, source.Namespace, load.HelperFlood,
+		load.FloodTask{To: victim.Addr.Addr(), Bytes: floodPayload})
 	if err != nil {
 		return nil, err
 	}
@@ -66,21 +69,28 @@ func (s *stage) congestion(ctx context.Context) ([]reading, error) {
 		{metric: "loss", unit: "%", better: report.Lower, value: loss},
 		p50, us("rtt_p99", beside.P99), us("rtt_max", beside.Max),
 		us("rtt_p50_alone", alone.P50), us("rtt_p99_alone", alone.P99),
-		{metric: "rtt_p99_ratio", unit: "beside/alone", better: report.Lower, value: beside.P99 / alone.P99},
+		{
+			metric: "rtt_p99_ratio", unit: "beside/alone", better: report.Lower,
+			value: beside.P99 / alone.P99,
+		},
 	}, errors.Join(flood.Stop(), sink.Stop())
 }
 
 // healthy has a ping b and send it frames at a low rate. The loss is that of both
 // together, in percent.
-func (s *stage) healthy(ctx context.Context, a, b load.Endpoint) (pings stat.Latencies, loss float64, err error) {
+func (s *stage) healthy(
+	ctx context.Context, a, b load.Endpoint,
+) (pings stat.Latencies, loss float64, err error) {
 	frames := make(chan error, 1)
 	var found load.FramesFound
 	go func() {
-		frames <- s.lab.RunHelper(ctx, s.lab.Host(), load.HelperFrames,
-			load.FramesTask{Flows: []load.Flow{{From: a, To: b}}, Bytes: healthyBytes, For: s.duration, Rate: healthyRate}, &found)
+		frames <- s.lab.RunHelper(ctx, s.lab.Host(), load.HelperFrames, load.FramesTask{
+			Flows: []load.Flow{{From: a, To: b}}, Bytes: healthyBytes, For: s.duration, Rate: healthyRate,
+		}, &found)
 	}()
-	err = s.lab.RunHelper(ctx, a.Namespace, load.HelperPing,
-		load.PingTask{To: b.Addr.Addr(), Interval: healthyPings, For: s.duration, Timeout: time.Second}, &pings)
+	err = s.lab.RunHelper(ctx, a.Namespace, load.HelperPing, load.PingTask{
+		To: b.Addr.Addr(), Interval: healthyPings, For: s.duration, Timeout: time.Second,
+	}, &pings)
 	if err = errors.Join(err, <-frames); err != nil {
 		return pings, 0, err
 	}

@@ -30,7 +30,8 @@ func framesCases(d time.Duration) []variant {
 	var cases []variant
 	for _, size := range frameSizes {
 		cases = append(cases, variant{
-			name: fmt.Sprintf("size=%d", size), x: float64(size), needs: peer.Needs{Ports: 2, Segments: 1, Foreign: true},
+			name: fmt.Sprintf("size=%d", size), x: float64(size),
+			needs: peer.Needs{Ports: 2, Segments: 1, Foreign: true},
 			about: d + searchSteps*(d/trialShare+150*time.Millisecond),
 			measure: func(ctx context.Context, s *stage) ([]reading, error) {
 				return s.frames(ctx, size-fcsLen)
@@ -64,7 +65,9 @@ func (s *stage) frames(ctx context.Context, size int) ([]reading, error) {
 }
 
 func deliveredReading(f load.FramesFound) reading {
-	return reading{metric: "delivered_rate", unit: "frames/s", better: report.Higher, value: f.DeliveredRate()}
+	return reading{
+		metric: "delivered_rate", unit: "frames/s", better: report.Higher, value: f.DeliveredRate(),
+	}
 }
 
 // offer sends frames from the harness's sender. That one reaches into all
@@ -86,7 +89,9 @@ func (s *stage) offer(ctx context.Context, task load.FramesTask) (load.FramesFou
 // that lost some is repeated once, so that one disturbance from outside does not
 // decide it (ETSI GS NFV-TST 009 §12.3.3, binary search with loss verification). It
 // is 0 when even the lowest rate tried lost frames.
-func (s *stage) lossless(ctx context.Context, task load.FramesTask, offered float64) (best float64, err error) {
+func (s *stage) lossless(
+	ctx context.Context, task load.FramesTask, offered float64,
+) (best float64, err error) {
 	task.For = max(s.duration/trialShare, 10*time.Millisecond)
 	low, high := 0.0, offered
 	for range searchSteps {
@@ -120,8 +125,11 @@ func portsCases(d time.Duration) []variant {
 			}
 			cases = append(cases, variant{
 				name: fmt.Sprintf("ports=%d,pairs=%d", ports, pairs), x: float64(ports),
-				needs: peer.Needs{Ports: ports, Segments: 1, Foreign: true}, about: d + time.Duration(ports)*10*time.Millisecond,
-				measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.pairs(ctx, pairs, 1) },
+				needs: peer.Needs{Ports: ports, Segments: 1, Foreign: true},
+				about: d + time.Duration(ports)*10*time.Millisecond,
+				measure: func(ctx context.Context, s *stage) ([]reading, error) {
+					return s.pairs(ctx, pairs, 1)
+				},
 			})
 		}
 	}
@@ -133,7 +141,8 @@ func macsCases(d time.Duration) []variant {
 	var cases []variant
 	for _, macs := range []int{1, 1_000, 64_000} {
 		cases = append(cases, variant{
-			name: fmt.Sprintf("macs=%d", macs), x: float64(macs), needs: peer.Needs{Ports: 2, Segments: 1, Foreign: true}, about: d,
+			name: fmt.Sprintf("macs=%d", macs), x: float64(macs), about: d,
+			needs:   peer.Needs{Ports: 2, Segments: 1, Foreign: true},
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.pairs(ctx, 1, macs) },
 		})
 	}
@@ -147,7 +156,8 @@ func segmentsCases(d time.Duration) []variant {
 	for _, segments := range []int{1, 64, 1000} {
 		cases = append(cases, variant{
 			name: fmt.Sprintf("segments=%d", segments), x: float64(segments),
-			needs: peer.Needs{Ports: segments + 1, Segments: segments, Foreign: true}, about: d + time.Duration(segments)*15*time.Millisecond,
+			needs:   peer.Needs{Ports: segments + 1, Segments: segments, Foreign: true},
+			about:   d + time.Duration(segments)*15*time.Millisecond,
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.pairs(ctx, 1, 1) },
 		})
 	}
@@ -164,7 +174,9 @@ func (s *stage) pairs(ctx context.Context, pairs, sources int) ([]reading, error
 	for i := range flows {
 		flows[i] = load.Flow{From: s.endpoints[2*i], To: s.endpoints[2*i+1]}
 	}
-	found, err := s.offer(ctx, load.FramesTask{Flows: flows, Bytes: smallest - fcsLen, For: s.duration, Sources: sources})
+	found, err := s.offer(ctx, load.FramesTask{
+		Flows: flows, Bytes: smallest - fcsLen, For: s.duration, Sources: sources,
+	})
 	if err != nil {
 		return nil, err
 	}

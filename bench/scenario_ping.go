@@ -20,12 +20,17 @@ const pingInterval = 3 * time.Millisecond
 
 func pingCases(d time.Duration) []variant {
 	spaced := variant{
-		name: fmt.Sprintf("interval=%v", pingInterval), x: pingInterval.Seconds() * 1e3, needs: peer.Needs{Ports: 2, Segments: 1}, about: 2 * d,
-		measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.ping(ctx, pingInterval) },
+		name: fmt.Sprintf("interval=%v", pingInterval), x: pingInterval.Seconds() * 1e3,
+		needs: peer.Needs{Ports: 2, Segments: 1}, about: 2 * d,
+		measure: func(ctx context.Context, s *stage) ([]reading, error) {
+			return s.ping(ctx, pingInterval)
+		},
 	}
 	backToBack := spaced
 	backToBack.name, backToBack.x = "interval=0", 0
-	backToBack.measure = func(ctx context.Context, s *stage) ([]reading, error) { return s.ping(ctx, 0) }
+	backToBack.measure = func(ctx context.Context, s *stage) ([]reading, error) {
+		return s.ping(ctx, 0)
+	}
 	return []variant{spaced, backToBack}
 }
 
@@ -50,7 +55,9 @@ func (s *stage) ping(ctx context.Context, interval time.Duration) ([]reading, er
 	if err != nil {
 		return nil, err
 	}
-	readings := append(latencyReadings(found), reading{metric: "loss", unit: "%", better: report.Lower, value: found.Loss()})
+	readings := append(latencyReadings(found), reading{
+		metric: "loss", unit: "%", better: report.Lower, value: found.Loss(),
+	})
 	return append(readings, transcript...), nil
 }
 
@@ -73,11 +80,16 @@ const floodPings = 2000
 // transcriptLine is what ping(8) of iputils prints last.
 var transcriptLine = regexp.MustCompile(`rtt min/avg/max/mdev = ([\d.]+)/([\d.]+)/([\d.]+)/`)
 
-func (s *stage) transcript(ctx context.Context, from load.Endpoint, to netip.Addr, interval time.Duration) ([]reading, error) {
+func (s *stage) transcript(
+	ctx context.Context, from load.Endpoint, to netip.Addr, interval time.Duration,
+) ([]reading, error) {
 	args := []string{"ping", "-n", "-q", "-f", "-c", strconv.Itoa(floodPings), to.String()}
 	if interval > 0 {
 		count := max(3, int(math.Ceil(s.duration.Seconds()/2/interval.Seconds())))
-		args = []string{"ping", "-n", "-q", "-i", fmt.Sprintf("%.3f", interval.Seconds()), "-c", strconv.Itoa(count), to.String()}
+		args = []string{
+			"ping", "-n", "-q", "-i", fmt.Sprintf("%.3f", interval.Seconds()),
+			"-c", strconv.Itoa(count), to.String(),
+		}
 	}
 	out, err := s.lab.Run(ctx, from.Namespace, []string{"LC_ALL=C"}, args...)
 	if err != nil {
@@ -98,7 +110,9 @@ func parseTranscript(out []byte) ([]reading, error) {
 		if err != nil {
 			return nil, fmt.Errorf("ping printed %q: %w", line[0], err)
 		}
-		readings = append(readings, reading{metric: metric, unit: "us", better: report.Lower, value: ms * 1e3})
+		readings = append(readings, reading{
+			metric: metric, unit: "us", better: report.Lower, value: ms * 1e3,
+		})
 	}
 	return readings, nil
 }

@@ -38,11 +38,14 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 			return nil, err
 		}
 	}
-	if _, err := s.lab.StartHelper(ctx, b.Namespace, load.HelperRRServer, load.RRServerTask{Listen: b.Addr.Addr()}); err != nil {
+	_, err = s.lab.StartHelper(ctx, b.Namespace, load.HelperRRServer,
+		load.RRServerTask{Listen: b.Addr.Addr()})
+	if err != nil {
 		return nil, err
 	}
 	var found stat.Latencies
-	err = s.lab.RunHelper(ctx, a.Namespace, load.HelperRR, load.RRTask{To: b.Addr.Addr(), For: s.duration}, &found)
+	err = s.lab.RunHelper(ctx, a.Namespace, load.HelperRR,
+		load.RRTask{To: b.Addr.Addr(), For: s.duration}, &found)
 	if err != nil {
 		return nil, err
 	}

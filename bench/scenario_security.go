@@ -18,13 +18,17 @@ func securityCases(d time.Duration) []variant {
 			name = "security=strict"
 		}
 		cases = append(cases, variant{
-			name: name, needs: peer.Needs{Ports: 2, Segments: 1, Guarded: guarded, Foreign: !guarded}, about: d,
+			name: name, about: d,
+			needs: peer.Needs{Ports: 2, Segments: 1, Guarded: guarded, Foreign: !guarded},
 			measure: func(ctx context.Context, s *stage) ([]reading, error) {
 				a, b, err := s.pair(ctx)
 				if err != nil {
 					return nil, err
 				}
-				found, err := s.offer(ctx, load.FramesTask{Flows: []load.Flow{{From: a, To: b}}, Bytes: smallest - fcsLen, For: s.duration, Packets: true})
+				found, err := s.offer(ctx, load.FramesTask{
+					Flows: []load.Flow{{From: a, To: b}}, Bytes: smallest - fcsLen, For: s.duration,
+					Packets: true,
+				})
 				if err != nil {
 					return nil, err
 				}

@@ -19,7 +19,8 @@ func tcpCases(d time.Duration) []variant {
 	var cases []variant
 	for _, streams := range []int{1, 8} {
 		cases = append(cases, variant{
-			name: fmt.Sprintf("streams=%d", streams), x: float64(streams), needs: peer.Needs{Ports: 2, Segments: 1}, about: d,
+			name: fmt.Sprintf("streams=%d", streams), x: float64(streams), about: d,
+			needs:   peer.Needs{Ports: 2, Segments: 1},
 			measure: func(ctx context.Context, s *stage) ([]reading, error) { return s.tcp(ctx, streams) },
 		})
 	}
@@ -52,10 +53,12 @@ func (s *stage) tcp(ctx context.Context, streams int) ([]reading, error) {
 	if found.End.Received.Bytes == 0 {
 		return nil, errors.New("iperf3 transferred nothing")
 	}
+	sent, received := found.End.Sent, found.End.Received
+	cost := (after - before).Seconds() / (received.Bytes / 1e9)
 	return []reading{
-		{metric: "throughput", unit: "Gb/s", better: report.Higher, value: found.End.Received.BitsPerSecond / 1e9},
-		{metric: "cpu_seconds_per_gb", unit: "s/GB", better: report.Lower, value: (after - before).Seconds() / (found.End.Received.Bytes / 1e9)},
-		{metric: "retransmits", unit: "segments", better: report.Lower, value: found.End.Sent.Retransmits},
+		{metric: "throughput", unit: "Gb/s", better: report.Higher, value: received.BitsPerSecond / 1e9},
+		{metric: "cpu_seconds_per_gb", unit: "s/GB", better: report.Lower, value: cost},
+		{metric: "retransmits", unit: "segments", better: report.Lower, value: sent.Retransmits},
 	}, nil
 }
 
@@ -84,9 +87,11 @@ func (s *stage) iperfServer(ctx context.Context, at load.Endpoint) (*peer.Proces
 }
 
 // iperf runs a client of the server at to.
-func (s *stage) iperf(ctx context.Context, from, to load.Endpoint, d time.Duration, streams int) (found iperfFound, err error) {
-	out, err := s.lab.Run(ctx, from.Namespace, nil, "iperf3", "--json", "--client", to.Addr.Addr().String(),
-		"--time", iperfTime(d), "--parallel", strconv.Itoa(streams))
+func (s *stage) iperf(
+	ctx context.Context, from, to load.Endpoint, d time.Duration, streams int,
+) (found iperfFound, err error) {
+	out, err := s.lab.Run(ctx, from.Namespace, nil,
+		"iperf3", "--json", "--client", to.Addr.Addr().String(), "--time", iperfTime(d), "--parallel", strconv.Itoa(streams))
 	if decoding := json.Unmarshal(out, &found); decoding == nil && found.Error != "" {
 		return found, fmt.Errorf("iperf3: %s", found.Error)
 	} else if err == nil {

@@ -29,7 +29,8 @@ func TestCasesAreSound(t *testing.T) {
 		for _, s := range scenarios() {
 			seen := map[string]bool{}
 			for _, v := range s.cases(d) {
-				if seen[v.name] || v.about <= 0 || v.needs.Ports < 2 || v.needs.Segments < 1 || v.measure == nil {
+				if seen[v.name] || v.about <= 0 || v.measure == nil ||
+					v.needs.Ports < 2 || v.needs.Segments < 1 {
 					t.Errorf("%s %s: %+v", s.name, v.name, v)
 				}
 				seen[v.name] = true
@@ -89,8 +90,13 @@ func TestParseTranscript(t *testing.T) {
 	if err != nil || len(got) != 3 {
 		t.Fatal(got, err)
 	}
-	for i, want := range []reading{{metric: report.MetricPingMin, value: 11}, {metric: report.MetricPingAvg, value: 21}, {metric: report.MetricPingMax, value: 1211}} {
-		if got[i].metric != want.metric || math.Abs(got[i].value-want.value) > 1e-9 || got[i].unit != "us" {
+	for i, want := range []reading{
+		{metric: report.MetricPingMin, value: 11},
+		{metric: report.MetricPingAvg, value: 21},
+		{metric: report.MetricPingMax, value: 1211},
+	} {
+		off := math.Abs(got[i].value - want.value)
+		if got[i].metric != want.metric || off > 1e-9 || got[i].unit != "us" {
 			t.Errorf("got %+v, want %+v", got[i], want)
 		}
 	}

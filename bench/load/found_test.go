@@ -9,7 +9,8 @@ func TestFramesFound(t *testing.T) {
 	t.Parallel()
 	f := FramesFound{Offered: 1000, Delivered: 900, Took: time.Second / 2}
 	if f.DeliveredRate() != 1800 || f.OfferedRate() != 2000 || f.Lost() != 100 || f.Flooded() {
-		t.Errorf("%v delivered, %v offered, %d lost, flooded: %t", f.DeliveredRate(), f.OfferedRate(), f.Lost(), f.Flooded())
+		t.Errorf("%v delivered, %v offered, %d lost, flooded: %t",
+			f.DeliveredRate(), f.OfferedRate(), f.Lost(), f.Flooded())
 	}
 	if more := (FramesFound{Offered: 10, Delivered: 11}); more.Lost() != 0 {
 		t.Errorf("%d lost of fewer than arrived", more.Lost())

@@ -84,7 +84,8 @@ func (f FramesFound) Lost() uint64 {
 
 func (t FramesTask) run() (FramesFound, error) {
 	if len(t.Flows) == 0 || t.Bytes < frame.EthernetHeaderLen || t.Bytes > maxFrame || t.For <= 0 {
-		return FramesFound{}, fmt.Errorf("cannot send frames of %d bytes for %v in %d flows", t.Bytes, t.For, len(t.Flows))
+		return FramesFound{}, fmt.Errorf("cannot send frames of %d bytes for %v in %d flows",
+			t.Bytes, t.For, len(t.Flows))
 	}
 	batches := make([]*batch, len(t.Flows))
 	for i, f := range t.Flows {

@@ -18,7 +18,9 @@ func (bridge) Limits() Limits { return Limits{Kernel: true, Open: true} }
 func (bridge) Available(*Lab) error { return nil }
 
 func (bridge) Start(_ context.Context, l *Lab) (Fabric, error) {
-	return &bridgeFabric{lab: l, segments: make(map[int]string), ports: make(map[load.Endpoint]string)}, nil
+	return &bridgeFabric{
+		lab: l, segments: make(map[int]string), ports: make(map[load.Endpoint]string),
+	}, nil
 }
 
 type bridgeFabric struct {

@@ -40,7 +40,10 @@ func (p dockerPeer) Available(l *Lab) error {
 
 // Start runs an engine of the stage's own, and before it the daemon whose driver it is.
 func (p dockerPeer) Start(ctx context.Context, l *Lab) (Fabric, error) {
-	f := &dockerFabric{lab: l, driver: p.driver, networks: make(map[int]string), mounted: make(map[load.Endpoint]string)}
+	f := &dockerFabric{
+		lab: l, driver: p.driver,
+		networks: make(map[int]string), mounted: make(map[load.Endpoint]string),
+	}
 	if err := f.start(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -79,8 +82,9 @@ func (f *dockerFabric) start(ctx context.Context) (err error) {
 	if err := ipBatch(f.lab.Host(), "link set lo up"); err != nil {
 		return err
 	}
-	f.engine, err = f.lab.Start(f.lab.Host(), nil, dockerd, "--host", f.host(), "--data-root", f.path("data"), "--exec-root", f.path("exec"),
-		"--pidfile", f.path("docker.pid"), "--storage-driver", "vfs", "--userland-proxy=false", "--log-level", "warn")
+	f.engine, err = f.lab.Start(f.lab.Host(), nil, dockerd, "--host", f.host(),
+		"--data-root", f.path("data"), "--exec-root", f.path("exec"), "--pidfile", f.path("docker.pid"),
+		"--storage-driver", "vfs", "--userland-proxy=false", "--log-level", "warn")
 	if err != nil {
 		return err
 	}
@@ -112,7 +116,8 @@ func (f *dockerFabric) docker(ctx context.Context, args ...string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	out, err := f.lab.Run(ctx, f.lab.Host(), nil, append([]string{client, "--host", f.host()}, args...)...)
+	argv := append([]string{client, "--host", f.host()}, args...)
+	out, err := f.lab.Run(ctx, f.lab.Host(), nil, argv...)
 	return strings.TrimSpace(string(out)), err
 }
 

@@ -178,7 +178,9 @@ func (l *Lab) stopAll() error {
 
 // Run runs argv in a namespace to its end, with env added to the environment, and returns
 // its standard output. The error has the end of what it printed.
-func (l *Lab) Run(ctx context.Context, namespace string, env []string, argv ...string) ([]byte, error) {
+func (l *Lab) Run(
+	ctx context.Context, namespace string, env []string, argv ...string,
+) ([]byte, error) {
 	cmd := command(ctx, namespace, argv...)
 	cmd.Env = append(cmd.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -186,11 +188,13 @@ func (l *Lab) Run(ctx context.Context, namespace string, env []string, argv ...s
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
+	name := filepath.Base(argv[0])
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Base(argv[0]), ctx.Err())
+		return nil, fmt.Errorf("%s: %w", name, ctx.Err())
 	}
 	if err != nil {
-		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", filepath.Base(argv[0]), err, LastLines(append(stderr.Bytes(), stdout.Bytes()...)))
+		said := LastLines(append(stderr.Bytes(), stdout.Bytes()...))
+		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", name, err, said)
 	}
 	return stdout.Bytes(), nil
 }

@@ -107,7 +107,8 @@ func (f *ovsFabric) run(name string, args ...string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.lab.Start(f.lab.Host(), f.env, append([]string{path, "-vconsole:warn", "-vsyslog:off"}, args...)...)
+	argv := append([]string{path, "-vconsole:warn", "-vsyslog:off"}, args...)
+	return f.lab.Start(f.lab.Host(), f.env, argv...)
 }
 
 func (f *ovsFabric) tool(ctx context.Context, name string, args ...string) error {

@@ -33,7 +33,8 @@ func (vde) Start(ctx context.Context, l *Lab) (Fabric, error) {
 		return nil, err
 	}
 	f := &vdeFabric{lab: l, socket: filepath.Join(l.Dir(), "vde")}
-	f.daemon, err = l.Start(l.Host(), nil, path, "--sock", f.socket, "--numports", fmt.Sprint(vdePorts+1))
+	f.daemon, err = l.Start(l.Host(), nil, path,
+		"--sock", f.socket, "--numports", fmt.Sprint(vdePorts+1))
 	if err != nil {
 		return nil, err
 	}

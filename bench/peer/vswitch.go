@@ -129,7 +129,8 @@ func (f *vswitchFabric) Detach(ctx context.Context, e load.Endpoint) error {
 // Processes are the supervising parent and the process that carries frames.
 func (f *vswitchFabric) Processes() []int {
 	pids := []int{f.daemon.Pid()}
-	if v, err := f.client.Version(context.Background()); err == nil && v.PID != 0 && v.PID != f.daemon.Pid() {
+	v, err := f.client.Version(context.Background())
+	if err == nil && v.PID != 0 && v.PID != f.daemon.Pid() {
 		pids = append(pids, v.PID)
 	}
 	return pids

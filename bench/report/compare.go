@@ -105,7 +105,8 @@ func (c comparand) ratios(k figureKey) []float64 {
 	s := c.series[k]
 	k.peer = BridgePeer
 	bridge := c.series[k]
-	if bridge == nil || s == bridge || !stat.InPairs(s.Values, bridge.Values, c.result.Settings.Rounds) || slices.Contains(bridge.Values, 0) {
+	if bridge == nil || s == bridge || slices.Contains(bridge.Values, 0) ||
+		!stat.InPairs(s.Values, bridge.Values, c.result.Settings.Rounds) {
 		return nil
 	}
 	ratios := make([]float64, len(s.Values))

@@ -33,7 +33,8 @@ func (c *Comparison) WriteTable(w io.Writer) error {
 		fmt.Fprintln(&out)
 	}
 	fmt.Fprintf(&out, "%d figures: %d better, %d worse, %d with no more than noise, %d of too few rounds (want %d), %d only in A, %d only in B\n",
-		len(c.Changes), count[Better], count[Worse], count[Unchanged], count[TooFew], stat.MinRounds, count[OnlyA], count[OnlyB])
+		len(c.Changes), count[Better], count[Worse], count[Unchanged], count[TooFew], stat.MinRounds,
+		count[OnlyA], count[OnlyB])
 	if tested := count[Better] + count[Worse] + count[Unchanged]; tested > 0 {
 		fmt.Fprintf(&out, "by chance alone, %.2g of the %d that were tested would show a change (Mann–Whitney U, alpha %g)\n",
 			c.Alpha*float64(tested), tested, c.Alpha)

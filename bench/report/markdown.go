@@ -110,7 +110,8 @@ func writeMachine(out *bytes.Buffer, r *Result) {
 		}
 	}
 	fmt.Fprintf(out, "\nMedians over the rounds. ± is the median absolute deviation; min and max are of the rounds; "+
-		"÷ bridge is the ratio to the kernel bridge's median, with its %g%% interval (bootstrap over the rounds).\n", 100*stat.Confidence)
+		"÷ bridge is the ratio to the kernel bridge's median, "+
+		"with its %g%% interval (bootstrap over the rounds).\n", 100*stat.Confidence)
 }
 
 func writeBlock(out *bytes.Buffer, b block) {

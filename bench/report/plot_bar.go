@@ -113,7 +113,9 @@ func (b bars) Plot(c draw.Canvas, p *plot.Plot) {
 
 // plotSpread draws the range of the values over a white shadow, so that it is seen on
 // a dark bar as well as above it.
-func (b bars) plotSpread(c draw.Canvas, s stat.Summary, x, half vg.Length, y func(float64) vg.Length) {
+func (b bars) plotSpread(
+	c draw.Canvas, s stat.Summary, x, half vg.Length, y func(float64) vg.Length,
+) {
 	for _, style := range []draw.LineStyle{
 		{Color: color.White, Width: vg.Points(2.4)},
 		{Color: color.Gray{0x30}, Width: vg.Points(0.9)},

@@ -163,7 +163,8 @@ func transcriptsOf(series []*Series, peers []string) []string {
 		}
 		low, avg, high := figures[MetricPingMin], figures[MetricPingAvg], figures[MetricPingMax]
 		if low.N > 0 && avg.N > 0 && high.N > 0 {
-			lines = append(lines, fmt.Sprintf("%s: rtt min/avg/max = %.3f/%.3f/%.3f ms", peer, low.Low, mean, high.High))
+			lines = append(lines, fmt.Sprintf("%s: rtt min/avg/max = %.3f/%.3f/%.3f ms",
+				peer, low.Low, mean, high.High))
 		}
 	}
 	return lines

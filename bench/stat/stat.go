@@ -104,7 +104,8 @@ func RatioOf(a, b []float64, paired bool) (Ratio, bool) {
 		return r, true // zeros among b: no bound above
 	}
 	slices.Sort(ratios)
-	r.Low, r.High, r.Bounded = Quantile(ratios, (1-Confidence)/2), Quantile(ratios, (1+Confidence)/2), true
+	r.Low, r.High = Quantile(ratios, (1-Confidence)/2), Quantile(ratios, (1+Confidence)/2)
+	r.Bounded = true
 	return r, true
 }
 

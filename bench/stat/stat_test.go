@@ -56,7 +56,8 @@ func TestRatio(t *testing.T) {
 	if again, _ := RatioOf(doubled, bridge, false); again != unpaired {
 		t.Errorf("the same values gave %+v and %+v", unpaired, again)
 	}
-	if few, ok := RatioOf([]float64{6, 6, 6}, []float64{3, 3, 3}, true); !ok || few != (Ratio{Value: 2}) {
+	few, ok := RatioOf([]float64{6, 6, 6}, []float64{3, 3, 3}, true)
+	if !ok || few != (Ratio{Value: 2}) {
 		t.Errorf("three rounds: %+v, %v, want 2 without an interval", few, ok)
 	}
 	if r, ok := RatioOf(bridge, []float64{0, 0, 1, 1, 1}, false); !ok || r.Bounded {

@@ -20,7 +20,8 @@ func smallResult(t *testing.T, dir string, center float64) string {
 		Schema:   report.SchemaVersion,
 		Settings: report.Settings{Scenarios: []string{"tcp"}, Peers: []string{"bridge"}, Rounds: 5},
 		Series: []report.Series{{
-			Scenario: "tcp", Case: "streams=1", X: 1, Peer: "bridge", Metric: "throughput", Unit: "Gb/s", Better: report.Higher,
+			Scenario: "tcp", Case: "streams=1", X: 1, Peer: "bridge",
+			Metric: "throughput", Unit: "Gb/s", Better: report.Higher,
 			Values: []float64{center, center + 0.1, center + 0.2, center + 0.3, center + 0.4},
 		}},
 	}
@@ -97,7 +98,8 @@ func TestCompare(t *testing.T) {
 		t.Fatal(err)
 	}
 	var c report.Comparison
-	if err := json.Unmarshal([]byte(text), &c); err != nil || len(c.Changes) != 1 || c.Changes[0].Verdict != report.Better {
+	err = json.Unmarshal([]byte(text), &c)
+	if err != nil || len(c.Changes) != 1 || c.Changes[0].Verdict != report.Better {
 		t.Errorf("%v, printed\n%s", err, text)
 	}
 	for _, args := range [][]string{{a}, {a, b, a}, {a, filepath.Join(dir, "none")}, {a, b, "--format", "xml"}} {
