@@ -68,12 +68,11 @@ func Run(ctx context.Context, o Options) (*report.Result, error) {
 	return h.result, err
 }
 
-// Helper runs one of the helper programs of package load: args are its name and its task
-// as JSON, and out gets what it found as JSON, or "ready" from one that stays until it is
-// killed. The main program offers it as a hidden command.
+// Helper runs one of the helper programs of package load: see [load.Helper]. The main program
+// offers it as a hidden command.
 func Helper(args []string, out io.Writer) error { return load.Helper(args, out) }
 
-// PeerNames are the names of all peers.
+// PeerNames returns the names of all peers.
 func PeerNames() []string { return peer.Names() }
 
 // harness is a run.

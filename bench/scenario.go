@@ -65,7 +65,7 @@ func scenarios() []scenario {
 	}
 }
 
-// ScenarioNames are the names of all scenarios.
+// ScenarioNames returns the names of all scenarios.
 func ScenarioNames() []string {
 	var names []string
 	for _, s := range scenarios() {

@@ -7,14 +7,14 @@ import (
 	"vswitch/internal/netns"
 )
 
-// Endpoint is one interface of one container-like namespace.
+// Endpoint is an interface in a network namespace, as a container has it.
 type Endpoint struct {
-	Namespace string       `json:"namespace"` // under /run/netns
+	Namespace string       `json:"namespace"` // its name under /run/netns
 	IfName    string       `json:"ifname"`
-	Addr      netip.Prefix `json:"addr"`
+	Addr      netip.Prefix `json:"addr"` // with the length of the segment's prefix
 	MAC       frame.MAC    `json:"mac"`
-	Segment   int          `json:"segment"` // endpoints reach those of the same number
-	Guarded   bool         `json:"guarded"` // held to its MAC and address
+	Segment   int          `json:"segment"` // an endpoint reaches those on its own segment
+	Guarded   bool         `json:"guarded"` // may send from its own MAC and address only
 }
 
 // AdoptLink moves the link hostName from the network namespace of the calling thread to the
@@ -30,7 +30,8 @@ func (e Endpoint) AdoptLink(hostName string, txQueueLen int) error {
 	})
 }
 
-// InNamespace opens a namespace by its name for f.
+// InNamespace calls f with the network namespace of this name, which is open until f
+// returns. It is an error if there is no such namespace.
 func InNamespace(name string, f func(*netns.Namespace) error) error {
 	ref, err := netns.ParseRef(name)
 	if err != nil {

@@ -12,14 +12,15 @@ import (
 // sinkPort is where nobody reads the datagrams that come.
 const sinkPort = 5302
 
-// FloodTask is what the flood helper does: datagrams as fast as the kernel takes them.
+// FloodTask is the task of the flood helper: to send UDP datagrams to a sink as fast as the
+// kernel accepts them.
 type FloodTask struct {
 	To    netip.Addr `json:"to"`
 	Bytes int        `json:"bytes"` // of UDP payload
 }
 
-// SinkTask is what the sink helper does: it has a socket with the smallest buffer
-// there is and never reads, as a receiver that has stopped.
+// SinkTask is the task of the sink helper: to bind a UDP socket with the smallest receive
+// buffer and never read from it, as a receiver does that has stopped.
 type SinkTask struct {
 	Listen netip.Addr `json:"listen"`
 }

@@ -39,42 +39,44 @@ const (
 	sleepBelow = 20_000
 )
 
-// FramesTask is what the frames helper does.
+// FramesTask is the task of the frames helper: to send frames in all flows in turn, and to
+// count those that arrive.
 type FramesTask struct {
 	Flows   []Flow        `json:"flows"`
-	Bytes   int           `json:"bytes"` // of a frame, Ethernet header included, without FCS
-	For     time.Duration `json:"for"`
+	Bytes   int           `json:"bytes"`   // of a frame, Ethernet header included, without FCS
+	For     time.Duration `json:"for"`     // how long to send
 	Rate    float64       `json:"rate"`    // frames/s over all flows; 0 is as fast as it goes
 	Sources int           `json:"sources"` // source addresses of each flow; up to 1: the sender's own
 	Packets bool          `json:"packets"` // the frames hold IPv4 packets from the sender's own address
 }
 
-// Flow is a direction in which frames go.
+// Flow is a pair of endpoints: frames go from one to the other.
 type Flow struct {
 	From Endpoint `json:"from"`
 	To   Endpoint `json:"to"`
 }
 
-// FramesFound is what the frames helper found.
+// FramesFound is the result of the frames helper, over all flows. All but Took are numbers
+// of frames.
 type FramesFound struct {
-	Offered   uint64        `json:"offered"`   // frames that were to be sent
-	Refused   uint64        `json:"refused"`   // those of them that the sending device had no room for
-	Delivered uint64        `json:"delivered"` // those that receivers have counted
-	Strayed   uint64        `json:"strayed"`   // frames that senders have counted: of other flows, flooded
-	Took      time.Duration `json:"took"`      // the sending
+	Offered   uint64        `json:"offered"`   // given to the sending devices
+	Refused   uint64        `json:"refused"`   // of these, those that a device had no room for
+	Delivered uint64        `json:"delivered"` // received by the receivers (rx_packets)
+	Strayed   uint64        `json:"strayed"`   // received by the senders: flooded from other flows
+	Took      time.Duration `json:"took"`      // how long sending took
 }
 
-// DeliveredRate is in frames/s.
+// DeliveredRate returns the rate at which receivers got frames, in frames/s.
 func (f FramesFound) DeliveredRate() float64 { return float64(f.Delivered) / f.Took.Seconds() }
 
-// OfferedRate is in frames/s.
+// OfferedRate returns the rate at which frames were sent, in frames/s.
 func (f FramesFound) OfferedRate() float64 { return float64(f.Offered) / f.Took.Seconds() }
 
-// Flooded says whether frames went to more than those they were for, which each of
-// them has counted as delivered.
+// Flooded reports whether the switch sent frames to more ports than the receiver's. Other
+// receivers count these as delivered too, so that Delivered is wrong then.
 func (f FramesFound) Flooded() bool { return f.Strayed > 100 && f.Strayed > f.Delivered/100 }
 
-// Lost is how many frames did not arrive.
+// Lost returns the number of frames that were offered and did not arrive.
 func (f FramesFound) Lost() uint64 {
 	if f.Delivered >= f.Offered {
 		return 0 // a frame of somebody else may have been counted

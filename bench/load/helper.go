@@ -12,23 +12,26 @@ import (
 	"syscall"
 )
 
-// The helpers: programs that carry or generate load in processes of their own.
+// Names of the helpers, with the task that each takes and what it finds. Those without a
+// result print [Ready] and run until they are killed.
 const (
-	HelperRelay    = "relay"     // passes frames between two TAP devices
-	HelperFrames   = "frames"    // sends frames and counts what arrives
-	HelperPing     = "ping"      // sends echo requests
-	HelperRR       = "rr"        // sends requests over TCP
-	HelperRRServer = "rr-server" // answers them
-	HelperFlood    = "flood"     // sends datagrams as fast as it can
-	HelperSink     = "sink"      // has a socket for datagrams and reads none
+	HelperRelay    = "relay"     // [RelayTask]: passes frames between two TAP devices
+	HelperFrames   = "frames"    // [FramesTask], finds [FramesFound]: sends frames, counts arrivals
+	HelperPing     = "ping"      // [PingTask], finds [stat.Latencies]: sends echo requests
+	HelperRR       = "rr"        // [RRTask], finds [stat.Latencies]: sends requests over TCP
+	HelperRRServer = "rr-server" // [RRServerTask]: answers the requests of rr
+	HelperFlood    = "flood"     // [FloodTask]: sends datagrams as fast as it can
+	HelperSink     = "sink"      // [SinkTask]: has a socket for datagrams and reads none
 )
 
-// Ready is what a helper that stays says once it is at work.
+// Ready is the line that a helper without a result prints once it is at work.
 const Ready = "ready"
 
-// Helper runs one of the harness's helper programs: args are its name and its task
-// as JSON, and out gets what it found as JSON, or "ready" from one that stays until
-// it is killed. The main program offers it as a hidden command.
+// Helper runs a helper: args are its name and its task as JSON. It writes what the helper
+// found to out as JSON, or [Ready] for a helper that runs until it is killed. It changes the
+// process as a whole: signals end it at once and nothing is garbage collected, so the caller
+// must do nothing else. It is an error if the name is unknown, if the task is malformed or if
+// the helper fails.
 func Helper(args []string, out io.Writer) error {
 	if len(args) != 2 {
 		return errors.New("a helper takes its name and its task: the harness runs it, not people")

@@ -16,13 +16,14 @@ import (
 	"vswitch/icmp"
 )
 
-// PingTask is what the ping helper does.
+// PingTask is the task of the ping helper: to send ICMP echo requests and to measure the
+// round-trip times of their answers.
 type PingTask struct {
 	To       netip.Addr    `json:"to"`
-	Interval time.Duration `json:"interval"` // 0 is back to back
-	For      time.Duration `json:"for"`
-	Count    int           `json:"count"` // instead of For
-	Timeout  time.Duration `json:"timeout"`
+	Interval time.Duration `json:"interval"` // between requests; 0: each follows the answer before
+	For      time.Duration `json:"for"`      // how long to send
+	Count    int           `json:"count"`    // if above 0, how many to send, and For is ignored
+	Timeout  time.Duration `json:"timeout"`  // after which a request counts as lost
 }
 
 // Requests are sent in rounds: so many, or so few that time is kept, by one pinger.

@@ -17,7 +17,8 @@ const (
 	relayQueue = 1000 // frames that a device holds until they are read
 )
 
-// RelayTask is what the relay helper does.
+// RelayTask is the task of the relay helper: to make a TAP device for each endpoint and to
+// pass frames between them, as little as a switch in user space can do.
 type RelayTask struct {
 	Host      string      `json:"host"` // the namespace it runs in
 	Poll      string      `json:"poll"` // adaptive, busy or sleep

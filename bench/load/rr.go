@@ -16,16 +16,17 @@ import (
 // rrPort is where the server of requests listens.
 const rrPort = 5301
 
-// RRServerTask is what the rr-server helper does.
+// RRServerTask is the task of the rr-server helper: to answer each byte that comes over TCP
+// with that byte.
 type RRServerTask struct {
 	Listen netip.Addr `json:"listen"`
 }
 
-// RRTask is what the rr helper does: requests of one byte, each answered by one
-// byte, one at a time on one connection, as netperf's TCP_RR.
+// RRTask is the task of the rr helper: to measure round-trip times of requests of one byte
+// to an rr-server, one at a time on one connection, as netperf's TCP_RR does.
 type RRTask struct {
 	To  netip.Addr    `json:"to"`
-	For time.Duration `json:"for"`
+	For time.Duration `json:"for"` // how long to send
 }
 
 // rrTimeout is how long the client waits for one answer.

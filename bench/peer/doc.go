@@ -1,7 +1,7 @@
-// Package peer holds the packet paths that are measured, and the lab they run in.
+// Package peer holds the switches that are measured and the lab that they run in.
 //
-// A [Peer] is started in a [Lab], which owns the network namespaces, a directory and the
-// processes of one measurement and takes them down again. A started peer is a [Fabric],
-// which connects endpoints. The package makes no load and measures nothing: what a
-// measurement asks of a peer it knows as [Needs] only.
+// A [Peer] is started in a [Lab], which owns the network namespaces, the directory and the
+// processes of a measurement and removes them at its end. A peer that runs is a [Fabric],
+// which connects endpoints. The package generates no load and measures nothing: [Needs] is
+// all that it knows of a measurement.
 package peer

@@ -19,7 +19,8 @@ func (l *Lab) helperCommand(name string, task any) ([]string, error) {
 	return append(slices.Clone(l.self), name, string(text)), nil
 }
 
-// RunHelper runs a helper in a namespace to its end and decodes what it found.
+// RunHelper runs the helper of package load with this name and task in a namespace to its
+// end, and decodes its result into found.
 func (l *Lab) RunHelper(ctx context.Context, namespace, name string, task, found any) error {
 	argv, err := l.helperCommand(name, task)
 	if err != nil {
@@ -35,7 +36,8 @@ func (l *Lab) RunHelper(ctx context.Context, namespace, name string, task, found
 	return nil
 }
 
-// StartHelper starts a helper in a namespace and waits until it is ready.
+// StartHelper starts the helper of package load with this name and task in a namespace, and
+// returns when it is ready.
 func (l *Lab) StartHelper(ctx context.Context, namespace, name string, task any) (*Process, error) {
 	argv, err := l.helperCommand(name, task)
 	if err != nil {

@@ -17,15 +17,15 @@ import (
 	"vswitch/internal/netns"
 )
 
-// NamePrefix begins the names of all namespaces that the harness makes.
+// NamePrefix is the prefix of the names of all network namespaces that a [Lab] makes.
 const NamePrefix = "vsb-"
 
 // labs makes the names of labs in one process differ.
 var labs atomic.Uint32
 
-// Lab is where measurements take place: network namespaces for endpoints, which
-// stay for the next measurement; and for each measurement a stage with a "host"
-// namespace, a directory and the processes that run on it.
+// Lab is where measurements take place. It owns network namespaces for endpoints, which it
+// keeps for the next measurement. For each measurement it owns a host namespace, a directory
+// and the processes that it has started.
 type Lab struct {
 	prefix string   // of the namespaces' names
 	self   []string // the command that runs a helper, without its name
@@ -40,8 +40,9 @@ type Lab struct {
 	processes []*Process // guarded by mu; those of the stage, stopped ones too
 }
 
-// NewLab makes a lab without namespaces. self runs the program's helper command,
-// bin is where its own programs are looked for before PATH.
+// NewLab returns a lab without namespaces. self is the command that runs load.Helper with
+// arguments added to it; bin is the directory where vswitchd is looked for before PATH. It is
+// an error if the caller is not root.
 func NewLab(self []string, bin string) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("network namespaces need root: run it with sudo")
@@ -52,14 +53,15 @@ func NewLab(self []string, bin string) (*Lab, error) {
 	}, nil
 }
 
-// Host is the namespace that a peer's daemon, or the kernel's bridge, is in.
+// Host returns the name of the network namespace for a peer's daemon or the kernel's bridge.
+// It is valid between Begin and End.
 func (l *Lab) Host() string { return l.host }
 
-// Dir is a directory for sockets and state, empty at the beginning of a
-// measurement and removed at its end.
+// Dir returns a directory for sockets and state. Begin makes it, and End removes it.
 func (l *Lab) Dir() string { return l.dir }
 
-// Begin sets up the stage of one measurement.
+// Begin makes the host namespace and the directory of one measurement. End must be called
+// afterwards even if Begin fails.
 func (l *Lab) Begin() error {
 	names, err := l.makeNamespaces(1)
 	if err != nil {
@@ -70,8 +72,9 @@ func (l *Lab) Begin() error {
 	return err
 }
 
-// End takes down what Begin and the measurement have set up: processes, the host
-// namespace, links left in the endpoints' namespaces, the directory.
+// End removes what Begin and the measurement have set up: processes, the links that are left
+// of used endpoints, the host namespace and the directory. It does all of that even if a part
+// fails.
 func (l *Lab) End(used []load.Endpoint) error {
 	err := l.stopAll()
 	for _, e := range used {
@@ -99,7 +102,8 @@ func (l *Lab) sweep(e load.Endpoint) error {
 	})
 }
 
-// EndpointNamespaces are n namespaces without links, made once and used again.
+// EndpointNamespaces returns the names of n network namespaces without links. It makes those
+// that are missing; later calls return the same ones again.
 func (l *Lab) EndpointNamespaces(n int) ([]string, error) {
 	if missing := n - len(l.endpoints); missing > 0 {
 		names, err := l.makeNamespaces(missing)

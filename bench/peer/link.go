@@ -48,7 +48,7 @@ func runQuietly(cmd *exec.Cmd) error {
 	return nil
 }
 
-// LastLines is the end of a program's output, which tells why it failed.
+// LastLines returns the end of a program's output as one line, for an error.
 func LastLines(out []byte) string {
 	const most = 400
 	out = bytes.TrimSpace(out)

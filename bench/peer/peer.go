@@ -15,52 +15,53 @@ import (
 
 // Peer is a packet path to be measured.
 type Peer interface {
-	// Name is what --peer calls it.
+	// Name returns its name in results and for --peer.
 	Name() string
-	// Available says what is missing to run it, and how to get it; nil if nothing is.
+	// Available returns an error that names what is missing to run it and how to install it,
+	// or nil if nothing is missing.
 	Available(l *Lab) error
-	// Limits says what it can't do.
+	// Limits returns what it cannot do.
 	Limits() Limits
 	// Start starts it in l's host namespace, without any endpoint.
 	Start(ctx context.Context, l *Lab) (Fabric, error)
 }
 
-// Fabric is a running Peer. The harness uses it from one goroutine.
+// Fabric is a running [Peer]. It must be used from one goroutine at a time.
 type Fabric interface {
 	// Attach connects endpoints, in order, and returns when frames can flow. Where
 	// the peer can do many at once more cheaply than one by one, it does.
 	Attach(ctx context.Context, endpoints ...load.Endpoint) error
 	// Detach disconnects an endpoint; its interface goes away.
 	Detach(ctx context.Context, e load.Endpoint) error
-	// Processes are the ids of the processes that carry frames, for what they cost;
-	// none if that is the kernel.
+	// Processes returns the ids of the processes that carry frames; none if the kernel does.
 	Processes() []int
-	// Close ends it, and the interfaces of all endpoints with it.
+	// Close stops it and deletes the interfaces of all endpoints. The error also says if it
+	// had ended by itself before.
 	Close() error
 }
 
-// Limits is what a peer can't do. Scenarios beyond it are left out for that peer.
+// Limits is what a peer cannot do. Cases that need more are left out for that peer.
 type Limits struct {
-	Ports    int  // at most; 0 is any number
-	Segments int  // at most; 0 is any number
-	Fixed    bool // endpoints can't come and go while it runs
-	Changing int  // ports, at most, that come one by one in a time worth waiting for; 0 is any number
-	Kernel   bool // no process carries frames, so there is none to look at
-	Open     bool // ports can't be held to their addresses
-	Held     bool // ports send from their own addresses only
+	Ports    int  // the most ports; 0: no limit
+	Segments int  // the most segments; 0: no limit
+	Fixed    bool // ports cannot be added and removed while it runs
+	Changing int  // the most ports that it adds one by one in reasonable time; 0: no limit
+	Kernel   bool // no process carries frames, so that none can be measured
+	Open     bool // ports cannot be restricted to their own addresses
+	Held     bool // ports are always restricted to their own addresses
 }
 
-// Needs is what a variant asks of a peer.
+// Needs is what one case of a scenario needs of a peer.
 type Needs struct {
-	Ports    int
-	Segments int  // the first one has all ports but one in each of the others
-	Changing bool // ports come and go
-	Daemon   bool // there are processes to look at
-	Guarded  bool // ports are held to their addresses
-	Foreign  bool // frames are sent from and to addresses that are not the ports'
+	Ports    int  // number of ports
+	Segments int  // number of segments: each but the first has one port, the first all others
+	Changing bool // ports are added and removed during the measurement
+	Daemon   bool // the peer's processes are measured
+	Guarded  bool // ports are restricted to their own addresses
+	Foreign  bool // frames have addresses that do not belong to the ports
 }
 
-// Allow says whether a case that needs so much can run.
+// Allow reports whether a case with these needs can run.
 func (l Limits) Allow(n Needs) bool {
 	within := func(limit, n int) bool { return limit == 0 || n <= limit }
 	switch {
@@ -74,7 +75,7 @@ func (l Limits) Allow(n Needs) bool {
 	return !n.Daemon || !l.Kernel
 }
 
-// All are all peers, in the order of tables and legends.
+// All returns all peers, in the order of tables and legends.
 func All() []Peer {
 	return []Peer{
 		vswitchPeer{"adaptive"},
@@ -92,7 +93,7 @@ func All() []Peer {
 	}
 }
 
-// Names are the names of all peers.
+// Names returns the names of all peers, in the same order.
 func Names() []string {
 	var names []string
 	for _, p := range All() {
@@ -101,8 +102,9 @@ func Names() []string {
 	return names
 }
 
-// Select finds peers by name, or by what stands before the dash: "vswitch" is
-// all of its poll modes. No names are all peers.
+// Select returns the peers with these names, in the order of [All]. A name may also be the
+// part before a dash: "vswitch" selects vswitch in all of its poll modes. Without names it
+// returns all peers. It is an error if a name is unknown.
 func Select(names []string) ([]Peer, error) {
 	all := All()
 	if len(names) == 0 {
@@ -137,7 +139,8 @@ func Select(names []string) ([]Peer, error) {
 // programPaths is where programs of the administrator are when PATH lacks them.
 var programPaths = []string{"/usr/sbin", "/sbin", "/usr/local/sbin"}
 
-// FindProgram is the path of a program in PATH or where administrators' are.
+// FindProgram returns the path of a program in PATH or in the directories of system
+// administration programs. It is an error if there is none.
 func FindProgram(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil

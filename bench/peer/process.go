@@ -17,7 +17,7 @@ import (
 // takes some seconds to give up hundreds of ports.
 const stopTimeout = 15 * time.Second
 
-// Process is a program that runs beside the harness: a daemon or a load generator.
+// Process is a program that runs beside the harness, such as a daemon or a load generator.
 type Process struct {
 	name   string
 	cmd    *exec.Cmd
@@ -76,7 +76,8 @@ func (p *Process) watch(stdout io.Reader) {
 	close(p.done)
 }
 
-// Await waits until p prints a line with text in it.
+// Await returns when p prints a line with text in it to standard output. The error says that
+// p or ctx has ended before.
 func (p *Process) Await(ctx context.Context, text string) error {
 	for {
 		select {
@@ -92,7 +93,8 @@ func (p *Process) Await(ctx context.Context, text string) error {
 	}
 }
 
-// Err is nil while p runs, and afterwards says how it ended.
+// Err returns nil while p runs, and afterwards an error with its exit status and the end of
+// its output.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:
@@ -106,10 +108,12 @@ func (p *Process) failure() error {
 	return fmt.Errorf("%s ended (%v): %s", p.name, p.cmd.ProcessState, p.output.String())
 }
 
-// Pid is the id of the process.
+// Pid returns the process id of p.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Stop ends p, kindly at first, and returns when it has ended.
+// Stop asks p to end, by SIGTERM and by closing its standard input, and returns when it has
+// ended. A process that still runs after 15 s is killed, which the error says. Stop may be
+// called again.
 func (p *Process) Stop() error {
 	p.signal(syscall.SIGTERM)
 	p.stdin.Close()

@@ -30,7 +30,8 @@ func (p vswitchPeer) Available(l *Lab) error {
 	return wantTUN()
 }
 
-// Vswitchd is the daemon's path.
+// Vswitchd returns the path of vswitchd, from the lab's directory or else from PATH. The
+// error says how to build it.
 func (l *Lab) Vswitchd() (string, error) {
 	if path, err := exec.LookPath(filepath.Join(l.bin, "vswitchd")); err == nil {
 		return filepath.Abs(path)

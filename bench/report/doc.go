@@ -1,7 +1,6 @@
-// Package report owns the result of a run of the benchmarks: its file, and what is
-// made of it for readers: tables, pages of Markdown, plots and comparisons.
+// Package report owns the result of a run of the benchmarks: its file, and the tables, pages
+// of Markdown, plots and comparisons that show it.
 //
-// A [Result] comes from the harness or from [ReadResult]; bytes go out. The package
-// measures nothing, and it knows scenarios, peers and metrics only by the names that
-// stand in the result.
+// It takes a [Result] from the harness or from [ReadResult], and writes text and pictures. It
+// measures nothing, and knows scenarios, peers and metrics only by their names in the result.
 package report

@@ -234,13 +234,14 @@ func (s *Series) check(rounds int) error {
 	return nil
 }
 
-// SeriesKey names a figure within a result: it differs between any two series of one.
+// SeriesKey identifies a series within a result: scenario, case, peer and metric. It can be
+// compared and used as the key of a map.
 type SeriesKey struct{ scenario, variant, peer, metric string }
 
-// Key returns the name of s within its result.
+// Key returns the key of s, which no other series of the same result has.
 func (s *Series) Key() SeriesKey { return SeriesKey{s.Scenario, s.Case, s.Peer, s.Metric} }
 
-// String is the key for people.
+// String returns the key as a phrase: "rtt_p50 of bridge in ping, interval=0".
 func (k SeriesKey) String() string {
 	return fmt.Sprintf("%s of %s in %s", k.metric, k.peer, heading(k.scenario, k.variant))
 }

@@ -17,7 +17,8 @@ const numbersFrom = 2
 
 // WriteTable writes r for people: for each case of each scenario one table with the
 // median of each peer over all rounds, the spread (the median absolute deviation in
-// percent of it, the smallest and the largest value), and the ratio to the kernel bridge. What failed is listed below it.
+// percent of it, the smallest and the largest value), and the ratio to the kernel bridge.
+// What failed is listed below it.
 func WriteTable(w io.Writer, r *Result) error {
 	var out bytes.Buffer
 	for i, b := range layout(r) {

@@ -8,7 +8,7 @@ import (
 	"vswitch/bench/stat"
 )
 
-// BridgePeer is the peer that all others are measured against: the kernel bridge.
+// BridgePeer is the name of the peer that reports compare all others with: the kernel bridge.
 const BridgePeer = "bridge"
 
 // block is what a report shows of one case of a scenario, in the order it shows it.
@@ -131,7 +131,8 @@ func groupsOf(series []*Series, peers []string, rounds int) []group {
 	return groups
 }
 
-// Metrics of the ping scenario of which its last line is made.
+// Metrics of the ping scenario that hold what ping(8) prints in its last line: the shortest,
+// the mean and the longest round-trip time.
 const (
 	MetricPingMin = "ping_min"
 	MetricPingAvg = "ping_avg"

@@ -1,7 +1,7 @@
-// Package stat holds the statistics of the benchmarks: quantiles and summaries of
-// measured values, ratios with bootstrap intervals, the test of whether two sets of
-// values differ, and what processes and the machine use of processor time and memory.
+// Package stat holds the statistics of the benchmarks: summaries and quantiles of measured
+// values, ratios with bootstrap intervals, and the test of whether two sets of values differ.
+// It also reads how much processor time and memory processes use.
 //
-// Values come in and numbers go out. The package knows neither scenarios nor peers nor
-// how results are stored or shown.
+// It takes values and returns numbers. It does not know scenarios, peers, or how results are
+// stored and shown.
 package stat

@@ -8,25 +8,29 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// Figures of the statistics, which the report states.
+// Parameters of the statistics, which reports state.
 const (
-	resamples    = 2000 // of the bootstrap
-	Confidence   = 0.95 // of the interval of a ratio
-	Significance = 0.05 // alpha of a comparison
+	resamples = 2000 // of the bootstrap
+	// Confidence is the confidence level of the interval of a [Ratio].
+	Confidence = 0.95
+	// Significance is the p value below which two sets of values count as different.
+	Significance = 0.05
 	// MinRounds is the fewest values on either side with which a Mann–Whitney U test can
-	// reach significance at all (4 and 4 values: p = 0.029), and the fewest for an interval.
+	// reach Significance at all (4 and 4 values: p = 0.029), and the fewest for an interval.
 	MinRounds = 4
 )
 
-// Summary describes the values of a series: its median, and how far they spread.
+// Summary describes the values of a series: its median, and how far they spread. All
+// but N have the unit of the values.
 type Summary struct {
-	N         int
+	N         int // number of values
 	Median    float64
 	Low, High float64 // smallest and largest
 	Deviation float64 // median of the absolute deviations from the median
 }
 
-// Summarize leaves values as they are. Of no values, all is zero.
+// Summarize returns the summary of values, which it does not change. The summary of no
+// values is the zero Summary.
 func Summarize(values []float64) Summary {
 	if len(values) == 0 {
 		return Summary{}
@@ -46,11 +50,12 @@ func Summarize(values []float64) Summary {
 	return s
 }
 
-// Median is that of values, which stay as they are.
+// Median returns the median of values, which it does not change; 0 of no values.
 func Median(values []float64) float64 { return Summarize(values).Median }
 
-// Quantile interpolates between the two nearest of sorted, which has one at least
-// (type 7 of Hyndman and Fan, "Sample Quantiles in Statistical Packages", 1996).
+// Quantile returns the quantile q, from 0 to 1, of sorted, which must hold at least one
+// value in rising order. It interpolates between the two nearest values (type 7 of
+// Hyndman and Fan, "Sample Quantiles in Statistical Packages", 1996).
 func Quantile(sorted []float64, q float64) float64 {
 	at := q * float64(len(sorted)-1)
 	i := int(at)
@@ -60,19 +65,19 @@ func Quantile(sorted []float64, q float64) float64 {
 	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
 }
 
-// Ratio is that of two medians, with the interval in which it lies with [Confidence].
+// Ratio is the ratio of two medians, with the interval in which it lies with [Confidence].
 type Ratio struct {
 	Value     float64
 	Low, High float64
 	Bounded   bool // Low and High are known
 }
 
-// RatioOf divides the median of a by that of b. It has none, false, of no values or of
-// a median of zero below.
+// RatioOf divides the median of a by that of b. It returns false if a or b has no values
+// or the median of b is zero.
 //
 // The interval is that of a percentile bootstrap, for rounds are few and their values
-// are anything but normal. In paired series the values of one index are of one round,
-// and are drawn together: what slowed a round down slowed both, and mostly cancels.
+// are not normally distributed. If paired is set, the values of one index are of one
+// round and are drawn together: what slowed a round down slowed both, and mostly cancels.
 func RatioOf(a, b []float64, paired bool) (Ratio, bool) {
 	if len(a) == 0 || len(b) == 0 || Median(b) == 0 {
 		return Ratio{}, false
@@ -114,13 +119,14 @@ func medianInPlace(values []float64) float64 {
 	return Quantile(values, 0.5)
 }
 
-// InPairs says whether the values of a and b with one index are of one round, which is
-// certain only where no round failed.
+// InPairs reports whether the values of a and b with one index are of one round of a run
+// of so many rounds. That is certain only where no round failed.
 func InPairs(a, b []float64, rounds int) bool { return len(a) == rounds && len(b) == rounds }
 
-// Probability is how likely values that differ as much as those of a and b come from
-// one distribution: the two-sided Mann–Whitney U test, exact for so few values, as
-// benchstat does it. It assumes nothing of the distribution. False: too few values.
+// Probability returns the p value of a and b: how likely values that differ as much come
+// from one distribution. It is that of the two-sided Mann–Whitney U test, exact for so few
+// values, as benchstat does it, and assumes nothing of the distribution. It returns false
+// if a or b has fewer than [MinRounds] values.
 func Probability(a, b []float64) (float64, bool) {
 	if len(a) < MinRounds || len(b) < MinRounds {
 		return 1, false
