@@ -13,6 +13,7 @@ import (
 	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
+	"vswitch/test/lab"
 )
 
 // pingInterval is that of spaced pings: long enough for everyone to fall asleep.
@@ -102,7 +103,7 @@ func (s *stage) transcript(
 func parseTranscript(out []byte) ([]reading, error) {
 	line := transcriptLine.FindSubmatch(out)
 	if line == nil {
-		return nil, fmt.Errorf("ping printed no line of round-trip times: %s", peer.LastLines(out))
+		return nil, fmt.Errorf("ping printed no line of round-trip times: %s", lab.LastLines(string(out)))
 	}
 	var readings []reading
 	for i, metric := range []string{report.MetricPingMin, report.MetricPingAvg, report.MetricPingMax} {

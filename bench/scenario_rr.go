@@ -9,6 +9,7 @@ import (
 	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
+	"vswitch/test/lab"
 )
 
 func rrCases(d time.Duration) []variant {
@@ -32,7 +33,7 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	var stream *peer.Process
+	var stream *lab.Process
 	if loaded {
 		if stream, err = s.halfLoad(ctx, a, b); err != nil {
 			return nil, err
@@ -66,7 +67,7 @@ func (s *stage) rr(ctx context.Context, loaded bool) ([]reading, error) {
 const settleLoad = 300 * time.Millisecond
 
 // halfLoad starts a stream from a to b at half the rate of one that is let loose.
-func (s *stage) halfLoad(ctx context.Context, a, b load.Endpoint) (*peer.Process, error) {
+func (s *stage) halfLoad(ctx context.Context, a, b load.Endpoint) (*lab.Process, error) {
 	if _, err := s.iperfServer(ctx, b); err != nil {
 		return nil, err
 	}

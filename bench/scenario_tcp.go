@@ -13,6 +13,7 @@ import (
 	"vswitch/bench/peer"
 	"vswitch/bench/report"
 	"vswitch/bench/stat"
+	"vswitch/test/lab"
 )
 
 func tcpCases(d time.Duration) []variant {
@@ -76,14 +77,15 @@ type iperfFound struct {
 	} `json:"end"`
 }
 
-func (s *stage) iperfServer(ctx context.Context, at load.Endpoint) (*peer.Process, error) {
+func (s *stage) iperfServer(ctx context.Context, at load.Endpoint) (*lab.Process, error) {
 	server, err := s.lab.Start(at.Namespace, nil, "iperf3", "--server", "--forceflush")
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, peer.Patience)
 	defer cancel()
-	return server, server.Await(ctx, "Server listening")
+	_, err = server.Await(ctx, 0, "Server listening")
+	return server, err
 }
 
 // iperf runs a client of the server at to.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/bench/load"
+	"vswitch/test/lab"
 	"vswitch/test/lab/busybox"
 )
 
@@ -55,7 +56,7 @@ type dockerFabric struct {
 	driver   string
 	plugin   string         // where dockerd finds vswitchd; empty without
 	vswitch  *vswitchFabric // nil without
-	engine   *Process
+	engine   *lab.Process
 	networks map[int]string           // by number of segment
 	mounted  map[load.Endpoint]string // where the namespaces of containers are mounted
 }
@@ -150,7 +151,7 @@ func (f *dockerFabric) attach(ctx context.Context, e load.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	target := namespacePath(e.Namespace)
+	target := lab.NamespacePath(e.Namespace)
 	if err := unix.Mount(sandbox, target, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("mount %s over %s: %w", sandbox, target, err)
 	}

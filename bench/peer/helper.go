@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"vswitch/bench/load"
+	"vswitch/test/lab"
 )
 
 // helperCommand is the command line of a helper with its task.
@@ -38,17 +39,18 @@ func (l *Lab) RunHelper(ctx context.Context, namespace, name string, task, found
 
 // StartHelper starts the helper of package load with this name and task in a namespace, and
 // returns when it is ready.
-func (l *Lab) StartHelper(ctx context.Context, namespace, name string, task any) (*Process, error) {
+func (l *Lab) StartHelper(ctx context.Context, namespace, name string, task any) (*lab.Process, error) {
 	argv, err := l.helperCommand(name, task)
 	if err != nil {
 		return nil, err
 	}
-	p, err := l.Start(namespace, nil, argv...)
+	p, err := l.start(lab.ProcessConfig{
+		Namespace: namespace, Argv: argv, Name: "helper " + name,
+	})
 	if err != nil {
 		return nil, err
 	}
-	p.name = "helper " + name
-	if err := p.Await(ctx, load.Ready); err != nil {
+	if _, err := p.Await(ctx, 0, load.Ready); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
 	return p, nil

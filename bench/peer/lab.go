@@ -15,6 +15,7 @@ import (
 
 	"vswitch/bench/load"
 	"vswitch/internal/netns"
+	"vswitch/test/lab"
 )
 
 // NamePrefix is the prefix of the names of all network namespaces that a [Lab] makes.
@@ -37,7 +38,7 @@ type Lab struct {
 	dir       string   // of the stage
 
 	mu        sync.Mutex
-	processes []*Process // guarded by mu; those of the stage, stopped ones too
+	processes []*lab.Process // guarded by mu; those of the stage, stopped ones too
 }
 
 // NewLab returns a lab without namespaces. self is the command that runs load.Helper with
@@ -81,7 +82,7 @@ func (l *Lab) End(used []load.Endpoint) error {
 		err = errors.Join(err, l.sweep(e))
 	}
 	if l.host != "" {
-		err = errors.Join(err, deleteNamespaces(l.host))
+		err = errors.Join(err, lab.DeleteNamespaces(l.host))
 		l.host = ""
 	}
 	if l.dir != "" {
@@ -118,7 +119,7 @@ func (l *Lab) EndpointNamespaces(n int) ([]string, error) {
 // Close removes everything that the lab has made.
 func (l *Lab) Close() error {
 	err := l.End(nil)
-	err = errors.Join(err, deleteNamespaces(l.endpoints...))
+	err = errors.Join(err, lab.DeleteNamespaces(l.endpoints...))
 	l.endpoints = nil
 	return err
 }
@@ -131,12 +132,12 @@ func (l *Lab) makeNamespaces(n int) ([]string, error) {
 		l.made++
 		names[i] = fmt.Sprintf("%s%d", l.prefix, l.made)
 	}
-	if err := addNamespaces(names...); err != nil {
+	if err := lab.AddNamespaces(names...); err != nil {
 		return nil, err
 	}
 	for _, name := range names {
 		if err := load.InNamespace(name, disableIPv6); err != nil {
-			_ = deleteNamespaces(names...) // the first error says more
+			_ = lab.DeleteNamespaces(names...) // the first error says more
 			return nil, fmt.Errorf("make network namespaces: %w", err)
 		}
 	}
@@ -154,17 +155,31 @@ func disableIPv6(ns *netns.Namespace) error {
 	})
 }
 
+// stopTimeout is how long a process may take to end once it was asked to; Open vSwitch takes
+// some seconds to give up hundreds of ports.
+const stopTimeout = 15 * time.Second
+
 // Start starts argv in a namespace, with env added to the environment. The process belongs
 // to the lab, which stops it at the end of the measurement if it still runs.
-func (l *Lab) Start(namespace string, env []string, argv ...string) (*Process, error) {
-	p, err := startProcess(namespace, env, argv...)
+func (l *Lab) Start(namespace string, env []string, argv ...string) (*lab.Process, error) {
+	return l.start(lab.ProcessConfig{Namespace: namespace, Env: env, Argv: argv})
+}
+
+func (l *Lab) start(c lab.ProcessConfig) (*lab.Process, error) {
+	c.Group, c.StopTimeout = true, stopTimeout
+	p, err := lab.StartProcess(c)
 	if err != nil {
 		return nil, err
 	}
+	l.own(p)
+	return p, nil
+}
+
+// own has the lab stop p at the end of the measurement.
+func (l *Lab) own(p *lab.Process) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.processes = append(l.processes, p)
-	return p, nil
 }
 
 // stopAll stops all processes of the stage, the last one first.
@@ -185,7 +200,7 @@ func (l *Lab) stopAll() error {
 func (l *Lab) Run(
 	ctx context.Context, namespace string, env []string, argv ...string,
 ) ([]byte, error) {
-	cmd := command(ctx, namespace, argv...)
+	cmd := lab.Command(ctx, namespace, argv...)
 	cmd.Env = append(cmd.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.WaitDelay = time.Second
@@ -197,7 +212,7 @@ func (l *Lab) Run(
 		return nil, fmt.Errorf("%s: %w", name, ctx.Err())
 	}
 	if err != nil {
-		said := LastLines(append(stderr.Bytes(), stdout.Bytes()...))
+		said := lab.LastLines(stderr.String() + stdout.String())
 		return stdout.Bytes(), fmt.Errorf("%s: %w: %s", name, err, said)
 	}
 	return stdout.Bytes(), nil

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"bytes"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +8,7 @@ import (
 
 	"vswitch/bench/load"
 	"vswitch/internal/netns"
+	"vswitch/test/lab"
 )
 
 // adopt moves the link hostName from the namespace host to an endpoint and sets it up there.
@@ -43,20 +43,7 @@ func ipBatch(namespace string, commands ...string) error {
 func runQuietly(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, LastLines(out))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(cmd.Path), err, lab.LastLines(string(out)))
 	}
 	return nil
-}
-
-// LastLines returns the end of a program's output as one line, for an error.
-func LastLines(out []byte) string {
-	const most = 400
-	out = bytes.TrimSpace(out)
-	if len(out) > most {
-		out = append([]byte("…"), out[len(out)-most:]...)
-	}
-	if len(out) == 0 {
-		return "no output"
-	}
-	return strings.ReplaceAll(string(out), "\n", "; ")
 }

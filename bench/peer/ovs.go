@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"vswitch/bench/load"
+	"vswitch/test/lab"
 )
 
 // ovs is Open vSwitch with its userspace datapath: with TAP ports, which it calls
@@ -55,8 +56,8 @@ type ovsFabric struct {
 	lab      *Lab
 	tso      bool
 	env      []string
-	database *Process
-	daemon   *Process
+	database *lab.Process
+	daemon   *lab.Process
 	ports    map[load.Endpoint]string // names of ports
 	made     int                      // ports made so far, for their names
 }
@@ -92,8 +93,8 @@ func (f *ovsFabric) start(ctx context.Context) error {
 }
 
 // waitFor returns when p has made its socket.
-func (f *ovsFabric) waitFor(ctx context.Context, p *Process, socket string) error {
-	return Poll(ctx, p.name+" to listen", func() (bool, error) {
+func (f *ovsFabric) waitFor(ctx context.Context, p *lab.Process, socket string) error {
+	return Poll(ctx, filepath.Base(socket)+" to appear", func() (bool, error) {
 		if err := p.Err(); err != nil {
 			return false, err
 		}
@@ -102,7 +103,7 @@ func (f *ovsFabric) waitFor(ctx context.Context, p *Process, socket string) erro
 	})
 }
 
-func (f *ovsFabric) run(name string, args ...string) (*Process, error) {
+func (f *ovsFabric) run(name string, args ...string) (*lab.Process, error) {
 	path, err := FindProgram(name)
 	if err != nil {
 		return nil, err
@@ -189,7 +190,7 @@ func (f *ovsFabric) Processes() []int {
 
 func (f *ovsFabric) Close() error {
 	var err error
-	for _, p := range []*Process{f.daemon, f.database} {
+	for _, p := range []*lab.Process{f.daemon, f.database} {
 		if p != nil {
 			err = errors.Join(err, p.Err(), p.Stop())
 		}

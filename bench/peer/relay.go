@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"vswitch/bench/load"
+	"vswitch/test/lab"
 )
 
 // relayPeer is two TAP devices and a loop that passes frames between them: the
@@ -25,7 +26,7 @@ type relayFabric struct {
 	lab       *Lab
 	poll      string
 	endpoints []load.Endpoint
-	process   *Process
+	process   *lab.Process
 }
 
 // Attach starts the relay once both its endpoints are known.

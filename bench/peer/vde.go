@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"vswitch/bench/load"
+	"vswitch/test/lab"
 )
 
 // vde is VDE: a user-space switch that each TAP device is connected to by a process
@@ -50,8 +51,8 @@ func (vde) Start(ctx context.Context, l *Lab) (Fabric, error) {
 type vdeFabric struct {
 	lab    *Lab
 	socket string
-	daemon *Process
-	plugs  []*Process
+	daemon *lab.Process
+	plugs  []*lab.Process
 }
 
 func (f *vdeFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) error {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
 
 	"vswitch/api"
 	"vswitch/bench/load"
+	"vswitch/test/lab"
 )
 
 // apiTimeout is for one request to the daemon.
@@ -54,36 +54,29 @@ func (l *Lab) startVswitch(ctx context.Context, flags ...string) (*vswitchFabric
 		return nil, err
 	}
 	socket := filepath.Join(l.Dir(), "vswitchd.sock")
-	argv := append([]string{path, "--socket", socket, "--state-dir", filepath.Join(l.Dir(), "state"), "--log-level", "warn"}, flags...)
-	daemon, err := l.Start(l.Host(), nil, argv...)
+	daemon, err := lab.StartDaemon(lab.DaemonConfig{
+		Program: path, Namespace: l.Host(), Socket: socket, StateDir: filepath.Join(l.Dir(), "state"),
+		Flags: flags,
+	})
 	if err != nil {
 		return nil, err
 	}
-	f := &vswitchFabric{daemon: daemon, client: api.NewClient(socket, apiTimeout), segments: make(map[int]string)}
-	if err := f.wait(ctx, socket); err != nil {
+	l.own(daemon.Process)
+	f := &vswitchFabric{
+		daemon: daemon, client: api.NewClient(socket, apiTimeout), segments: make(map[int]string),
+	}
+	ctx, cancel := context.WithTimeout(ctx, Patience)
+	defer cancel()
+	if err := daemon.AwaitReady(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
 type vswitchFabric struct {
-	daemon   *Process
+	daemon   *lab.Daemon
 	client   *api.Client
 	segments map[int]string // names by number
-}
-
-// wait returns when the daemon answers.
-func (f *vswitchFabric) wait(ctx context.Context, socket string) error {
-	return Poll(ctx, "vswitchd to answer", func() (bool, error) {
-		if err := f.daemon.Err(); err != nil {
-			return false, err
-		}
-		if _, err := os.Stat(socket); err != nil {
-			return false, nil
-		}
-		_, err := f.client.Version(ctx)
-		return err == nil, nil
-	})
 }
 
 func (f *vswitchFabric) Attach(ctx context.Context, endpoints ...load.Endpoint) error {

@@ -57,13 +57,12 @@ func StartDaemon(c DaemonConfig) (*Daemon, error) {
 		c.Flags,
 	)
 	p, err := StartProcess(ProcessConfig{
-		Namespace: c.Namespace, Argv: argv,
+		Namespace: c.Namespace, Argv: argv, Name: "vswitchd",
 		Env: []string{"GORACE=exitcode=66 atexit_sleep_ms=0"},
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.name = "vswitchd"
 	return &Daemon{Process: p}, nil
 }
 
@@ -79,7 +78,7 @@ func (d *Daemon) AwaitReady(ctx context.Context) error {
 func (d *Daemon) check(tb testing.TB) {
 	tb.Helper()
 	running := d.Err() == nil
-	if err := d.Stop(Patience); err != nil {
+	if err := d.Stop(); err != nil {
 		tb.Error(err)
 	}
 	switch code := d.cmd.ProcessState.ExitCode(); {

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +23,14 @@ type ProcessConfig struct {
 	Namespace string
 	// Argv is the command line, with the program's name first.
 	Argv []string
+	// Name is what errors call the process; empty is the program's.
+	Name string
 	// Env is added to the caller's environment.
 	Env []string
 	// Group has signals reach all processes that the program has started, too.
 	Group bool
+	// StopTimeout is how long it may take to end once it is asked to; 0 is [Patience].
+	StopTimeout time.Duration
 }
 
 // Process is a program that runs beside a test or a measurement. The kernel kills it when the
@@ -33,6 +38,7 @@ type ProcessConfig struct {
 type Process struct {
 	name   string
 	group  bool
+	grace  time.Duration // to end in
 	cmd    *exec.Cmd
 	stdin  io.Closer // kept open: some daemons end with it
 	output output
@@ -46,7 +52,9 @@ func StartProcess(c ProcessConfig) (*Process, error) {
 	if c.Namespace != "" {
 		cmd = Command(context.Background(), c.Namespace, c.Argv...)
 	}
-	p := &Process{name: filepath.Base(c.Argv[0]), group: c.Group, cmd: cmd, exited: make(chan struct{})}
+	name := cmp.Or(c.Name, filepath.Base(c.Argv[0]))
+	grace := cmp.Or(c.StopTimeout, Patience)
+	p := &Process{name: name, group: c.Group, grace: grace, cmd: cmd, exited: make(chan struct{})}
 	p.output.more = make(chan struct{})
 	cmd.Env = append(cmd.Environ(), c.Env...)
 	// A group of its own: Ctrl-C is for the caller, which then ends everything in order.
@@ -148,14 +156,14 @@ func (p *Process) Wait(ctx context.Context) (int, error) {
 }
 
 // Stop asks the process to end by SIGTERM and by closing its standard input, and returns when it
-// has. One that still runs after the timeout is killed, which the error says.
-func (p *Process) Stop(timeout time.Duration) error {
+// has. One that still runs after its StopTimeout is killed, which the error says.
+func (p *Process) Stop() error {
 	err := p.Signal(syscall.SIGTERM)
 	p.stdin.Close()
 	if err != nil {
 		return err
 	}
-	timer := time.NewTimer(timeout)
+	timer := time.NewTimer(p.grace)
 	defer timer.Stop()
 	select {
 	case <-p.exited:
@@ -163,7 +171,7 @@ func (p *Process) Stop(timeout time.Duration) error {
 	case <-timer.C:
 		_ = p.Signal(syscall.SIGKILL) // it may have ended just now
 		<-p.exited
-		return fmt.Errorf("%s did not end within %v of SIGTERM and was killed", p.name, timeout)
+		return fmt.Errorf("%s did not end within %v of SIGTERM and was killed", p.name, p.grace)
 	}
 }
 
@@ -217,18 +225,18 @@ func (o *output) signal() <-chan struct{} {
 	return o.more
 }
 
-// tail returns the end of the output on one line, for an error.
-func (o *output) tail() string {
+// tail returns the end of the output.
+func (o *output) tail() string { return LastLines(o.text()) }
+
+// LastLines returns the end of a program's output as one line, for an error.
+func LastLines(text string) string {
 	const most = 400
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	text := strings.TrimSpace(strings.Join(o.lines, "; ") + "; " + string(o.rest))
-	text = strings.Trim(text, "; ")
-	if len(text) > most {
-		text = "…" + text[len(text)-most:]
-	}
-	if text == "" {
+	text = strings.ReplaceAll(strings.TrimSpace(text), "\n", "; ")
+	switch {
+	case text == "":
 		return "no output"
+	case len(text) > most:
+		return "…" + text[len(text)-most:]
 	}
 	return text
 }

@@ -46,7 +46,7 @@ func TestProcessAwaitsALine(t *testing.T) {
 	if line, err := p.Await(t.Context(), from, "got"); err != nil || line != "got word" {
 		t.Errorf("got %q, %v; want the line that came later", line, err)
 	}
-	if err := p.Stop(Patience); err != nil {
+	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
 }
@@ -75,7 +75,8 @@ func TestProcessThatDoesNotStopIsKilled(t *testing.T) {
 	if _, err := p.Await(t.Context(), 0, "ready"); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Stop(time.Millisecond); err == nil || !strings.Contains(err.Error(), "was killed") {
+	p.grace = time.Millisecond
+	if err := p.Stop(); err == nil || !strings.Contains(err.Error(), "was killed") {
 		t.Errorf("got %v, want it killed", err)
 	}
 	if p.Err() == nil {
