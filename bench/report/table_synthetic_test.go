@@ -24,6 +24,7 @@ func synthetic() *Result {
 		},
 		Settings: Settings{Scenarios: []string{"ping", "tcp", "frames", "ports"}, Peers: allPeers, Rounds: 5, Duration: 2 * time.Second},
 	}
+	// What comes of it is in golden files, hence a fixed seed.
 	random := rand.New(rand.NewPCG(1, 2))
 	noisy := func(v float64) []float64 {
 		values := make([]float64, 5)

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"vswitch/test/lab/seed"
 )
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
@@ -73,6 +75,7 @@ func TestRatio(t *testing.T) {
 // The interval must cover the truth about as often as it says.
 func TestRatioIntervalCovers(t *testing.T) {
 	t.Parallel()
+	// Chance would have it fail once in a while: a check of a frequency has a fixed seed.
 	random := rand.New(rand.NewPCG(3, 4))
 	const runs, truth = 200, 1.5
 	covered := 0
@@ -92,7 +95,7 @@ func TestRatioIntervalCovers(t *testing.T) {
 
 func TestProbabilityAgainstEnumeration(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(5, 6))
+	random := seed.New(t)
 	for range 40 {
 		a, b := make([]float64, 4+random.IntN(3)), make([]float64, 4+random.IntN(3))
 		for i := range a {
