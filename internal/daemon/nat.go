@@ -7,11 +7,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/host"
-	"vswitch/internal/store"
 )
-
-// forwardingNote is the note of what net.ipv4.ip_forward was before we changed it.
-const forwardingNote = "ip_forward"
 
 // openNAT gets hold of what the host's kernel does for segments with a host link:
 // forwarding, masquerade, the wall. Where it cannot be had, containers reach the
@@ -20,14 +16,8 @@ func (d *Daemon) openNAT() {
 	if !d.config.NAT {
 		return
 	}
-	before, err := store.ReadNote(d.config.StateDir, forwardingNote)
-	if err != nil {
-		d.log.Warn("net.ipv4.ip_forward will not be put back", "error", err)
-	}
-	d.table, err = host.Open(host.Options{
-		Log: d.log, Forwarding: before, SysctlDir: d.config.SysctlDir,
-		Remember: func(value string) error { return store.WriteNote(d.config.StateDir, forwardingNote, value) },
-	})
+	var err error
+	d.table, err = host.Open(host.Options{Log: d.log, SysctlDir: d.config.SysctlDir})
 	if err != nil {
 		d.noWayOut(err)
 	}
@@ -93,8 +83,8 @@ func (d *Daemon) watchNAT(ctx context.Context) error {
 	return nil
 }
 
-// closeNAT leaves all as it is for the next start, or as it was before us if ports are
-// removed as well.
+// closeNAT leaves all as it is for the next start, or takes it away if ports are removed
+// as well.
 func (d *Daemon) closeNAT() {
 	if d.natRetry != nil {
 		d.natRetry.Stop()
@@ -103,11 +93,7 @@ func (d *Daemon) closeNAT() {
 		return
 	}
 	if d.removes {
-		err := d.table.Remove()
-		d.logFailure("take back the way out", err)
-		if err == nil {
-			d.logFailure("forget what was taken back", store.WriteNote(d.config.StateDir, forwardingNote, ""))
-		}
+		d.logFailure("take back the way out", d.table.Remove())
 	}
 	d.logFailure("close the nftables table", d.table.Close())
 }

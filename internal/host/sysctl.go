@@ -39,20 +39,16 @@ func (t *Table) sysctls(c Config) error {
 	return nil
 }
 
+// enableForwarding is never undone: whoever came after us, such as Docker, found forwarding
+// on, and relies on it.
 func (t *Table) enableForwarding() error {
 	value, err := read(t.forwardingPath())
 	if err != nil || value == "1" {
 		return err
 	}
-	if t.forwarding == "" && t.remember != nil {
-		if err := t.remember(value); err != nil {
-			return fmt.Errorf("remember that net.ipv4.ip_forward was %s: %w", value, err)
-		}
-	}
 	if err := write(t.forwardingPath(), "1"); err != nil {
 		return err
 	}
-	t.forwarding = value
 	t.log.Info("forwarding of IPv4 enabled", "sysctl", "net.ipv4.ip_forward", "before", value)
 	return nil
 }
@@ -79,20 +75,13 @@ func (t *Table) setLocalnet(link string, on bool) error {
 	return nil
 }
 
+// restoreSysctls puts back what was set for our own links.
 func (t *Table) restoreSysctls() error {
 	var errs []error
 	for link, on := range t.localnet {
 		if on {
 			errs = append(errs, t.setLocalnet(link, false))
 		}
-	}
-	if t.forwarding != "" {
-		if value, err := read(t.forwardingPath()); err != nil || value != "1" {
-			errs = append(errs, err) // someone else has changed it since
-		} else {
-			errs = append(errs, write(t.forwardingPath(), t.forwarding))
-		}
-		t.forwarding = ""
 	}
 	return errors.Join(errs...)
 }

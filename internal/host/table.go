@@ -27,12 +27,6 @@ type Options struct {
 	Name string
 	// Log is told of foreign rules that are in the way, and of repairs; nil: nobody.
 	Log *slog.Logger
-	// Forwarding is what Remember was given in an earlier run: the value that
-	// net.ipv4.ip_forward had before we changed it; "" when we did not.
-	Forwarding string
-	// Remember is told what net.ipv4.ip_forward is, before it is changed, for the
-	// next run and for Remove; an error keeps it as it is. It may be nil.
-	Remember func(forwarding string) error
 	// SysctlDir is where the kernel's settings are, when not in [DefaultSysctlDir], as
 	// in a container whose /proc/sys is read-only.
 	SysctlDir string
@@ -41,20 +35,18 @@ type Options struct {
 // Table is our table in one network namespace. Its methods may be called
 // concurrently.
 type Table struct {
-	log      *slog.Logger
-	remember func(string) error
-	sysctl   string   // directory
-	ns       *os.File // the namespace of the thread that called Open
-	table    *nftables.Table
-	changes  *netlink.Conn // hears of each transaction in the namespace
+	log     *slog.Logger
+	sysctl  string   // directory
+	ns      *os.File // the namespace of the thread that called Open
+	table   *nftables.Table
+	changes *netlink.Conn // hears of each transaction in the namespace
 
-	mu         sync.Mutex
-	closed     bool
-	forwarding string           // what to put back; "" when it was not us
-	localnet   map[string]bool  // links whose route_localnet we have set
-	applied    *Config          // what is to be there
-	seen       string           // fingerprint of what Apply left
-	warned     map[foreign]bool // foreign chains that the log has been told of
+	mu       sync.Mutex
+	closed   bool
+	localnet map[string]bool  // links whose route_localnet we have set
+	applied  *Config          // what is to be there
+	seen     string           // fingerprint of what Apply left
+	warned   map[foreign]bool // foreign chains that the log has been told of
 }
 
 // Open looks whether the kernel can do what is needed, in the network namespace of
@@ -66,7 +58,7 @@ func Open(o Options) (*Table, error) {
 		return nil, fmt.Errorf("open the network namespace: %w", err)
 	}
 	t := &Table{
-		log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), remember: o.Remember, ns: ns, forwarding: o.Forwarding,
+		log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), ns: ns,
 		sysctl:   cmp.Or(o.SysctlDir, DefaultSysctlDir),
 		table:    &nftables.Table{Name: cmp.Or(o.Name, DefaultName), Family: nftables.TableFamilyINet},
 		localnet: make(map[string]bool),
@@ -263,8 +255,7 @@ func (t *Table) exists(conn *nftables.Conn) (bool, error) {
 	return slices.ContainsFunc(tables, func(o *nftables.Table) bool { return o.Name == t.table.Name }), err
 }
 
-// Remove takes the table away and puts net.ipv4.ip_forward back if we have changed
-// it. When the user's chain has rules or the table has chains that are not ours,
+// Remove takes the table away. net.ipv4.ip_forward stays on. When the user's chain has rules or the table has chains that are not ours,
 // those stay, out of use.
 func (t *Table) Remove() error {
 	t.mu.Lock()

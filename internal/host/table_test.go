@@ -144,52 +144,31 @@ func TestRefusedConfigChangesNothing(t *testing.T) {
 	}
 }
 
-func TestForwardingIsPutBack(t *testing.T) {
+func TestSettingsOfTheKernel(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)
 	const forwarding = "ip_forward"
 	value := func(path string) string { return setting(r.host, path) }
 	set(r.host, forwarding, "0")
-	var remembered []string
-	remember := func(s string) error {
-		if now := value(forwarding); now != s {
-			t.Errorf("told to remember %s when it is %s", s, now)
-		}
-		remembered = append(remembered, s)
-		return nil
-	}
-	first := r.open(t, host.Options{Remember: remember})
+	first := r.open(t, host.Options{})
 	r.apply(t, first, host.Config{})
-	if value(forwarding) != "0" || remembered != nil {
-		t.Errorf("without segments %s is %s, remembered %q", forwarding, value(forwarding), remembered)
+	if v := value(forwarding); v != "0" {
+		t.Errorf("without segments %s is %s", forwarding, v)
 	}
 	r.apply(t, first, fullConfig)
-	if value(forwarding) != "1" || len(remembered) != 1 {
-		t.Errorf("with segments %s is %s, remembered %q", forwarding, value(forwarding), remembered)
+	if v := value(forwarding); v != "1" {
+		t.Errorf("with segments %s is %s", forwarding, v)
 	}
 	const localnetA, localnetB = "conf/vs-a/route_localnet", "conf/vs-b/route_localnet"
 	if a, b := value(localnetA), value(localnetB); a != "1" || b != "0" {
 		t.Errorf("route_localnet is %s where loopback is published and %s elsewhere", a, b)
 	}
-	second := r.open(t, host.Options{Forwarding: remembered[0], Remember: remember})
-	r.apply(t, second, host.Config{Segments: both})
-	r.remove(t, second)
-	if value(forwarding) != "0" || len(remembered) != 1 {
-		t.Errorf("after removal %s is %s, remembered %q", forwarding, value(forwarding), remembered)
+	r.remove(t, first)
+	if v := value(forwarding); v != "1" {
+		t.Errorf("after removal %s is %s, want it left to those who rely on it", forwarding, v)
 	}
 	if a := value(localnetA); a != "0" {
 		t.Errorf("route_localnet is %s when nothing is published", a)
-	}
-
-	refused := errors.New("disk full")
-	third := r.open(t, host.Options{Remember: func(string) error { return refused }})
-	r.host.Do(func() {
-		if err := third.Apply(fullConfig); !errors.Is(err, refused) {
-			t.Errorf("applied with %v when the value cannot be remembered", err)
-		}
-	})
-	if value(forwarding) != "0" {
-		t.Errorf("%s was changed without being remembered", forwarding)
 	}
 }
 

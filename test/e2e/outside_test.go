@@ -33,6 +33,21 @@ func (h *host) outside(mtu int) *lab.Container {
 	return c
 }
 
+// neighbour makes a machine that the host routes for, as it does for containers of another
+// engine, and returns its address.
+func (h *host) neighbour() string {
+	h.Helper()
+	const address, gateway = "172.30.0.2", "172.30.0.1"
+	c := h.Container()
+	h.NS.Run("ip", "link", "add", "other", "type", "veth", "peer", "name", "eth0", "netns", c.Name())
+	h.NS.Run("ip", "addr", "add", gateway+"/24", "dev", "other")
+	h.NS.Run("ip", "link", "set", "other", "up")
+	c.Run("ip", "addr", "add", address+"/24", "dev", "eth0")
+	c.Run("ip", "link", "set", "eth0", "up")
+	c.Run("ip", "route", "add", "default", "via", gateway)
+	return address
+}
+
 // routes has the host forward whatever its routes allow, with a firewall that lets
 // everything pass: none.
 func (h *host) routes() {
