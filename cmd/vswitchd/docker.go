@@ -35,12 +35,16 @@ func (d *dockerFlags) check() error {
 	return nil
 }
 
-// serve is what runs beside the daemon.
+// serve is what runs beside the daemon, as often as it fails.
 func (d *dockerFlags) serve(l net.Listener, log *slog.Logger) func(context.Context, *daemon.Daemon) error {
 	return func(ctx context.Context, backend *daemon.Daemon) error {
+		shared, err := daemon.Relisten(l)
+		if err != nil {
+			return err
+		}
 		tasks, ctx := errgroup.WithContext(ctx)
 		tasks.Go(func() error {
-			return docker.New(docker.Options{Backend: backend, Pools: backend, Log: log}).Serve(ctx, l)
+			return docker.New(docker.Options{Backend: backend, Pools: backend, Log: log}).Serve(ctx, shared)
 		})
 		if path := strings.TrimPrefix(d.host, "unix://"); path != "" {
 			tasks.Go(func() error { return docker.NewNames(path, backend, log).Run(ctx) })

@@ -72,8 +72,7 @@ type Config struct {
 	SysctlDir        string
 	StopRemovesPorts bool
 
-	// Beside run beside the daemon until ctx ends, as its part of it: on an error the
-	// daemon ends.
+	// Beside run beside the daemon until ctx ends. One that returns an error is run again.
 	Beside []func(ctx context.Context, d *Daemon) error
 
 	// What a supervising process gives. Each may be zero.

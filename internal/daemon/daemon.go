@@ -193,7 +193,13 @@ func (d *Daemon) awaitSuccessor(ctx context.Context) error {
 func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.Listener) {
 	server := api.NewServer(d, d.log)
 	d.stopping = server.Stopping()
-	tasks.Go(func() error { return server.Serve(d.config.Listener) })
+	d.startTask(ctx, tasks, "API", func(context.Context) error {
+		listener, err := Relisten(d.config.Listener)
+		if err != nil {
+			return err
+		}
+		return server.Serve(listener)
+	})
 	tasks.Go(func() error {
 		<-ctx.Done()
 		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -206,12 +212,26 @@ func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.L
 	if metrics != nil {
 		d.serveMetrics(ctx, tasks, metrics)
 	}
-	for _, task := range d.config.Beside {
-		tasks.Go(func() error { return task(ctx, d) })
+	for _, beside := range d.config.Beside {
+		d.startTask(ctx, tasks, "beside the daemon", func(ctx context.Context) error {
+			return beside(ctx, d)
+		})
 	}
 	d.watchers(ctx, tasks)
-	tasks.Go(func() error { return d.watchNAT(ctx) })
+	if d.table != nil {
+		d.startTask(ctx, tasks, "watch the nftables ruleset", d.table.Run)
+	}
 	tasks.Go(func() error { return d.awaitSuccessor(ctx) })
+}
+
+// startTask runs a [task] beside the others.
+func (d *Daemon) startTask(
+	ctx context.Context, tasks *errgroup.Group, name string, run func(context.Context) error,
+) {
+	tasks.Go(func() error {
+		task{name, run}.keep(ctx, d.log)
+		return nil
+	})
 }
 
 // Healthy returns once every worker has answered, unless ctx ends before.

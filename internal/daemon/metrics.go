@@ -95,9 +95,13 @@ func (d *Daemon) serveMetrics(ctx context.Context, tasks *errgroup.Group, listen
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	tasks.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve metrics: %w", err)
+	d.startTask(ctx, tasks, "metrics", func(context.Context) error {
+		shared, err := Relisten(listener)
+		if err != nil {
+			return err
+		}
+		if err := server.Serve(shared); !errors.Is(err, http.ErrServerClosed) {
+			return err
 		}
 		return nil
 	})

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -71,16 +70,6 @@ func (d *Daemon) applyNAT() error {
 		_ = d.applyNAT()
 	})
 	return api.Internalf("%w", err)
-}
-
-// watchNAT puts back what others take from the kernel, until ctx ends.
-func (d *Daemon) watchNAT(ctx context.Context) error {
-	if d.table != nil {
-		if err := d.table.Run(ctx); err != nil {
-			d.log.Warn("changes to the nftables table will go unnoticed", "error", err)
-		}
-	}
-	return nil
 }
 
 // closeNAT leaves all as it is for the next start, or takes it away if ports are removed

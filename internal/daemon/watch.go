@@ -45,12 +45,18 @@ type linkKey struct{ namespace, index int }
 // watchers follow what happens in the containers' namespaces until ctx ends.
 func (d *Daemon) watchers(ctx context.Context, tasks *errgroup.Group) {
 	if d.links != nil {
-		tasks.Go(func() error { return d.links.Run(ctx, d.linkChanged) })
+		d.startTask(ctx, tasks, "watch the containers' interfaces", func(ctx context.Context) error {
+			return d.links.Run(ctx, d.linkChanged)
+		})
 	}
 	if d.hosts != nil {
-		tasks.Go(func() error { return d.hosts.Run(ctx, d.hostChanged) })
+		d.startTask(ctx, tasks, "watch the host links", func(ctx context.Context) error {
+			return d.hosts.Run(ctx, d.hostChanged)
+		})
 	}
-	tasks.Go(func() error { return netns.WatchMounts(ctx, d.mountsChanged) })
+	d.startTask(ctx, tasks, "watch the mounts", func(ctx context.Context) error {
+		return netns.WatchMounts(ctx, d.mountsChanged)
+	})
 }
 
 // watch begins to follow p's link, which is in ns.

@@ -39,7 +39,7 @@ type Table struct {
 	sysctl  string   // directory
 	ns      *os.File // the namespace of the thread that called Open
 	table   *nftables.Table
-	changes *netlink.Conn // hears of each transaction in the namespace
+	changes *netlink.Conn // hears of each transaction in the namespace; nil after it has failed
 
 	mu       sync.Mutex
 	closed   bool

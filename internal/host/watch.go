@@ -24,16 +24,43 @@ func (t *Table) listen() (*netlink.Conn, error) {
 	return conn, nil
 }
 
+// reopen returns the socket that hears of changes, opened anew if it had failed.
+func (t *Table) reopen() (conn *netlink.Conn, anew bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.changes != nil {
+		return t.changes, false, nil
+	}
+	if t.changes, err = t.listen(); err != nil {
+		t.changes = nil
+		return nil, false, fmt.Errorf("watch the nftables ruleset: %w", err)
+	}
+	return t.changes, true, nil
+}
+
 // Run puts the table back whenever others have changed or removed it, until ctx
 // ends or the table is closed, and returns nil then. Against somebody who keeps
-// removing it there is a bound: see [pace].
+// removing it there is a bound: see [pace]. After an error it may be called again:
+// it opens the socket anew and begins with a look at what was missed.
 func (t *Table) Run(ctx context.Context) error {
+	conn, anew, err := t.reopen()
+	if err != nil || conn == nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	changed, failed := make(chan struct{}, 1), make(chan error, 1)
-	stop := context.AfterFunc(ctx, func() { t.changes.Close() }) // ends a Receive under way
+	if anew {
+		note(changed)
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() }) // ends a Receive under way
 	defer stop()
-	go func() { failed <- t.hear(ctx, changed) }()
+	go func() { failed <- t.hear(ctx, conn, changed) }()
+	return t.follow(changed, failed)
+}
+
+// follow looks at the ruleset whenever changed says so, until failed has how that ended.
+func (t *Table) follow(changed chan struct{}, failed <-chan error) error {
 	pace := newPace(time.Now())
 	var others <-chan time.Time // when to look at the rules of others; nil: nothing is new
 	for {
@@ -93,20 +120,29 @@ func (t *Table) lookAtOthers() {
 
 // hear fills changed after each transaction. Which one it was is not looked at:
 // events can be lost, and what matters is what is there now.
-func (t *Table) hear(ctx context.Context, changed chan<- struct{}) error {
+func (t *Table) hear(ctx context.Context, conn *netlink.Conn, changed chan<- struct{}) error {
 	for {
-		_, err := t.changes.Receive()
-		t.mu.Lock()
-		closed := t.closed
-		t.mu.Unlock()
-		if ctx.Err() != nil || closed {
+		_, err := conn.Receive()
+		failed := err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR)
+		switch {
+		case t.ended(ctx, failed):
 			return nil
-		}
-		if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+		case failed:
+			conn.Close()
 			return fmt.Errorf("watch the nftables ruleset: %w", err)
 		}
 		note(changed)
 	}
+}
+
+// ended says whether Run is to end. A socket that has failed is forgotten.
+func (t *Table) ended(ctx context.Context, failed bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if failed {
+		t.changes = nil
+	}
+	return ctx.Err() != nil || t.closed
 }
 
 // note fills changed unless it is full.

@@ -17,10 +17,11 @@ import (
 
 // Watcher reports changes of links and of their addresses in any number of
 // namespaces, which it reads from one socket of the calling thread's own namespace
-// (NETLINK_LISTEN_ALL_NSID, netlink(7)). It keeps none of them alive.
+// (NETLINK_LISTEN_ALL_NSID, netlink(7)). It keeps none but its own alive.
 type Watcher struct {
-	file *os.File
-	own  string // the id of the namespace that it was made in
+	file *os.File   // nil after a failure, until Run opens it anew
+	own  *Namespace // that it was made in
+	join func(fd int) error
 }
 
 // ownNumber is what events of the watcher's own namespace bear.
@@ -79,23 +80,32 @@ func NewHostWatcher() (*Watcher, error) {
 	})
 }
 
-func newWatcher(prepare func(fd int) error) (*Watcher, error) {
+func newWatcher(join func(fd int) error) (*Watcher, error) {
+	own, err := Current()
+	if err != nil {
+		return nil, fmt.Errorf("watch links: %w", err)
+	}
+	w := &Watcher{own: own, join: join}
+	if err := w.open(); err != nil {
+		own.Close()
+		return nil, err
+	}
+	return w, nil
+}
+
+// open makes the socket. The thread must be in the watcher's own namespace.
+func (w *Watcher) open() error {
 	kind := unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
 	fd, err := unix.Socket(unix.AF_NETLINK, kind, unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("open a socket to watch links: %w", err)
+		return fmt.Errorf("open a socket to watch links: %w", err)
 	}
-	if err := prepare(fd); err != nil {
+	if err := w.join(fd); err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("watch links: %w", err)
+		return fmt.Errorf("watch links: %w", err)
 	}
-	own, err := Current()
-	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("watch links: %w", err)
-	}
-	defer own.Close()
-	return &Watcher{file: os.NewFile(uintptr(fd), "netlink"), own: own.ID()}, nil
+	w.file = os.NewFile(uintptr(fd), "netlink")
+	return nil
 }
 
 // join has fd get the messages of these groups.
@@ -117,7 +127,7 @@ func join(fd int, groups ...int) error {
 // Watch begins to watch the links of ns and returns the number that its events
 // bear. It must be called from the namespace that the watcher was made in.
 func (w *Watcher) Watch(ns *Namespace) (int, error) {
-	if ns.ID() == w.own {
+	if ns.ID() == w.own.ID() {
 		return ownNumber, nil
 	}
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
@@ -135,13 +145,32 @@ func (w *Watcher) Watch(ns *Namespace) (int, error) {
 	return id, nil
 }
 
-// Run calls f for each event, one at a time, until ctx ends, and returns nil then.
+// Run calls f for each event, one at a time, until ctx ends, and returns nil then. After an
+// error it may be called again: it opens the socket anew and reports that changes were missed.
+// The numbers of the namespaces stay.
 func (w *Watcher) Run(ctx context.Context, f func(LinkEvent)) error {
+	if w.file == nil {
+		if err := w.own.Do(w.open); err != nil {
+			return err
+		}
+		f(LinkEvent{Missed: true})
+	}
+	err := w.read(ctx, f)
+	if err != nil {
+		w.file.Close()
+		w.file = nil
+	}
+	return err
+}
+
+// read is Run with an open socket.
+func (w *Watcher) read(ctx context.Context, f func(LinkEvent)) error {
 	conn, err := w.file.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("watch links: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { w.file.Close() })
+	file := w.file
+	stop := context.AfterFunc(ctx, func() { file.Close() })
 	defer stop()
 	buf, control := make([]byte, 1<<16), make([]byte, 256)
 	for {
@@ -166,8 +195,12 @@ func (w *Watcher) Run(ctx context.Context, f func(LinkEvent)) error {
 	}
 }
 
-// Close ends the watcher.
+// Close ends the watcher, which must not run.
 func (w *Watcher) Close() error {
+	w.own.Close()
+	if w.file == nil {
+		return nil
+	}
 	if err := w.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return err
 	}

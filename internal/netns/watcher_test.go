@@ -30,13 +30,19 @@ func (n watched) index(t *testing.T, link string) int {
 // It returns that one and two more, which are watched, each with a TAP "vst-0".
 func startWatcher(t *testing.T) (own, first, second watched, events <-chan LinkEvent) {
 	t.Helper()
-	all := make([]watched, 3)
+	_, all, events := runWatcher(t, false)
+	return all[0], all[1], all[2], events
+}
+
+// runWatcher is startWatcher with a watcher that fails once, or not.
+func runWatcher(t *testing.T, fails bool) (w *Watcher, all []watched, events <-chan LinkEvent) {
+	t.Helper()
+	all = make([]watched, 3)
 	for i := range all {
 		env := lab.NewNamespace(t)
 		env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
 		all[i] = watched{env: env, ns: mustOpen(t, mustParse(t, env.Name()))}
 	}
-	var w *Watcher
 	all[0].env.Do(func() {
 		var err error
 		if w, err = NewWatcher(); err != nil {
@@ -50,7 +56,13 @@ func startWatcher(t *testing.T) (own, first, second watched, events <-chan LinkE
 	})
 	heard, stopped := make(chan LinkEvent, 1000), make(chan error, 1)
 	ctx, stop := context.WithCancel(context.Background())
-	go func() { stopped <- w.Run(ctx, func(e LinkEvent) { heard <- e }) }()
+	go func() {
+		err := w.Run(ctx, func(e LinkEvent) { heard <- e })
+		if err != nil && fails { // after the failure that the test has made
+			err = w.Run(ctx, func(e LinkEvent) { heard <- e })
+		}
+		stopped <- err
+	}()
 	t.Cleanup(func() {
 		stop()
 		if err := <-stopped; err != nil {
@@ -60,7 +72,7 @@ func startWatcher(t *testing.T) (own, first, second watched, events <-chan LinkE
 			t.Error(err)
 		}
 	})
-	return all[0], all[1], all[2], heard
+	return w, all, heard
 }
 
 // next waits for an event.
@@ -91,6 +103,21 @@ func (n watched) mark(t *testing.T, index int, events <-chan LinkEvent) (list []
 		case e.Index < firstMark:
 			list = append(list, e)
 		}
+	}
+}
+
+// TestFailedWatcherGoesOn: a second Run reports that changes were missed, and then each one
+// under the numbers that the namespaces have had.
+func TestFailedWatcherGoesOn(t *testing.T) {
+	t.Parallel()
+	w, all, events := runWatcher(t, true)
+	all[1].mark(t, firstMark, events) // it runs
+	w.file.Close()
+	if e := next(t, events); !e.Missed {
+		t.Fatalf("after a failure: %+v, want that changes were missed", e)
+	}
+	for i, n := range all {
+		n.mark(t, firstMark+1+i, events)
 	}
 }
 

@@ -16,16 +16,25 @@ import (
 	"vswitch/test/lab"
 )
 
-// inject has strace(1) tamper with the carrier's system calls on the state file,
+// injectState has strace(1) tamper with the carrier's system calls on the state file,
 // until the function that it returns is called.
-func (h *host) inject(fault string) (end func()) {
+func (h *host) injectState(fault string) (end func()) {
+	h.Helper()
+	return h.inject(h.Carrier(), fault, filepath.Join(h.StateDir, store.FileName))
+}
+
+// inject is as injectState for any process of the daemon and for other files, by their paths or
+// as "socket:[INODE]"; without files it is for all system calls of the kind.
+func (h *host) inject(pid int, fault string, files ...string) (end func()) {
 	h.Helper()
 	lab.RequireCommand(h, "strace")
-	carrier := h.Carrier()
 	calls, _, _ := strings.Cut(fault, ":")
-	file := filepath.Join(h.StateDir, store.FileName)
-	log := filepath.Join(h.TempDir(), "strace.log")
-	cmd := exec.Command("strace", "-f", "-o", log, "-P", file, "-e", "trace="+calls, "-e", "inject="+fault, "-p", strconv.Itoa(carrier))
+	args := []string{"-f", "-o", filepath.Join(h.TempDir(), "strace.log"), "-p", strconv.Itoa(pid)}
+	for _, file := range files {
+		args = append(args, "-P", file)
+	}
+	args = append(args, "-e", "trace="+calls, "-e", "inject="+fault)
+	cmd := exec.Command("strace", args...)
 	said := &strings.Builder{}
 	cmd.Stderr = said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -37,10 +46,10 @@ func (h *host) inject(fault string) (end func()) {
 		_ = cmd.Wait()
 	}
 	h.Cleanup(end)
-	h.Eventually("strace holds all threads of the carrier", func() bool {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", carrier))
+	h.Eventually("strace holds all threads of the process", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 		if err != nil || len(threads) == 0 {
-			h.Fatalf("the carrier has no threads: %v", err)
+			h.Fatalf("the process has no threads: %v", err)
 		}
 		for _, status := range threads {
 			text, err := os.ReadFile(status)
@@ -64,7 +73,7 @@ func TestStateDiskErrors(t *testing.T) {
 			a, b := h.furnish()
 			h.Harmed()
 			before := h.picture()
-			mended := h.inject(call + ":error=EIO")
+			mended := h.injectState(call + ":error=EIO")
 			_, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: "refused"})
 			if err == nil || !strings.Contains(err.Error(), "input/output error") {
 				t.Errorf("a change on a disk that fails: %v, want input/output error", err)
@@ -105,7 +114,7 @@ func TestKilledAtEachWrite(t *testing.T) {
 	for _, call := range []string{"pwrite64", "fdatasync"} {
 		for n := 1; n <= rounds(t, 4, 8); n++ {
 			before := h.picture()
-			end := h.inject(fmt.Sprintf("%s:signal=SIGKILL:when=%d", call, n))
+			end := h.injectState(fmt.Sprintf("%s:signal=SIGKILL:when=%d", call, n))
 			victim := h.Carrier()
 			name := fmt.Sprintf("s%d", kills)
 			// An answer may be lost with the carrier; then only the state tells.
