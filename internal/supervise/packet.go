@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -36,6 +37,8 @@ const (
 	// sendTimeout is how long a message may wait for room in the queue of
 	// whoever listens.
 	sendTimeout = 2 * time.Second
+	// memoryPause is how long to wait for the kernel to have memory again.
+	memoryPause = 100 * time.Millisecond
 )
 
 type packet struct {
@@ -139,10 +142,14 @@ func transmit(conn *net.UnixConn, b []byte, fds ...int) error {
 
 // receive reads one message with the descriptors that came along, and with the
 // process that sent it, 0 where that is not known. Descriptors that the limit of
-// open files kept out are just missing.
+// open files kept out are just missing. While the kernel has no memory for it the message waits.
 func receive(conn *net.UnixConn, b []byte) (n int, fds []int, pid int, err error) {
 	oob := make([]byte, unix.CmsgSpace(unix.SizeofUcred)+unix.CmsgSpace(4*maxRights))
 	n, oobn, _, _, err := conn.ReadMsgUnix(b, oob) // close-on-exec is set on what comes
+	for errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ENOBUFS) {
+		time.Sleep(memoryPause)
+		n, oobn, _, _, err = conn.ReadMsgUnix(b, oob)
+	}
 	if err != nil {
 		return 0, nil, 0, err
 	}

@@ -126,3 +126,36 @@ func TestListenersThatFail(t *testing.T) {
 	}
 	onHost.Run("curl", "-s", "-f", "--unix-socket", docker, "-d", "{}", "http://x/Plugin.Activate")
 }
+
+// TestSupervisorWithoutMemory: what the carrier hands over is kept although the kernel had no
+// memory for it at first.
+func TestSupervisorWithoutMemory(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a := h.Attach("a")
+	end := h.inject(h.Daemon.Pid(), "recvmsg:error=ENOMEM:when=1..2")
+	b := h.Attach("b")
+	// A call that strace leaves half tampered with fails as one that the kernel does not have.
+	h.Eventually("all threads of the supervisor sleep", func() bool {
+		return asleep(h, h.Daemon.Pid())
+	})
+	end()
+	h.Harmed()
+	h.KillCarrier()
+	a.Reaches(b.Addr().String())
+	h.MustVsctl("upgrade")
+	a.Reaches(b.Addr().String())
+}
+
+// asleep says whether no thread of the process runs or is stopped.
+func asleep(h *host, pid int) bool {
+	h.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(threads) == 0 {
+		h.Fatalf("the process has no threads: %v", err)
+	}
+	return !slices.ContainsFunc(threads, func(status string) bool {
+		text, err := os.ReadFile(status)
+		return err == nil && !strings.Contains(string(text), "State:\tS")
+	})
+}
