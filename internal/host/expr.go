@@ -87,6 +87,14 @@ func toHost() match {
 	)
 }
 
+// fromHost holds for IPv4 packets from an address of the host.
+func fromHost() match {
+	return append(family(nftables.TableFamilyIPv4),
+		&expr.Fib{Register: register, FlagSADDR: true, ResultADDRTYPE: true},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: native(unix.RTN_LOCAL)},
+	)
+}
+
 // resolverPort is DNS's (RFC 1035 §4.2).
 const resolverPort = 53
 

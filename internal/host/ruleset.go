@@ -114,6 +114,8 @@ func (r *ruleset) source(links, subnets *nftables.Set) {
 	c := r.base(chainSource, nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 	masquerade := match{&expr.Masq{}}
 	r.rule(c, "from the host's loopback to a published port", to(links), loopback(offsetSource), masquerade)
+	r.rule(c, "from the host in one segment to a published port in another",
+		to(links), published(true), source(subnets), fromHost(), masquerade)
 	r.rule(c, "from a segment to a published port", from(links), to(links), masquerade)
 	r.rule(c, "segment to outside", notTo(links), source(subnets), masquerade)
 }

@@ -188,6 +188,7 @@ func TestPublished(t *testing.T) {
 		{r.host, "127.0.0.1:8081", "172.17.0.1"},
 		{r.host, "127.0.0.1:8082", ""},
 		{r.host, "172.17.0.1:8080", "172.17.0.1"},
+		{r.host, "172.18.0.1:8080", "172.17.0.1"}, // a segment takes no address of another
 		{r.c2, hostOuter + ":8080", "172.17.0.1"}, // else the answer would not pass the host
 		{r.c2, "172.17.0.1:8080", "172.17.0.1"},
 		{r.c1, hostOuter + ":8080", "172.17.0.1"}, // itself

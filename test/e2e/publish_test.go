@@ -232,6 +232,36 @@ func TestPublishedPorts(t *testing.T) {
 	}
 }
 
+// TestHostReachesPublishedPortByEachOfItsAddresses: those that it has in other segments too,
+// though the switch lets no such address into the container's segment.
+func TestHostReachesPublishedPortByEachOfItsAddresses(t *testing.T) {
+	t.Parallel()
+	h, web, _ := newWebHost(t)
+	other := h.AddSegment("other")
+	odd := h.AddSegment("odd", func(s *api.SegmentSpec) {
+		s.Subnet, s.Gateway = "10.7.0.0/24", "10.7.0.254"
+	})
+	far, self := h.Attach("far", lab.On("other")), h.onHost("bridge")
+	h.publish("web", "8080:80/udp")
+	h.publish("web", other.Gateway+":8081:80")
+	gateway := web.Port.Gateway
+	for address, seen := range map[string]string{
+		"127.0.0.1": gateway, gateway: gateway, other.Gateway: gateway, odd.Gateway: gateway,
+		hostOutside: hostOutside,
+	} {
+		gets(self, address+":8080", "web sees "+seen)
+		asks(self, address+":8080", "web sees "+seen)
+	}
+	gets(self, other.Gateway+":8081", "web sees "+gateway)
+
+	// The segments are apart as before.
+	getsNothing(far, web.Addr().String()+":80")
+	getsNothing(far, web.Addr().String()+":8080")
+	if out, ok := self.Try("ping", "-c", "1", "-W", "1", "-I", other.Gateway, web.Addr().String()); ok {
+		t.Errorf("ping from the host's address in another segment is answered:\n%s", out)
+	}
+}
+
 func TestPublishRefusals(t *testing.T) {
 	t.Parallel()
 	h := newPublishingHost(t)
