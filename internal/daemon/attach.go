@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"net/netip"
 
 	"vswitch/api"
@@ -53,6 +52,7 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	if err := d.keep(p); err != nil {
 		return err
 	}
+	d.logNotKept(p.hostName(), d.kept.sync())
 	undo.keep()
 	d.attached(p, ns)
 	return nil
@@ -169,16 +169,18 @@ func (d *Daemon) keep(p *port) error {
 	if err := p.device.SetPersist(true); err != nil {
 		return api.Internalf("%w", err)
 	}
-	if err := d.config.Keeper.Keep(deviceName(p), p.device.Fd()); err != nil {
-		d.log.Warn("descriptor not kept for the next process, which will open the device anew", "port", p.record.Name, "error", err)
-	}
+	d.logNotKept(p.hostName(), d.kept.keep(keptPort, p.record.ID, p.device.Fd()))
 	return nil
 }
 
-// devicePrefix begins the names under which devices are kept; the port's id follows.
-const devicePrefix = "port-"
-
-func deviceName(p *port) string { return devicePrefix + p.record.ID }
+// logNotKept tells of a descriptor that was not kept, which costs the next process time and
+// its device the frames of it.
+func (d *Daemon) logNotKept(device string, err error) {
+	if err != nil {
+		d.log.Warn("descriptor not kept for the next process, which will open the device anew",
+			"interface", device, "error", err)
+	}
+}
 
 // disconnect takes the device from p's place in the switch, which keeps its address and
 // entries, and lets go of it, with which its link ends.
@@ -196,8 +198,8 @@ func (d *Daemon) takeDevice(p *port) (letGo func()) {
 	p.device = nil
 	return func() {
 		// The link ends with its last descriptor, which must be ours.
-		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
-		d.logFailure("drop a kept descriptor", d.config.Keeper.Sync(context.Background()))
+		d.logFailure("drop a kept descriptor", d.kept.drop(keptPort, p.record.ID))
+		d.logFailure("drop a kept descriptor", d.kept.sync())
 		d.closeDevice(p, device)
 	}
 }

@@ -34,9 +34,10 @@ type Daemon struct {
 	store     store.Store
 	reactors  []*reactor.Reactor // of the workers, in their order
 	links     *netns.Watcher
-	hosts     *netns.Watcher  // of the daemon's own namespace
-	table     *host.Table     // nil: the kernel has nothing of the kind
-	forwarder *dns.Forwarder  // to the host's resolvers
+	hosts     *netns.Watcher // of the daemon's own namespace
+	table     *host.Table    // nil: the kernel has nothing of the kind
+	forwarder *dns.Forwarder // to the host's resolvers
+	kept      *keptDevices
 	stopping  <-chan struct{} // closed once the server takes no more requests
 	removes   bool            // set by Run: Close is to remove what there is for containers and segments
 
@@ -63,6 +64,7 @@ func New(c Config, state store.Store) (*Daemon, error) {
 	d := &Daemon{
 		config: c, log: c.Log, pools: new(gateway.Prefixes), store: state,
 		forwarder: dns.NewForwarder(dns.NewHostServers(c.ResolvConf).List),
+		kept:      newKeptDevices(c.Keeper, c.Kept),
 		segments:  make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
 		leasePools: make(map[string]*pool),
 	}
@@ -304,14 +306,14 @@ func (d *Daemon) removeLinks() {
 	for _, p := range d.ports {
 		d.logFailure("store the end of port "+p.record.Name, d.store.DeletePort(p.record.ID))
 		d.removeResolvConf(p)
-		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
+		d.logFailure("drop a kept descriptor", d.kept.drop(keptPort, p.record.ID))
 	}
 	for _, s := range d.segments {
 		if s.host != nil {
-			d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(s.host.keptName()))
+			d.logFailure("drop a kept descriptor", d.kept.drop(keptHostLink, s.record.ID))
 		}
 	}
-	d.logFailure("drop kept descriptors", d.config.Keeper.Sync(context.Background()))
+	d.logFailure("drop kept descriptors", d.kept.sync())
 	var closing sync.WaitGroup
 	for _, s := range d.segments {
 		if s.host != nil && s.host.device != nil {

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"net/netip"
@@ -35,12 +34,6 @@ type hostLink struct {
 func newHostLink(s *segment) *hostLink {
 	return &hostLink{segment: s, name: "vs-" + s.record.ID[:11], problem: "not made yet"}
 }
-
-// hostLinkPrefix begins the names under which devices of host links are kept; the
-// segment's id follows.
-const hostLinkPrefix = "uplink-"
-
-func (h *hostLink) keptName() string { return hostLinkPrefix + h.segment.record.ID }
 
 // uplinkOf is the segment's uplink. A record without one is of a version that had
 // none; a kind that we do not know is a later version's, and no way out for us.
@@ -102,6 +95,7 @@ func (d *Daemon) makeHostLink(h *hostLink) error {
 	}
 	undo.keep()
 	d.keepHostLink(h)
+	d.logNotKept(h.name, d.kept.sync())
 	return nil
 }
 
@@ -154,9 +148,7 @@ func (d *Daemon) disconnectHost(h *hostLink) {
 }
 
 func (d *Daemon) keepHostLink(h *hostLink) {
-	if err := d.config.Keeper.Keep(h.keptName(), h.device.Fd()); err != nil {
-		d.log.Warn("descriptor not kept for the next process, which will open the device anew", "interface", h.name, "error", err)
-	}
+	d.logNotKept(h.name, d.kept.keep(keptHostLink, h.segment.record.ID, h.device.Fd()))
 }
 
 // removeHostLink ends a host link for good.
@@ -173,8 +165,8 @@ func (d *Daemon) dropHostLink(h *hostLink) {
 	device := h.device
 	d.disconnectHost(h)
 	// The link ends with its last descriptor, which must be ours.
-	d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(h.keptName()))
-	d.logFailure("drop a kept descriptor", d.config.Keeper.Sync(context.Background()))
+	d.logFailure("drop a kept descriptor", d.kept.drop(keptHostLink, h.segment.record.ID))
+	d.logFailure("drop a kept descriptor", d.kept.sync())
 	_ = device.SetPersist(false) // fails when the link is gone
 	d.logFailure("close the device of "+h.name, device.Close())
 }
@@ -236,7 +228,7 @@ func (d *Daemon) restoreHostLink(h *hostLink) {
 
 // reopenHostLink is the device of a host link that exists already.
 func (d *Daemon) reopenHostLink(h *hostLink) (*tap.Device, error) {
-	if fds := d.config.Kept.Take(h.keptName()); len(fds) > 0 {
+	if fds := d.kept.take(keptHostLink, h.segment.record.ID); len(fds) > 0 {
 		device, err := adopt(fds)
 		if err == nil && !inOwnNamespace(device) {
 			_ = device.SetPersist(false)
@@ -246,8 +238,8 @@ func (d *Daemon) reopenHostLink(h *hostLink) (*tap.Device, error) {
 		if err == nil {
 			return device, nil
 		}
-		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(h.keptName()))
-		d.logFailure("drop a kept descriptor", d.config.Keeper.Sync(context.Background()))
+		d.logFailure("drop a kept descriptor", d.kept.drop(keptHostLink, h.segment.record.ID))
+		d.logFailure("drop a kept descriptor", d.kept.sync())
 		d.log.Warn("kept descriptor is of no use", "interface", h.name, "error", err)
 	}
 	own, err := netns.Current()

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -134,7 +133,7 @@ func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port,
 // restoreDevice connects p by the descriptor that was kept for it, or else by its
 // namespace. The error is the reason why it is lost.
 func (d *Daemon) restoreDevice(p *port) error {
-	if fds := d.config.Kept.Take(deviceName(p)); len(fds) > 0 {
+	if fds := d.kept.take(keptPort, p.record.ID); len(fds) > 0 {
 		device, err := adopt(fds)
 		if err == nil {
 			if p.record.IfName != device.Name() { // renamed while nobody looked
@@ -142,7 +141,7 @@ func (d *Daemon) restoreDevice(p *port) error {
 			}
 			return d.restoreConnected(p, device)
 		}
-		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(deviceName(p)))
+		d.logFailure("drop a kept descriptor", d.kept.drop(keptPort, p.record.ID))
 		if !errors.Is(err, tap.ErrDeleted) {
 			d.log.Warn("kept descriptor is of no use", "port", p.record.Name, "error", err)
 		}
@@ -233,7 +232,7 @@ func attachIn(ns *netns.Namespace, name string) (*tap.Device, error) {
 // their removal was acknowledged, or their making never was.
 func (d *Daemon) closeStrays() {
 	for _, name := range d.config.Kept.Names() {
-		if !strings.HasPrefix(name, devicePrefix) && !strings.HasPrefix(name, hostLinkPrefix) {
+		if !isDeviceName(name) {
 			continue
 		}
 		if device, err := adopt(d.config.Kept.Take(name)); err == nil {
@@ -247,6 +246,8 @@ func (d *Daemon) closeStrays() {
 // settle does what can wait until frames flow again: it looks what became of the
 // links meanwhile, and tells the neighbours of the ports that were made anew.
 func (d *Daemon) settle() {
+	err := d.kept.rename()
+	d.logFailure("keep descriptors for the next process", errors.Join(err, d.kept.sync()))
 	d.lookAtHostLinks()
 	for _, id := range d.portIDs() {
 		d.mu.Lock()

@@ -230,6 +230,8 @@ func (c *testChild) do(ctx context.Context, verb string, args []string) string {
 		return fmt.Sprint(len(entries), err)
 	case "socket":
 		return c.Notify.socket
+	case "count":
+		return fmt.Sprint(len(c.Files.Names()))
 	case "names":
 		return fmt.Sprint(c.Files.Names())
 	case "watchdog":

@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"fmt"
 	"net"
 	"path/filepath"
 	"testing"
@@ -109,6 +110,34 @@ func TestStoredDescriptorsReachTheChild(t *testing.T) {
 	if names := stored.Names(); len(names) != 0 {
 		t.Errorf("%v is not taken", names)
 	}
+}
+
+// TestThousandsOfDescriptorsReachTheChild: as many as the unit has systemd store, under names of
+// the length that the switch gives them, also once one more was kept.
+func TestThousandsOfDescriptorsReachTheChild(t *testing.T) {
+	t.Parallel()
+	const many = 9216 // FileDescriptorStoreMax in packaging/vswitchd.service.in
+	var limit unix.Rlimit
+	// The child's end up above the parent's before they are moved into place.
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < 2*many+100 {
+		t.Skipf("%d descriptors may be open (%v): want %d", limit.Cur, err, 2*many+100)
+	}
+	stored, one := &Files{byName: make(map[string][]int)}, memory(t)
+	defer unix.Close(one)
+	for i := range many {
+		fd, err := unix.FcntlInt(uintptr(one), unix.F_DUPFD_CLOEXEC, firstFD)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored.add(fmt.Sprintf("p%012d", i), fd)
+	}
+	r := start(t, "child", func(o *Options) { o.Stored = stored })
+	pid, _ := r.up()
+	r.want("count", fmt.Sprint(many+1)) // and the gate
+	r.want("keep tap0 frames", "<nil>")
+	kill(t, pid)
+	r.up()
+	r.want("count", fmt.Sprint(many+2))
 }
 
 func content(t *testing.T, fd int) string {

@@ -47,7 +47,8 @@ func (s *store) add(name string, fd int) (added bool, err error) {
 	}
 	if s.length+len(name)+1 > maxNames {
 		unix.Close(fd)
-		return false, fmt.Errorf("keep descriptor %q: the names of all %d descriptors would exceed %d bytes: drop some or give shorter names",
+		return false, fmt.Errorf("keep descriptor %q: the store is full: it has %d, "+
+			"whose names may take %d bytes, so drop some or give shorter names",
 			name, len(s.entries), maxNames)
 	}
 	s.last++
