@@ -157,14 +157,11 @@ func (h *Host) Carrier() int {
 func (h *Host) KillCarrier() {
 	h.Helper()
 	old := h.Carrier()
-	if err := syscall.Kill(old, syscall.SIGKILL); err != nil {
-		h.Fatal(err)
-	}
+	WatchProcess(h.TB, old).Kill()
 	// A request that comes while there is none waits for the next one.
-	h.Eventually("another process carries frames", func() bool {
-		v, err := h.Client.Version(h.Context())
-		return err == nil && v.PID != old
-	})
+	if now := h.Carrier(); now == old {
+		h.Fatalf("process %d, which has ended, is said to carry frames", now)
+	}
 }
 
 // AwaitLog returns the first line of the daemon's log that has all parts in it, among those
@@ -178,6 +175,15 @@ func (h *Host) AwaitLog(from int, parts ...string) string {
 		h.Fatal(err)
 	}
 	return line
+}
+
+// LogAfter calls act, and returns the first line that the daemon logs from then on and that has
+// all parts in it. The daemon must be the same one before and after.
+func (h *Host) LogAfter(act func(), parts ...string) string {
+	h.Helper()
+	from := h.Daemon.Lines()
+	act()
+	return h.AwaitLog(from, parts...)
 }
 
 // Eventually is [Eventually] in the host's test.

@@ -40,7 +40,7 @@ type Process struct {
 	group  bool
 	grace  time.Duration // to end in
 	cmd    *exec.Cmd
-	stdin  io.Closer // kept open: some daemons end with it
+	stdin  io.WriteCloser // kept open: some daemons end with it
 	output output
 	exited chan struct{} // closed when it has ended and been waited for
 	err    error         // of the wait; valid once exited is closed
@@ -78,6 +78,9 @@ func StartProcess(c ProcessConfig) (*Process, error) {
 
 // Pid returns the id of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Write writes to the process's standard input.
+func (p *Process) Write(b []byte) (int, error) { return p.stdin.Write(b) }
 
 // Output returns all that the process has written so far to standard output and standard error.
 func (p *Process) Output() string { return p.output.text() }
@@ -131,12 +134,17 @@ func (p *Process) Signal(s syscall.Signal) error {
 	if p.Err() != nil {
 		return nil
 	}
-	if !p.group {
-		if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return fmt.Errorf("send %s to %s: %w", s, p.name, err)
-		}
-		return nil
+	if p.group {
+		return p.signalGroup(s)
 	}
+	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("send %s to %s: %w", s, p.name, err)
+	}
+	return nil
+}
+
+// signalGroup sends a signal to the process, which has not ended, and to all that it has started.
+func (p *Process) signalGroup(s syscall.Signal) error {
 	// No other process can have the id of the group while this one has not been waited for.
 	if err := syscall.Kill(-p.Pid(), s); err != nil && err != syscall.ESRCH {
 		return fmt.Errorf("send %s to %s: %w", s, p.name, err)

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,7 +41,7 @@ func TestProcessAwaitsALine(t *testing.T) {
 	if _, err := p.Await(soon, from, "one"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a line from before is awaited: %v, want the deadline", err)
 	}
-	if _, err := p.stdin.(interface{ Write([]byte) (int, error) }).Write([]byte("word\n")); err != nil {
+	if _, err := p.Write([]byte("word\n")); err != nil {
 		t.Fatal(err)
 	}
 	if line, err := p.Await(t.Context(), from, "got"); err != nil || line != "got word" {
@@ -82,4 +83,25 @@ func TestProcessThatDoesNotStopIsKilled(t *testing.T) {
 	if p.Err() == nil {
 		t.Error("it still runs")
 	}
+}
+
+func TestTestProcessEndsWithItsTest(t *testing.T) {
+	t.Parallel()
+	var parent, child *Watched
+	t.Run("", func(t *testing.T) {
+		p := NewTestProcess(t, ProcessConfig{Argv: []string{"sh", "-c", `sleep 1000 & echo "child $!"; wait`}})
+		pid, err := strconv.Atoi(strings.TrimPrefix(p.AwaitLine(0, "child "), "child "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent, child = WatchProcess(t, p.Pid()), WatchProcess(t, pid)
+		if parent.Ended() || child.Ended() {
+			t.Error("a process of a test that runs has ended")
+		}
+		if code := NewTestProcess(t, ProcessConfig{Argv: []string{"sh", "-c", "exit 3"}}).AwaitExit(); code != 3 {
+			t.Errorf("exit status %d, want 3", code)
+		}
+	})
+	parent.Await()
+	child.Await()
 }

@@ -3,7 +3,6 @@ package lab
 import (
 	"bytes"
 	"encoding/binary"
-	"strings"
 	"testing"
 	"time"
 
@@ -22,17 +21,14 @@ func pair(t *testing.T) (a, b *Namespace) {
 	return a, b
 }
 
-// bringUp brings up a link in both namespaces, and waits until it carries frames
-// (net/core/link_watch.c).
+// bringUp brings up a link in both namespaces, and waits until it carries frames.
 func bringUp(t *testing.T, name string, ends ...*Namespace) {
 	t.Helper()
 	for _, n := range ends {
 		n.Run("ip", "link", "set", name, "up")
 	}
 	for _, n := range ends {
-		Eventually(t, name+" is up", func() bool {
-			return strings.Contains(n.Run("ip", "-o", "link", "show", "dev", name), "state UP")
-		})
+		n.AwaitLinkUp(name)
 	}
 }
 
