@@ -285,16 +285,19 @@ func TestDeletedNamespaceIsReallyGone(t *testing.T) {
 			s := openStream(t, a, b)
 			flood := openStream(t, doomed, a)
 			h.NS.Run("ip", "link", "add", "witness", "type", "veth", "peer", "name", "inside", "netns", doomed.Name())
+			begin, from := time.Now(), h.Daemon.Lines()
 			h.NS.Run("ip", "netns", "delete", doomed.Name())
 			// A socket keeps its namespace as well, so it must end at once.
 			if err := flood.conn.(*net.TCPConn).SetLinger(0); err != nil {
 				t.Fatal(err)
 			}
 			flood.conn.Close()
-			begin := time.Now()
-			h.Eventually("the port is lost", func() bool { return h.Port("doomed").State == api.PortLost })
+			h.AwaitLog(from, `msg="port lost"`, "port=doomed ")
 			t.Logf("lost %s after the deletion", time.Since(begin).Round(time.Millisecond))
-			h.Eventually("the kernel has taken the namespace down", func() bool { return !slices.Contains(h.NS.Links(), "witness") })
+			h.hasState("doomed", api.PortLost)
+			h.NS.AwaitNetwork("the kernel has taken the namespace down", func() bool {
+				return !slices.Contains(h.NS.Links(), "witness")
+			})
 			s.finish()
 			h.NS.Run("ip", "netns", "add", doomed.Name()) // for the test's own end
 		})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -23,6 +24,8 @@ import (
 type resolver struct {
 	mu    sync.Mutex
 	asked map[string]int // how often for each name; guarded by mu
+
+	unanswered chan struct{} // receives one when dead.example is asked for
 }
 
 // longTexts is how many records long.example has.
@@ -31,7 +34,7 @@ const longTexts = 40
 // startResolver serves on c's address.
 func startResolver(c *lab.Container, address string) *resolver {
 	c.Helper()
-	r := &resolver{asked: make(map[string]int)}
+	r := &resolver{asked: make(map[string]int), unanswered: make(chan struct{}, 1)}
 	at := c.Addr().String() + ":53"
 	packets := lab.Inside(c, func() (net.PacketConn, error) { return net.ListenPacket("udp4", at) })
 	listener := lab.Inside(c, func() (net.Listener, error) { return net.Listen("tcp4", at) })
@@ -61,6 +64,10 @@ func (r *resolver) answer(w dns.ResponseWriter, q *dns.Msg, address net.IP) {
 	header := dns.RR_Header{Name: name, Rrtype: q.Question[0].Qtype, Class: dns.ClassINET, Ttl: 60}
 	switch {
 	case name == "dead.example.":
+		select {
+		case r.unanswered <- struct{}{}:
+		default: // asked once more
+		}
 		return
 	case name == "long.example." && w.RemoteAddr().Network() == "udp":
 		m.Truncated = true
@@ -139,22 +146,21 @@ func TestOutsideNamesAreForwarded(t *testing.T) {
 	}
 
 	// A resolver that does not answer ends in an error, and holds up nobody.
-	dead := c.Exec(t.Context(), "dig", "+tries=1", "+timeout=20", "@"+c.Port.Gateway, "dead.example")
-	var said strings.Builder
-	dead.Stdout = &said
-	if err := dead.Start(); err != nil {
-		t.Fatal(err)
+	dead := c.Start("dig", "+tries=1", "+timeout=20", "@"+c.Port.Gateway, "dead.example")
+	select {
+	case <-upstream.unanswered:
+	case <-time.After(lab.Patience):
+		t.Fatal("the question that is not answered has not come")
 	}
-	h.Eventually("the question that is not answered arrives", func() bool { return upstream.times("dead.example.") > 0 })
 	resolves(c, "container2", "172.17.0.3")
 	resolves(c, "other.example", "198.51.100.1")
-	if err := dead.Wait(); err != nil || !strings.Contains(said.String(), "status: SERVFAIL") {
-		t.Errorf("dig of what no resolver answers, want SERVFAIL: %v\n%s", err, &said)
+	if code := dead.AwaitExit(); code != 0 || !strings.Contains(dead.Output(), "status: SERVFAIL") {
+		t.Errorf("dig of what no resolver answers, want SERVFAIL: exit status %d\n%s", code, dead.Output())
 	}
 
 	// Another process takes over, sockets and all.
 	h.upgradeInPlace()
-	h.Eventually("names are served by the next process", func() bool { return strings.Contains(digs(c, "third.example"), "198.51.100.1") })
+	resolves(c, "third.example", "198.51.100.1")
 
 	// The host's resolvers may change; the first of them may be out of order.
 	outside.Run("ip", "addr", "add", "192.0.2.3/24", "dev", "eth0")
@@ -162,7 +168,9 @@ func TestOutsideNamesAreForwarded(t *testing.T) {
 	second.Port.IPs = []netip.Prefix{netip.MustParsePrefix("192.0.2.3/24")}
 	startResolver(&second, "198.51.100.2")
 	h.resolvConf("192.0.2.99", "192.0.2.3")
-	h.Eventually("the other resolver is asked", func() bool { return strings.Contains(digs(c, "again.example"), "198.51.100.2") })
+	h.Eventually("the list of resolvers, which is looked at once a second, has changed", func() bool {
+		return strings.Contains(digs(c, "again.example"), "198.51.100.2")
+	})
 }
 
 // The resolver is its segment's, and no one else's.
@@ -202,13 +210,10 @@ func TestPortOfTheResolverIsTaken(t *testing.T) {
 	defer taken.Close()
 	h.Start()
 	c := h.Attach("container1")
-	h.Eventually("a warning", func() bool { return strings.Contains(h.Daemon.Output(), "names are not served") })
+	h.AwaitLog(0, "level=WARN", "names are not served")
 	c.Reaches(c.Port.Gateway)
-	taken.Close()
-	h.Eventually("names are served", func() bool {
-		out, ok := lookup(c, "container1")
-		return ok && strings.Contains(out, "172.17.0.2")
-	})
+	h.LogAfter(func() { taken.Close() }, `msg="names are served"`)
+	resolves(c, "container1", "172.17.0.2")
 }
 
 // A name server in a container is published like anything else, and takes nothing

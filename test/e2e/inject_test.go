@@ -3,11 +3,9 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,37 +27,28 @@ func (h *host) inject(pid int, fault string, files ...string) (end func()) {
 	h.Helper()
 	lab.RequireCommand(h, "strace")
 	calls, _, _ := strings.Cut(fault, ":")
-	args := []string{"-f", "-o", filepath.Join(h.TempDir(), "strace.log"), "-p", strconv.Itoa(pid)}
+	args := []string{"strace", "-f", "-o", filepath.Join(h.TempDir(), "strace.log"), "-p", strconv.Itoa(pid)}
 	for _, file := range files {
 		args = append(args, "-P", file)
 	}
 	args = append(args, "-e", "trace="+calls, "-e", "inject="+fault)
-	cmd := exec.Command("strace", args...)
-	said := &strings.Builder{}
-	cmd.Stderr = said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		h.Fatal(err)
+	strace := lab.NewTestProcess(h, lab.ProcessConfig{Argv: args})
+	strace.AwaitLine(0, fmt.Sprintf("Process %d attached", pid))
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(threads) == 0 {
+		h.Fatalf("the process has no threads: %v", err)
 	}
-	end = func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it may have ended with the carrier
-		_ = cmd.Wait()
+	for _, status := range threads {
+		text, err := os.ReadFile(status)
+		if err == nil && !strings.Contains(string(text), fmt.Sprintf("TracerPid:\t%d\n", strace.Pid())) {
+			h.Fatalf("strace has not attached to each thread of the process: %s", text)
+		}
 	}
-	h.Cleanup(end)
-	h.Eventually("strace holds all threads of the process", func() bool {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-		if err != nil || len(threads) == 0 {
-			h.Fatalf("the process has no threads: %v", err)
+	return func() {
+		if err := strace.Stop(); err != nil { // it may have ended with the process
+			h.Error(err)
 		}
-		for _, status := range threads {
-			text, err := os.ReadFile(status)
-			if err == nil && !strings.Contains(string(text), fmt.Sprintf("TracerPid:\t%d\n", cmd.Process.Pid)) {
-				return false
-			}
-		}
-		return true
-	})
-	return end
+	}
 }
 
 // TestStateDiskErrors: a disk that fails while a change is written, or made
@@ -115,16 +104,15 @@ func TestKilledAtEachWrite(t *testing.T) {
 		for n := 1; n <= rounds(t, 4, 8); n++ {
 			before := h.picture()
 			end := h.injectState(fmt.Sprintf("%s:signal=SIGKILL:when=%d", call, n))
-			victim := h.Carrier()
+			victim := lab.WatchProcess(t, h.Carrier())
 			name := fmt.Sprintf("s%d", kills)
 			// An answer may be lost with the carrier; then only the state tells.
 			_, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: name})
-			h.Eventually("a carrier answers", func() bool {
-				_, err := h.Client.Version(t.Context())
-				return err == nil
-			})
+			if err != nil {
+				victim.Await()
+			}
 			end()
-			if h.Carrier() != victim {
+			if victim.Ended() {
 				kills++
 			}
 			after := h.picture()
@@ -157,8 +145,7 @@ func TestLostPortIsReleasedAfterAClockJump(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	a, b := h.furnish()
-	a.Remove()
-	h.Eventually("the port is lost", func() bool { return h.Port("a").State == api.PortLost })
+	h.loses("a", a.Remove)
 	h.Stop()
 	db, err := store.Open(h.StateDir, store.Options{})
 	if err != nil {
@@ -180,10 +167,8 @@ func TestLostPortIsReleasedAfterAClockJump(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Start("--lost-port-ttl", "300ms")
-	h.Eventually("the port is released", func() bool {
-		_, err := h.Client.Port(t.Context(), a.Port.ID)
-		return api.KindOf(err) == api.NotFound
-	})
+	h.AwaitLog(0, `msg="lost port released"`, "port=a ")
+	h.isReleased(a)
 	b.Reaches("172.17.0.1")
 }
 
@@ -196,15 +181,15 @@ func TestOutOfMemory(t *testing.T) {
 	h.Harmed()
 	before := h.picture()
 	victim := h.Carrier()
+	watched := lab.WatchProcess(t, victim)
 	h.NS.Run("prlimit", "--pid", strconv.Itoa(victim), "--data=1")
-	h.Eventually("the carrier has run out of memory and another has its place", func() bool {
+	h.Eventually("the carrier, of which each turn wants more memory, has ended", func() bool {
 		for range 50 { // each wants a little of it
 			client := api.NewClient(h.Socket, lab.Patience)
 			defer client.Close()
 			_, _ = client.Ports(t.Context(), "")
 		}
-		v, err := h.Client.Version(t.Context())
-		return err == nil && v.PID != victim
+		return watched.Ended()
 	})
 	h.isStill(before)
 	a.Reaches(b.Addr().String())

@@ -205,8 +205,7 @@ func TestFullDescriptorStore(t *testing.T) {
 	h.AwaitLog(0, "level=WARN", "descriptor not kept", device, "store is full")
 	a.Reaches(b.Addr().String())
 	h.KillCarrier()
-	h.Eventually("both are there again", func() bool {
-		return h.Port("a").State == api.PortUp && h.Port("b").State == api.PortUp
-	})
+	h.hasState("a", api.PortUp)
+	h.hasState("b", api.PortUp)
 	a.Reaches(b.Addr().String())
 }

@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -15,16 +13,15 @@ import (
 
 // dhcpClient is busybox's udhcpc in a container, which it configures.
 type dhcpClient struct {
-	*lab.Container
-	cmd *exec.Cmd
-	log string // the file of its events, each with what it was told
+	*lab.TestProcess
+	tb testing.TB
 }
 
 // withDHCP leaves the address to the container.
 func withDHCP(s *api.PortSpec) { s.IP = api.IPDHCP }
 
 // dhcpScript is what udhcpc calls: it configures the interface as that of a small
-// distribution does, and notes each event.
+// distribution does, and prints each event with what the client was told.
 const dhcpScript = `#!/bin/sh
 case $1 in
 deconfig)
@@ -35,54 +32,37 @@ bound | renew)
 	ip link set "$interface" mtu "$mtu"
 	[ -z "$router" ] || ip route replace default via "$router" ;;
 esac
-echo "$1 $ip/$mask router=$router dns=$dns mtu=$mtu hostname=$hostname lease=$lease server=$serverid" >>%s
+echo "event $1: $ip/$mask router=$router dns=$dns mtu=$mtu hostname=$hostname lease=$lease server=$serverid"
 `
 
 // startDHCP starts a client in c; it is stopped when the test ends.
 func startDHCP(c *lab.Container, options ...string) *dhcpClient {
 	c.Helper()
 	lab.RequireCommand(c, "busybox")
-	d := &dhcpClient{Container: c, log: filepath.Join(c.TempDir(), "events")}
 	script := filepath.Join(c.TempDir(), "script")
-	if err := os.WriteFile(script, fmt.Appendf(nil, dhcpScript, d.log), 0o755); err != nil {
+	if err := os.WriteFile(script, []byte(dhcpScript), 0o755); err != nil {
 		c.Fatal(err)
 	}
 	argv := append([]string{"busybox", "udhcpc", "-f", "-i", "eth0", "-s", script}, options...)
-	d.cmd = c.Exec(c.Context(), argv...)
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := d.cmd.Start(); err != nil {
-		c.Fatal(err)
-	}
-	c.Cleanup(func() {
-		_ = d.cmd.Process.Kill()
-		_ = d.cmd.Wait()
-	})
-	return d
+	return &dhcpClient{c.Start(argv...), c}
 }
 
-// await waits until the client has noted its nth event of a kind and returns what
-// it was told.
-func (d *dhcpClient) await(event string, nth int) (told string) {
-	d.Helper()
-	lab.Eventually(d, fmt.Sprintf("%d of %q at the DHCP client", nth, event), func() bool {
-		text, _ := os.ReadFile(d.log)
-		n := 0
-		for line := range strings.Lines(string(text)) {
-			if what, rest, _ := strings.Cut(strings.TrimSpace(line), " "); what == event {
-				n++
-				told = rest
-			}
-		}
-		return n >= nth
-	})
+// await waits for the client's first event of a kind after the first from lines that it has
+// printed, and returns what it was told.
+func (d *dhcpClient) await(from int, event string) (told string) {
+	d.tb.Helper()
+	_, told, _ = strings.Cut(d.AwaitLine(from, "event "+event+": "), ": ")
 	return told
 }
 
-func (d *dhcpClient) signal(s syscall.Signal) {
-	d.Helper()
-	if err := d.cmd.Process.Signal(s); err != nil {
-		d.Fatal(err)
+// after sends the client a signal, waits for the event that follows and returns what it was told.
+func (d *dhcpClient) after(s syscall.Signal, event string) (told string) {
+	d.tb.Helper()
+	from := d.Lines()
+	if err := d.Signal(s); err != nil {
+		d.tb.Fatal(err)
 	}
+	return d.await(from, event)
 }
 
 // A container with a DHCP client of its own gets its port's address from the
@@ -100,29 +80,26 @@ func TestDHCPClientGetsItsLease(t *testing.T) {
 	}
 	client := startDHCP(c)
 	const want = "172.17.0.3/16 router=172.17.0.1 dns=172.17.0.1 mtu=1500 hostname=vm1 lease=3600 server=172.17.0.1"
-	if told := client.await("bound", 1); told != want {
+	if told := client.await(0, "bound"); told != want {
 		t.Errorf("the client was told %q, want %q", told, want)
 	}
 	c.Reaches(peer.Addr().String())
 	peer.Reaches("172.17.0.3")
 
-	client.signal(syscall.SIGUSR1) // renew
-	if told := client.await("renew", 1); told != want {
+	const renew, release = syscall.SIGUSR1, syscall.SIGUSR2
+	if told := client.after(renew, "renew"); told != want {
 		t.Errorf("renewed: the client was told %q, want %q", told, want)
 	}
 
 	h.Kill()
 	h.Start()
-	client.signal(syscall.SIGUSR1)
-	if told := client.await("renew", 2); told != want {
+	if told := client.after(renew, "renew"); told != want {
 		t.Errorf("renewed after a restart: the client was told %q, want %q", told, want)
 	}
 	c.Reaches(peer.Addr().String())
 
-	client.signal(syscall.SIGUSR2) // release
-	client.await("deconfig", 2)
-	client.signal(syscall.SIGUSR1)
-	if told := client.await("bound", 2); told != want {
+	client.after(release, "deconfig")
+	if told := client.after(renew, "bound"); told != want {
 		t.Errorf("asked anew: the client was told %q, want %q", told, want)
 	}
 }
@@ -147,7 +124,7 @@ func TestDHCPAnswersItsPortsOnly(t *testing.T) {
 	// Who asks for another's address is refused, and gets its own.
 	greedy := h.Attach("greedy", withDHCP, lab.On("internal"))
 	client := startDHCP(greedy, "-r", vm.Addr().String(), "-T", "1")
-	if told := client.await("bound", 1); !strings.HasPrefix(told, greedy.Addr().String()+"/16 ") {
+	if told := client.await(0, "bound"); !strings.HasPrefix(told, greedy.Addr().String()+"/16 ") {
 		t.Errorf("asked for another's address and was told %q, want %s", told, greedy.Addr())
 	}
 }

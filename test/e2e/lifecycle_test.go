@@ -66,8 +66,7 @@ func TestAPortOfADeletedNamespaceIsLost(t *testing.T) {
 	h.AddSegment("pair", func(s *api.SegmentSpec) { s.Subnet = "10.1.2.0/29" })
 	doomed := h.Attach("doomed", lab.On("small"))
 	c1, c2 := h.Attach("c1", lab.On("pair")), h.Attach("c2", lab.On("pair"))
-	doomed.Remove()
-	h.Eventually("the port is lost", func() bool { return h.Port("doomed").State == api.PortLost })
+	h.loses("doomed", doomed.Remove)
 	c1.Reaches(c2.Addr().String())
 
 	fresh := h.Container()
@@ -85,8 +84,7 @@ func TestAPortOfADeletedLinkIsLost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	c := h.Attach("c")
-	c.Run("ip", "link", "delete", "eth0")
-	h.Eventually("the port is lost", func() bool { return h.Port("c").State == api.PortLost })
+	h.loses("c", func() { c.Run("ip", "link", "delete", "eth0") })
 	// Somebody wanted that, so a restart does not undo it.
 	h.Kill()
 	h.Start()

@@ -22,18 +22,27 @@ func errDisabled(p api.Port) bool {
 		(strings.Contains(p.Reason, "err-disabled") || strings.Contains(p.Reason, "held down"))
 }
 
-// awaitErrDisabled waits until one of the ports is err-disabled.
-func (h *host) awaitErrDisabled(names ...string) (disabled api.Port) {
+// awaitErrDisabled waits until the log says, after its first from lines, that a port is
+// err-disabled, and wants it to be one of these.
+func (h *host) awaitErrDisabled(from int, names ...string) api.Port {
 	h.Helper()
-	h.Eventually(fmt.Sprintf("one of the ports %q is err-disabled", names), func() bool {
-		for _, name := range names {
-			if disabled = h.Port(name); errDisabled(disabled) {
-				return true
-			}
-		}
-		return false
-	})
+	line := h.AwaitLog(from, "port err-disabled")
+	disabled, found := h.errDisabledOf(names...)
+	if !found {
+		h.Fatalf("none of the ports %q is err-disabled, and the log has: %s", names, line)
+	}
 	return disabled
+}
+
+// errDisabledOf returns the first of these ports that is err-disabled now.
+func (h *host) errDisabledOf(names ...string) (disabled api.Port, found bool) {
+	h.Helper()
+	for _, name := range names {
+		if p := h.Port(name); errDisabled(p) {
+			return p, true
+		}
+	}
+	return api.Port{}, false
 }
 
 // bridgedHost is a container with two ports, left at eth0 and right at eth1.
@@ -90,7 +99,7 @@ func TestSpanningTreeOfAContainerSeesItsLoop(t *testing.T) {
 	out := loop.Sender()
 	bystander := c.Witness()
 	loop.closeLoop("stp_state", "1", "forward_delay", "200", "hello_time", "100", "max_age", "600")
-	h.Eventually("the bridge has decided on its ports", func() bool {
+	loop.AwaitNetwork("the bridge has decided on its ports", func() bool {
 		left, right := loop.portState("eth0"), loop.portState("eth1")
 		decided := func(state string) bool { return state == forwarding || state == blocking }
 		return decided(left) && decided(right) && (left == forwarding || right == forwarding)
@@ -158,6 +167,7 @@ func TestLoopIsCutAtEveryLevelOfSecurity(t *testing.T) {
 			loop := h.bridged(level)
 			out := loop.Sender()
 			bystander := c.Witness()
+			from := h.Daemon.Lines()
 			loop.closeLoop("stp_state", "0")
 			out.Send(loop.circling())
 			storm := untilQuiet(bystander, 1000)
@@ -169,7 +179,7 @@ func TestLoopIsCutAtEveryLevelOfSecurity(t *testing.T) {
 					t.Errorf("the loop lasted %s, want 1s at most", d)
 				}
 			}
-			h.awaitErrDisabled("left", "right")
+			h.awaitErrDisabled(from, "left", "right")
 			for _, p := range []*lab.Container{a, c} {
 				if p := h.Port(p.Port.Name); p.State != api.PortUp {
 					t.Errorf("port %s, which is no part of the loop, is %s: %s", p.Name, p.State, p.Reason)

@@ -29,6 +29,15 @@ func (h *host) answerFor(addr netip.Addr) string {
 	return ""
 }
 
+// awaitAnswerFor waits until the switch answers for an address by this MAC, or, when that is
+// empty, not at all: its log does not tell of the addresses of interfaces.
+func (h *host) awaitAnswerFor(addr netip.Addr, mac string) {
+	h.Helper()
+	h.Eventually(fmt.Sprintf("the switch answers for %s by %q", addr, mac), func() bool {
+		return h.answerFor(addr) == mac
+	})
+}
+
 // An announcement by which a port without security moved its address to another MAC is
 // worth nothing once the port has security: else the port's own ARP would be refused.
 func TestClaimEndsWithSecurity(t *testing.T) {
@@ -40,11 +49,14 @@ func TestClaimEndsWithSecurity(t *testing.T) {
 			a, b := h.Attach("a"), h.Attach("b", secured(api.SecurityOff))
 			claimed := net.HardwareAddr{2, 0, 0, 0, 0x44, 3}
 			nobody := make(net.HardwareAddr, 6)
-			b.Sender().Send(ethernet(broadcast, claimed, unix.ETH_P_ARP,
-				arpPacket(arpAsks, claimed, b.Addr(), nobody, b.Addr())...))
-			h.Eventually("the address is at the claimed MAC", func() bool {
-				return h.answerFor(b.Addr()) == claimed.String()
-			})
+			announcement := ethernet(broadcast, claimed, unix.ETH_P_ARP,
+				arpPacket(arpAsks, claimed, b.Addr(), nobody, b.Addr())...)
+			witness := a.Witness()
+			b.Sender().Send(announcement)
+			witness.Until(announcement)
+			if mac := h.answerFor(b.Addr()); mac != claimed.String() {
+				t.Fatalf("the switch answers with %s, want the claimed %s", mac, claimed)
+			}
 			h.MustVsctl("set-port", "b", "--security", level)
 			if mac := h.answerFor(b.Addr()); mac != b.Port.MAC {
 				t.Errorf("at %s the switch answers with %s, want the port's %s", level, mac, b.Port.MAC)
@@ -68,11 +80,7 @@ func TestSetPortMACSetsTheInterfaceBack(t *testing.T) {
 			h := newHost(t)
 			a, b := h.Attach("a"), h.Attach("b", secured(level))
 			const mac = "02:00:00:00:66:05"
-			b.Run("ip", "link", "set", "eth0", "address", mac)
-			h.Eventually("the switch has seen the change", func() bool {
-				p := h.Port("b")
-				return p.MAC == mac || strings.Contains(p.Reason, mac)
-			})
+			h.changeMAC(b, mac)
 			h.MustVsctl("set-port", "b", "--rename", "renamed") // leaves it alone
 			if out := b.Run("ip", "link", "show", "dev", "eth0"); !strings.Contains(out, mac) {
 				t.Errorf("another name set the interface's MAC:\n%s", out)
@@ -101,8 +109,7 @@ func TestStaticEntriesAndOwnAddresses(t *testing.T) {
 		}
 	}
 	for _, mac := range []string{static, live} {
-		b.Run("ip", "link", "set", "eth0", "address", mac)
-		h.Eventually("the switch has seen the change", func() bool { return h.Port("b").MAC == mac })
+		h.changeMAC(b, mac)
 		wantStatic("with b's interface at " + mac)
 	}
 	// The MAC of the port's record is its own, although its interface has another.
@@ -151,7 +158,7 @@ func TestPortsExchangeTheirMACs(t *testing.T) {
 	c := h.Attach("c")
 	a.Run("ip", "link", "set", "eth0", "address", b.Port.MAC)
 	b.Run("ip", "link", "set", "eth0", "address", a.Port.MAC)
-	h.Eventually("each MAC is the other port's own", func() bool {
+	h.Eventually("each MAC is the other port's own, once the table has been looked through", func() bool {
 		_, atB := h.macKind(a.Port.MAC)
 		kind, atA := h.macKind(b.Port.MAC)
 		return atB == "b" && atA == "a" && kind == "own"
@@ -167,13 +174,12 @@ func TestLeaseAfterALiveMACChange(t *testing.T) {
 	a := h.Attach("a")
 	b := h.Attach("b", secured(api.SecurityOff), withDHCP)
 	const mac = "02:00:00:00:66:07"
-	b.Run("ip", "link", "set", "eth0", "address", mac)
-	h.Eventually("the switch has seen the change", func() bool { return h.Port("b").MAC == mac })
-	told := startDHCP(b).await("bound", 1)
+	h.changeMAC(b, mac)
+	told := startDHCP(b).await(0, "bound")
 	if want := fmt.Sprint(b.Addr()); !strings.HasPrefix(told, want) {
 		t.Errorf("the lease is %q, want %s", told, want)
 	}
-	h.Eventually("the leased address is answered for", func() bool { return h.answerFor(b.Addr()) == mac })
+	h.awaitAnswerFor(b.Addr(), mac)
 	a.Reaches(b.Addr().String())
 }
 
@@ -184,8 +190,8 @@ func TestLeaseAfterSetPortMAC(t *testing.T) {
 	a, b := h.Attach("a"), h.Attach("b", withDHCP)
 	const mac = "02:00:00:00:66:08"
 	h.MustVsctl("set-port", "b", "--mac", mac)
-	startDHCP(b).await("bound", 1)
-	h.Eventually("the leased address is answered for", func() bool { return h.answerFor(b.Addr()) == mac })
+	startDHCP(b).await(0, "bound")
+	h.awaitAnswerFor(b.Addr(), mac)
 	a.Reaches(b.Addr().String())
 }
 
@@ -196,8 +202,7 @@ func TestTakenMACKeepsNoPortFromBeingAdded(t *testing.T) {
 	evil := h.Attach("evil", secured(api.SecurityOff))
 	next := evil.Addr().Next()
 	mac := frame.MACFromIPv4(next).String()
-	evil.Run("ip", "link", "set", "eth0", "address", mac)
-	h.Eventually("the change is seen", func() bool { return h.Port("evil").MAC == mac })
+	h.changeMAC(evil, mac)
 	a, b := h.Attach("a"), h.Attach("b")
 	if a.Port.MAC != mac || a.Addr() != next {
 		t.Errorf("the next port has %s and %s, want %s and %s", a.Addr(), a.Port.MAC, next, mac)

@@ -67,6 +67,7 @@ func TestChangedMACAtAStrictPortIsExplained(t *testing.T) {
 	h := newHost(t)
 	a, b := h.Attach("a"), h.Attach("b")
 	const mac = "02:00:00:00:66:02"
+	from := h.Daemon.Lines()
 	b.Run("ip", "link", "set", "eth0", "address", mac)
 	b.Ping(a.Addr().String(), "-W", "0.5")
 	explained := func() (n int) {
@@ -77,7 +78,7 @@ func TestChangedMACAtAStrictPortIsExplained(t *testing.T) {
 		}
 		return n
 	}
-	h.Eventually("the log names both MACs and says what to do", func() bool { return explained() > 0 })
+	h.AwaitLog(from, "level=WARN", "set-port", "--mac", mac, b.Port.MAC)
 	before := h.Counters("b").Drops["spoofed-mac"]
 	b.Ping(a.Addr().String(), "-W", "0.5")
 	h.AwaitDrops("b", "spoofed-mac", before+1)
@@ -123,9 +124,9 @@ func (h *host) hasMAC(b *lab.Container, mac string, peer *lab.Container) {
 	if kind, port := h.macKind(mac); kind != "own" || port != "b" {
 		h.Errorf("the forwarding table has %s as kind %q at port %q, want own at b", mac, kind, port)
 	}
-	awaitReach(b, peer)
-	awaitReach(peer, b)
-	awaitReach(h.onHost("bridge"), b)
+	reachesNow(b, peer)
+	reachesNow(peer, b)
+	reachesNow(h.onHost("bridge"), b)
 }
 
 func TestSetPortMAC(t *testing.T) {

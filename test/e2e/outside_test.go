@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"net/netip"
 	"strconv"
 
@@ -63,13 +62,12 @@ func (h *host) onHost(segment string) *lab.Container {
 	return &lab.Container{Namespace: h.NS, TB: h, Host: h.Host, Port: api.Port{Name: "the host", IfName: s.HostLink.Name, IPs: []netip.Prefix{addr}}}
 }
 
-// awaitHostLink waits until the segment's host link is up or down.
-func (h *host) awaitHostLink(segment, state string) api.HostLink {
+// hostLink returns the segment's host link, which is to be up or down.
+func (h *host) hostLink(segment, state string) api.HostLink {
 	h.Helper()
-	var l api.HostLink
-	h.Eventually(fmt.Sprintf("the host link of segment %s is %s", segment, state), func() bool {
-		l = h.Segment(segment).HostLink
-		return l.State == state
-	})
+	l := h.Segment(segment).HostLink
+	if l.State != state {
+		h.Errorf("the host link of segment %s is %s (%s), want %s", segment, l.State, l.Reason, state)
+	}
 	return l
 }

@@ -284,7 +284,8 @@ func TestStoppedDaemonLeavesThePorts(t *testing.T) {
 		t.Errorf("links %v in the container of a stopped daemon, want eth0", got)
 	}
 	h.Start()
-	h.Eventually("the containers reach each other", func() bool { return a.Ping(b.Addr().String(), "-W", "0.5").Received == 3 })
+	awaitLinksUp(a, b)
+	a.Reaches(b.Addr().String())
 	h.isStill(before)
 }
 
@@ -317,13 +318,14 @@ func TestPortsThatAStopRemovesSurviveAnUpgrade(t *testing.T) {
 	s.pause()
 	h.isStill(before)
 	old := h.Carrier()
-	if err := syscall.Kill(h.Daemon.Pid(), syscall.SIGHUP); err != nil {
-		t.Fatal(err)
+	h.LogAfter(func() {
+		if err := h.Daemon.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}, "msg=upgraded")
+	if h.Carrier() == old {
+		t.Error("the same process as before carries the frames")
 	}
-	h.Eventually("another process carries the frames", func() bool {
-		v, err := h.Client.Version(t.Context())
-		return err == nil && v.PID != old
-	})
 	s.finish()
 	h.isStill(before)
 	h.Stop()
@@ -339,8 +341,8 @@ func TestMissingDevicesAreMadeAgain(t *testing.T) {
 	h.Kill()
 	a.Run("ip", "link", "delete", "eth0")
 	h.Start()
-	// The kernel takes up to a second to follow the links' carriers.
-	h.Eventually("the containers reach each other", func() bool { return a.Ping(b.Addr().String(), "-W", "0.5").Received == 3 })
+	awaitLinksUp(a, b)
+	a.Reaches(b.Addr().String())
 	b.Reaches(a.Addr().String())
 }
 
@@ -407,16 +409,17 @@ func TestRecreatedNamespaceGetsItsPortAgain(t *testing.T) {
 			}
 			a.Reaches(b.Addr().String())
 			sent := h.Counters("a").RxFrames
-			h.NS.Run("ip", "netns", "delete", a.Name())
-			h.Eventually("the port is lost", func() bool { return h.Port("a").State == api.PortLost })
+			h.loses("a", func() { h.NS.Run("ip", "netns", "delete", a.Name()) })
 			if reason := h.Port("a").Reason; reason != "its network namespace was deleted" {
 				t.Errorf("lost because %q", reason)
 			}
 			if now := h.Counters("a").RxFrames; now < sent {
 				t.Errorf("the port that is lost has sent %d frames, and %d before", now, sent)
 			}
-			h.NS.Run("ip", "netns", "add", a.Name())
-			h.Eventually("the port is back", func() bool { return h.Port("a").State == api.PortUp })
+			h.LogAfter(func() {
+				h.NS.Run("ip", "netns", "add", a.Name())
+			}, `msg="lost port attached again"`, "port=a ")
+			h.hasState("a", api.PortUp)
 			b.Reaches(a.Addr().String())
 			a.Misses(denied.Addr().String())
 			if now := h.Counters("a").RxFrames; now <= sent {
@@ -432,32 +435,18 @@ func TestProcessThatWentElsewhereDoesNotTakeItsPortAlong(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	first, second := h.Container(), h.Container()
-	process := first.Exec(t.Context(), "sh", "-c", `read go && exec nsenter --net="$0" sleep 1000`, second.Path())
-	leave, err := process.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = process.Process.Kill()
-		_ = process.Wait()
-	})
-	isIn := func(c *lab.Container) func() bool {
-		return func() bool {
-			return c.Run("stat", "-Lc", "%i", c.Path()) == c.Run("stat", "-Lc", "%i", fmt.Sprintf("/proc/%d/ns/net", process.Process.Pid))
-		}
-	}
-	h.Eventually("the process is in the one namespace", isIn(first))
-	if _, err := h.Client.AddPort(t.Context(), api.PortSpec{Name: "p", PID: process.Process.Pid}); err != nil {
+	const script = `echo in the first; read go
+exec nsenter --net="$0" sh -c "echo in the second; exec sleep 1000"`
+	process := first.Start("sh", "-c", script, second.Path())
+	process.AwaitLine(0, "in the first")
+	if _, err := h.Client.AddPort(t.Context(), api.PortSpec{Name: "p", PID: process.Pid()}); err != nil {
 		t.Fatal(err)
 	}
 	h.Kill()
-	if _, err := io.WriteString(leave, "\n"); err != nil {
+	if _, err := process.Write([]byte("go\n")); err != nil {
 		t.Fatal(err)
 	}
-	h.Eventually("the process is in the other", isIn(second))
+	process.AwaitLine(0, "in the second")
 	h.Start()
 	if p := h.Port("p"); p.State != api.PortLost {
 		t.Errorf("the port is %s, want lost", p.State)
@@ -471,12 +460,18 @@ func TestLostPortIsReleased(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--lost-port-ttl", "300ms")
 	a, b := h.furnish()
-	a.Remove()
-	h.Eventually("the port is released", func() bool {
-		_, err := h.Client.Port(t.Context(), a.Port.ID) // "a" may begin another port's id
-		return api.KindOf(err) == api.NotFound
-	})
+	h.LogAfter(a.Remove, `msg="lost port released"`, "port=a ")
+	h.isReleased(a)
 	b.Reaches("172.17.0.1")
+}
+
+// isReleased wants no port where the container's was.
+func (h *host) isReleased(c *lab.Container) {
+	h.Helper()
+	// Its name may begin another port's id.
+	if p, err := h.Client.Port(h.Context(), c.Port.ID); api.KindOf(err) != api.NotFound {
+		h.Errorf("the port is %+v, %v; want it not found", p, err)
+	}
 }
 
 func TestChangesInTheNamespaceAreNoticed(t *testing.T) {
@@ -484,8 +479,7 @@ func TestChangesInTheNamespaceAreNoticed(t *testing.T) {
 	h := newHost(t)
 	a, b := h.furnish()
 	a.Reaches(b.Addr().String())
-	a.Run("ip", "link", "set", "eth0", "down")
-	h.Eventually("the port is down", func() bool { return h.Port("a").State == api.PortDown })
+	h.setInterface(a, "eth0", false)
 	fdb, err := h.Client.FDB(t.Context(), "bridge")
 	if err != nil {
 		t.Fatal(err)
@@ -493,13 +487,14 @@ func TestChangesInTheNamespaceAreNoticed(t *testing.T) {
 	if slices.ContainsFunc(fdb, func(e api.FDBEntry) bool { return e.MAC == a.Port.MAC && e.Kind == api.Dynamic }) {
 		t.Error("the forwarding table still has the port's address")
 	}
-	a.Run("ip", "link", "set", "eth0", "name", "net7")
-	h.Eventually("the new name shows", func() bool { return h.Port("a").IfName == "net7" })
-	a.Run("ip", "link", "set", "net7", "up")
-	h.Eventually("the port is up", func() bool { return h.Port("a").State == api.PortUp })
+	h.LogAfter(func() { a.Run("ip", "link", "set", "eth0", "name", "net7") },
+		`msg="interface renamed in its namespace"`, "port=a ", "to=net7")
+	if a.Port = h.Port("a"); a.Port.IfName != "net7" {
+		t.Errorf("the port's interface is %s, want net7", a.Port.IfName)
+	}
+	h.setInterface(a, "net7", true)
 	a.Reaches(b.Addr().String())
-	a.Run("ip", "link", "set", "net7", "address", "02:00:00:00:0a:0a")
-	h.Eventually("the new address shows", func() bool { return strings.Contains(h.Port("a").Reason, "02:00:00:00:0a:0a") })
+	h.changeMAC(a, "02:00:00:00:0a:0a")
 	// The new name is found again after a restart.
 	h.Kill()
 	h.Start()

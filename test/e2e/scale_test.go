@@ -102,7 +102,9 @@ func TestAttachingAndDetachingLeavesNothing(t *testing.T) {
 	h.NS.Run("ip", "link", "set", "eth9", "netns", c.Name())
 	h.Connect(c, "last")
 	c.Remove()
-	h.Eventually("the container's namespace ends at once, though a port is in it", func() bool { return len(h.NS.Links()) == 0 })
+	h.NS.AwaitNetwork("the container's namespace ends, though a port is in it", func() bool {
+		return len(h.NS.Links()) == 0
+	})
 }
 
 func (h *host) proc(name string) string {

@@ -51,6 +51,7 @@ func TestWatchersThatFail(t *testing.T) {
 		t.Fatalf("%d sockets hear of changes, want 3: for containers, the host, nftables", len(watchers))
 	}
 	end := h.inject(carrier, "recvmsg:error=ENOMEM", watchers...)
+	from := h.Daemon.Lines()
 	b.Run("ip", "link", "set", "eth0", "down")
 	b.Run("ip", "link", "set", "eth0", "name", "net0", "up")
 	h.NS.Run("ip", "addr", "flush", "dev", link)
@@ -59,17 +60,18 @@ func TestWatchersThatFail(t *testing.T) {
 		h.AwaitLog(0, "level=WARN", "a task has failed", task, "cannot allocate memory")
 	}
 	end()
-	h.restores(b, "net0", link)
+	h.restores(from, b, "net0", link)
 	for _, socket := range h.listeningNetlink() {
 		if slices.Contains(watchers, socket) {
 			t.Errorf("%s is still there", socket)
 		}
 	}
+	from = h.Daemon.Lines()
 	b.Run("ip", "link", "set", "net0", "down")
 	b.Run("ip", "link", "set", "net0", "name", "net1", "up")
 	h.NS.Run("ip", "addr", "flush", "dev", link)
 	h.NS.Run("nft", "flush", "ruleset")
-	h.restores(b, "net1", link)
+	h.restores(from, b, "net1", link)
 	if now := h.Carrier(); now != carrier {
 		t.Errorf("process %d carries frames, want %d as before", now, carrier)
 	}
@@ -79,18 +81,22 @@ func TestWatchersThatFail(t *testing.T) {
 	a.Reaches(b.Addr().String())
 }
 
-// restores wants what was changed behind the daemon's back noticed or put right.
-func (h *host) restores(c *lab.Container, name, link string) {
+// restores waits until the log says, after its first from lines, that what was changed behind
+// the daemon's back is noticed or put right, and wants it so.
+func (h *host) restores(from int, c *lab.Container, name, link string) {
 	h.Helper()
-	h.Eventually("the port's interface is called "+name, func() bool {
-		return h.Port(c.Port.Name).IfName == name
-	})
-	h.Eventually("the host link has its address again", func() bool {
-		return strings.Contains(h.NS.Run("ip", "addr", "show", "dev", link), "172.17.0.1/16")
-	})
-	h.Eventually("the nftables table is there again", func() bool {
-		return strings.Contains(h.NS.Run("nft", "list", "tables"), "inet vswitch")
-	})
+	h.AwaitLog(from, `msg="interface renamed in its namespace"`, "port="+c.Port.Name+" ", "to="+name)
+	if p := h.Port(c.Port.Name); p.IfName != name {
+		h.Errorf("the port's interface is %s, want %s", p.IfName, name)
+	}
+	h.AwaitLog(from, "host link was changed and is put right", "address 172.17.0.1/16")
+	if out := h.NS.Run("ip", "addr", "show", "dev", link); !strings.Contains(out, "172.17.0.1/16") {
+		h.Errorf("the host link has not its address again:\n%s", out)
+	}
+	h.AwaitLog(from, "nftables table was changed by others: put back")
+	if out := h.NS.Run("nft", "list", "tables"); !strings.Contains(out, "inet vswitch") {
+		h.Errorf("the nftables table is not there again:\n%s", out)
+	}
 }
 
 // TestListenersThatFail: the kernel refuses connections for a while. Frames pass meanwhile, and

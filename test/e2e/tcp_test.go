@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -126,7 +125,7 @@ func TestIperf3(t *testing.T) {
 	c1, c2 := h.Attach("c1"), h.Attach("c2")
 	for _, options := range [][]string{nil, {"--reverse"}, {"--udp", "--bitrate", "100M"}} {
 		t.Run("iperf3 "+strings.Join(options, " "), func(t *testing.T) {
-			serveIperf(t, c2)
+			serveIperf(c2)
 			var report struct {
 				Error string
 				End   struct {
@@ -146,38 +145,7 @@ func TestIperf3(t *testing.T) {
 }
 
 // serveIperf starts a server for one client and returns when it listens.
-func serveIperf(t *testing.T, c *lab.Container) {
-	t.Helper()
-	cmd := c.Exec(t.Context(), "iperf3", "--server", "--one-off", "--forceflush")
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	// The context has ended by then, which kills it if it still runs.
-	t.Cleanup(func() { _ = cmd.Wait() })
-	if err := readUntil(stdout, "Server listening"); err != nil {
-		t.Fatalf("iperf3 does not listen: %v", err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = io.Copy(io.Discard, stdout) // else it would block on a full pipe
-	}()
-	t.Cleanup(func() { <-done })
-}
-
-// readUntil reads r up to and including text.
-func readUntil(r io.Reader, text string) error {
-	var said bytes.Buffer
-	one := make([]byte, 1)
-	for !strings.HasSuffix(said.String(), text) {
-		if _, err := r.Read(one); err != nil {
-			return fmt.Errorf("%w after %q", err, said.String())
-		}
-		said.Write(one)
-	}
-	return nil
+func serveIperf(c *lab.Container) {
+	c.Helper()
+	c.Start("iperf3", "--server", "--one-off", "--forceflush").AwaitLine(0, "Server listening")
 }

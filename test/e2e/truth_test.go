@@ -153,10 +153,27 @@ func (h *host) bound(addr netip.Addr) bool {
 type departure struct {
 	name   string
 	leave  func(h *host, b *lab.Container)
+	logged []string                             // what the log says of it; nil: nothing
 	left   func(h *host, b *lab.Container) bool // the switch has seen it
 	drop   string                               // why the flow is dropped; empty: it is not
 	asked  bool                                 // the segment is asked for the address
-	comeup func(h *host, b *lab.Container)      // nil: it does not come back
+	comeup func(h *host, b *lab.Container)      // until the switch has seen it; nil: it stays away
+}
+
+// awaitLeft waits until the switch has seen that b has gone; from is the number of lines in the
+// log before.
+func (d departure) awaitLeft(h *host, b *lab.Container, from int) {
+	h.Helper()
+	if d.logged != nil {
+		h.AwaitLog(from, append(d.logged, "port=b ")...)
+		if !d.left(h, b) {
+			h.Errorf("the log says that b has gone, and the API that it has not: %+v", h.Port("b"))
+		}
+		return
+	}
+	h.Eventually("the switch, whose log does not tell of it, has seen that b has gone", func() bool {
+		return d.left(h, b)
+	})
 }
 
 func departures() []departure {
@@ -165,10 +182,11 @@ func departures() []departure {
 	}
 	return []departure{
 		{
-			name:  "namespace deleted",
-			leave: func(_ *host, b *lab.Container) { b.Remove() },
-			left:  state(api.PortLost),
-			drop:  "port-lost",
+			name:   "namespace deleted",
+			leave:  func(_ *host, b *lab.Container) { b.Remove() },
+			logged: []string{`msg="port lost"`},
+			left:   state(api.PortLost),
+			drop:   "port-lost",
 		},
 		{
 			name:   "set down",
@@ -179,16 +197,18 @@ func departures() []departure {
 		{
 			name:   "interface down",
 			leave:  func(_ *host, b *lab.Container) { b.Run("ip", "link", "set", "eth0", "down") },
+			logged: []string{`msg="interface set in its namespace"`, "up=false"},
 			left:   state(api.PortDown),
-			comeup: func(_ *host, b *lab.Container) { b.Run("ip", "link", "set", "eth0", "up") },
+			comeup: func(h *host, b *lab.Container) { h.setInterface(b, "eth0", true) },
 		},
 		{ // over a bridge its neighbours hear who asks for it, and so they do here
 			name:  "address removed",
 			leave: func(_ *host, b *lab.Container) { b.Run("ip", "addr", "flush", "dev", "eth0") },
 			left:  func(h *host, b *lab.Container) bool { return !h.bound(b.Addr()) },
 			asked: true,
-			comeup: func(_ *host, b *lab.Container) {
+			comeup: func(h *host, b *lab.Container) {
 				b.Run("ip", "addr", "add", b.Port.IPs[0].String(), "dev", "eth0")
+				h.awaitAnswerFor(b.Addr(), b.Port.MAC)
 			},
 		},
 	}
@@ -210,12 +230,10 @@ func TestHostThatIsGoneIsNotAnsweredFor(t *testing.T) {
 			bystander := c.Witness()
 			f := flowTo(a, b)
 			f.send()
+			from := h.Daemon.Lines()
 			test.leave(h, b)
 			f.run(2*time.Second + time.Second/2) // more than twice the ageing time
-			h.Eventually("the switch has seen that b has gone", func() bool {
-				f.send()
-				return test.left(h, b)
-			})
+			test.awaitLeft(h, b, from)
 			before := h.Counters("b").Drops[test.drop]
 			for range 10 {
 				f.send()
@@ -242,10 +260,9 @@ func TestHostThatIsGoneIsNotAnsweredFor(t *testing.T) {
 				return
 			}
 			test.comeup(h, b)
-			h.Eventually(
-				"the switch has seen that b is back",
-				func() bool { return h.Port("b").State == api.PortUp && h.bound(b.Addr()) },
-			)
+			if h.hasState("b", api.PortUp); !h.bound(b.Addr()) {
+				t.Error("b is back, and the switch does not answer for it")
+			}
 			a.Reaches(b.Addr().String())
 			h.Reaches(b.Addr().String())
 		})
@@ -261,16 +278,12 @@ func TestErrDisabledPortIsNotAnsweredFor(t *testing.T) {
 	loop.Run("sh", "-c", "for f in /proc/sys/net/ipv4/conf/*/arp_ignore; do echo 1 >$f; done")
 	loop.closeLoop("stp_state", "0")
 	for range 5 {
-		var disabled api.Port
-		h.Eventually("one of the bridged ports is err-disabled", func() bool {
+		from := h.Daemon.Lines()
+		disabled, found := h.errDisabledOf("left", "right")
+		if !found {
 			sendMark(a)
-			for _, name := range []string{"left", "right"} {
-				if disabled = h.Port(name); errDisabled(disabled) {
-					return true
-				}
-			}
-			return false
-		})
+			disabled = h.awaitErrDisabled(from, "left", "right")
+		}
 		why := misled(a, disabled.IPs[0].Addr())
 		if errDisabled(h.Port(disabled.Name)) {
 			if why != "" {
@@ -295,15 +308,13 @@ func TestLiveMACChangeAtAnOpenPort(t *testing.T) {
 			a.Reaches(b.Addr().String())
 			b.Reaches(a.Addr().String())
 			const mac = "02:00:00:00:44:01"
-			b.Run("ip", "link", "set", "eth0", "address", mac)
-			awaitReach(b, a)
-			awaitReach(a, b)
-			h.Eventually("list-ports shows the new MAC", func() bool {
-				return strings.Contains(
-					h.MustVsctl("list-ports", "--format", "{{.Name}} {{.MAC}}"),
-					"b "+mac+"\n",
-				)
-			})
+			h.changeMAC(b, mac)
+			reachesNow(b, a)
+			reachesNow(a, b)
+			list := h.MustVsctl("list-ports", "--format", "{{.Name}} {{.MAC}}")
+			if !strings.Contains(list, "b "+mac+"\n") {
+				t.Errorf("list-ports does not show the new MAC:\n%s", list)
+			}
 			a.Run("ip", "neigh", "flush", "dev", "eth0")
 			b.Reaches(a.Addr().String())
 			a.Reaches(b.Addr().String())
@@ -314,15 +325,6 @@ func TestLiveMACChangeAtAnOpenPort(t *testing.T) {
 // secured chooses a level of security for attach and connect.
 func secured(level string) func(*api.PortSpec) {
 	return func(s *api.PortSpec) { s.Security = level }
-}
-
-// awaitReach waits until a ping is answered, for what the switch learns from the
-// kernel's events.
-func awaitReach(c *lab.Container, to *lab.Container) {
-	c.Helper()
-	lab.Eventually(c, fmt.Sprintf("%s reaches %s", c.Port.Name, to.Port.Name), func() bool {
-		return c.Pings(1, to.Addr().String(), "-W", "0.5").Received == 1
-	})
 }
 
 // The address of a port may move to a host behind it, such as a virtual machine at
@@ -363,19 +365,19 @@ func TestAddressMovesBehindItsPort(t *testing.T) {
 			b.Run("ip", "link", "set", "br0", "up")
 			vm.Run("ip", "addr", "add", b.Port.IPs[0].String(), "dev", "eth0")
 			vm.Run("ip", "link", "set", "eth0", "up")
-			lab.Eventually(t, "a reaches the host behind the port", func() bool {
-				if test.announce {
-					vm.Run("arping", "-q", "-U", "-c", "1", "-I", "eth0", b.Addr().String())
-				} else {
-					a.Run("ip", "neigh", "flush", "dev", "eth0")
-				}
-				return a.Pings(1, b.Addr().String(), "-W", "0.5").Received == 1
-			})
-			awaitReach(vm, a)
-			lab.Eventually(t, "a reaches it when it asks anew", func() bool {
+			vm.AwaitLinkUp("eth0")
+			b.AwaitLinkUp("tap0")
+			b.AwaitLinkUp("br0")
+			h.awaitAnswerFor(b.Addr(), "")
+			if test.announce {
+				vm.Run("arping", "-q", "-U", "-c", "1", "-I", "eth0", b.Addr().String())
+			} else {
 				a.Run("ip", "neigh", "flush", "dev", "eth0")
-				return a.Pings(1, b.Addr().String(), "-W", "0.5").Received == 1
-			})
+			}
+			reachesNow(a, vm)
+			reachesNow(vm, a)
+			a.Run("ip", "neigh", "flush", "dev", "eth0")
+			a.Reaches(b.Addr().String())
 			if out := a.Run("ip", "neigh", "show", b.Addr().String()); !strings.Contains(
 				out,
 				"02:00:00:00:44:02",

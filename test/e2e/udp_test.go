@@ -181,7 +181,7 @@ func TestIPv6LinkLocalWorksWithinASegment(t *testing.T) {
 	for i, from := range both {
 		to := both[1-i]
 		var addr string
-		h.Eventually("the kernel's link-local address is there", func() bool {
+		to.AwaitNetwork("the kernel's link-local address is there", func() bool {
 			_, rest, _ := strings.Cut(to.Run("ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"), "inet6 ")
 			addr, _, _ = strings.Cut(rest, "/")
 			return addr != ""

@@ -23,19 +23,28 @@ func TestConnectionsOutsideGoOn(t *testing.T) {
 		t.Logf("it stood still for %s", s.pause())
 	}
 	s.finish()
-	h.awaitHostLink("bridge", api.PortUp)
+	h.hostLink("bridge", api.PortUp)
 }
 
-// hostLinkHarms are what somebody on the host may do to a host link, by its name.
-func hostLinkHarms(elsewhere *lab.Namespace) map[string][]string {
-	return map[string][]string{
-		"address":   {"ip", "addr", "flush", "dev", "LINK"},
-		"down":      {"ip", "link", "set", "LINK", "down"},
-		"MAC":       {"ip", "link", "set", "LINK", "address", "02:00:00:00:00:66"},
-		"MTU":       {"ip", "link", "set", "LINK", "mtu", "1280"},
-		"name":      {"ip", "link", "set", "LINK", "name", "renamed"},
-		"deleted":   {"ip", "link", "delete", "LINK"},
-		"namespace": {"ip", "link", "set", "LINK", "netns", elsewhere.Name()},
+// hostLinkHarm is what somebody on the host may do to a host link.
+type hostLinkHarm struct {
+	command string   // with LINK for the link's name
+	logged  []string // what the log says once it is right again
+}
+
+func hostLinkHarms(elsewhere *lab.Namespace) map[string]hostLinkHarm {
+	putRight := func(what string) []string {
+		return []string{"host link was changed and is put right", what}
+	}
+	madeAgain := []string{"host link made again"}
+	return map[string]hostLinkHarm{
+		"address":   {"ip addr flush dev LINK", putRight("address 172.17.0.1/16")},
+		"down":      {"ip link set LINK down", putRight("what=up")},
+		"MAC":       {"ip link set LINK address 02:00:00:00:00:66", putRight("mac address 02:42:")},
+		"MTU":       {"ip link set LINK mtu 1280", putRight("mtu 1500")},
+		"name":      {"ip link set LINK name renamed", putRight("what=name")},
+		"deleted":   {"ip link delete LINK", madeAgain},
+		"namespace": {"ip link set LINK netns " + elsewhere.Name(), madeAgain},
 	}
 }
 
@@ -47,31 +56,37 @@ func TestHostLinkIsPutRight(t *testing.T) {
 			h := newHost(t)
 			c := h.Attach("c")
 			name := h.Segment("bridge").HostLink.Name
-			asMade := func() bool {
-				out, _ := h.onHost("bridge").Try("ip", "-o", "addr", "show", "dev", name, "up")
-				link, _ := h.onHost("bridge").Try("ip", "-o", "link", "show", "dev", name)
-				return strings.Contains(out, "inet 172.17.0.1/16 ") && strings.Contains(link, "02:42:ac:11:00:01") &&
-					strings.Contains(link, "mtu 1500 ") && h.Segment("bridge").HostLink.State == api.PortUp
-			}
-			for what, argv := range hostLinkHarms(h.Container().Namespace) {
+			for what, harm := range hostLinkHarms(h.Container().Namespace) {
 				if what == "name" && !running {
 					continue // nobody is left who knows which it is
 				}
-				argv = strings.Split(strings.ReplaceAll(strings.Join(argv, " "), "LINK", name), " ")
-				if !running {
+				t.Log(what)
+				argv := strings.Fields(strings.ReplaceAll(harm.command, "LINK", name))
+				if running {
+					h.LogAfter(func() { h.NS.Run(argv...) }, harm.logged...)
+				} else {
 					h.Kill()
-				}
-				h.NS.Run(argv...)
-				if !running {
+					h.NS.Run(argv...)
 					h.Start()
+					h.AwaitLog(0, harm.logged...)
 				}
-				h.Eventually("the host link is right after its harm: "+what, asMade)
-				h.Eventually("the host reaches the container after the harm: "+what, func() bool {
-					return lab.Ping(h, h.NS, 1, c.Addr().String(), "-W", "0.5").Received == 1
-				})
+				h.hostLinkIsAsMade(name)
+				reachesNow(h.onHost("bridge"), c)
 				c.Reaches("172.17.0.1")
 			}
 		})
+	}
+}
+
+// hostLinkIsAsMade wants the host link of the default segment, of this name, as it was made.
+func (h *host) hostLinkIsAsMade(name string) {
+	h.Helper()
+	h.hostLink("bridge", api.PortUp)
+	out := h.NS.Run("ip", "addr", "show", "dev", name)
+	for _, want := range []string{"inet 172.17.0.1/16 ", "link/ether 02:42:ac:11:00:01 ", "mtu 1500 ", ",UP"} {
+		if !strings.Contains(out, want) {
+			h.Errorf("the host link is without %q:\n%s", want, out)
+		}
 	}
 }
 
@@ -86,7 +101,7 @@ func TestStopRemovesHostLinksWhenAsked(t *testing.T) {
 	}
 	h.Start()
 	for i, segment := range []string{"bridge", "other"} {
-		if l := h.awaitHostLink(segment, api.PortUp); l.Name != names[i] {
+		if l := h.hostLink(segment, api.PortUp); l.Name != names[i] {
 			t.Errorf("the host link of segment %s is %s, want %s again", segment, l.Name, names[i])
 		}
 	}
@@ -100,22 +115,23 @@ func TestHostLinkInTheWayIsTold(t *testing.T) {
 	h.Stop()
 	h.NS.Run("ip", "link", "add", name, "type", "veth", "peer", "name", "other-end")
 	h.Start("--stop-removes-ports")
-	l := h.awaitHostLink("bridge", api.PortDown)
+	l := h.hostLink("bridge", api.PortDown)
 	if !strings.Contains(l.Reason, name) {
 		t.Errorf("the host link is down because %q, want a reason that names %s", l.Reason, name)
 	}
 	a, b := h.Attach("a"), h.Attach("b")
 	a.Reaches(b.Addr().String())
 	a.Reaches("172.17.0.1")
-	h.NS.Run("ip", "link", "delete", name)
-	h.awaitHostLink("bridge", api.PortUp)
+	h.LogAfter(func() { h.NS.Run("ip", "link", "delete", name) }, "host link made again")
+	h.hostLink("bridge", api.PortUp)
+	h.NS.AwaitLinkUp(name)
 	h.Reaches(a.Addr().String())
 
 	h.Stop()
 	h.NS.Run("ip", "link", "add", "lan", "type", "veth", "peer", "name", "lan1")
 	h.NS.Run("ip", "addr", "add", "172.17.9.9/24", "dev", "lan")
 	h.Start()
-	if l := h.awaitHostLink("bridge", api.PortDown); !strings.Contains(l.Reason, `172.17.9.9/24 of interface "lan"`) {
+	if l := h.hostLink("bridge", api.PortDown); !strings.Contains(l.Reason, `172.17.9.9/24 of interface "lan"`) {
 		t.Errorf("the host link is down because %q, want the address that is in its way named", l.Reason)
 	}
 }

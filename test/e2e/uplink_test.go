@@ -184,7 +184,7 @@ func TestHostLinkFollowsItsSegmentsName(t *testing.T) {
 	if _, err := h.Client.UpdateSegment(t.Context(), "blue", api.SegmentUpdate{Name: new("green")}); err != nil {
 		t.Fatal(err)
 	}
-	h.Eventually("the interface's alias has the new name", func() bool {
+	h.NS.AwaitNetwork("the interface's alias has the new name", func() bool {
 		return strings.Contains(h.NS.Run("ip", "link", "show", "dev", s.HostLink.Name), "alias vswitch segment green\n")
 	})
 }
