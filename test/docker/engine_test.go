@@ -154,9 +154,10 @@ func (h *host) stopDocker(signal syscall.Signal) {
 		_ = h.dockerd.Signal(syscall.SIGKILL)
 		h.Error(err)
 	}
-	// The next dockerd would take a containerd that is about to die for its own.
+	// The next dockerd would take for its own a containerd that is about to die, or that nobody
+	// has waited for.
 	if pid, err := os.ReadFile(filepath.Join(h.execRoot(), "containerd/containerd.pid")); err == nil && signal == syscall.SIGKILL {
-		h.Eventually("containerd has ended with dockerd", func() bool {
+		h.Eventually("somebody has waited for the containerd that ends with dockerd", func() bool {
 			_, err := os.Stat("/proc/" + string(pid))
 			return err != nil
 		})
@@ -260,7 +261,7 @@ func (h *host) wantNoReach(from, to string) {
 func (h *host) port(name string) api.Port {
 	h.Helper()
 	var p api.Port
-	h.Eventually("a port is called "+name, func() (there bool) {
+	h.Eventually("a port is called "+name+", as the engine has said", func() (there bool) {
 		var err error
 		p, err = h.Client.Port(h.Context(), name)
 		return err == nil
@@ -297,5 +298,7 @@ func (h *host) wantNothingLeft() {
 	if err != nil || len(segments) != 1 {
 		h.Errorf("segments are left: %+v, %v", segments, err)
 	}
-	h.Eventually("no interface is left", func() bool { return !strings.Contains(h.NS.Run("ip", "-o", "link"), "vst-") })
+	h.NS.AwaitNetwork("no interface is left", func() bool {
+		return !strings.Contains(h.NS.Run("ip", "-o", "link"), "vst-")
+	})
 }

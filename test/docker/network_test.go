@@ -29,7 +29,7 @@ func TestWhatDockerCreateAndRunTake(t *testing.T) {
 		t.Errorf("routes:\n%s", routes)
 	}
 	h.wantReach("ranged", "fixed")
-	h.Eventually("the network's label is the segment's", func() bool {
+	h.Eventually("the network's label is the segment's, as the engine has said", func() bool {
 		s, err := h.Client.Segment(h.Context(), "lab")
 		return err == nil && s.Labels["team"] == "net"
 	})

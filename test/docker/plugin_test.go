@@ -58,7 +58,9 @@ func TestManagedPlugin(t *testing.T) {
 
 	h.reboot()
 	for _, name := range []string{"one", "two", "three"} {
-		h.Eventually(name+" runs again", func() bool { return h.docker("inspect", "-f", "{{.State.Running}}", name) == "true" })
+		h.Eventually("the engine says that "+name+" runs again", func() bool {
+			return h.docker("inspect", "-f", "{{.State.Running}}", name) == "true"
+		})
 	}
 	works("a new start of the machine")
 
@@ -122,7 +124,7 @@ func (h *host) wantPublished() {
 	h.docker("run", "-d", "--name", "web", "--network", "blue", "-p", "8080:80", "busybox:local",
 		"nc", "-ll", "-p", "80", "-e", "/bin/busybox", "echo", "hello")
 	for _, to := range []string{address, "127.0.0.1"} {
-		h.Eventually("the published port leads to the container by "+to, func() bool {
+		h.Eventually("nc, which does not say so, listens behind the published port at "+to, func() bool {
 			out, _ := h.NS.Exec(h.Context(), "socat", "-u", "-T", "5", "TCP:"+to+":8080", "STDOUT").Output() // nothing, where nobody listens
 			return strings.Contains(string(out), "hello")
 		})

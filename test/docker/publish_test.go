@@ -16,7 +16,9 @@ func TestPublishedPorts(t *testing.T) {
 		out, _ := h.NS.Exec(t.Context(), "socat", "-u", "-T", "5", "TCP:127.0.0.1:8080", "STDOUT").Output() // nothing, where nobody listens
 		return string(out)
 	}
-	h.Eventually("the published port leads to the container", func() bool { return strings.Contains(says(), "hello") })
+	h.Eventually("nc, which does not say so, listens behind the published port", func() bool {
+		return strings.Contains(says(), "hello")
+	})
 	h.port("web") // so that Docker's names have been learnt
 	if out := h.MustVsctl("list-published"); !strings.Contains(out, "web") || !strings.Contains(out, "127.0.0.1:8080") {
 		t.Errorf("vsctl list-published:\n%s", out)
@@ -25,9 +27,13 @@ func TestPublishedPorts(t *testing.T) {
 
 	h.Harmed()
 	h.KillCarrier()
-	h.Eventually("it still does when the process that carries frames was replaced", func() bool { return strings.Contains(says(), "hello") })
+	if out := says(); !strings.Contains(out, "hello") {
+		t.Errorf("when the process that carries frames was replaced the port says %q", out)
+	}
 	h.docker("restart", "-t", "0", "web")
-	h.Eventually("it does after a restart of the container", func() bool { return strings.Contains(says(), "hello") })
+	h.Eventually("nc listens after a restart of the container", func() bool {
+		return strings.Contains(says(), "hello")
+	})
 
 	h.docker("rm", "-f", "web", "second")
 	if out := says(); out != "" {

@@ -1,8 +1,8 @@
 package docker
 
 import (
+	"context"
 	"fmt"
-	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,36 +60,33 @@ func TestAStreamOutlivesTheProcessThatCarriesIt(t *testing.T) {
 	h := newBlueHost(t, []string{"sink", "source"})
 	h.wantReach("source", "sink")
 	// It reads from a pipe without an end: at the end of its input nc would hang up.
-	sink := exec.Command(cli(), "-H", h.engine(), "exec", "sink", "sh", "-c", "/bin/busybox mkfifo /f; nc -l -p 5000 <>/f | /bin/busybox wc -c")
-	var out, complaint strings.Builder
-	sink.Stdout, sink.Stderr = &out, &out
+	sink := h.start("exec", "sink", "sh", "-c", "/bin/busybox mkfifo /f; nc -l -p 5000 <>/f | /bin/busybox wc -c")
 	h.Harmed()
-	if err := sink.Start(); err != nil {
-		t.Fatal(err)
-	}
-	h.Eventually("somebody listens", func() bool {
+	h.Eventually("nc, which does not say so, listens", func() bool {
 		list, err := h.try("exec", "sink", "/bin/busybox", "netstat", "-ltn")
 		return err == nil && strings.Contains(list, ":5000")
 	})
 	// A megabyte at a time, so that the stream lasts longer than the two kills.
-	source := exec.Command(cli(), "-H", h.engine(), "exec", "source", "sh", "-c",
+	source := h.start("exec", "source", "sh", "-c",
 		fmt.Sprintf("(for i in $(/bin/busybox seq 20); do /bin/busybox dd if=/dev/zero bs=1M count=1 2>/dev/null; sleep 0.1; done) | nc %s 5000", h.address("sink", "blue")))
-	source.Stderr = &complaint
-	if err := source.Start(); err != nil {
-		t.Fatal(err)
-	}
 	for range 2 {
 		before := h.port("sink").Counters.TxBytes
 		h.Eventually("the stream flows", func() bool { return h.port("sink").Counters.TxBytes > before })
 		h.KillCarrier()
 	}
-	if err := source.Wait(); err != nil {
-		t.Errorf("the source: %v: %s", err, complaint.String())
+	if code := source.AwaitExit(); code != 0 {
+		t.Errorf("the source ends with exit status %d: %s", code, source.Output())
 	}
-	if err := sink.Wait(); err != nil || strings.TrimSpace(out.String()) != "20971520" {
-		t.Errorf("the sink got %q bytes, want 20971520: %v", out.String(), err)
+	if code := sink.AwaitExit(); code != 0 || strings.TrimSpace(sink.Output()) != "20971520" {
+		t.Errorf("the sink got %q bytes and ends with exit status %d, want 20971520 and 0", sink.Output(), code)
 	}
 	h.wantReach("source", "sink")
+}
+
+// start starts a docker that ends with the test.
+func (h *host) start(args ...string) *lab.TestProcess {
+	h.Helper()
+	return lab.NewTestProcess(h, lab.ProcessConfig{Argv: append([]string{cli(), "-H", h.engine()}, args...)})
 }
 
 // Requests that arrive while nobody carries frames wait for the next process. One
@@ -99,7 +96,7 @@ func TestFiftyContainersWhileTheSwitchIsKilled(t *testing.T) {
 	h := newBlueHost(t, nil)
 	const count = 50
 	var starting sync.WaitGroup
-	limit := make(chan struct{}, 10)
+	limit, started := make(chan struct{}, 10), make(chan struct{}, count)
 	for i := range count {
 		starting.Go(func() {
 			limit <- struct{}{}
@@ -112,13 +109,13 @@ func TestFiftyContainersWhileTheSwitchIsKilled(t *testing.T) {
 			if err != nil {
 				h.Error(err)
 			}
+			started <- struct{}{}
 		})
 	}
 	h.Harmed()
-	h.Eventually("some have started", func() bool {
-		ports, err := h.Client.Ports(h.Context(), "")
-		return err == nil && len(ports) > count/4
-	})
+	for range count / 4 {
+		<-started
+	}
 	h.KillCarrier()
 	starting.Wait()
 	ports, err := h.Client.Ports(h.Context(), "blue")
@@ -153,11 +150,10 @@ func TestAContainerThatIsKilledAndStartedAgain(t *testing.T) {
 	t.Parallel()
 	h := newBlueHost(t, []string{"one", "two"})
 	h.port("two")
-	h.docker("kill", "two")
-	h.Eventually("its port is gone", func() bool {
-		ports, err := h.Client.Ports(h.Context(), "blue")
-		return err == nil && len(ports) == 1
-	})
+	h.LogAfter(func() { h.docker("kill", "two") }, `msg="port removed"`, "port=two ")
+	if ports, err := h.Client.Ports(h.Context(), "blue"); err != nil || len(ports) != 1 {
+		t.Errorf("with one container killed there are ports %+v, %v; want the other's", ports, err)
+	}
 	h.docker("start", "two")
 	h.wantReach("one", "two")
 	h.docker("restart", "-t", "0", "two")
@@ -175,7 +171,11 @@ func TestTheSwitchMayComeAfterTheEngine(t *testing.T) {
 		_, err := h.try("network", "create", "-d", h.driver, "blue")
 		created <- err
 	}()
-	h.Eventually("dockerd looks for the driver", func() bool { return strings.Contains(h.dockerd.Output(), "nable to locate plugin: "+h.driver) })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := h.dockerd.Await(ctx, 0, "nable to locate plugin: "+h.driver); err != nil {
+		t.Fatal(err)
+	}
 	h.startSwitch()
 	if err := <-created; err != nil { // it has looked again and again
 		t.Fatal(err)
