@@ -130,7 +130,7 @@ func complaints(t *testing.T, sw Adapter, name string) []string {
 		}()
 		select {
 		case <-done:
-		case <-time.After(4 * patience):
+		case <-time.After(3 * lab.Patience):
 			t.Fatalf("check %q does not end", name)
 		}
 		return judge.errors

@@ -9,14 +9,11 @@ import (
 	"time"
 
 	"vswitch/internal/frame"
+	"vswitch/test/lab"
 )
 
-// Waits. Each ends with the event that it is for; patience only keeps a check that
-// fails from hanging.
-const (
-	patience = 20 * time.Second
-	retry    = 20 * time.Millisecond
-)
+// retry is after how long a frame is sent again that may have come too early.
+const retry = 20 * time.Millisecond
 
 // topology is a switch with stations on it, for one check.
 type topology struct {
@@ -99,7 +96,7 @@ func (l *topology) join(stations ...*station) {
 
 func (l *topology) awaitPath(from, to *station) {
 	l.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(lab.Patience)
 	for {
 		marker := l.marker(from)
 		err := from.send(marker.frame)
@@ -109,30 +106,19 @@ func (l *topology) awaitPath(from, to *station) {
 			return
 		}
 		if time.Now().After(deadline) {
-			l.Fatalf("no frame from %s came to %s within %s (last error: %v)", from, to, patience, err)
+			l.Fatalf("no frame from %s came to %s within %s (last error: %v)", from, to, lab.Patience, err)
 		}
 	}
 }
 
-// await asks until it is so, for what a switch does not announce.
+// await asks until it is so, for what an [Adapter] can be asked for and does not announce.
 func (l *topology) await(what string, so func() (bool, error)) {
 	l.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	again := time.NewTicker(retry)
-	defer again.Stop()
-	for {
+	lab.Eventually(l, what, func() bool {
 		is, err := so()
 		l.must(err)
-		if is {
-			return
-		}
-		select {
-		case <-again.C:
-		case <-deadline.C:
-			l.Fatalf("still not so after %s: %s", patience, what)
-		}
-	}
+		return is
+	})
 }
 
 // neighbours are the stations of the segment that hear what s floods.
@@ -180,7 +166,7 @@ func (l *topology) broadcastMarker(from *station) {
 
 func (l *topology) awaitMarker(marker probe, from, to *station) {
 	l.Helper()
-	came, err := to.hear(marker.mark, time.Now().Add(patience))
+	came, err := to.hear(marker.mark, time.Now().Add(lab.Patience))
 	l.must(err)
 	if !came {
 		l.Fatalf("a marker from %s did not come to %s", from, to)
