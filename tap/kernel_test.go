@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -104,21 +105,36 @@ func errnoOf(err error) (errno unix.Errno) {
 	return errno
 }
 
-// receiveTest polls until a test frame arrives, and returns it with its header.
+// receiveTest waits for the next test frame, and returns it with its header.
 func receiveTest(t *testing.T, d *Device) []byte {
 	t.Helper()
 	buf := make([]byte, BufferLen)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		n, s := read(d, buf)
-		if s == frame.Gone {
+		switch {
+		case s == frame.Gone:
 			t.Fatal("the device is gone")
-		}
-		if s == frame.OK && frame.Ethernet(buf[frame.VNetHeaderLen:n]).EtherType() == switchtest.Experimental {
+		case s == frame.Again:
+			waitReadable(t, d, time.Until(deadline))
+		case s == frame.OK && isTestFrame(buf[frame.VNetHeaderLen:n]):
 			return buf[:n]
 		}
 	}
 	t.Fatal("no test frame arrived")
 	return nil
+}
+
+func isTestFrame(b []byte) bool {
+	return frame.Ethernet(b).EtherType() == switchtest.Experimental
+}
+
+// waitReadable waits until the device has something to read, or for so long.
+func waitReadable(t *testing.T, d *Device, limit time.Duration) {
+	t.Helper()
+	fds := []unix.PollFd{{Fd: int32(d.Fd()), Events: unix.POLLIN}}
+	if _, err := unix.Poll(fds, int(max(0, limit.Milliseconds()))); err != nil && err != unix.EINTR {
+		t.Fatal(os.NewSyscallError("poll", err))
+	}
 }
 
 func TestWriteReachesTheNamespace(t *testing.T) {

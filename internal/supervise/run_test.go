@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vswitch/test/lab"
 )
 
 func number(t *testing.T, s string) int {
@@ -113,11 +116,9 @@ func TestDescriptorsDoNotPileUp(t *testing.T) {
 	if now := r.do("descriptors"); now != child {
 		t.Errorf("the child has %s descriptors open, had %s", now, child)
 	}
-	for deadline := time.Now().Add(patience); descriptors(t) != before; {
-		if time.Now().After(deadline) {
-			t.Fatalf("the parent has %d descriptors open, had %d", descriptors(t), before)
-		}
-	}
+	lab.Eventually(t, fmt.Sprintf("the parent has %d descriptors open, as before", before), func() bool {
+		return descriptors(t) == before
+	})
 }
 
 func descriptors(t *testing.T) int {
