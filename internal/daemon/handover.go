@@ -46,13 +46,7 @@ func (d *Daemon) followHandover(p *port, ns *netns.Namespace) {
 		d.unwatch(p)
 		p.link.pinned = pinned
 	}
-	var l netns.Link
-	var err error
-	if p.link.watched {
-		l, err = ns.LinkByIndex(p.link.index)
-	} else {
-		l, err = currentLink(p, ns)
-	}
+	l, err := d.watchedLink(p, ns)
 	if err != nil {
 		d.lookSoon(p) // it is being moved or renamed
 		return
@@ -60,21 +54,7 @@ func (d *Daemon) followHandover(p *port, ns *netns.Namespace) {
 	// Stored with the next change of the record: a restart finds the device without,
 	// and a disk is slow beside the life of many a container.
 	p.record.Namespace = ns.Identity()
-	if !p.link.watched {
-		p.link.index, p.link.mac = l.Index, p.mac
-		d.watch(p, ns)
-		d.lookSoon(p) // for what has changed just before we watched
-	}
 	d.follow(p, l)
-}
-
-// currentLink is p's link by the name that it has at the moment.
-func currentLink(p *port, ns *netns.Namespace) (netns.Link, error) {
-	name, err := p.device.LinkName()
-	if err != nil {
-		return netns.Link{}, err
-	}
-	return ns.LinkByName(name)
 }
 
 // reattachHandover opens p's persistent device in its container, or where it was

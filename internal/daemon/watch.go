@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -171,20 +172,76 @@ func (d *Daemon) lookAtLink(p *port) {
 		d.followHandover(p, ns)
 		return
 	}
-	var l netns.Link
-	if p.link.watched {
-		l, err = ns.LinkByIndex(p.link.index)
-	} else {
-		l, err = ns.LinkByName(p.record.IfName)
-	}
+	l, err := d.watchedLink(p, ns)
 	if err != nil {
+		if !p.link.watched {
+			d.lookSoon(p) // it is being renamed
+		}
 		return
 	}
-	if !p.link.watched {
-		p.link.index, p.link.mac = l.Index, p.mac
-		d.watch(p, ns)
-	}
 	d.follow(p, l)
+}
+
+// watchedLink returns what p's link in ns is. One that is not watched yet is from then on.
+func (d *Daemon) watchedLink(p *port, ns *netns.Namespace) (netns.Link, error) {
+	if p.link.watched {
+		return ns.LinkByIndex(p.link.index)
+	}
+	l, err := watchThenLook(ns, p.device.LinkName, func(index int) {
+		p.link.index, p.link.mac = index, p.mac
+		d.watch(p, ns)
+	})
+	if err == nil && !stillThere(p, ns, l) {
+		err = errLinkMoved
+	}
+	if err != nil && p.link.watched {
+		pinned := p.link.pinned
+		d.unwatch(p)
+		p.link.pinned = pinned
+	}
+	return l, err
+}
+
+// errLinkMoved says that a link was moved or renamed while it was looked up.
+var errLinkMoved = errors.New("the interface is being moved or renamed")
+
+// stillThere says whether l, which was found in ns by its name, is p's. Another link may have
+// that name where the device was a moment before.
+func stillThere(p *port, ns *netns.Namespace, l netns.Link) bool {
+	name, err := p.device.LinkName()
+	if err != nil || name != l.Name {
+		return false
+	}
+	now, err := netns.OfDevice(p.device.Fd(), p.record.Name)
+	if err != nil {
+		return false
+	}
+	defer now.Close()
+	return now.ID() == ns.ID()
+}
+
+// linkFinder is a [netns.Namespace], or a test's.
+type linkFinder interface {
+	LinkByName(name string) (netns.Link, error)
+	LinkByIndex(index int) (netns.Link, error)
+}
+
+// watchThenLook finds a link by the name that it has now, has its index watched, and returns
+// what the link is after that. In this order no change is missed: what comes before the watch is
+// seen, what comes after it is an event.
+func watchThenLook(
+	in linkFinder, currentName func() (string, error), watch func(index int),
+) (netns.Link, error) {
+	name, err := currentName()
+	if err != nil {
+		return netns.Link{}, err
+	}
+	l, err := in.LinkByName(name)
+	if err != nil {
+		return netns.Link{}, err
+	}
+	watch(l.Index)
+	return in.LinkByIndex(l.Index)
 }
 
 // follow brings the port's state in line with that of its link.

@@ -3,11 +3,13 @@ package docker
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
+	"vswitch/api"
 	"vswitch/test/lab"
 )
 
@@ -118,10 +120,14 @@ func TestFiftyContainersWhileTheSwitchIsKilled(t *testing.T) {
 	}
 	h.KillCarrier()
 	starting.Wait()
-	ports, err := h.Client.Ports(h.Context(), "blue")
-	if err != nil {
-		t.Fatal(err)
-	}
+	var ports []api.Port
+	h.Eventually("each interface has the name that Docker has given it", func() bool {
+		var err error
+		if ports, err = h.Client.Ports(h.Context(), "blue"); err != nil {
+			t.Fatal(err)
+		}
+		return !slices.ContainsFunc(ports, func(p api.Port) bool { return p.IfName != "eth0" })
+	})
 	seen := map[string]bool{}
 	for _, p := range ports {
 		seen[p.IPs[0].String()] = true
