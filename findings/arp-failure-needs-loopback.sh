@@ -18,6 +18,7 @@ set -euo pipefail
 packages="iproute2=6.1.0-3 iputils-ping=3:20221126-1+deb12u1"
 work=$(mktemp -d)
 id=$$
+# shellcheck disable=SC2317 # the trap calls it
 cleanup() {
 	ip netns del "find-a-$id" 2>/dev/null || true
 	ip netns del "find-b-$id" 2>/dev/null || true
