@@ -30,7 +30,7 @@ func TestWatchedProcess(t *testing.T) {
 
 func TestKillWatchedProcess(t *testing.T) {
 	t.Parallel()
-	p := shell(t, `sleep 1000`)
+	p := shell(t, `exec sleep 1000`)
 	w := WatchProcess(t, p.Pid())
 	w.Kill()
 	if code, err := p.Wait(t.Context()); err != nil || code != -1 || !w.Ended() {
