@@ -318,7 +318,9 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 	h.refuses("web", "8080:80", api.Conflict, "published by port")
 
 	// A program that took the port meanwhile keeps it, until it ends.
+	carrier := lab.WatchProcess(t, h.Carrier())
 	h.Kill()
+	carrier.Await() // it has the port until then
 	thief := lab.Inside(self, func() (net.Listener, error) { return net.Listen("tcp4", ":8080") })
 	h.Start()
 	states := func() map[string]string {
