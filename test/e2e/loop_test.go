@@ -169,11 +169,13 @@ func TestLoopIsCutAtEveryLevelOfSecurity(t *testing.T) {
 			bystander := c.Witness()
 			from := h.Daemon.Lines()
 			loop.closeLoop("stp_state", "0")
-			out.Send(loop.circling())
+			circling := loop.circling()
+			out.Send(circling)
 			storm := untilQuiet(bystander, 1000)
 			if len(storm) >= 1000 {
 				t.Errorf("a bystander has seen %d frames or more, want fewer than 1000", len(storm))
 			}
+			storm = with(storm, circling) // without what the bridge sends of its own, as IGMP
 			if n := len(storm); n > 0 {
 				if d := storm[n-1].At.Sub(storm[0].At); d > time.Second {
 					t.Errorf("the loop lasted %s, want 1s at most", d)
