@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"regexp"
 
 	"vswitch/api"
 	"vswitch/internal/frame"
@@ -118,6 +119,9 @@ func (d *Daemon) attached(p *port, ns *netns.Namespace) {
 // hostName is what p's link is called where vswitchd runs.
 func (p *port) hostName() string { return "vst-" + p.record.ID[:8] }
 
+// portLink matches what hostName returns.
+var portLink = regexp.MustCompile(`^vst-[0-9a-f]{8}$`)
+
 func (p *port) linkConfig() netns.LinkConfig {
 	config := netns.LinkConfig{
 		HostName: p.hostName(), Name: p.record.IfName, MAC: p.mac[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
@@ -197,6 +201,8 @@ func (d *Daemon) takeDevice(p *port) (letGo func()) {
 	device := p.device
 	p.device = nil
 	return func() {
+		// First, for a process that dies before the rest leaves a link that ends with it.
+		_ = device.SetPersist(false) // fails when the link is gone
 		// The link ends with its last descriptor, which must be ours.
 		d.logFailure("drop a kept descriptor", d.kept.drop(keptPort, p.record.ID))
 		d.logFailure("drop a kept descriptor", d.kept.sync())

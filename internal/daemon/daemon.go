@@ -306,6 +306,9 @@ func (d *Daemon) removeLinks() {
 	for _, p := range d.ports {
 		d.logFailure("store the end of port "+p.record.Name, d.store.DeletePort(p.record.ID))
 		d.removeResolvConf(p)
+		if !p.lost() {
+			_ = p.device.SetPersist(false) // fails when the link is gone
+		}
 		d.logFailure("drop a kept descriptor", d.kept.drop(keptPort, p.record.ID))
 	}
 	for _, s := range d.segments {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"slices"
 	"time"
@@ -240,6 +241,35 @@ func (d *Daemon) closeStrays() {
 			_ = device.Close()
 		}
 		d.logFailure("drop a kept descriptor", d.config.Keeper.Drop(name))
+	}
+	d.removeStrayLinks()
+}
+
+// removeStrayLinks deletes the interfaces of ports that were never added: a TAP is persistent
+// while it is made, and stays when its process is killed then.
+func (d *Daemon) removeStrayLinks() {
+	links, err := net.Interfaces()
+	if err != nil {
+		d.log.Warn("interfaces of ports that were never added may be left", "error", err)
+		return
+	}
+	known := make(map[string]bool, len(d.ports))
+	for _, p := range d.ports {
+		known[p.hostName()] = true
+	}
+	for _, l := range links {
+		if !portLink.MatchString(l.Name) || known[l.Name] {
+			continue
+		}
+		device, err := tap.Attach(l.Name, tap.Options{})
+		switch {
+		case errors.Is(err, tap.ErrBusy): // another daemon's
+		case err != nil:
+			d.logFailure("delete interface "+l.Name, err)
+		default:
+			d.logFailure("delete interface "+l.Name, device.Close())
+			d.log.Info("interface of a port that was never added removed", "interface", l.Name)
+		}
 	}
 }
 
