@@ -12,6 +12,7 @@ import (
 	"vswitch/internal/gateway/dhcp"
 	"vswitch/internal/gateway/dns"
 	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 )
 
 // services are what a segment's gateway has to offer beside ARP and echo: names
@@ -27,6 +28,7 @@ type services struct {
 	resolver *dns.Resolver
 	leases   atomic.Pointer[map[frame.MAC]dhcp.Lease]
 	notice   func(dhcp.Event, dhcp.Lease)
+	busy     func(frame.MAC)
 	sockets  *sockets // where the host has the gateway's address; else nil
 
 	stop    chan struct{}
@@ -42,7 +44,8 @@ const udpHeaders = frame.IPv4HeaderLen + 8
 func (d *Daemon) newServices(s *segment) *services {
 	v := &services{
 		sw: d.sw, gateway: s.gateway, inbox: gateway.NewInbox(), room: s.record.MTU - udpHeaders,
-		notice: d.leaseNotice(s.record.Name), stop: make(chan struct{}),
+		notice: d.leaseNotice(s.record.Name), busy: d.busyNotice(s.record.Name),
+		stop: make(chan struct{}),
 	}
 	config := dns.Config{Subnet: s.record.Subnet, Names: &v.names}
 	if uplinkOf(s.record) == api.UplinkHost {
@@ -63,7 +66,10 @@ func (v *services) run(port *vswitch.Port) {
 			case <-v.stop:
 				return
 			case datagram := <-v.inbox.Queue():
-				v.handle(datagram)
+				datagram.Taken()
+				v.handle(*datagram)
+			case mac := <-v.inbox.Busy():
+				v.busy(mac)
 			}
 		}
 	})
@@ -114,6 +120,14 @@ func (d *Daemon) leaseNotice(segment string) func(dhcp.Event, dhcp.Lease) {
 			last = time.Now()
 			d.log.Warn("a container declines its address: it has seen another station use it", "segment", segment, "port", lease.HostName, "address", lease.Addr)
 		}
+	}
+}
+
+// busyNotice tells people of a container that asks its gateway too much.
+func (d *Daemon) busyNotice(segment string) func(frame.MAC) {
+	return func(mac frame.MAC) {
+		d.log.Warn("questions to the gateway are dropped",
+			"segment", segment, "reason", drop.GatewayBusy.String(), "mac", mac.String())
 	}
 }
 

@@ -41,7 +41,7 @@ func (g *Gateway) Respond(from vswitch.Origin, f *frame.Parsed, buf []byte) vswi
 	}
 	toGateway := f.Eth.Dst() == g.mac
 	if network == frame.NetworkIPv4 {
-		if r, taken := g.serve(f, frame.VNet(buf)); taken {
+		if r, taken := g.serve(from, f, buf); taken {
 			return r
 		}
 	}

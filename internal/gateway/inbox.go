@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"hash/maphash"
 	"sync/atomic"
 	"time"
 
@@ -18,33 +17,41 @@ const (
 )
 
 // Bounds of what waits for the services of one segment. No station can fill the
-// queue alone, and what it sends over its share costs no more than to look at it.
+// queue alone, nor the host's socket, and what it sends over its share costs no more
+// than to look at it.
 const (
-	maxDatagram  = 1472 // bytes of payload: what fits Ethernet's MTU
-	queueLen     = 512  // datagrams
-	window       = 100 * time.Millisecond
-	maxPerWindow = 64  // datagrams of one station
-	numWindows   = 256 // stations share one where their addresses' hashes agree
+	maxDatagram = 1472 // bytes of payload: what fits Ethernet's MTU
+	queueLen    = 4096 // datagrams
+	queueEach   = 2048 // datagrams of a station
+	shareBurst  = 2048 // datagrams that a station may send at once
+	shareRate   = 5000 // datagrams a second that it may send all the time
+	busyEvery   = time.Minute
 )
 
 // Inbox takes the datagrams that stations send to the services at the gateway's
 // address, copied out of the packet path, which it never holds up. It is one
 // segment's.
 type Inbox struct {
-	queue   chan Datagram
+	queue   chan *Datagram
+	busy    chan frame.MAC
+	told    atomic.Int64 // when busy was last filled, in busyEvery from before the start
 	start   time.Time
-	seed    maphash.Seed
-	windows [numWindows]atomic.Uint64 // its number, and how many have come in it
+	shares  shares
 	clients atomic.Pointer[map[frame.MAC]struct{}]
 }
 
 // NewInbox makes an empty inbox, without clients of DHCP.
 func NewInbox() *Inbox {
-	return &Inbox{queue: make(chan Datagram, queueLen), start: time.Now(), seed: maphash.MakeSeed()}
+	return &Inbox{
+		queue: make(chan *Datagram, queueLen), busy: make(chan frame.MAC, 1), start: time.Now(),
+	}
 }
 
-// Queue is where the datagrams come out.
-func (i *Inbox) Queue() <-chan Datagram { return i.queue }
+// Queue is where the datagrams come out. Who takes one calls its Taken.
+func (i *Inbox) Queue() <-chan *Datagram { return i.queue }
+
+// Busy names a station some of whose datagrams are dropped, once a minute at most.
+func (i *Inbox) Busy() <-chan frame.MAC { return i.busy }
 
 // SetClients says which stations are to be answered by DHCP; messages of others
 // are left to the servers that the segment may have. The map is not changed any
@@ -60,52 +67,95 @@ func (i *Inbox) client(mac frame.MAC) bool {
 	return ok
 }
 
-// put copies a datagram into the queue, or says why it is dropped.
-func (i *Inbox) put(h frame.VNet, f *frame.Parsed) vswitch.Response {
-	if !i.admit(f.Eth.Src()) {
-		return refuse(drop.GatewayBusy)
+// put copies a datagram from a port into the queue, or says why it is dropped.
+func (i *Inbox) put(from vswitch.Origin, h frame.VNet, f *frame.Parsed) vswitch.Response {
+	own := i.shares.of(from.Slot)
+	if !i.admit(own, 1) {
+		return i.refuse(f.Eth.Src())
 	}
 	d, ok := readUDP(h, f)
 	if !ok {
 		return refuse(drop.MalformedIP)
 	}
-	d.Payload = bytes.Clone(d.Payload)
-	select {
-	case i.queue <- d:
-		return vswitch.Response{Action: vswitch.Consumed}
-	default:
-		return refuse(drop.GatewayBusy)
+	d.Payload, d.queued = bytes.Clone(d.Payload), &own.queued
+	if own.queued.Add(1) <= queueEach {
+		select {
+		case i.queue <- &d:
+			return vswitch.Response{Action: vswitch.Consumed}
+		default:
+		}
 	}
+	d.Taken()
+	return i.refuse(f.Eth.Src())
 }
 
-// admit says whether a station has sent less than its share in this window.
-func (i *Inbox) admit(mac frame.MAC) bool {
-	const countBits = 16
-	now := uint64(time.Since(i.start)/window) + 1
-	w := &i.windows[maphash.Bytes(i.seed, mac[:])%numWindows]
+// pass leaves a datagram to the host's socket, which all stations share, or takes it to drop it:
+// it is more than its port's share.
+func (i *Inbox) pass(from vswitch.Origin, h frame.VNet, f *frame.Parsed) (vswitch.Response, bool) {
+	n := int64(1)
+	if h.GSOType() != frame.VNetGSONone {
+		n += int64(len(f.Eth)) / int64(max(1, h.GSOSize()))
+	}
+	if i.admit(i.shares.of(from.Slot), n) {
+		return vswitch.Response{}, false
+	}
+	return i.refuse(f.Eth.Src()), true
+}
+
+// share is a port's.
+type share struct {
+	whole  atomic.Int64 // when nothing will be missing from it, in nanoseconds from the start
+	queued atomic.Int32 // datagrams in the queue
+}
+
+// shares are the ports', by their slots. Most pages are nobody's.
+type shares [256]atomic.Pointer[[256]share]
+
+func (s *shares) of(slot uint32) *share {
+	page := &s[slot/256%256]
+	for page.Load() == nil {
+		page.CompareAndSwap(nil, new([256]share))
+	}
+	return &page.Load()[slot%256]
+}
+
+// admit takes n datagrams from a port's share, and says false when less is left: a bucket that
+// holds shareBurst and is filled at shareRate (the generic cell rate algorithm of ITU-T I.371).
+func (i *Inbox) admit(own *share, n int64) bool {
+	const each = int64(time.Second / shareRate)
+	now := int64(time.Since(i.start))
 	for {
-		old := w.Load()
-		n := old & (1<<countBits - 1)
-		if old>>countBits != now {
-			n = 0
-		}
-		if n >= maxPerWindow {
+		old := own.whole.Load()
+		whole := max(old, now) + n*each
+		if whole-now > shareBurst*each {
 			return false
 		}
-		if w.CompareAndSwap(old, now<<countBits|(n+1)) {
+		if own.whole.CompareAndSwap(old, whole) {
 			return true
 		}
 	}
+}
+
+// refuse drops a station's datagram and says so now and then.
+func (i *Inbox) refuse(mac frame.MAC) vswitch.Response {
+	now := int64(time.Since(i.start)/busyEvery) + 1
+	if told := i.told.Load(); told != now && i.told.CompareAndSwap(told, now) {
+		select {
+		case i.busy <- mac:
+		default: // nobody has read the one of before
+		}
+	}
+	return refuse(drop.GatewayBusy)
 }
 
 // Serve has the gateway put what is for its services into inbox. It is called
 // before the gateway is used.
 func (g *Gateway) Serve(inbox *Inbox) { g.inbox = inbox }
 
-// serve takes an IPv4 frame for one of the services, behind the virtio-net header h, and
-// says false when it is none.
-func (g *Gateway) serve(f *frame.Parsed, h frame.VNet) (vswitch.Response, bool) {
-	eth := f.Eth
+// serve takes an IPv4 frame for one of the services, which buf holds behind its virtio-net header,
+// and says false when it is none.
+func (g *Gateway) serve(from vswitch.Origin, f *frame.Parsed, buf []byte) (vswitch.Response, bool) {
+	h, eth := frame.VNet(buf[:frame.VNetHeaderLen]), f.Eth
 	if g.inbox == nil || eth.Dst() != g.mac && eth.Dst() != frame.Broadcast {
 		return vswitch.Response{}, false
 	}
@@ -118,11 +168,14 @@ func (g *Gateway) serve(f *frame.Parsed, h frame.VNet) (vswitch.Response, bool) 
 			return vswitch.Response{}, false
 		}
 	case DNSPort:
-		if g.host.Load() || eth.Dst() != g.mac || frame.AddrFromUint32(f.Dst4) != g.addr {
+		if eth.Dst() != g.mac || frame.AddrFromUint32(f.Dst4) != g.addr {
 			return vswitch.Response{}, false
+		}
+		if g.host.Load() {
+			return g.inbox.pass(from, h, f)
 		}
 	default:
 		return vswitch.Response{}, false
 	}
-	return g.inbox.put(h[:frame.VNetHeaderLen], f), true
+	return g.inbox.put(from, h, f), true
 }

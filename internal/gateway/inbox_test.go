@@ -81,42 +81,111 @@ func TestWhatTheServicesGet(t *testing.T) {
 	}
 }
 
+// A port's share is its own, whatever MAC addresses it sends from, also of the host's socket.
 func TestAStationCannotCrowdOutOthers(t *testing.T) {
+	t.Parallel()
+	for name, accepted := range map[string]vswitch.Action{
+		"inbox": vswitch.Consumed, "host": vswitch.ToHost,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				g, inbox := serving(t)
+				g.SetHost(accepted == vswitch.ToHost)
+				from := func(slot uint32, mac frame.MAC) vswitch.Response {
+					b := udp(gatewayMAC, mac, "172.17.0.1:53", "172.17.0.2:4711")
+					return g.Respond(vswitch.Origin{Slot: slot}, parse(b), b)
+				}
+				for n := range shareBurst {
+					if r := from(2, switchtest.MAC(n)); r.Action != accepted {
+						t.Fatalf("datagram %d: %+v, want it accepted", n, r)
+					}
+				}
+				for range 3 {
+					if r := from(2, hostMAC); r != refuse(drop.GatewayBusy) {
+						t.Fatalf("one more: %+v, want it refused", r)
+					}
+				}
+				if mac := <-inbox.Busy(); mac != hostMAC || len(inbox.Busy()) != 0 {
+					t.Errorf("busy with %s and %d others, want %s alone", mac, len(inbox.Busy()), hostMAC)
+				}
+				for _, slot := range []uint32{1, 3, 258, 1<<16 - 1} {
+					if r := from(slot, hostMAC); r.Action != accepted {
+						t.Errorf("another port, %d: %+v, want it accepted", slot, r)
+					}
+				}
+				for len(inbox.Queue()) > 0 {
+					(<-inbox.Queue()).Taken()
+				}
+				time.Sleep(time.Second / shareRate)
+				if r := from(2, hostMAC); r.Action != accepted {
+					t.Errorf("after its time: %+v, want it accepted", r)
+				}
+				if r := from(2, hostMAC); r != refuse(drop.GatewayBusy) {
+					t.Errorf("one more again: %+v, want it refused", r)
+				}
+				time.Sleep(busyEvery)
+				for range shareBurst + 1 {
+					from(2, hostMAC)
+				}
+				if len(inbox.Busy()) != 1 {
+					t.Error("a minute later it is not said again")
+				}
+			})
+		})
+	}
+}
+
+// A super-frame is as many datagrams as the host's kernel makes of it.
+func TestSuperFramesCountAsTheirSegments(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := serving(t)
+		g.SetHost(true)
+		b := udp(gatewayMAC, hostMAC, "172.17.0.1:53", "172.17.0.2:4711")
+		frame.VNet(b[:frame.VNetHeaderLen]).Set(frame.VNetNeedsChecksum, frame.VNetGSOUDPL4, 0, 1, 34, 6)
+		passed, most := 0, shareBurst/len("hello")
+		for respond(g, b).Action == vswitch.ToHost {
+			passed++
+		}
+		if passed == 0 || passed > most {
+			t.Errorf("%d super-frames of 5 datagrams passed, want at most %d", passed, most)
+		}
+	})
+}
+
+// However slowly the services answer, a port's datagrams do not fill the queue.
+func TestSlowServices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, inbox := serving(t)
-		from := func(mac frame.MAC) vswitch.Response {
-			return respond(g, udp(gatewayMAC, mac, "172.17.0.1:53", "172.17.0.2:4711"))
+		from := func(slot uint32) vswitch.Response {
+			b := udp(gatewayMAC, hostMAC, "172.17.0.1:53", "172.17.0.2:4711")
+			return g.Respond(vswitch.Origin{Slot: slot}, parse(b), b)
 		}
-		for n := range maxPerWindow + 1 {
-			want := vswitch.Response{Action: vswitch.Consumed}
-			if n == maxPerWindow {
-				want = refuse(drop.GatewayBusy)
+		fill := func(slot uint32, want int) {
+			t.Helper()
+			time.Sleep(shareBurst * time.Second / shareRate) // its share is whole
+			n := 0
+			for ; n < queueLen && from(slot).Action == vswitch.Consumed; n++ {
+				time.Sleep(time.Second / shareRate)
 			}
-			if r := from(hostMAC); r != want {
-				t.Fatalf("datagram %d: %+v, want %+v", n, r, want)
+			if n != want {
+				t.Errorf("%d datagrams of port %d were queued, want %d", n, slot, want)
+			}
+			if r := from(slot); r != refuse(drop.GatewayBusy) {
+				t.Errorf("one more of port %d: %+v, want it refused", slot, r)
 			}
 		}
-		// Others have room, but for those few whose share the hash makes them share.
-		served := 0
-		for n := range 100 {
-			if from(switchtest.MAC(n)).Action == vswitch.Consumed {
-				served++
-			}
+		fill(2, queueEach)
+		fill(3, queueLen-queueEach)
+		fill(4, 0) // the queue is full
+		for range 3 {
+			(<-inbox.Queue()).Taken()
 		}
-		if served < 90 {
-			t.Errorf("%d of 100 others were served", served)
-		}
-		time.Sleep(window)
-		if r := from(hostMAC); r.Action != vswitch.Consumed {
-			t.Errorf("after its time: %+v, want it taken", r)
-		}
-		for len(inbox.queue) < queueLen {
-			inbox.queue <- Datagram{}
-		}
-		time.Sleep(window)
-		if r := from(hostMAC); r != refuse(drop.GatewayBusy) {
-			t.Errorf("with a full queue: %+v, want it refused", r)
+		fill(2, 3)
+		if mac := <-inbox.Busy(); mac != hostMAC {
+			t.Errorf("busy with %s, want %s", mac, hostMAC)
 		}
 	})
 }

@@ -21,7 +21,7 @@ const (
 
 // ServeUDP answers what comes to conn until it is closed by the caller.
 func (r *Resolver) ServeUDP(conn net.PacketConn) error {
-	buf, shares := make([]byte, mdns.MaxMsgSize), newShares()
+	buf := make([]byte, mdns.MaxMsgSize)
 	for {
 		n, from, err := conn.ReadFrom(buf)
 		if err != nil {
@@ -30,11 +30,7 @@ func (r *Resolver) ServeUDP(conn net.PacketConn) error {
 			}
 			return err
 		}
-		client := addrOf(from)
-		if !shares.admit(client) {
-			continue
-		}
-		r.Handle(buf[:n], client, maxUDP, func(answer []byte) {
+		r.Handle(buf[:n], addrOf(from), maxUDP, func(answer []byte) {
 			_, _ = conn.WriteTo(answer, from) // a client that is gone misses nothing
 		})
 	}
