@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
+	"vswitch/internal/gateway/dns"
 )
 
 // The metrics of each port, and of each host link by its interface's name.
@@ -25,19 +26,31 @@ var (
 	dropsMetric  = prometheus.NewDesc("vswitch_port_drops_total", "Frames dropped, by reason.", []string{"segment", "port", "reason"}, nil)
 )
 
-// portCollector reads the counters when it is asked to, and not before.
-type portCollector struct{ daemon *Daemon }
+// The metrics of each segment's resolver.
+var (
+	waitsMetric = prometheus.NewDesc("vswitch_dns_waits_total",
+		"Questions to the segment's resolver that had to wait for their turn.",
+		[]string{"segment"}, nil)
+	refusedMetric = prometheus.NewDesc("vswitch_dns_drops_total",
+		"Questions and connections to the segment's resolver that it did not serve, by reason.",
+		[]string{"segment", "reason"}, nil)
+)
+
+// collector reads the counters when it is asked to, and not before.
+type collector struct{ daemon *Daemon }
 
 // Describe implements [prometheus.Collector].
-func (portCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- framesMetric
-	ch <- bytesMetric
-	ch <- dropsMetric
-	ch <- ringMetric
+func (collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{
+		framesMetric, bytesMetric, dropsMetric, ringMetric,
+		waitsMetric, refusedMetric,
+	} {
+		ch <- desc
+	}
 }
 
 // Collect implements [prometheus.Collector].
-func (c portCollector) Collect(ch chan<- prometheus.Metric) {
+func (c collector) Collect(ch chan<- prometheus.Metric) {
 	for i, r := range c.daemon.reactors {
 		batched := 1.0
 		if r.Batched() != nil {
@@ -45,6 +58,7 @@ func (c portCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(ringMetric, prometheus.GaugeValue, batched, strconv.Itoa(i))
 	}
+	c.daemon.collectNames(ch)
 	ports, err := c.daemon.Ports(context.Background(), "")
 	if err != nil {
 		return
@@ -64,16 +78,36 @@ func (c portCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 func collect(ch chan<- prometheus.Metric, segment, port string, c api.Counters) {
-	counter := func(desc *prometheus.Desc, n uint64, label string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), segment, port, label)
-	}
-	counter(framesMetric, c.RxFrames, "rx")
-	counter(framesMetric, c.TxFrames, "tx")
-	counter(bytesMetric, c.RxBytes, "rx")
-	counter(bytesMetric, c.TxBytes, "tx")
+	ch <- counter(framesMetric, c.RxFrames, segment, port, "rx")
+	ch <- counter(framesMetric, c.TxFrames, segment, port, "tx")
+	ch <- counter(bytesMetric, c.RxBytes, segment, port, "rx")
+	ch <- counter(bytesMetric, c.TxBytes, segment, port, "tx")
 	for reason, n := range c.Drops {
-		counter(dropsMetric, n, reason)
+		ch <- counter(dropsMetric, n, segment, port, reason)
 	}
+}
+
+// collectNames collects what the segments' resolvers have counted.
+func (d *Daemon) collectNames(ch chan<- prometheus.Metric) {
+	met := make(map[string][dns.LimitCount]uint64)
+	d.mu.Lock()
+	for _, s := range d.segments {
+		met[s.record.Name] = s.services.resolver.Met()
+	}
+	d.mu.Unlock()
+	for segment, counts := range met {
+		for l, n := range counts {
+			if dns.Limit(l) == dns.Waited {
+				ch <- counter(waitsMetric, n, segment)
+			} else {
+				ch <- counter(refusedMetric, n, segment, dns.Limit(l).String())
+			}
+		}
+	}
+}
+
+func counter(desc *prometheus.Desc, n uint64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), labels...)
 }
 
 // listenMetrics listens on address, or returns nil when that is empty.
@@ -91,7 +125,8 @@ func listenMetrics(address string) (net.Listener, error) {
 // serveMetrics adds a task that answers /metrics until ctx ends.
 func (d *Daemon) serveMetrics(ctx context.Context, tasks *errgroup.Group, listener net.Listener) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(portCollector{d}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(collector{d}, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}

@@ -47,7 +47,9 @@ func (d *Daemon) newServices(s *segment) *services {
 		notice: d.leaseNotice(s.record.Name), busy: d.busyNotice(s.record.Name),
 		stop: make(chan struct{}),
 	}
-	config := dns.Config{Subnet: s.record.Subnet, Names: &v.names}
+	config := dns.Config{
+		Subnet: s.record.Subnet, Names: &v.names, OnLimit: d.limitNotice(s.record.Name),
+	}
 	if uplinkOf(s.record) == api.UplinkHost {
 		config.Forwarder = d.forwarder
 	}
@@ -119,6 +121,21 @@ func (d *Daemon) leaseNotice(segment string) func(dhcp.Event, dhcp.Lease) {
 		if event == dhcp.Declined && (last.IsZero() || time.Since(last) >= noticeEvery) {
 			last = time.Now()
 			d.log.Warn("a container declines its address: it has seen another station use it", "segment", segment, "port", lease.HostName, "address", lease.Addr)
+		}
+	}
+}
+
+// limitNotice tells people of limits that a segment's resolver has met.
+func (d *Daemon) limitNotice(segment string) func(dns.Limit, netip.Addr) {
+	return func(l dns.Limit, client netip.Addr) {
+		args := []any{"segment", segment, "reason", l.String()}
+		if client.IsValid() {
+			args = append(args, "address", client.String())
+		}
+		if l == dns.Waited {
+			d.log.Info("questions for names wait until others are answered", args...)
+		} else {
+			d.log.Warn("questions for names are dropped", args...)
 		}
 	}
 }

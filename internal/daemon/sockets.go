@@ -36,7 +36,7 @@ func (v *services) listen(log *slog.Logger, link string, address netip.Addr) {
 		cancel: cancel, done: make(chan struct{}),
 	}
 	v.sockets = s
-	socket, err := netns.ListenOnLink(s.link, s.at)
+	socket, err := s.open()
 	go func() {
 		defer close(s.done)
 		for {
@@ -50,6 +50,11 @@ func (v *services) listen(log *slog.Logger, link string, address netip.Addr) {
 			}
 		}
 	}()
+}
+
+// open makes the sockets, if the port is free.
+func (s *sockets) open() (netns.LinkSocket, error) {
+	return netns.ListenOnLink(s.link, s.at, s.resolver.Lost)
 }
 
 // unlisten ends that and waits for it.
@@ -98,11 +103,10 @@ func (s *sockets) retry(ctx context.Context) (netns.LinkSocket, error) {
 				"interface", s.link, "address", s.at, "error", err)
 		}
 	}
-	socket, err := backoff.Retry(ctx, func() (netns.LinkSocket, error) {
-		return netns.ListenOnLink(s.link, s.at)
-	}, backoff.WithMaxElapsedTime(0), backoff.WithNotify(tell), backoff.WithBackOff(&backoff.ExponentialBackOff{
-		InitialInterval: listenFirst, Multiplier: 2, MaxInterval: listenMost,
-	}))
+	socket, err := backoff.Retry(ctx, s.open, backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(tell), backoff.WithBackOff(&backoff.ExponentialBackOff{
+			InitialInterval: listenFirst, Multiplier: 2, MaxInterval: listenMost,
+		}))
 	if err == nil && told {
 		s.log.Info("names are served", "interface", s.link, "address", s.at)
 	}

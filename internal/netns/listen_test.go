@@ -3,6 +3,7 @@ package netns
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"vswitch/test/lab"
@@ -23,8 +24,9 @@ func TestListenOnLink(t *testing.T) {
 	peer.Run("ip", "route", "add", "10.3.0.1/32", "via", "10.1.0.1")
 	at := netip.MustParseAddrPort("10.3.0.1:53") // which no link has yet
 	var s LinkSocket
+	var lost uint64
 	var err error
-	ns.Do(func() { s, err = ListenOnLink("own", at) })
+	ns.Do(func() { s, err = ListenOnLink("own", at, func(n uint64) { lost += n }) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,11 +61,36 @@ func TestListenOnLink(t *testing.T) {
 	send("by another link")
 	peer.Run("ip", "route", "replace", "10.3.0.1/32", "via", "10.1.0.1")
 	send("by its own link")
-	buf := make([]byte, 64)
-	if n, _, err := s.UDP.ReadFrom(buf); err != nil || string(buf[:n]) != "by its own link" {
-		t.Errorf("got %q, %v", buf[:n], err)
+	receive := func() string {
+		t.Helper()
+		buf := make([]byte, 2048)
+		n, _, err := s.UDP.ReadFrom(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(buf[:n])
 	}
-	ns.Do(func() { _, err = ListenOnLink("none", at) })
+	if got := receive(); got != "by its own link" {
+		t.Errorf("got %q", got)
+	}
+	// What finds no room is counted, and told with what comes next.
+	if err := s.UDP.(*datagrams).SetReadBuffer(1); err != nil {
+		t.Fatal(err)
+	}
+	const many = 20
+	for range many {
+		send(strings.Repeat("x", 1000))
+	}
+	sent, received := many, 0
+	for ; lost == 0; sent++ {
+		receive()
+		received++
+		send("one more")
+	}
+	if received+int(lost) > sent {
+		t.Errorf("of %d datagrams %d came and %d were lost", sent, received, lost)
+	}
+	ns.Do(func() { _, err = ListenOnLink("none", at, nil) })
 	if err == nil {
 		t.Error("on a link that is not there: no error")
 	}

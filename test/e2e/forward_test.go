@@ -21,7 +21,11 @@ import (
 //
 //	dead.example    is never answered
 //	long.example    has more texts than fit a datagram
+//	*.held.example  is answered once the test releases it
 type resolver struct {
+	release func() // answers what is held; more than once is as good as once
+
+	held  chan struct{} // closed by release
 	mu    sync.Mutex
 	asked map[string]int // how often for each name; guarded by mu
 
@@ -34,7 +38,10 @@ const longTexts = 40
 // startResolver serves on c's address.
 func startResolver(c *lab.Container, address string) *resolver {
 	c.Helper()
-	r := &resolver{asked: make(map[string]int), unanswered: make(chan struct{}, 1)}
+	r := &resolver{
+		asked: make(map[string]int), unanswered: make(chan struct{}, 1), held: make(chan struct{}),
+	}
+	r.release = sync.OnceFunc(func() { close(r.held) })
 	at := c.Addr().String() + ":53"
 	packets := lab.Inside(c, func() (net.PacketConn, error) { return net.ListenPacket("udp4", at) })
 	listener := lab.Inside(c, func() (net.Listener, error) { return net.Listen("tcp4", at) })
@@ -48,6 +55,7 @@ func startResolver(c *lab.Container, address string) *resolver {
 		}()
 		<-started
 		c.Cleanup(func() {
+			r.release()
 			_ = s.Shutdown()
 			<-ended
 		})
@@ -60,6 +68,9 @@ func (r *resolver) answer(w dns.ResponseWriter, q *dns.Msg, address net.IP) {
 	r.mu.Lock()
 	r.asked[name]++
 	r.mu.Unlock()
+	if strings.HasSuffix(name, ".held.example.") {
+		<-r.held
+	}
 	m := new(dns.Msg).SetReply(q)
 	header := dns.RR_Header{Name: name, Rrtype: q.Question[0].Qtype, Class: dns.ClassINET, Ttl: 60}
 	switch {
@@ -113,12 +124,13 @@ func digs(c *lab.Container, args ...string) string {
 }
 
 // hostWithResolver has a resolver outside, and vswitchd forward to it.
-func hostWithResolver(t *testing.T) (*host, *lab.Container, *resolver) {
+func hostWithResolver(t *testing.T, flags ...string) (*host, *lab.Container, *resolver) {
 	t.Helper()
 	h := newQuietHost(t)
 	outside := h.outside(1500)
 	r := startResolver(outside, "198.51.100.1")
-	h.Start("--resolv-conf", h.resolvConf(farOutside))
+	h.NS.Run("ip", "link", "set", "lo", "up")
+	h.Start(append(flags, "--resolv-conf", h.resolvConf(farOutside))...)
 	return h, outside, r
 }
 

@@ -35,7 +35,9 @@ func (r *Resolver) read(b []byte, from netip.Addr) *query {
 	}
 	if q.opt = q.msg.IsEdns0(); q.opt != nil {
 		q.room = min(max(int(q.opt.UDPSize()), mdns.MinMsgSize), maxUDP)
+		q.opt.Option = nil
 	}
+	q.msg.Answer, q.msg.Ns, q.msg.Extra = nil, nil, nil // it may wait, and is to be small
 	return q
 }
 

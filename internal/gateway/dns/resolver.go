@@ -5,9 +5,11 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mdns "github.com/miekg/dns"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -29,9 +31,11 @@ type Config struct {
 	// Forwarder is asked for all names that are not the segment's; nil: there are
 	// no other names.
 	Forwarder *Forwarder
-	// Timeout is how long the host's resolvers have for an answer; 0:
-	// DefaultTimeout.
+	// Timeout is how long a question has for its turn and its answer; 0: DefaultTimeout.
 	Timeout time.Duration
+	// OnLimit is called when a client meets a limit, once in a noticeEvery for each at most and
+	// from any goroutine; nil: nobody wants to know. The zero Addr is a client that is not known.
+	OnLimit func(l Limit, client netip.Addr)
 }
 
 // DefaultTimeout is less than the 5 seconds after which a client asks again
@@ -40,10 +44,13 @@ const DefaultTimeout = 4 * time.Second
 
 // Resolver answers the queries of one segment.
 type Resolver struct {
-	config Config
-	slots  slots
-	ctx    context.Context // of the queries that are forwarded
-	cancel context.CancelFunc
+	config    Config
+	questions *slots // of those that are forwarded
+	conns     *slots
+	met       [LimitCount]atomic.Uint64
+	notices   [LimitCount]rate.Sometimes
+	ctx       context.Context // of all that takes time
+	cancel    context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool // guarded by mu, as is adding to tasks
@@ -52,7 +59,11 @@ type Resolver struct {
 
 // NewResolver makes a resolver, which the caller must Close.
 func NewResolver(c Config) *Resolver {
-	r := &Resolver{config: c, slots: newSlots(maxForwarded, maxForwardedEach)}
+	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
+	r := &Resolver{config: c, questions: newSlots(questionBounds), conns: newSlots(connBounds)}
+	for l := range r.notices {
+		r.notices[l].Interval = noticeEvery
+	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -81,7 +92,8 @@ func (r *Resolver) spawn(f func()) bool {
 // Handle answers a query that came as a datagram from an address. reply gets the
 // answer, of at most room bytes (512 at the least, which every client takes), if
 // there is one: before Handle returns or, when the query is forwarded, later and
-// from another goroutine. query is not kept.
+// from another goroutine. query is not kept. One that is too much gets no answer, so
+// that its client asks again later.
 func (r *Resolver) Handle(query []byte, from netip.Addr, room int, reply func([]byte)) {
 	q := r.read(query, from)
 	if q == nil {
@@ -92,17 +104,29 @@ func (r *Resolver) Handle(query []byte, from netip.Addr, room int, reply func([]
 		deliver(q.pack(answer), reply)
 		return
 	}
-	if !r.slots.take(from) {
-		deliver(q.pack(q.failure(mdns.RcodeServerFailure)), reply)
+	t := r.enter(from)
+	if t == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(r.ctx, r.config.Timeout)
 	spawned := r.spawn(func() {
-		defer r.slots.give(from)
-		deliver(q.pack(r.forward(q)), reply)
+		defer cancel()
+		defer t.leave()
+		deliver(q.pack(r.forward(ctx, q, t)), reply)
 	})
 	if !spawned {
-		r.slots.give(from)
+		cancel()
+		t.leave()
 	}
+}
+
+// enter adds a question of a client's to those that are forwarded; nil: it is dropped.
+func (r *Resolver) enter(from netip.Addr) *ticket {
+	t := r.questions.enter(from)
+	if t == nil {
+		r.meet(TooManyWaiting, from, 1)
+	}
+	return t
 }
 
 func deliver(answer []byte, reply func([]byte)) {
@@ -121,11 +145,14 @@ func (r *Resolver) handleStream(query []byte, from netip.Addr) []byte {
 	q.room = mdns.MaxMsgSize
 	answer := r.local(q)
 	if answer == nil {
-		if !r.slots.take(from) {
-			return q.pack(q.failure(mdns.RcodeServerFailure))
+		t := r.enter(from)
+		if t == nil {
+			return nil
 		}
-		defer r.slots.give(from)
-		answer = r.forward(q)
+		defer t.leave()
+		ctx, cancel := context.WithTimeout(r.ctx, r.config.Timeout)
+		defer cancel()
+		answer = r.forward(ctx, q, t)
 	}
 	return q.pack(answer)
 }
@@ -148,10 +175,15 @@ func (r *Resolver) local(q *query) *mdns.Msg {
 	return nil
 }
 
-// forward has the host's resolvers answer.
-func (r *Resolver) forward(q *query) *mdns.Msg {
-	ctx, cancel := context.WithTimeout(r.ctx, cmp.Or(r.config.Timeout, DefaultTimeout))
-	defer cancel()
+// forward has the host's resolvers answer when it is the question's turn. ctx has the time of
+// both.
+func (r *Resolver) forward(ctx context.Context, q *query, t *ticket) *mdns.Msg {
+	if err := t.await(ctx, func() { r.meet(Waited, t.addr, 1) }); err != nil {
+		if r.ctx.Err() == nil {
+			r.meet(WaitedTooLong, t.addr, 1)
+		}
+		return q.failure(mdns.RcodeServerFailure)
+	}
 	answer, err := r.config.Forwarder.exchange(ctx, q.upstream())
 	if err != nil {
 		return q.failure(mdns.RcodeServerFailure)

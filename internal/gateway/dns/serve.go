@@ -12,12 +12,8 @@ import (
 	mdns "github.com/miekg/dns"
 )
 
-// Bounds of what is served over TCP (RFC 7766 §6.2.2, §6.2.3).
-const (
-	maxConns     = 64 // of a segment
-	maxConnsEach = 16 // of a client
-	idleTimeout  = 10 * time.Second
-)
+// idleTimeout is how long a connection may be silent (RFC 7766 §6.2.3).
+const idleTimeout = 10 * time.Second
 
 // ServeUDP answers what comes to conn until it is closed by the caller.
 func (r *Resolver) ServeUDP(conn net.PacketConn) error {
@@ -39,7 +35,6 @@ func (r *Resolver) ServeUDP(conn net.PacketConn) error {
 // ServeTCP answers who connects to l until it is closed by the caller. Each
 // connection's queries are answered one after the other.
 func (r *Resolver) ServeTCP(l net.Listener) error {
-	conns := newSlots(maxConns, maxConnsEach)
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -49,15 +44,22 @@ func (r *Resolver) ServeTCP(l net.Listener) error {
 			return err
 		}
 		from := addrOf(conn.RemoteAddr())
-		if !r.config.Subnet.Contains(from) || !conns.take(from) {
+		if !r.config.Subnet.Contains(from) {
+			_ = conn.Close()
+			continue
+		}
+		t := r.conns.enter(from)
+		if t == nil {
+			r.meet(TooManyConnections, from, 1)
 			_ = conn.Close()
 			continue
 		}
 		spawned := r.spawn(func() {
-			defer conns.give(from)
+			defer t.leave()
 			r.serveConn(conn, from)
 		})
 		if !spawned {
+			t.leave()
 			_ = conn.Close()
 			return nil
 		}
@@ -72,6 +74,9 @@ func (r *Resolver) serveConn(conn net.Conn, from netip.Addr) {
 	for {
 		_ = conn.SetDeadline(time.Now().Add(idleTimeout))
 		query, err := readStream(conn)
+		if errors.Is(err, errTooLong) {
+			r.meet(TooLong, from, 1)
+		}
 		if err != nil {
 			return
 		}
@@ -87,13 +92,23 @@ func (r *Resolver) serveConn(conn net.Conn, from netip.Addr) {
 	}
 }
 
+// maxQuery is the size in bytes of a message that is read over TCP, many times that of any
+// question. Many clients may each hold one back that is not complete.
+const maxQuery = 4096
+
+var errTooLong = errors.New("the message is too long for a question")
+
 // readStream reads a message behind its length (RFC 1035 §4.2.2).
 func readStream(conn io.Reader) ([]byte, error) {
 	var size [2]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
 		return nil, err
 	}
-	query := make([]byte, binary.BigEndian.Uint16(size[:]))
+	n := binary.BigEndian.Uint16(size[:])
+	if n > maxQuery {
+		return nil, errTooLong
+	}
+	query := make([]byte, n)
 	_, err := io.ReadFull(conn, query)
 	return query, err
 }

@@ -17,14 +17,13 @@ func served(tb testing.TB, edit ...func(*Config)) (*Resolver, string) {
 	for _, f := range append([]func(*Config){loopback}, edit...) {
 		f(&r.config)
 	}
-	packets, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	listener, err := net.Listen("tcp4", packets.LocalAddr().String())
-	if err != nil {
-		tb.Fatal(err)
-	}
+	return r, serve(tb, r)
+}
+
+// serve has r serve on sockets of the loopback until the test ends, and closes it then.
+func serve(tb testing.TB, r *Resolver) (at string) {
+	tb.Helper()
+	packets, listener := listenOnBoth(tb)
 	ended := make(chan error, 2)
 	go func() { ended <- r.ServeUDP(packets) }()
 	go func() { ended <- r.ServeTCP(listener) }()
@@ -38,7 +37,7 @@ func served(tb testing.TB, edit ...func(*Config)) (*Resolver, string) {
 		}
 		r.Close()
 	})
-	return r, packets.LocalAddr().String()
+	return packets.LocalAddr().String()
 }
 
 func TestServe(t *testing.T) {
@@ -76,11 +75,14 @@ func TestConnectionsOfOthersAreClosed(t *testing.T) {
 
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
-	_, at := served(t)
+	const most = 16
+	r := NewResolver(Config{Names: names(), Subnet: netip.MustParsePrefix("127.0.0.0/8")})
+	r.conns = newSlots(bounds{pending: 2 * most, pendingEach: most})
+	at := serve(t, r)
 	query := pack(t, question("container1", mdns.TypeA))
 	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(query))), query...)
 	answered := 0
-	for range maxConnsEach + 1 {
+	for range most + 1 {
 		conn, err := net.Dial("tcp4", at)
 		if err != nil {
 			t.Fatal(err)
@@ -91,8 +93,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 			answered++
 		}
 	}
-	if answered != maxConnsEach {
-		t.Errorf("%d connections of one client were served, want %d", answered, maxConnsEach)
+	if answered != most {
+		t.Errorf("%d connections of one client were served, want %d", answered, most)
+	}
+	if met := r.Met(); met[TooManyConnections] != 1 {
+		t.Errorf("counted %v", met)
 	}
 }
 
@@ -100,8 +105,10 @@ func TestConnectionsAreBounded(t *testing.T) {
 // end the connection and nothing else.
 func TestHostileStreams(t *testing.T) {
 	t.Parallel()
-	_, at := served(t)
-	for _, sent := range []string{"\x00\x00", "\x00\x05hello", "\x00\x0ctwelve-bytes"} {
+	r, at := served(t)
+	for _, sent := range []string{
+		"\x00\x00", "\x00\x05hello", "\x00\x0ctwelve-bytes", "\x10\x01long",
+	} {
 		conn, err := net.Dial("tcp4", at)
 		if err != nil {
 			t.Fatal(err)
@@ -118,5 +125,8 @@ func TestHostileStreams(t *testing.T) {
 	m, _, err := new(mdns.Client).Exchange(question("container1", mdns.TypeA), at)
 	if err != nil || records(m) != "172.17.0.2" {
 		t.Errorf("afterwards: %v, %v", m, err)
+	}
+	if met := r.Met(); met[TooLong] != 1 {
+		t.Errorf("counted %v, want one that is too long", met)
 	}
 }
