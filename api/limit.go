@@ -9,20 +9,21 @@ import (
 type limitListener struct {
 	net.Listener
 	slots  chan struct{}
+	full   func() // called when it begins to wait for a slot
 	closed chan struct{}
 	once   sync.Once
 }
 
-func newLimitListener(l net.Listener, limit int) *limitListener {
-	return &limitListener{Listener: l, slots: make(chan struct{}, limit), closed: make(chan struct{})}
+func newLimitListener(l net.Listener, limit int, full func()) *limitListener {
+	return &limitListener{
+		Listener: l, slots: make(chan struct{}, limit), full: full, closed: make(chan struct{}),
+	}
 }
 
 // Accept waits for a slot and then for a connection; Close ends both waits.
 func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
+	if err := l.await(); err != nil {
+		return nil, err
 	}
 	c, err := l.Listener.Accept()
 	if err != nil {
@@ -30,6 +31,22 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return &limitConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+// await takes a slot.
+func (l *limitListener) await() error {
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	default:
+		l.full()
+	}
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	case <-l.closed:
+		return net.ErrClosed
+	}
 }
 
 // Close closes the listener below; open connections stay.

@@ -2,7 +2,10 @@ package api
 
 import (
 	"errors"
+	"log/slog"
 	"net"
+	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -16,7 +19,8 @@ func (endless) Close() error              { return nil }
 func TestLimitListener(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLimitListener(endless{}, 2)
+		full := 0
+		l := newLimitListener(endless{}, 2, func() { full++ })
 		accepted := make(chan net.Conn)
 		var end error
 		go func() {
@@ -43,6 +47,9 @@ func TestLimitListener(t *testing.T) {
 		if third() {
 			t.Error("a third connection came in while two were open")
 		}
+		if full != 1 {
+			t.Errorf("it said %d times that connections wait, want once", full)
+		}
 		first.Close()
 		first.Close() // gives one slot back, not two
 		if !third() {
@@ -58,4 +65,48 @@ func TestLimitListener(t *testing.T) {
 		}
 		second.Close()
 	})
+}
+
+// lines sends each line of a log.
+type lines chan string
+
+// Write implements [io.Writer].
+func (l lines) Write(b []byte) (int, error) {
+	l <- string(b)
+	return len(b), nil
+}
+
+// A server with as many connections as may be counts that and says so.
+func TestFullServer(t *testing.T) {
+	t.Parallel()
+	at := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := make(lines, 16)
+	s := NewServer(nil, slog.New(slog.NewTextHandler(log, nil)))
+	served := make(chan error)
+	go func() { served <- s.Serve(l) }()
+	for range maxConnections {
+		if s.Full() != 0 {
+			t.Fatal("full before it is")
+		}
+		conn, err := net.Dial("unix", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	line := <-log
+	if !strings.Contains(line, "level=WARN") || !strings.Contains(line, "open=256") {
+		t.Errorf("it says %q", line)
+	}
+	if n := s.Full(); n != 1 {
+		t.Errorf("it was full %d times, want once", n)
+	}
+	s.http.Close()
+	if err := <-served; err != nil {
+		t.Errorf("serve: %v", err)
+	}
 }

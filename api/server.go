@@ -14,7 +14,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Limits of the server.
@@ -37,6 +40,7 @@ type Server struct {
 	mux      *http.ServeMux
 	http     *http.Server
 	stopping chan struct{}
+	full     atomic.Uint64
 }
 
 // NewServer returns a server for b that logs failures which are not the caller's.
@@ -63,12 +67,23 @@ func NewServer(b Backend, log *slog.Logger) *Server {
 // Serve answers on l until Shutdown and then returns nil; it returns the error
 // when l fails. It closes l.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(newLimitListener(l, maxConnections))
+	notice := rate.Sometimes{Interval: time.Minute}
+	err := s.http.Serve(newLimitListener(l, maxConnections, func() {
+		s.full.Add(1)
+		notice.Do(func() {
+			s.log.Warn("further connections to the API wait: as many are open as may be",
+				"open", maxConnections)
+		})
+	}))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
 }
+
+// Full is how often as many connections were open as may be, so that further ones
+// had to wait.
+func (s *Server) Full() uint64 { return s.full.Load() }
 
 // Shutdown takes no new requests and waits for those under way. When ctx ends
 // first it cuts them off, which cancels their contexts, and returns ctx's error.

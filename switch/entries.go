@@ -34,6 +34,9 @@ func (s *Switch) Entries(seg *Segment) []Entry {
 	return list
 }
 
+// Evicted returns how many learned addresses had to give way to others because the table was full.
+func (s *Switch) Evicted() uint64 { return s.table.Evicted() }
+
 // AddEntry has mac be at p until it is removed, whatever frames come from elsewhere.
 // ErrGroupMAC and ErrInUse (it is the own address of another port) say why not. p's own
 // address is there anyway.

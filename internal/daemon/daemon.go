@@ -212,7 +212,7 @@ func (d *Daemon) serve(ctx context.Context, tasks *errgroup.Group, metrics net.L
 		return nil
 	})
 	if metrics != nil {
-		d.serveMetrics(ctx, tasks, metrics)
+		d.serveMetrics(ctx, tasks, metrics, server)
 	}
 	for _, beside := range d.config.Beside {
 		d.startTask(ctx, tasks, "beside the daemon", func(ctx context.Context) error {

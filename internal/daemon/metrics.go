@@ -26,7 +26,7 @@ var (
 	dropsMetric  = prometheus.NewDesc("vswitch_port_drops_total", "Frames dropped, by reason.", []string{"segment", "port", "reason"}, nil)
 )
 
-// The metrics of each segment's resolver.
+// The metrics of limits beside those of ports.
 var (
 	waitsMetric = prometheus.NewDesc("vswitch_dns_waits_total",
 		"Questions to the segment's resolver that had to wait for their turn.",
@@ -34,16 +34,25 @@ var (
 	refusedMetric = prometheus.NewDesc("vswitch_dns_drops_total",
 		"Questions and connections to the segment's resolver that it did not serve, by reason.",
 		[]string{"segment", "reason"}, nil)
+	evictedMetric = prometheus.NewDesc("vswitch_fdb_evictions_total",
+		"Learned addresses that gave way to others because the forwarding table was full.",
+		nil, nil)
+	fullMetric = prometheus.NewDesc("vswitch_api_full_total",
+		"How often as many connections to the API were open as may be, so that further ones waited.",
+		nil, nil)
 )
 
 // collector reads the counters when it is asked to, and not before.
-type collector struct{ daemon *Daemon }
+type collector struct {
+	daemon *Daemon
+	server *api.Server
+}
 
 // Describe implements [prometheus.Collector].
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		framesMetric, bytesMetric, dropsMetric, ringMetric,
-		waitsMetric, refusedMetric,
+		waitsMetric, refusedMetric, evictedMetric, fullMetric,
 	} {
 		ch <- desc
 	}
@@ -58,6 +67,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(ringMetric, prometheus.GaugeValue, batched, strconv.Itoa(i))
 	}
+	ch <- counter(evictedMetric, c.daemon.sw.Evicted())
+	ch <- counter(fullMetric, c.server.Full())
 	c.daemon.collectNames(ch)
 	ports, err := c.daemon.Ports(context.Background(), "")
 	if err != nil {
@@ -122,26 +133,28 @@ func listenMetrics(address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serveMetrics adds a task that answers /metrics until ctx ends.
-func (d *Daemon) serveMetrics(ctx context.Context, tasks *errgroup.Group, listener net.Listener) {
+// serveMetrics adds a task that answers /metrics until ctx ends; server is that of the API.
+func (d *Daemon) serveMetrics(
+	ctx context.Context, tasks *errgroup.Group, listener net.Listener, server *api.Server,
+) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector{d}, collectors.NewGoCollector(),
+	registry.MustRegister(collector{d, server}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	scraped := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	d.startTask(ctx, tasks, "metrics", func(context.Context) error {
 		shared, err := Relisten(listener)
 		if err != nil {
 			return err
 		}
-		if err := server.Serve(shared); !errors.Is(err, http.ErrServerClosed) {
+		if err := scraped.Serve(shared); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
 	})
 	tasks.Go(func() error {
 		<-ctx.Done()
-		return server.Close()
+		return scraped.Close()
 	})
 }

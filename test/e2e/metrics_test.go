@@ -35,6 +35,27 @@ func TestMetricsOfWorkersAndPorts(t *testing.T) {
 	}
 }
 
+// A forwarding table that is too small for its hosts is seen in the metrics.
+func TestMetricsOfAFullForwardingTable(t *testing.T) {
+	t.Parallel()
+	h := newQuietHost(t)
+	const address = "127.0.0.1:9100"
+	h.NS.Run("ip", "link", "set", "lo", "up")
+	h.Start("--metrics-listen", address, "--fdb-size", "8")
+	c := h.Attach("c1", secured(api.SecurityOff))
+	if page := h.scrape(address); !strings.Contains(page, "vswitch_fdb_evictions_total 0\n") {
+		t.Errorf("want no evictions yet:\n%s", page)
+	}
+	s := c.Socket(experimental)
+	for n := range 64 {
+		source := net.HardwareAddr{2, 0, 0, 0, 1, byte(n)}
+		s.Send(ethernet(broadcast, source, experimental, make([]byte, 46)...))
+	}
+	h.Eventually("hosts have given way to others", func() bool {
+		return value(h.scrape(address), "vswitch_fdb_evictions_total") > 0
+	})
+}
+
 // scrape is the page of metrics that the daemon serves at address in the host's namespace.
 func (h *host) scrape(address string) string {
 	h.Helper()
