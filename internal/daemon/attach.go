@@ -46,10 +46,10 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	if err := d.writeResolvConf(p, &undo); err != nil {
 		return err
 	}
-	if err := d.store.PutPort(p.record); err != nil {
+	if err := d.store.Apply(store.PutPort(p.record)); err != nil {
 		return api.Internalf("store port %q: %w", p.record.Name, err)
 	}
-	undo.add(func() { d.logFailure("take back port", d.store.DeletePort(p.record.ID)) })
+	undo.add(func() { d.logFailure("take back port", d.store.Apply(store.DeletePort(p.record.ID))) })
 	if err := d.keep(p); err != nil {
 		return err
 	}
@@ -220,7 +220,7 @@ func (d *Daemon) closeDevice(p *port, device *tap.Device) {
 
 // detach takes a port out; its link goes with its device.
 func (d *Daemon) detach(p *port) error {
-	if err := d.store.DeletePort(p.record.ID); err != nil {
+	if err := d.store.Apply(store.DeletePort(p.record.ID)); err != nil {
 		return api.Internalf("store the end of port %q: %w", p.record.Name, err)
 	}
 	delete(d.ports, p.record.ID)

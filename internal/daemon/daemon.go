@@ -304,7 +304,7 @@ func (d *Daemon) Close() {
 // its time over each.
 func (d *Daemon) removeLinks() {
 	for _, p := range d.ports {
-		d.logFailure("store the end of port "+p.record.Name, d.store.DeletePort(p.record.ID))
+		d.logFailure("store the end of port "+p.record.Name, d.store.Apply(store.DeletePort(p.record.ID)))
 		d.removeResolvConf(p)
 		if !p.lost() {
 			_ = p.device.SetPersist(false) // fails when the link is gone

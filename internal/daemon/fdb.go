@@ -78,7 +78,7 @@ func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FD
 	if err := d.sw.AddEntry(p.sw, mac); err != nil {
 		return api.FDBEntry{}, d.entryError(s, mac, err)
 	}
-	if err := d.store.PutEntry(store.Entry{SegmentID: s.record.ID, MAC: mac.String(), PortID: p.record.ID}); err != nil {
+	if err := d.store.Apply(store.PutEntry(store.Entry{SegmentID: s.record.ID, MAC: mac.String(), PortID: p.record.ID})); err != nil {
 		d.logFailure("take back entry", d.sw.RemoveEntry(s.sw, mac))
 		return api.FDBEntry{}, api.Internalf("store entry %s: %w", mac, err)
 	}
@@ -111,7 +111,7 @@ func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, e
 	if err := d.sw.RemoveEntry(s.sw, mac); err != nil {
 		return api.FDBEntry{}, d.entryError(s, mac, err)
 	}
-	if err := d.store.DeleteEntry(s.record.ID, mac.String()); err != nil {
+	if err := d.store.Apply(store.DeleteEntry(s.record.ID, mac.String())); err != nil {
 		return api.FDBEntry{}, api.Internalf("store the end of entry %s: %w", mac, err)
 	}
 	for _, p := range d.portsOf(s) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"vswitch/internal/netns"
+	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 )
 
@@ -60,7 +61,7 @@ func (d *Daemon) noteLost(p *port, reason string) {
 	if p.record.LostSince.IsZero() {
 		p.record.LostSince = time.Now().UTC()
 	}
-	d.logFailure("store the loss of port "+p.record.Name, d.store.PutPort(p.record))
+	d.logFailure("store the loss of port "+p.record.Name, d.store.Apply(store.PutPort(p.record)))
 	d.log.Warn("port lost", "port", p.record.Name, "netns", p.namespace(), "reason", reason)
 	d.expire(p)
 }
@@ -125,11 +126,11 @@ func (d *Daemon) regain(p *port, ns *netns.Namespace) error {
 	}
 	record := p.record
 	record.Namespace, record.LostReason, record.LostSince = ns.Identity(), "", time.Time{}
-	if err := d.store.PutPort(record); err != nil {
+	if err := d.store.Apply(store.PutPort(record)); err != nil {
 		return err
 	}
 	if err := d.keep(p); err != nil {
-		return errors.Join(err, d.store.PutPort(p.record))
+		return errors.Join(err, d.store.Apply(store.PutPort(p.record)))
 	}
 	undo.keep()
 	p.record = record

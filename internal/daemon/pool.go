@@ -50,7 +50,7 @@ func (d *Daemon) AddPool(_ context.Context, spec api.PoolSpec) (api.Pool, error)
 	p := &pool{subnet: subnet, record: store.Pool{
 		ID: newID(), Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(), Created: time.Now().UTC(),
 	}}
-	if err := d.store.PutPool(p.record); err != nil {
+	if err := d.store.Apply(store.PutPool(p.record)); err != nil {
 		d.logFailure("release subnet", d.ipam.Remove(subnet))
 		return api.Pool{}, api.Internalf("store pool %s: %w", subnet.Prefix(), err)
 	}
@@ -98,7 +98,7 @@ func (d *Daemon) ReclaimPool(_ context.Context, ref string) (api.Pool, error) {
 func (d *Daemon) deletePool(p *pool) (api.Pool, error) {
 	id := p.record.ID
 	view := d.poolView(p)
-	if err := d.store.DeletePool(id); err != nil {
+	if err := d.store.Apply(store.DeletePool(id)); err != nil {
 		return api.Pool{}, api.Internalf("store the end of pool %s: %w", p.record.Subnet, err)
 	}
 	for _, a := range p.record.Leases {
@@ -130,7 +130,7 @@ func (d *Daemon) Lease(_ context.Context, id string, want netip.Addr) (netip.Pre
 	}
 	record := p.record
 	record.Leases = append(slices.Clone(record.Leases), addr)
-	if err := d.store.PutPool(record); err != nil {
+	if err := d.store.Apply(store.PutPool(record)); err != nil {
 		d.logFailure("take back address", p.subnet.Cancel(addr))
 		return netip.Prefix{}, api.Internalf("store the lease of %s: %w", addr, err)
 	}
@@ -156,7 +156,7 @@ func (d *Daemon) LeaseGateway(_ context.Context, id string, want netip.Addr) (ne
 		}
 		record := p.record
 		record.Gateway = want
-		if err := d.store.PutPool(record); err != nil {
+		if err := d.store.Apply(store.PutPool(record)); err != nil {
 			d.logFailure("take back the gateway", p.subnet.MoveGateway(old))
 			return netip.Prefix{}, api.Internalf("store gateway %s: %w", want, err)
 		}
@@ -182,7 +182,7 @@ func (d *Daemon) Release(_ context.Context, id string, addr netip.Addr) error {
 	}
 	record := p.record
 	record.Leases = slices.Delete(slices.Clone(record.Leases), i, i+1)
-	if err := d.store.PutPool(record); err != nil {
+	if err := d.store.Apply(store.PutPool(record)); err != nil {
 		return api.Internalf("store the end of the lease of %s: %w", addr, err)
 	}
 	p.record = record

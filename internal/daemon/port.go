@@ -188,7 +188,7 @@ func (d *Daemon) change(p *port, record store.Port, withMAC bool) error {
 			return err
 		}
 	}
-	if err := d.store.PutPort(record); err != nil {
+	if err := d.store.Apply(store.PutPort(record)); err != nil {
 		return api.Internalf("store port %q: %w", record.Name, err)
 	}
 	undo.keep()

@@ -196,7 +196,7 @@ func (d *Daemon) storePublished(p *port, undo *undo) error {
 	for _, q := range p.published {
 		record.Published = append(record.Published, q.record)
 	}
-	if err := d.store.PutPort(record); err != nil {
+	if err := d.store.Apply(store.PutPort(record)); err != nil {
 		return api.Internalf("store port %q: %w", record.Name, err)
 	}
 	p.record = record

@@ -31,7 +31,7 @@ func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.Segment
 	if update.Subnet != nil && *update.Subnet != record.Subnet.String() {
 		return d.renumber(s, record, *update.Subnet)
 	}
-	if err := d.store.PutSegment(record); err != nil {
+	if err := d.store.Apply(store.PutSegment(record)); err != nil {
 		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
 	}
 	s.record = record
@@ -63,10 +63,12 @@ func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.
 	}
 	old := s.record
 	record.Subnet, record.Gateway, record.Range = subnet.Prefix(), subnet.Gateway(), subnet.Range()
-	if err := d.store.PutSegment(record); err != nil {
+	if err := d.store.Apply(store.PutSegment(record)); err != nil {
 		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
 	}
-	undo.add(func() { d.logFailure("take back the subnet of segment "+old.Name, d.store.PutSegment(old)) })
+	undo.add(func() {
+		d.logFailure("take back the subnet of segment "+old.Name, d.store.Apply(store.PutSegment(old)))
+	})
 	d.removeSegment(s)
 	undo.add(func() { d.logFailure("put back segment "+old.Name, d.restoreSegmentOn(old, s.subnet)) })
 	if record.Uplink == api.UplinkHost { // whose interface for the old subnet is gone by now

@@ -65,7 +65,7 @@ func (d *Daemon) withoutOwn(state store.State) []store.Entry {
 		port, owned := own[place{e.SegmentID, e.MAC}]
 		if owned {
 			d.log.Warn("static entry removed: it is of a port's own address", "mac", e.MAC, "port", port)
-			d.logFailure("remove static entry "+e.MAC, d.store.DeleteEntry(e.SegmentID, e.MAC))
+			d.logFailure("remove static entry "+e.MAC, d.store.Apply(store.DeleteEntry(e.SegmentID, e.MAC)))
 		}
 		return owned
 	})
@@ -283,7 +283,7 @@ func (d *Daemon) settle() {
 		d.mu.Lock()
 		if p := d.ports[id]; p != nil && !d.closed && !p.lost() && !p.link.watched {
 			d.lookAtLink(p)
-			d.logFailure("store port "+p.record.Name, d.store.PutPort(p.record))
+			d.logFailure("store port "+p.record.Name, d.store.Apply(store.PutPort(p.record)))
 			d.announce(p)
 		}
 		d.mu.Unlock()

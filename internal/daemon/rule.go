@@ -126,7 +126,7 @@ func (d *Daemon) setRules(s *segment, rules []store.Rule) error {
 	}
 	record := s.record
 	record.Rules = rules
-	if err := d.store.PutSegment(record); err != nil {
+	if err := d.store.Apply(store.PutSegment(record)); err != nil {
 		d.logFailure("take back the rules of segment "+s.record.Name, d.enforceRules(s, old))
 		return api.Internalf("store the rules of segment %q: %w", s.record.Name, err)
 	}

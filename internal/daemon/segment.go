@@ -96,10 +96,10 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, ove
 	if over != nil {
 		record.PoolID = over.record.ID
 	}
-	if err := d.store.PutSegment(record); err != nil {
+	if err := d.store.Apply(store.PutSegment(record)); err != nil {
 		return nil, api.Internalf("store segment %q: %w", spec.Name, err)
 	}
-	undo.add(func() { d.logFailure("take back segment", d.store.DeleteSegment(record.ID)) })
+	undo.add(func() { d.logFailure("take back segment", d.store.Apply(store.DeleteSegment(record.ID))) })
 	s, err := d.addSegment(record, subnet)
 	if err != nil {
 		return nil, err
@@ -237,7 +237,7 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 			return api.Segment{}, err
 		}
 	}
-	if err := d.store.DeleteSegment(s.record.ID); err != nil {
+	if err := d.store.Apply(store.DeleteSegment(s.record.ID)); err != nil {
 		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
 	}
 	d.removeSegment(s)

@@ -10,6 +10,7 @@ import (
 
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
+	"vswitch/internal/store"
 )
 
 // link is what the kernel says of a port's link in its namespace.
@@ -250,7 +251,7 @@ func (d *Daemon) follow(p *port, l netns.Link) {
 		d.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", p.record.IfName, "to", l.Name)
 		p.record.IfName = l.Name
 		if !p.record.Handover {
-			d.logFailure("store the interface's name", d.store.PutPort(p.record))
+			d.logFailure("store the interface's name", d.store.Apply(store.PutPort(p.record)))
 		}
 	}
 	if down := !l.Up; down != p.link.down {

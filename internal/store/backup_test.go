@@ -17,7 +17,7 @@ func TestBackupAndRestore(t *testing.T) {
 	putAll(t, db, sample())
 	var backup bytes.Buffer
 	must(t, db.Backup(&backup))
-	must(t, db.PutPort(aPort(3, 1))) // comes too late
+	must(t, db.Apply(PutPort(aPort(3, 1)))) // comes too late
 
 	dir := filepath.Join(t.TempDir(), "lib", "vswitch")
 	must(t, Restore(&backup, dir))
@@ -33,7 +33,7 @@ func TestBackupAndRestore(t *testing.T) {
 	restored := open(t, dir, Options{})
 	want := sample()
 	for n := 3; n < 30; n++ {
-		must(t, restored.PutPort(aPort(n, 1)))
+		must(t, restored.Apply(PutPort(aPort(n, 1))))
 		want.Ports = append(want.Ports, aPort(n, 1))
 	}
 	must(t, restored.Close())
@@ -43,12 +43,12 @@ func TestBackupAndRestore(t *testing.T) {
 func TestBackupsWhileInUse(t *testing.T) {
 	t.Parallel()
 	db := open(t, t.TempDir(), small)
-	must(t, db.PutSegment(aSegment(1)))
+	must(t, db.Apply(PutSegment(aSegment(1))))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for n := range 60 {
-			if err := db.PutPort(aPort(n, 1)); err != nil {
+			if err := db.Apply(PutPort(aPort(n, 1))); err != nil {
 				t.Error(err)
 			}
 		}
@@ -152,5 +152,5 @@ func TestBackupTellsThatItCouldNotBeWritten(t *testing.T) {
 	t.Parallel()
 	db := open(t, sampleDir(t, Options{}), Options{})
 	wantError(t, db.Backup(full{}), "tape full")
-	must(t, db.PutPort(aPort(3, 1)))
+	must(t, db.Apply(PutPort(aPort(3, 1))))
 }

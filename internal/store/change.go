@@ -9,127 +9,160 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// PutSegment implements [Store]. It refuses a segment that its ports do not fit
-// into.
-func (db *DB) PutSegment(s Segment) error {
+// Change is one part of a batch for [Store.Apply]: the put or the delete of one record.
+type Change struct {
+	// plan holds the change against the index and brings that up to date. What it
+	// returns writes the change; nil: there is nothing to write.
+	plan func(*index) (write, error)
+}
+
+// write is a part of a transaction.
+type write func(*writer) error
+
+// PutSegment adds a segment, or replaces the one with its id. It is refused when its
+// ports do not fit into it.
+func PutSegment(s Segment) Change {
 	s.Created = utc(s.Created)
-	check := func(x *index) error {
+	return Change{func(x *index) (write, error) {
 		if err := x.checkSegment(s); err != nil {
-			return fmt.Errorf("put segment %q: %w", clip(s.Name), err)
+			return nil, fmt.Errorf("put segment %q: %w", clip(s.Name), err)
 		}
-		return nil
-	}
-	write := func(w *writer) error { return w.put(segmentsBucket, s.ID, s) }
-	return db.change(check, write, func(x *index) { x.putSegment(s) })
+		x.putSegment(s)
+		return put(segmentsBucket, s), nil
+	}}
 }
 
-// DeleteSegment implements [Store]. It refuses to delete a segment that has ports.
-func (db *DB) DeleteSegment(id string) error {
-	check := func(x *index) error {
+// DeleteSegment is refused while the segment has ports.
+func DeleteSegment(id string) Change {
+	return Change{func(x *index) (write, error) {
 		if _, exists := x.segments[id]; !exists {
-			return errNothing
+			return nil, nil
 		}
-		return x.checkSegmentEnd(id)
-	}
-	// It has no static entries either: each leads to a port of its own segment.
-	write := func(w *writer) error { return w.delete(segmentsBucket, id) }
-	return db.change(check, write, func(x *index) { x.deleteSegment(id) })
+		if err := x.checkSegmentEnd(id); err != nil {
+			return nil, err
+		}
+		x.deleteSegment(id)
+		// It has no static entries either: each leads to a port of its own segment.
+		return remove(segmentsBucket, id), nil
+	}}
 }
 
-// PutPort implements [Store]. It refuses a port without a segment that has its
-// address, and one with another port's name, or address or MAC on that segment.
-func (db *DB) PutPort(p Port) error {
+// PutPort adds a port, or replaces the one with its id. It is refused without a segment
+// that has its address, and with another port's name, or address or MAC on that segment.
+func PutPort(p Port) Change {
 	p.Created, p.LostSince = utc(p.Created), utc(p.LostSince)
-	check := func(x *index) error {
+	return Change{func(x *index) (write, error) {
 		if err := x.checkPort(p); err != nil {
-			return fmt.Errorf("put port %q: %w", clip(p.Name), err)
+			return nil, fmt.Errorf("put port %q: %w", clip(p.Name), err)
 		}
-		return nil
-	}
-	write := func(w *writer) error { return w.put(portsBucket, p.ID, p) }
-	return db.change(check, write, func(x *index) { x.putPort(p) })
+		x.putPort(p)
+		return put(portsBucket, p), nil
+	}}
 }
 
-// DeletePort implements [Store].
-func (db *DB) DeletePort(id string) error {
-	var entries []station
-	check := func(x *index) error {
+// DeletePort deletes a port with its static entries.
+func DeletePort(id string) Change {
+	return Change{func(x *index) (write, error) {
 		if _, exists := x.ports[id]; !exists {
-			return errNothing
+			return nil, nil
 		}
-		entries = x.entriesOfPort(id)
-		return nil
-	}
-	write := func(w *writer) error {
+		entries := x.entriesOfPort(id)
 		for _, e := range entries {
-			if err := w.delete(entriesBucket, entryKey(e.segment, e.mac)); err != nil {
-				return err
-			}
-		}
-		return w.delete(portsBucket, id)
-	}
-	return db.change(check, write, func(x *index) {
-		for _, e := range entries {
-			delete(x.entries, e)
+			x.deleteEntry(e)
 		}
 		x.deletePort(id)
-	})
+		return func(w *writer) error {
+			for _, e := range entries {
+				if err := w.delete(entriesBucket, entryKey(e.segment, e.mac)); err != nil {
+					return err
+				}
+			}
+			return w.delete(portsBucket, id)
+		}, nil
+	}}
 }
 
-// PutEntry implements [Store]. It refuses an entry for a port that is not on its
-// segment.
-func (db *DB) PutEntry(e Entry) error {
-	check := func(x *index) error {
+// PutEntry adds a static entry, or replaces the one of its segment and MAC. It is refused
+// for a port that is not on its segment.
+func PutEntry(e Entry) Change {
+	return Change{func(x *index) (write, error) {
 		if err := x.checkEntry(e); err != nil {
-			return fmt.Errorf("put entry %q: %w", clip(e.MAC), err)
+			return nil, fmt.Errorf("put entry %q: %w", clip(e.MAC), err)
 		}
-		return nil
-	}
-	write := func(w *writer) error { return w.put(entriesBucket, entryKey(e.SegmentID, e.MAC), e) }
-	return db.change(check, write, func(x *index) { x.entries[station{e.SegmentID, e.MAC}] = e.PortID })
+		x.putEntry(e)
+		return put(entriesBucket, e), nil
+	}}
 }
 
-// DeleteEntry implements [Store].
-func (db *DB) DeleteEntry(segmentID, mac string) error {
-	check := func(x *index) error {
-		if _, exists := x.entries[station{segmentID, mac}]; !exists {
-			return errNothing
+// DeleteEntry deletes the static entry of a segment for a MAC.
+func DeleteEntry(segmentID, mac string) Change {
+	return Change{func(x *index) (write, error) {
+		e := station{segmentID, mac}
+		if _, exists := x.entries[e]; !exists {
+			return nil, nil
 		}
-		return nil
-	}
-	write := func(w *writer) error { return w.delete(entriesBucket, entryKey(segmentID, mac)) }
-	return db.change(check, write, func(x *index) { delete(x.entries, station{segmentID, mac}) })
+		x.deleteEntry(e)
+		return remove(entriesBucket, entryKey(segmentID, mac)), nil
+	}}
+}
+
+func put(bucket string, record keyed) write {
+	return func(w *writer) error { return w.put(bucket, record.key(), record) }
+}
+
+func remove(bucket, key string) write {
+	return func(w *writer) error { return w.delete(bucket, key) }
 }
 
 // utc is t as it comes back from JSON.
 func utc(t time.Time) time.Time { return t.Round(0).UTC() }
 
-// errNothing says that what is to be deleted is not there.
-var errNothing = errors.New("nothing to do")
-
-// change makes one change: check holds it against the index, write brings it to
-// disk, and apply brings the index up to date once it is there for good.
-func (db *DB) change(check func(*index) error, write func(*writer) error, apply func(*index)) error {
+// Apply implements [Store].
+func (db *DB) Apply(changes ...Change) error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := db.usable(); err != nil {
 		return err
 	}
-	if err := check(db.index); errors.Is(err, errNothing) {
-		return nil
-	} else if err != nil {
+	writes, err := db.index.plan(changes)
+	if err == nil && len(writes) > 0 {
+		err = db.note(db.transact(func(w *writer) error {
+			for _, write := range writes {
+				if err := write(w); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, nil))
+	}
+	if err != nil {
+		db.index.revert()
 		return err
 	}
-	if err := db.transact(write, nil); err != nil {
-		return db.note(err)
-	}
-	apply(db.index)
+	db.index.keep()
 	return nil
 }
 
+// plan holds changes against the index, each as the ones before it leave it, and returns
+// what writes them.
+func (x *index) plan(changes []Change) ([]write, error) {
+	var writes []write
+	for _, c := range changes {
+		write, err := c.plan(x)
+		if err != nil {
+			return nil, err
+		}
+		if write != nil {
+			writes = append(writes, write)
+		}
+	}
+	return writes, nil
+}
+
 // transact makes one transaction of what write does, if verify is content with
-// the result; it may be nil. When transact returns an error nothing has changed.
-func (db *DB) transact(write func(*writer) error, verify func(*bbolt.Tx) error) error {
+// the result; it may be nil. When transact returns an error nothing has changed. What
+// changes nothing costs no transaction.
+func (db *DB) transact(write write, verify func(*bbolt.Tx) error) error {
 	var id int
 	var undo []change
 	committing := false
@@ -143,8 +176,12 @@ func (db *DB) transact(write func(*writer) error, verify func(*bbolt.Tx) error) 
 		if err != nil {
 			return err
 		}
+		before := w.about
 		if err := write(w); err != nil {
 			return err
+		}
+		if len(w.undo) == 0 && w.about == before {
+			return nil
 		}
 		if err := w.finish(); err != nil {
 			return err
@@ -183,7 +220,11 @@ func (db *DB) settle(id int, undo []change, err error) error {
 				return err
 			}
 			defer tx.Rollback() //nolint:errcheck // does nothing after a commit, and cannot fail before
-			if err := (&writer{tx: tx}).revert(undo); err != nil {
+			w, err := newWriter(tx)
+			if err != nil {
+				return err
+			}
+			if err := w.revert(undo); err != nil {
 				return err
 			}
 			return db.commit(tx)

@@ -125,6 +125,7 @@ func (c *contents) state() (State, *index, error) {
 	if state.Entries, err = readAll(c, entriesBucket, x.takeEntry); err != nil {
 		return State{}, nil, err
 	}
+	x.keep()
 	return state, x, nil
 }
 
@@ -149,7 +150,7 @@ func (x *index) takePool(p Pool) error {
 	if err := x.checkPool(p); err != nil {
 		return damagef("pool %s, id %s: %w", p.Subnet, clip(p.ID), err)
 	}
-	x.pools[p.ID] = p.Subnet
+	x.putPool(p)
 	return nil
 }
 
@@ -176,6 +177,6 @@ func (x *index) takeEntry(e Entry) error {
 	if err := x.checkEntry(e); err != nil {
 		return damagef("entry for mac %s on segment %s: %w", clip(e.MAC), clip(e.SegmentID), err)
 	}
-	x.entries[station{e.SegmentID, e.MAC}] = e.PortID
+	x.putEntry(e)
 	return nil
 }

@@ -17,7 +17,7 @@ func sampleImage(t testing.TB) []byte {
 	t.Helper()
 	db := open(t, t.TempDir(), small)
 	putAll(t, db, sample())
-	must(t, db.DeletePort(id(1001))) // leaves free pages
+	must(t, db.Apply(DeletePort(id(1001)))) // leaves free pages
 	putAll(t, db, sample())
 	var b bytes.Buffer
 	must(t, db.Backup(&b))
@@ -180,7 +180,7 @@ func TestAnOldPageIsFound(t *testing.T) {
 	for i := range 12 {
 		p := sample().Ports[1]
 		p.Down = i%2 == 0
-		must(t, db.PutPort(p))
+		must(t, db.Apply(PutPort(p)))
 		images = append(images, readFile(t, path))
 	}
 	must(t, db.Close())
@@ -328,8 +328,8 @@ func TestFileCutUnderTheRunningStore(t *testing.T) {
 	t.Parallel()
 	for name, use := range map[string]func(*DB) error{
 		"load":   func(db *DB) error { _, err := db.Load(); return err },
-		"put":    func(db *DB) error { return db.PutPort(aPort(3, 1)) },
-		"delete": func(db *DB) error { return db.DeletePort(id(1001)) },
+		"put":    func(db *DB) error { return db.Apply(PutPort(aPort(3, 1))) },
+		"delete": func(db *DB) error { return db.Apply(DeletePort(id(1001))) },
 		"backup": func(db *DB) error { return db.Backup(new(bytes.Buffer)) },
 	} {
 		t.Run(name, func(t *testing.T) {

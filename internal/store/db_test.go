@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.etcd.io/bbolt"
 )
 
 func TestOpenMakesDirectoryAndFileForTheOwnerOnly(t *testing.T) {
@@ -94,7 +96,7 @@ func TestTimesComeBackInUTC(t *testing.T) {
 	db := open(t, t.TempDir(), Options{})
 	local := aSegment(1)
 	local.Created = someTime.In(time.FixedZone("east", 3600))
-	must(t, db.PutSegment(local))
+	must(t, db.Apply(PutSegment(local)))
 	wantState(t, db, State{Segments: []Segment{aSegment(1)}})
 }
 
@@ -115,8 +117,8 @@ func TestPutReplaces(t *testing.T) {
 	// What the replaced records had is free again.
 	s, p := aSegment(3), aPort(3, 1)
 	s.Name, p.Name, p.MAC, p.Addr = sample().Segments[0].Name, sample().Ports[0].Name, sample().Ports[0].MAC, sample().Ports[0].Addr
-	must(t, db.PutSegment(s))
-	must(t, db.PutPort(p))
+	must(t, db.Apply(PutSegment(s)))
+	must(t, db.Apply(PutPort(p)))
 	want.Segments = append(want.Segments, s)
 	want.Ports = append(want.Ports, p)
 	must(t, db.Close())
@@ -130,16 +132,16 @@ func TestDelete(t *testing.T) {
 	want := sample()
 	putAll(t, db, want)
 
-	must(t, db.DeleteEntry(want.Entries[1].SegmentID, want.Entries[1].MAC))
+	must(t, db.Apply(DeleteEntry(want.Entries[1].SegmentID, want.Entries[1].MAC)))
 	want.Entries = slices.Delete(want.Entries, 1, 2)
 	wantState(t, db, want)
 
 	// Its entry goes with the port.
-	must(t, db.DeletePort(want.Ports[1].ID))
+	must(t, db.Apply(DeletePort(want.Ports[1].ID)))
 	want.Ports, want.Entries = want.Ports[:1], want.Entries[:1]
 	wantState(t, db, want)
 
-	must(t, db.DeleteSegment(want.Segments[1].ID))
+	must(t, db.Apply(DeleteSegment(want.Segments[1].ID)))
 	want.Segments = want.Segments[:1]
 	wantState(t, db, want)
 
@@ -154,32 +156,122 @@ func TestDeletingWhatIsNotThereIsNoError(t *testing.T) {
 	dir := sampleDir(t, Options{})
 	before := readFile(t, filepath.Join(dir, FileName))
 	db := open(t, dir, Options{})
-	must(t, db.DeleteSegment(id(9)))
-	must(t, db.DeletePort(id(9)))
-	must(t, db.DeleteEntry(id(1), mac(9)))
-	must(t, db.DeleteEntry("", "\x00"))
+	must(t, db.Apply(DeleteSegment(id(9))))
+	must(t, db.Apply(DeletePort(id(9))))
+	must(t, db.Apply(DeleteEntry(id(1), mac(9))))
+	must(t, db.Apply(DeleteEntry("", "\x00")))
 	must(t, db.Close())
 	wantUntouched(t, dir, before)
+}
+
+// counted counts the transactions of a store.
+func counted(db *DB) *int {
+	n := new(int)
+	commit := db.commit
+	db.commit = func(tx *bbolt.Tx) error { *n++; return commit(tx) }
+	return n
+}
+
+func TestABatchIsOneTransaction(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := open(t, dir, Options{})
+	transactions := counted(db)
+	want := sample()
+	changes := []Change{PutPool(want.Pools[0]), PutSegment(want.Segments[0]), PutSegment(want.Segments[1])}
+	for _, p := range want.Ports {
+		changes = append(changes, PutPort(p))
+	}
+	for _, e := range want.Entries {
+		changes = append(changes, PutEntry(e))
+	}
+	must(t, db.Apply(changes...))
+	wantState(t, db, want)
+
+	// Each is held against what those before it leave: the segment has no ports any more, and
+	// what the port had is free.
+	other := want.Ports[0]
+	other.ID = id(1099)
+	must(t, db.Apply(
+		DeletePort(want.Ports[1].ID), DeleteSegment(want.Segments[1].ID), DeletePool(want.Pools[0].ID),
+		DeletePort(want.Ports[0].ID), PutPort(other), PutEntry(Entry{SegmentID: id(1), MAC: mac(500), PortID: other.ID}),
+	))
+	want = State{
+		Segments: want.Segments[:1], Ports: []Port{other}, Entries: []Entry{{SegmentID: id(1), MAC: mac(500), PortID: other.ID}},
+	}
+	wantState(t, db, want)
+	if *transactions != 2 {
+		t.Errorf("two batches took %d transactions", *transactions)
+	}
+	must(t, db.Close())
+	wantDisk(t, dir, want)
+}
+
+func TestABatchThatIsRefusedChangesNothing(t *testing.T) {
+	t.Parallel()
+	dir := sampleDir(t, Options{})
+	before := readFile(t, filepath.Join(dir, FileName))
+	db := open(t, dir, Options{})
+	renamed := aPort(1, 1)
+	renamed.Name = "renamed"
+	good := []Change{
+		PutPort(renamed), DeletePort(id(1002)), DeleteEntry(id(1), mac(500)), DeleteSegment(id(2)), DeletePool(aPool(2).ID),
+		PutSegment(aSegment(3)), PutPort(aPort(3, 3)), PutEntry(anEntry(7, 3, 3)), PutPool(aPool(4)),
+	}
+	twin := aPort(5, 3)
+	twin.Addr = aPort(3, 3).Addr
+	for range 2 {
+		wantError(t, db.Apply(append(good, PutPort(twin))...), "that of port \"port-3\"")
+		wantState(t, db, sample())
+	}
+	// What the batch would have freed is taken, and what it would have taken is free.
+	twin = aPort(6, 1)
+	twin.Name = "port-1"
+	wantError(t, db.Apply(PutPort(twin)), "that of port "+id(1001))
+	wantError(t, db.Apply(PutPort(aPort(3, 3))), "does not exist")
+	wantError(t, db.Apply(DeleteSegment(id(2))), "port-2")
+	wantUntouched(t, dir, before)
+	must(t, db.Apply(good...))
+}
+
+func TestPuttingWhatIsThereWritesNothing(t *testing.T) {
+	t.Parallel()
+	dir := sampleDir(t, Options{})
+	before := readFile(t, filepath.Join(dir, FileName))
+	db := open(t, dir, Options{})
+	putAll(t, db, sample())
+	must(t, db.Apply())
+	wantUntouched(t, dir, before)
+
+	// Of a batch, only what differs is written.
+	transactions := counted(db)
+	want := sample()
+	want.Ports[0].Down = true
+	must(t, db.Apply(PutPort(want.Ports[0]), PutPort(want.Ports[1])))
+	if *transactions != 1 {
+		t.Errorf("one change took %d transactions", *transactions)
+	}
+	wantState(t, db, want)
 }
 
 func TestConcurrentChangesAreAllKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db := open(t, dir, Options{})
-	must(t, db.PutSegment(aSegment(1)))
+	must(t, db.Apply(PutSegment(aSegment(1))))
 	var group sync.WaitGroup
 	for worker := range 4 {
 		group.Go(func() {
 			for i := range 8 {
 				n := worker*8 + i
-				if err := db.PutPort(aPort(n, 1)); err != nil {
+				if err := db.Apply(PutPort(aPort(n, 1))); err != nil {
 					t.Error(err)
 				}
 				if _, err := db.Load(); err != nil {
 					t.Error(err)
 				}
 				if n%4 == 0 {
-					if err := db.DeletePort(aPort(n, 1).ID); err != nil {
+					if err := db.Apply(DeletePort(aPort(n, 1).ID)); err != nil {
 						t.Error(err)
 					}
 				}
@@ -201,13 +293,13 @@ func TestSecondOpenIsRefusedWhileTheFirstLasts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db := open(t, dir, Options{})
-	must(t, db.PutSegment(aSegment(1)))
+	must(t, db.Apply(PutSegment(aSegment(1))))
 	_, err := Open(dir, Options{LockTimeout: noWait})
 	wantError(t, err, filepath.Join(dir, FileName), "another process", "--state-dir")
 	if !errors.Is(err, ErrLocked) {
 		t.Errorf("%v is no ErrLocked", err)
 	}
-	must(t, db.PutPort(aPort(1, 1)))
+	must(t, db.Apply(PutPort(aPort(1, 1))))
 	must(t, db.Close())
 	wantDisk(t, dir, State{Segments: []Segment{aSegment(1)}, Ports: []Port{aPort(1, 1)}})
 }
@@ -224,7 +316,7 @@ func TestOpenWaitsForAPredecessor(t *testing.T) {
 		}
 		opened <- err
 	}()
-	must(t, first.PutSegment(aSegment(1)))
+	must(t, first.Apply(PutSegment(aSegment(1))))
 	must(t, first.Close())
 	must(t, <-opened)
 	wantDisk(t, dir, State{Segments: []Segment{aSegment(1)}})
@@ -242,7 +334,7 @@ func TestOpenAtOnceMakesOneFile(t *testing.T) {
 				return
 			}
 			defer db.Close()
-			if err := db.PutSegment(aSegment(n)); err != nil {
+			if err := db.Apply(PutSegment(aSegment(n))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -257,11 +349,11 @@ func TestOpenWaitsForTheFileThatIsThereNow(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, FileName)
 	first := open(t, dir, Options{})
-	must(t, first.PutSegment(aSegment(1)))
+	must(t, first.Apply(PutSegment(aSegment(1))))
 	must(t, os.Rename(path, path+".away"))
 	second := open(t, dir, Options{LockTimeout: noWait})
 	wantState(t, second, State{})
-	must(t, second.PutSegment(aSegment(2)))
+	must(t, second.Apply(PutSegment(aSegment(2))))
 	wantState(t, first, State{Segments: []Segment{aSegment(1)}})
 	var backup bytes.Buffer
 	must(t, first.Backup(&backup))
@@ -278,7 +370,7 @@ func TestClosedStoreSaysSo(t *testing.T) {
 	must(t, db.Close())
 	_, loadErr := db.Load()
 	for name, err := range map[string]error{
-		"load": loadErr, "put": db.PutSegment(aSegment(1)), "delete": db.DeletePort(id(1)), "backup": db.Backup(new(bytes.Buffer)),
+		"load": loadErr, "put": db.Apply(PutSegment(aSegment(1))), "delete": db.Apply(DeletePort(id(1))), "backup": db.Backup(new(bytes.Buffer)),
 	} {
 		if !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("%s of a closed store: got error %v, want one that says so", name, err)

@@ -141,11 +141,11 @@ func fuzzOpen(t *testing.T, image []byte, sums bool) {
 		t.Errorf("the state is\n%+v, want\n%+v", want, sample())
 	}
 	if n := len(want.Ports); n > 0 {
-		must(t, db.DeletePort(want.Ports[n-1].ID))
+		must(t, db.Apply(DeletePort(want.Ports[n-1].ID)))
 	}
 	for n := 10; n < 14; n++ {
-		must(t, db.PutSegment(aSegment(n)))
-		must(t, db.PutPort(aPort(n, n)))
+		must(t, db.Apply(PutSegment(aSegment(n))))
+		must(t, db.Apply(PutPort(aPort(n, n))))
 	}
 	want = load(t, db)
 	must(t, db.Close())

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // index is what the records say about each other, so that one more can be held
@@ -17,6 +18,8 @@ type index struct {
 	addresses    map[address]string      // ids of ports
 	stations     map[station]string      // ids of ports, by their own MAC
 	pools        map[string]netip.Prefix // by id
+
+	undo []func() // takes back what was done since keep or revert, newest last
 }
 
 type segmentFacts struct {
@@ -48,6 +51,38 @@ func newIndex() *index {
 	}
 }
 
+// set and unset change a table of the index so that revert can take it back.
+func set[K comparable, V any](x *index, table map[K]V, key K, value V) {
+	x.remember(restorer(table, key))
+	table[key] = value
+}
+
+func unset[K comparable, V any](x *index, table map[K]V, key K) {
+	x.remember(restorer(table, key))
+	delete(table, key)
+}
+
+// restorer brings back what a table has under key now.
+func restorer[K comparable, V any](table map[K]V, key K) func() {
+	if old, exists := table[key]; exists {
+		return func() { table[key] = old }
+	}
+	return func() { delete(table, key) }
+}
+
+func (x *index) remember(undo func()) { x.undo = append(x.undo, undo) }
+
+// keep ends the possibility to take back what was done.
+func (x *index) keep() { x.undo = nil }
+
+// revert takes back what was done since the last keep or revert.
+func (x *index) revert() {
+	for _, undo := range slices.Backward(x.undo) {
+		undo()
+	}
+	x.undo = nil
+}
+
 // checkSegment says why s cannot be put beside what is there, or instead of the
 // segment with its id.
 func (x *index) checkSegment(s Segment) error {
@@ -74,10 +109,10 @@ func (x *index) checkSegment(s Segment) error {
 
 func (x *index) putSegment(s Segment) {
 	if old, exists := x.segments[s.ID]; exists {
-		delete(x.segmentNames, old.name)
+		unset(x, x.segmentNames, old.name)
 	}
-	x.segments[s.ID] = segmentFacts{name: s.Name, pool: s.PoolID, subnet: s.Subnet, gateway: s.Gateway}
-	x.segmentNames[s.Name] = s.ID
+	set(x, x.segments, s.ID, segmentFacts{name: s.Name, pool: s.PoolID, subnet: s.Subnet, gateway: s.Gateway})
+	set(x, x.segmentNames, s.Name, s.ID)
 }
 
 // checkSegmentEnd says why the segment cannot be deleted: its ports would be
@@ -92,8 +127,8 @@ func (x *index) checkSegmentEnd(id string) error {
 }
 
 func (x *index) deleteSegment(id string) {
-	delete(x.segmentNames, x.segments[id].name)
-	delete(x.segments, id)
+	unset(x, x.segmentNames, x.segments[id].name)
+	unset(x, x.segments, id)
 }
 
 // checkPort says why p cannot be put beside what is there, or instead of the
@@ -126,10 +161,10 @@ func (x *index) checkPort(p Port) error {
 
 func (x *index) putPort(p Port) {
 	x.deletePort(p.ID)
-	x.ports[p.ID] = portFacts{name: p.Name, segment: p.SegmentID, mac: p.MAC, addr: p.Addr}
-	x.portNames[p.Name] = p.ID
-	x.addresses[address{p.SegmentID, p.Addr}] = p.ID
-	x.stations[station{p.SegmentID, p.MAC}] = p.ID
+	set(x, x.ports, p.ID, portFacts{name: p.Name, segment: p.SegmentID, mac: p.MAC, addr: p.Addr})
+	set(x, x.portNames, p.Name, p.ID)
+	set(x, x.addresses, address{p.SegmentID, p.Addr}, p.ID)
+	set(x, x.stations, station{p.SegmentID, p.MAC}, p.ID)
 }
 
 func (x *index) deletePort(id string) {
@@ -137,10 +172,10 @@ func (x *index) deletePort(id string) {
 	if !exists {
 		return
 	}
-	delete(x.portNames, p.name)
-	delete(x.addresses, address{p.segment, p.addr})
-	delete(x.stations, station{p.segment, p.mac})
-	delete(x.ports, id)
+	unset(x, x.portNames, p.name)
+	unset(x, x.addresses, address{p.segment, p.addr})
+	unset(x, x.stations, station{p.segment, p.mac})
+	unset(x, x.ports, id)
 }
 
 // checkEntry says why e cannot be put beside what is there, or instead of the
@@ -162,6 +197,10 @@ func (x *index) checkEntry(e Entry) error {
 	}
 	return nil
 }
+
+func (x *index) putEntry(e Entry) { set(x, x.entries, station{e.SegmentID, e.MAC}, e.PortID) }
+
+func (x *index) deleteEntry(e station) { unset(x, x.entries, e) }
 
 // entriesOfPort are the static entries that lead to a port. Since an entry's port
 // is on its segment, a segment without ports has none.

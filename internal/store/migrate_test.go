@@ -63,7 +63,7 @@ func TestAnOldFileIsMigratedStepByStep(t *testing.T) {
 		must(t, db.Close())
 	}
 	db = open(t, dir, Options{migrations: steps})
-	must(t, db.PutPort(aPort(3, 1)))
+	must(t, db.Apply(PutPort(aPort(3, 1))))
 	want = migrated()
 	want.Ports = append(want.Ports, aPort(3, 1))
 	wantState(t, db, want)
@@ -174,8 +174,8 @@ func TestAFileWithoutPoolsGetsThem(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	old := open(t, dir, Options{})
-	must(t, old.PutSegment(aSegment(1)))
-	must(t, old.PutPort(aPort(1, 1)))
+	must(t, old.Apply(PutSegment(aSegment(1))))
+	must(t, old.Apply(PutPort(aPort(1, 1))))
 	must(t, old.Close())
 	tamper(t, dir, func(w *writer) error {
 		w.about.Schema = 1
@@ -184,7 +184,7 @@ func TestAFileWithoutPoolsGetsThem(t *testing.T) {
 	db := open(t, dir, Options{})
 	want := State{Segments: []Segment{aSegment(1)}, Ports: []Port{aPort(1, 1)}}
 	wantState(t, db, want)
-	must(t, db.PutPool(aPool(2)))
+	must(t, db.Apply(PutPool(aPool(2))))
 	want.Pools = []Pool{aPool(2)}
 	wantState(t, db, want)
 	must(t, db.Close())

@@ -72,48 +72,50 @@ func (x *index) checkPoolOf(s Segment) error {
 	return nil
 }
 
-// PutPool implements [Store]. It refuses to change the subnet under a segment.
-func (db *DB) PutPool(p Pool) error {
+// PutPool adds a pool, or replaces the one with its id. It is refused when it would
+// change the subnet under a segment.
+func PutPool(p Pool) Change {
 	p.Created = utc(p.Created)
-	check := func(x *index) error {
+	return Change{func(x *index) (write, error) {
 		if err := x.checkPool(p); err != nil {
-			return fmt.Errorf("put pool %s: %w", p.Subnet, err)
+			return nil, fmt.Errorf("put pool %s: %w", p.Subnet, err)
 		}
-		return nil
-	}
-	write := func(w *writer) error { return w.put(poolsBucket, p.ID, p) }
-	return db.change(check, write, func(x *index) { x.pools[p.ID] = p.Subnet })
+		x.putPool(p)
+		return put(poolsBucket, p), nil
+	}}
 }
 
-// DeletePool implements [Store]. A segment over it keeps the subnet as its own.
-func (db *DB) DeletePool(id string) error {
-	over := ""
-	check := func(x *index) error {
+// DeletePool deletes a pool. A segment over it keeps the subnet as its own.
+func DeletePool(id string) Change {
+	return Change{func(x *index) (write, error) {
 		if _, exists := x.pools[id]; !exists {
-			return errNothing
+			return nil, nil
 		}
-		for segmentID, s := range x.segments {
-			if s.pool == id {
-				over = segmentID
+		over := x.leavePool(id)
+		unset(x, x.pools, id)
+		return func(w *writer) error {
+			for _, segmentID := range over {
+				if err := w.leavePool(segmentID); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	}
-	write := func(w *writer) error {
-		if over != "" {
-			if err := w.leavePool(over); err != nil {
-				return err
-			}
-		}
-		return w.delete(poolsBucket, id)
-	}
-	return db.change(check, write, func(x *index) {
-		delete(x.pools, id)
-		if s, exists := x.segments[over]; exists {
+			return w.delete(poolsBucket, id)
+		}, nil
+	}}
+}
+
+func (x *index) putPool(p Pool) { set(x, x.pools, p.ID, p.Subnet) }
+
+// leavePool takes a pool from the segments over it and returns their ids.
+func (x *index) leavePool(id string) (segments []string) {
+	for segmentID, s := range x.segments {
+		if s.pool == id {
 			s.pool = ""
-			x.segments[over] = s
+			set(x, x.segments, segmentID, s)
+			segments = append(segments, segmentID)
 		}
-	})
+	}
+	return segments
 }
 
 // leavePool takes a segment's pool out of its record.

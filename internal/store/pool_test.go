@@ -10,12 +10,12 @@ func TestASegmentKeepsTheSubnetOfADeletedPool(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, dir, Options{})
 	putAll(t, db, sample())
-	must(t, db.DeletePool(aPool(2).ID))
-	must(t, db.DeletePool(aPool(2).ID)) // once more is no error
+	must(t, db.Apply(DeletePool(aPool(2).ID)))
+	must(t, db.Apply(DeletePool(aPool(2).ID))) // once more is no error
 	want := sample()
 	want.Pools, want.Segments[1].PoolID = nil, ""
 	wantState(t, db, want)
-	wantError(t, db.PutSegment(sample().Segments[1]), "pool", "does not exist")
+	wantError(t, db.Apply(PutSegment(sample().Segments[1])), "pool", "does not exist")
 	must(t, db.Close())
 	wantDisk(t, dir, want)
 }
@@ -34,7 +34,7 @@ func TestAPoolThatDoesNotFitIsRefused(t *testing.T) {
 	} {
 		pool := aPool(2)
 		edit(&pool)
-		wantError(t, db.PutPool(pool), "put pool", want)
+		wantError(t, db.Apply(PutPool(pool)), "put pool", want)
 	}
 	wantState(t, db, sample())
 }

@@ -138,8 +138,8 @@ func TestDiskThatTakesNothingMore(t *testing.T) {
 	db, err := Open(dir, Options{})
 	must(t, err)
 	must(t, db.file.Close()) // as if each write failed
-	wantError(t, db.PutPort(aPort(3, 1)), filepath.Join(dir, FileName))
-	wantError(t, db.DeletePort(id(1001)), filepath.Join(dir, FileName))
+	wantError(t, db.Apply(PutPort(aPort(3, 1))), filepath.Join(dir, FileName))
+	wantError(t, db.Apply(DeletePort(id(1001))), filepath.Join(dir, FileName))
 	wantState(t, db, sample())
 	must(t, db.bolt.View(func(*bbolt.Tx) error { return nil }))
 	if err := db.Close(); err == nil {
@@ -160,9 +160,10 @@ func TestLastSyncFails(t *testing.T) {
 		return failing(tx)
 	}
 	for name, change := range map[string]func() error{
-		"put":    func() error { return db.PutPort(aPort(3, 1)) },
-		"change": func() error { p := aPort(1, 1); p.Name = "renamed"; return db.PutPort(p) },
-		"delete": func() error { return db.DeletePort(id(1002)) },
+		"put":    func() error { return db.Apply(PutPort(aPort(3, 1))) },
+		"change": func() error { p := aPort(1, 1); p.Name = "renamed"; return db.Apply(PutPort(p)) },
+		"delete": func() error { return db.Apply(DeletePort(id(1002))) },
+		"batch":  func() error { return db.Apply(DeletePort(id(1002)), DeleteSegment(id(2)), PutPort(aPort(3, 1))) },
 	} {
 		db.commit = once
 		if err := change(); !errors.Is(err, syscall.EIO) {
@@ -171,13 +172,13 @@ func TestLastSyncFails(t *testing.T) {
 		wantState(t, db, sample())
 		checkBolt(t, db)
 	}
-	must(t, db.PutPort(aPort(3, 1)))
-	must(t, db.DeletePort(aPort(3, 1).ID))
+	must(t, db.Apply(PutPort(aPort(3, 1))))
+	must(t, db.Apply(DeletePort(aPort(3, 1).ID)))
 
 	// Where it cannot be taken back either, nobody knows what the disk has.
 	db.commit = failing
 	for range 2 {
-		err := db.PutPort(aPort(3, 1))
+		err := db.Apply(PutPort(aPort(3, 1)))
 		wantError(t, err, filepath.Join(dir, FileName), "may be on disk or not", "restart")
 		if !errors.Is(err, syscall.EIO) {
 			t.Errorf("%v is not the disk's error", err)

@@ -24,7 +24,7 @@ func refused() map[string]struct {
 		cases["segment "+name] = struct {
 			put  func(*DB) error
 			want string
-		}{func(db *DB) error { return db.PutSegment(s) }, want}
+		}{func(db *DB) error { return db.Apply(PutSegment(s)) }, want}
 	}
 	port := func(name, want string, change func(*Port)) {
 		p := aPort(3, 1)
@@ -32,13 +32,13 @@ func refused() map[string]struct {
 		cases["port "+name] = struct {
 			put  func(*DB) error
 			want string
-		}{func(db *DB) error { return db.PutPort(p) }, want}
+		}{func(db *DB) error { return db.Apply(PutPort(p)) }, want}
 	}
 	entry := func(name, want string, e Entry) {
 		cases["entry "+name] = struct {
 			put  func(*DB) error
 			want string
-		}{func(db *DB) error { return db.PutEntry(e) }, want}
+		}{func(db *DB) error { return db.Apply(PutEntry(e)) }, want}
 	}
 	long := strings.Repeat("a", 64)
 	segment("no id", "64 hex digits", func(s *Segment) { s.ID = "" })
@@ -148,7 +148,7 @@ func TestRefusedChangesChangeNothing(t *testing.T) {
 			t.Errorf("%s: %v takes a wrong request for damage", name, err)
 		}
 	}
-	wantError(t, db.DeleteSegment(id(1)), "segment-1", "port-1", "delete its ports first")
+	wantError(t, db.Apply(DeleteSegment(id(1))), "segment-1", "port-1", "delete its ports first")
 	wantState(t, db, sample())
 	must(t, db.Close())
 	wantUntouched(t, dir, before)

@@ -15,9 +15,11 @@ type script struct {
 
 // operation is a change of the state.
 type operation struct {
-	name  string
-	apply func(*DB) error
+	name    string
+	changes []Change
 }
+
+func (o operation) apply(db *DB) error { return db.Apply(o.changes...) }
 
 func (s *script) next() operation {
 	n := s.count
@@ -26,29 +28,52 @@ func (s *script) next() operation {
 	case n < 3:
 		segment := aSegment(n)
 		s.state.Segments = append(s.state.Segments, segment)
-		return operation{"put " + segment.Name, func(db *DB) error { return db.PutSegment(segment) }}
+		return operation{"put " + segment.Name, []Change{PutSegment(segment)}}
+	case n%7 == 6 && len(s.state.Ports) > 3:
+		return s.replacePort(n)
 	case n%5 == 4 && len(s.state.Ports) > 2:
 		i := n * 7 % len(s.state.Ports)
 		p := s.state.Ports[i]
-		s.state.Ports = slices.Delete(slices.Clone(s.state.Ports), i, i+1)
-		s.state.Entries = slices.DeleteFunc(slices.Clone(s.state.Entries), func(e Entry) bool { return e.PortID == p.ID })
-		return operation{"delete " + p.Name, func(db *DB) error { return db.DeletePort(p.ID) }}
+		s.deletePort(i)
+		return operation{"delete " + p.Name, []Change{DeletePort(p.ID)}}
 	case n%5 == 3 && len(s.state.Ports) > 0:
 		p := s.state.Ports[n*11%len(s.state.Ports)]
 		e := Entry{SegmentID: p.SegmentID, MAC: mac(5000 + n), PortID: p.ID}
-		s.state.Entries = append(slices.Clone(s.state.Entries), e)
-		slices.SortFunc(s.state.Entries, func(a, b Entry) int {
-			return strings.Compare(entryKey(a.SegmentID, a.MAC), entryKey(b.SegmentID, b.MAC))
-		})
-		return operation{"put entry " + e.MAC, func(db *DB) error { return db.PutEntry(e) }}
+		s.putEntry(e)
+		return operation{"put entry " + e.MAC, []Change{PutEntry(e)}}
 	case n%5 == 2 && len(s.state.Ports) > 0:
 		i := n * 13 % len(s.state.Ports)
 		s.state.Ports = slices.Clone(s.state.Ports)
 		s.state.Ports[i].Labels = map[string]string{"note": strings.Repeat("x", n*29%1500)}
 		p := s.state.Ports[i]
-		return operation{fmt.Sprintf("label %s", p.Name), func(db *DB) error { return db.PutPort(p) }}
+		return operation{fmt.Sprintf("label %s", p.Name), []Change{PutPort(p)}}
 	}
 	p := aPort(n, n%3)
 	s.state.Ports = append(slices.Clone(s.state.Ports), p)
-	return operation{"put " + p.Name, func(db *DB) error { return db.PutPort(p) }}
+	return operation{"put " + p.Name, []Change{PutPort(p)}}
+}
+
+// replacePort is a batch: a port goes, and another one gets its name, its address and an entry.
+func (s *script) replacePort(n int) operation {
+	i := n * 17 % len(s.state.Ports)
+	old, p := s.state.Ports[i], s.state.Ports[i]
+	p.ID, p.Labels = id(n+1000), nil
+	e := Entry{SegmentID: p.SegmentID, MAC: mac(5000 + n), PortID: p.ID}
+	s.deletePort(i)
+	s.state.Ports = append(s.state.Ports, p)
+	s.putEntry(e)
+	return operation{"replace " + p.Name, []Change{DeletePort(old.ID), PutPort(p), PutEntry(e)}}
+}
+
+func (s *script) deletePort(i int) {
+	gone := s.state.Ports[i].ID
+	s.state.Ports = slices.Delete(slices.Clone(s.state.Ports), i, i+1)
+	s.state.Entries = slices.DeleteFunc(slices.Clone(s.state.Entries), func(e Entry) bool { return e.PortID == gone })
+}
+
+func (s *script) putEntry(e Entry) {
+	s.state.Entries = append(slices.Clone(s.state.Entries), e)
+	slices.SortFunc(s.state.Entries, func(a, b Entry) int {
+		return strings.Compare(entryKey(a.SegmentID, a.MAC), entryKey(b.SegmentID, b.MAC))
+	})
 }

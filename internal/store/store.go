@@ -115,20 +115,15 @@ type State struct {
 	Pools    []Pool
 }
 
-// Store keeps records. A Put or Delete that returned nil survives the end of the
-// process and of the machine. Deleting what is not there is no error; deleting a
-// segment or a port deletes its static entries too, and deleting a pool leaves its
-// subnet to the segment over it.
+// Store keeps records.
 type Store interface {
+	// Load returns all records, in order of their ids.
 	Load() (State, error)
-	PutSegment(Segment) error
-	DeleteSegment(id string) error
-	PutPort(Port) error
-	DeletePort(id string) error
-	PutEntry(Entry) error
-	DeleteEntry(segmentID, mac string) error
-	PutPool(Pool) error
-	DeletePool(id string) error
+	// Apply makes all changes, in their order, in one transaction, or none of them. When it
+	// has returned nil they survive the end of the process and of the machine. It refuses
+	// what each of the changes is said to be refused for. Deleting what is not there, and
+	// putting what is there already, are no errors and write nothing.
+	Apply(changes ...Change) error
 	// Backup writes a copy of the state as it is at one moment.
 	Backup(w io.Writer) error
 	Close() error

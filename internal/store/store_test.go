@@ -113,16 +113,16 @@ func TestAPortCalledGatewayLoads(t *testing.T) {
 func putAll(t testing.TB, db *DB, state State) {
 	t.Helper()
 	for _, p := range state.Pools {
-		must(t, db.PutPool(p))
+		must(t, db.Apply(PutPool(p)))
 	}
 	for _, s := range state.Segments {
-		must(t, db.PutSegment(s))
+		must(t, db.Apply(PutSegment(s)))
 	}
 	for _, p := range state.Ports {
-		must(t, db.PutPort(p))
+		must(t, db.Apply(PutPort(p)))
 	}
 	for _, e := range state.Entries {
-		must(t, db.PutEntry(e))
+		must(t, db.Apply(PutEntry(e)))
 	}
 }
 

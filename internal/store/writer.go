@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -47,13 +48,17 @@ func (w *writer) count(bucket, key string, value []byte) error {
 	return err
 }
 
-// set sets a value, none if it is nil, and returns the one before.
+// set sets a value, none if it is nil, and returns the one before. Where that is the same
+// it does nothing.
 func (w *writer) set(bucket, key string, value []byte) (old []byte, err error) {
 	b := w.tx.Bucket([]byte(bucket))
 	if b == nil {
 		return nil, damagef("bucket %q is missing", bucket)
 	}
 	old = bytes.Clone(b.Get([]byte(key)))
+	if bytes.Equal(old, value) && (old == nil) == (value == nil) {
+		return old, nil
+	}
 	w.undo = append(w.undo, change{bucket: bucket, key: key, value: old})
 	if value == nil {
 		return old, b.Delete([]byte(key))
@@ -71,12 +76,19 @@ func (w *writer) finish() error {
 	return err
 }
 
-// revert takes back what another writer has done, the newest change first.
+// revert takes back what another writer has done, the newest change first, in a change
+// of its own.
 func (w *writer) revert(undo []change) error {
-	for i := len(undo) - 1; i >= 0; i-- {
-		if _, err := w.set(undo[i].bucket, undo[i].key, undo[i].value); err != nil {
+	for _, c := range slices.Backward(undo) {
+		if c.bucket == metaBucket {
+			old, err := decodeAbout(c.value)
+			if err != nil {
+				return err
+			}
+			w.about = old
+		} else if _, err := w.set(c.bucket, c.key, c.value); err != nil {
 			return err
 		}
 	}
-	return nil
+	return w.finish()
 }

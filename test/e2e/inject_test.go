@@ -158,7 +158,7 @@ func TestLostPortIsReleasedAfterAClockJump(t *testing.T) {
 	for _, p := range state.Ports {
 		if p.Name == "a" {
 			p.LostSince = p.LostSince.Add(10 * 365 * 24 * time.Hour)
-			if err := db.PutPort(p); err != nil {
+			if err := db.Apply(store.PutPort(p)); err != nil {
 				t.Fatal(err)
 			}
 		}

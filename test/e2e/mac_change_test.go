@@ -133,7 +133,7 @@ func TestStaticEntryOfAnOwnAddressEndsAtTheStart(t *testing.T) {
 	}
 	for _, port := range []string{a.Port.ID, b.Port.ID} {
 		e := store.Entry{SegmentID: a.Port.SegmentID, MAC: a.Port.MAC, PortID: port}
-		if err := state.PutEntry(e); err != nil {
+		if err := state.Apply(store.PutEntry(e)); err != nil {
 			t.Fatal(err)
 		}
 	}
