@@ -220,9 +220,17 @@ func (d *Daemon) closeDevice(p *port, device *tap.Device) {
 
 // detach takes a port out; its link goes with its device.
 func (d *Daemon) detach(p *port) error {
-	if err := d.store.Apply(store.DeletePort(p.record.ID)); err != nil {
+	rules := p.segment.rulesWithout(p)
+	if err := d.store.Apply(ends(p.segment, rules, p)...); err != nil {
 		return api.Internalf("store the end of port %q: %w", p.record.Name, err)
 	}
+	d.remove(p)
+	d.dropRules(p.segment, rules, p)
+	return nil
+}
+
+// remove takes down a port whose end is stored.
+func (d *Daemon) remove(p *port) {
 	delete(d.ports, p.record.ID)
 	d.brief(p.segment)
 	d.removeResolvConf(p)
@@ -241,11 +249,23 @@ func (d *Daemon) detach(p *port) error {
 			letGo()
 		}
 	}
-	d.leaveRules(p)
 	d.withdraw(p)
 	d.logFailure("release address", p.segment.release(p.record.Addr))
 	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
-	return nil
+}
+
+// ends are the changes by which ports of a segment end, which keeps these of its rules.
+func ends(s *segment, rules []store.Rule, ports ...*port) []store.Change {
+	changes := make([]store.Change, 0, len(ports)+1)
+	for _, p := range ports {
+		changes = append(changes, store.DeletePort(p.record.ID))
+	}
+	if len(rules) < len(s.record.Rules) {
+		record := s.record
+		record.Rules = rules
+		changes = append(changes, store.PutSegment(record))
+	}
+	return changes
 }
 
 // openNamespace opens the namespace that the record names, or ours for a device

@@ -112,6 +112,11 @@ func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, e
 		return api.FDBEntry{}, d.entryError(s, mac, err)
 	}
 	if err := d.store.Apply(store.DeleteEntry(s.record.ID, mac.String())); err != nil {
+		for _, p := range d.portsOf(s) {
+			if slices.Contains(p.static, mac) {
+				d.logFailure("take back the end of entry "+mac.String(), d.sw.AddEntry(p.sw, mac))
+			}
+		}
 		return api.FDBEntry{}, api.Internalf("store the end of entry %s: %w", mac, err)
 	}
 	for _, p := range d.portsOf(s) {

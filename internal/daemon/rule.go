@@ -221,22 +221,29 @@ func (d *Daemon) joinRules(p *port) error {
 	return d.enforceRules(p.segment, p.segment.record.Rules, p)
 }
 
-// leaveRules removes the rules that name a port which has gone: its id will not
-// come back, so they would match nothing.
-func (d *Daemon) leaveRules(p *port) {
-	s := p.segment
-	rest := slices.DeleteFunc(slices.Clone(s.record.Rules), func(r store.Rule) bool {
-		return r.From.PortID == p.record.ID || r.To.PortID == p.record.ID
+// rulesWithout are the segment's rules but for those that name one of these ports: its id will
+// not come back, so they would match nothing.
+func (s *segment) rulesWithout(ports ...*port) []store.Rule {
+	gone := make(map[string]bool, len(ports))
+	for _, p := range ports {
+		gone[p.record.ID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(s.record.Rules), func(r store.Rule) bool {
+		return gone[r.From.PortID] || gone[r.To.PortID]
 	})
+}
+
+// dropRules leaves a segment these of its rules, as is stored already, when a port has gone
+// that the others name.
+func (d *Daemon) dropRules(s *segment, rest []store.Rule, p *port) {
 	removed := len(s.record.Rules) - len(rest)
 	if removed == 0 {
 		return
 	}
-	if err := d.setRules(s, rest); err != nil {
-		d.logFailure("remove the rules that name port "+p.record.Name, err)
-		return
-	}
-	d.log.Info("rules removed with the port that they name", "segment", s.record.Name, "port", p.record.Name, "rules", removed)
+	s.record.Rules = rest
+	d.logFailure("remove the rules that name port "+p.record.Name, d.enforceRules(s, rest))
+	d.log.Info("rules removed with the port that they name", "segment", s.record.Name,
+		"port", p.record.Name, "rules", removed)
 }
 
 func (d *Daemon) ruleView(s *segment, i int, r store.Rule, hits map[string]uint64) api.Rule {

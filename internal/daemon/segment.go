@@ -232,13 +232,12 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 	if len(ports) > 0 && !force {
 		return api.Segment{}, api.Conflictf("segment %q has %d ports: remove them with vsctl del-port, or give --force", s.record.Name, len(ports))
 	}
-	for _, p := range ports {
-		if err := d.detach(p); err != nil {
-			return api.Segment{}, err
-		}
-	}
-	if err := d.store.Apply(store.DeleteSegment(s.record.ID)); err != nil {
+	changes := append(ends(s, s.record.Rules, ports...), store.DeleteSegment(s.record.ID))
+	if err := d.store.Apply(changes...); err != nil {
 		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
+	}
+	for _, p := range ports {
+		d.remove(p)
 	}
 	d.removeSegment(s)
 	if s.pool == nil {
