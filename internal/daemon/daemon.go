@@ -264,7 +264,12 @@ func (d *Daemon) Close() {
 		d.sw.Close()
 	}
 	if d.removes {
-		d.removeLinks()
+		if err := d.storeEnds(); err != nil {
+			d.log.Error("cannot remove the ports, which stay as they are", "error", err)
+			d.removes = false
+		} else {
+			d.removeLinks()
+		}
 	}
 	for _, p := range d.ports {
 		if p.expiry != nil {
@@ -300,11 +305,20 @@ func (d *Daemon) Close() {
 	}
 }
 
-// removeLinks removes the ports with their links, all at once: the kernel takes
-// its time over each.
+// storeEnds stores the end of all ports.
+func (d *Daemon) storeEnds() error {
+	var changes []store.Change
+	for _, s := range d.segments {
+		ports := d.portsOf(s)
+		changes = append(changes, ends(s, s.rulesWithout(ports...), ports...)...)
+	}
+	return d.store.Apply(changes...)
+}
+
+// removeLinks removes the ports, whose end is stored, with their links, all at once: the
+// kernel takes its time over each.
 func (d *Daemon) removeLinks() {
 	for _, p := range d.ports {
-		d.logFailure("store the end of port "+p.record.Name, d.store.Apply(store.DeletePort(p.record.ID)))
 		d.removeResolvConf(p)
 		if !p.lost() {
 			_ = p.device.SetPersist(false) // fails when the link is gone

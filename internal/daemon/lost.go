@@ -54,14 +54,15 @@ func (d *Daemon) lose(p *port, reason string) {
 	d.disconnect(p)
 	d.brief(p.segment)
 	d.noteLost(p, reason)
+	d.logFailure("store the loss of port "+p.record.Name, d.store.Apply(store.PutPort(p.record)))
 }
 
+// noteLost notes in p's record, which the caller stores, that p is lost.
 func (d *Daemon) noteLost(p *port, reason string) {
 	p.record.LostReason = reason
 	if p.record.LostSince.IsZero() {
 		p.record.LostSince = time.Now().UTC()
 	}
-	d.logFailure("store the loss of port "+p.record.Name, d.store.Apply(store.PutPort(p.record)))
 	d.log.Warn("port lost", "port", p.record.Name, "netns", p.namespace(), "reason", reason)
 	d.expire(p)
 }

@@ -61,14 +61,17 @@ func (d *Daemon) withoutOwn(state store.State) []store.Entry {
 	for _, p := range state.Ports {
 		own[place{p.SegmentID, p.MAC}] = p.Name
 	}
-	return slices.DeleteFunc(slices.Clone(state.Entries), func(e store.Entry) bool {
+	var ends []store.Change
+	rest := slices.DeleteFunc(slices.Clone(state.Entries), func(e store.Entry) bool {
 		port, owned := own[place{e.SegmentID, e.MAC}]
 		if owned {
 			d.log.Warn("static entry removed: it is of a port's own address", "mac", e.MAC, "port", port)
-			d.logFailure("remove static entry "+e.MAC, d.store.Apply(store.DeleteEntry(e.SegmentID, e.MAC)))
+			ends = append(ends, store.DeleteEntry(e.SegmentID, e.MAC))
 		}
 		return owned
 	})
+	d.logFailure("remove static entries of ports' own addresses", d.store.Apply(ends...))
+	return rest
 }
 
 func (d *Daemon) restoreSegment(record store.Segment) error {
@@ -283,10 +286,30 @@ func (d *Daemon) settle() {
 		d.mu.Lock()
 		if p := d.ports[id]; p != nil && !d.closed && !p.lost() && !p.link.watched {
 			d.lookAtLink(p)
-			d.logFailure("store port "+p.record.Name, d.store.Apply(store.PutPort(p.record)))
 			d.announce(p)
 		}
 		d.mu.Unlock()
+	}
+	d.storePorts()
+}
+
+// storePorts stores the records of all ports; the store writes those that have changed.
+func (d *Daemon) storePorts() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	changes := make([]store.Change, 0, len(d.ports))
+	for _, p := range d.ports {
+		changes = append(changes, store.PutPort(p.record))
+	}
+	if d.store.Apply(changes...) == nil {
+		return
+	}
+	// One of which a container has made what the store refuses must not keep the others.
+	for _, p := range d.ports {
+		d.logFailure("store port "+p.record.Name, d.store.Apply(store.PutPort(p.record)))
 	}
 }
 

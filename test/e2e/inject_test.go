@@ -18,20 +18,28 @@ import (
 // until the function that it returns is called.
 func (h *host) injectState(fault string) (end func()) {
 	h.Helper()
-	return h.inject(h.Carrier(), fault, filepath.Join(h.StateDir, store.FileName))
+	return h.inject(h.Carrier(), fault, h.stateFile())
 }
 
 // inject is as injectState for any process of the daemon and for other files, by their paths or
 // as "socket:[INODE]"; without files it is for all system calls of the kind.
 func (h *host) inject(pid int, fault string, files ...string) (end func()) {
 	h.Helper()
-	lab.RequireCommand(h, "strace")
 	calls, _, _ := strings.Cut(fault, ":")
-	args := []string{"strace", "-f", "-o", filepath.Join(h.TempDir(), "strace.log"), "-p", strconv.Itoa(pid)}
+	_, end = h.strace(pid, []string{"-e", "trace=" + calls, "-e", "inject=" + fault}, files...)
+	return end
+}
+
+// strace has strace(1) write those system calls of a process that the options and the files say
+// to log, until the function that it returns is called.
+func (h *host) strace(pid int, options []string, files ...string) (log string, end func()) {
+	h.Helper()
+	lab.RequireCommand(h, "strace")
+	log = filepath.Join(h.TempDir(), "strace.log")
+	args := append([]string{"strace", "-f", "-o", log, "-p", strconv.Itoa(pid)}, options...)
 	for _, file := range files {
 		args = append(args, "-P", file)
 	}
-	args = append(args, "-e", "trace="+calls, "-e", "inject="+fault)
 	strace := lab.NewTestProcess(h, lab.ProcessConfig{Argv: args})
 	strace.AwaitLine(0, fmt.Sprintf("Process %d attached", pid))
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
@@ -44,12 +52,14 @@ func (h *host) inject(pid int, fault string, files ...string) (end func()) {
 			h.Fatalf("strace has not attached to each thread of the process: %s", text)
 		}
 	}
-	return func() {
+	return log, func() {
 		if err := strace.Stop(); err != nil { // it may have ended with the process
 			h.Error(err)
 		}
 	}
 }
+
+func (h *host) stateFile() string { return filepath.Join(h.StateDir, store.FileName) }
 
 // TestStateDiskErrors: a disk that fails while a change is written, or made
 // durable, costs that change and no other, and no frame.

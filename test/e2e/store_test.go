@@ -1,12 +1,134 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"vswitch/api"
 	"vswitch/test/lab"
 )
+
+// stateOnDisk is what the state file holds, once nobody writes to it.
+func (h *host) stateOnDisk() []byte {
+	h.Helper()
+	data, err := os.ReadFile(h.stateFile())
+	if err != nil {
+		h.Fatal(err)
+	}
+	return data
+}
+
+// flushes counts what strace has seen of the state file being made durable: a transaction
+// takes two, for the records and for the root over them.
+func (h *host) flushes(log string) int {
+	h.Helper()
+	data, err := os.ReadFile(log)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return strings.Count(string(data), "fdatasync(")
+}
+
+// TestStartWritesOnlyWhatChanged: a start, an upgrade and a crash write nothing to the disk as
+// long as the ports are where they were.
+func TestStartWritesOnlyWhatChanged(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	h.Stop()
+	before := h.stateOnDisk()
+	h.Start()
+	h.Stop() // after all that follows the start
+	if !bytes.Equal(h.stateOnDisk(), before) {
+		t.Error("a start has written to the state file")
+	}
+	h.Start()
+	h.Harmed()
+	h.killDaemon()
+	h.AwaitLog(0, "child is ready") // one that dies before is not replaced
+	h.KillCarrier()
+	h.upgradeInPlace()
+	h.Stop()
+	if !bytes.Equal(h.stateOnDisk(), before) {
+		t.Error("a crash or an upgrade has written to the state file")
+	}
+	h.Start()
+	a.Reaches(b.Addr().String())
+}
+
+// TestStartAfterARebootIsOneTransaction: the namespaces of all ports are gone.
+func TestStartAfterARebootIsOneTransaction(t *testing.T) {
+	t.Parallel()
+	lab.RequireCommand(t, "strace")
+	h := newHost(t)
+	const n = 5
+	var all []*lab.Container
+	for i := range n {
+		all = append(all, h.Attach(fmt.Sprintf("p%d", i)))
+	}
+	h.Stop()
+	for _, c := range all {
+		c.Remove()
+	}
+	log := filepath.Join(t.TempDir(), "strace.log")
+	h.StartBy([]string{"strace", "-D", "-f", "-o", log, "-P", h.stateFile(), "-e", "trace=fdatasync"})
+	for i := range n {
+		if p := h.Port(fmt.Sprintf("p%d", i)); p.State != api.PortLost {
+			t.Errorf("port %s is %s, want it lost", p.Name, p.State)
+		}
+	}
+	h.Stop()
+	if flushes := h.flushes(log); flushes > 2 {
+		t.Errorf("a start that finds %d ports lost took %d flushes of the disk, want 2", n, flushes)
+	}
+}
+
+// TestStopWithRemovalIsOneTransaction: however many ports there are.
+func TestStopWithRemovalIsOneTransaction(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--stop-removes-ports")
+	h.furnish()
+	if _, err := h.Client.AddRule(t.Context(), "other", api.RuleSpec{
+		Action: api.RuleDeny, From: api.RuleEnd{Port: "c"}, To: api.RuleEnd{Port: "d"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	log, end := h.strace(h.Carrier(), []string{"-e", "trace=fdatasync"}, h.stateFile())
+	h.Stop()
+	end()
+	if flushes := h.flushes(log); flushes != 2 {
+		t.Errorf("the stop took %d flushes of the disk, want 2", flushes)
+	}
+	h.Start()
+	if ports, err := h.Client.Ports(t.Context(), ""); err != nil || len(ports) > 0 {
+		t.Errorf("the next start finds %v, error %v", ports, err)
+	}
+	if rules, err := h.Client.Rules(t.Context(), ""); err != nil || len(rules) > 0 {
+		t.Errorf("the next start finds rules about ports that are gone: %v, error %v", rules, err)
+	}
+}
+
+// TestStopThatCannotRemove: a disk that fails leaves ports on it as they were. Their interfaces
+// stay too, or the next start would have to make them anew.
+func TestStopThatCannotRemove(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "--stop-removes-ports")
+	a, b := h.furnish()
+	h.Harmed()
+	before := h.picture()
+	h.injectState("pwrite64:error=EIO")
+	h.Stop()
+	if !strings.Contains(strings.Join(a.Links(), " "), "eth0") {
+		t.Errorf("the container has links %v, want eth0 as well", a.Links())
+	}
+	h.Start()
+	h.isStill(before)
+	a.Reaches(b.Addr().String())
+}
 
 // TestDelSegmentForceIsAllOrNothing: whichever write of the disk fails, the segment and its
 // ports are all there or all gone.
