@@ -44,7 +44,7 @@ func (db *DB) Backup(w io.Writer) error {
 }
 
 func checkCopy(image []byte, schema int) error {
-	c, err := readImage(bytes.NewReader(image), int64(len(image)))
+	c, err := readImage(bytes.NewReader(image))
 	if err != nil {
 		return err
 	}

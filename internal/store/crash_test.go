@@ -24,7 +24,7 @@ func crashChild(dir string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	db, err := Open(dir, Options{pageSize: minPageSize})
+	db, err := Open(dir, Options{pageSize: smallPage})
 	if err != nil {
 		fail(err)
 	}

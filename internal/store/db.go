@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -107,7 +108,7 @@ func (db *DB) check() (about, error) {
 	if !info.Mode().IsRegular() {
 		return about{}, damagef("it is not a regular file")
 	}
-	c, err := readImage(db.file, info.Size())
+	c, err := readImage(io.NewSectionReader(db.file, 0, info.Size()))
 	if err != nil {
 		return about{}, err
 	}

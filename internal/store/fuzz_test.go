@@ -83,10 +83,13 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte(nil), false)
 	f.Add([]byte{0, 0, 0, 1}, true)
 	for at := 0; at < len(image); at += small.pageSize {
-		for _, field := range []int{0, 8, 10, 12, 16, 24, 32, 40, 48, 56, 64} {
+		for i, field := range []int{0, 8, 10, 12, 16, 24, 32, 40, 48, 56, 64} {
 			patch := binary.BigEndian.AppendUint16(nil, uint16(at+field))
-			f.Add(append(patch, 0, 1), true)
-			f.Add(append(patch, 1, 0xff), true)
+			if (i+at/small.pageSize)%2 == 0 {
+				f.Add(append(patch, 0, 1), true)
+			} else {
+				f.Add(append(patch, 1, 0xff), true)
+			}
 		}
 	}
 	f.Fuzz(func(t *testing.T, patches []byte, sums bool) {
@@ -114,10 +117,10 @@ func FuzzOpen(f *testing.F) {
 
 func sumRoots(image []byte) {
 	for _, at := range []int{pageHeaderSize, small.pageSize + pageHeaderSize} {
-		if at+metaSize <= len(image) {
+		if at+rootSize <= len(image) {
 			sum := fnv.New64a()
-			sum.Write(image[at : at+metaSize-8])
-			binary.NativeEndian.PutUint64(image[at+metaSize-8:], sum.Sum64())
+			sum.Write(image[at : at+rootSize-8])
+			binary.NativeEndian.PutUint64(image[at+rootSize-8:], sum.Sum64())
 		}
 	}
 }

@@ -34,6 +34,10 @@ type about struct {
 	Schema  int       `json:"schema"`
 	Created time.Time `json:"created"`
 	tally
+	// Change numbers the transactions that wrote this record, in ascending order. It shows
+	// which of the file's two roots is the newer when the other one cannot be read. 0: a
+	// version did that does not number them.
+	Change int `json:"change,omitempty"`
 }
 
 // tally stands for all other records together. It shows a record that is missing

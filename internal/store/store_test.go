@@ -20,6 +20,10 @@ func TestMain(m *testing.M) {
 		crashChild(dir)
 		return
 	}
+	if file := os.Getenv(surveyFile); file != "" {
+		surveyChild(file)
+		return
+	}
 	os.Exit(m.Run())
 }
 
@@ -27,7 +31,9 @@ func TestMain(m *testing.M) {
 const noWait = time.Nanosecond
 
 // small makes files that a test can go through bit by bit.
-var small = Options{pageSize: minPageSize}
+var small = Options{pageSize: smallPage}
+
+const smallPage = 1 << 10
 
 var someTime = time.Date(2026, 11, 23, 20, 15, 30, 123456789, time.UTC)
 

@@ -68,6 +68,7 @@ func (w *writer) set(bucket, key string, value []byte) (old []byte, err error) {
 
 // finish is the last change of a transaction.
 func (w *writer) finish() error {
+	w.about.Change = max(w.about.Change+1, w.tx.ID())
 	value, err := seal(metaBucket, aboutKey, w.about)
 	if err != nil {
 		return err
@@ -85,6 +86,7 @@ func (w *writer) revert(undo []change) error {
 			if err != nil {
 				return err
 			}
+			old.Change = w.about.Change
 			w.about = old
 		} else if _, err := w.set(c.bucket, c.key, c.value); err != nil {
 			return err

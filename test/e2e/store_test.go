@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.etcd.io/bbolt"
+
 	"vswitch/api"
 	"vswitch/test/lab"
 )
@@ -202,4 +204,48 @@ func TestDelFDBOnAFailingDisk(t *testing.T) {
 		t.Errorf("del-fdb ends with %d and says %q", status, said)
 	}
 	h.isStill(before)
+}
+
+// TestStartWithoutTheOlderRoot: bbolt keeps two roots in the state file and needs the newer one
+// only. Without that one what was acknowledged last is lost, so that the file is refused.
+func TestStartWithoutTheOlderRoot(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	before := h.picture()
+	h.Stop()
+	db, err := bbolt.Open(h.stateFile(), 0, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, newer := db.Info().PageSize, 0
+	if err := db.View(func(tx *bbolt.Tx) error { newer = tx.ID() % 2; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	whole := h.stateOnDisk()
+	without := func(root int) []byte {
+		data := bytes.Clone(whole)
+		clear(data[root*size : (root+1)*size])
+		if err := os.WriteFile(h.stateFile(), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	damaged := without(newer)
+	if code, said := h.StartInVain(); code == 0 || !strings.Contains(said, "--restore") {
+		t.Errorf("a start without the newer root ends with %d and says %q", code, said)
+	}
+	if !bytes.Equal(h.stateOnDisk(), damaged) {
+		t.Error("the damaged file was written to")
+	}
+	without(1 - newer)
+	h.Start()
+	h.isStill(before)
+	a.Reaches(b.Addr().String())
+	h.AddSegment("new")
+	h.Harmed()
+	h.Kill()
+	h.Start()
+	h.Segment("new")
 }
