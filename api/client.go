@@ -43,10 +43,19 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the reason.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// ClientOption changes how a [Client] works.
+type ClientOption func(*Client)
+
+// WithTransport has every request and its answer pass through what wrap makes of the client's
+// own transport, so that the caller can trace or check them.
+func WithTransport(wrap func(http.RoundTripper) http.RoundTripper) ClientOption {
+	return func(c *Client) { c.http.Transport = wrap(c.http.Transport) }
+}
+
 // NewClient returns a client of the daemon on socket that waits at most timeout for
 // each answer; 0 waits as long as the context allows. It does not connect yet.
-func NewClient(socket string, timeout time.Duration) *Client {
-	return &Client{socket: socket, timeout: timeout, http: &http.Client{
+func NewClient(socket string, timeout time.Duration, options ...ClientOption) *Client {
+	c := &Client{socket: socket, timeout: timeout, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext:            dialer(socket),
 			MaxIdleConns:           1,
@@ -56,6 +65,10 @@ func NewClient(socket string, timeout time.Duration) *Client {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+	for _, option := range options {
+		option(c)
+	}
+	return c
 }
 
 // Close gives up the idle connection.

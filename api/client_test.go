@@ -88,6 +88,37 @@ func TestClientIsTheBackend(t *testing.T) {
 	}
 }
 
+// countingTransport counts the requests that pass through it.
+type countingTransport struct {
+	http.RoundTripper
+	requests *int
+}
+
+func (c countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	*c.requests++
+	return c.RoundTripper.RoundTrip(r)
+}
+
+// What a client's caller wraps its transport in sees each request, and changes nothing else.
+func TestClientWithTransport(t *testing.T) {
+	t.Parallel()
+	requests := 0
+	count := func(next http.RoundTripper) http.RoundTripper { return countingTransport{next, &requests} }
+	socket := apitest.Serve(t, apitest.New())
+	c := api.NewClient(socket, 0, api.WithTransport(count))
+	defer c.Close()
+	if _, err := c.Version(t.Context()); err != nil {
+		t.Error(err)
+	}
+	none := api.NewClient(socket+".none", 0, api.WithTransport(count))
+	if _, err := none.Version(t.Context()); api.KindOf(err) != api.Unavailable || !strings.Contains(err.Error(), "cannot reach") {
+		t.Errorf("got %v, want that the daemon cannot be reached", err)
+	}
+	if requests != 2 {
+		t.Errorf("%d requests passed, want 2", requests)
+	}
+}
+
 func TestClientKeepsRefsInTheirPlace(t *testing.T) {
 	t.Parallel()
 	c := client(t, apitest.Serve(t, apitest.New()), 0)
