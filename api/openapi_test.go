@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -57,7 +58,8 @@ func TestDocumentNamesEveryRoute(t *testing.T) {
 	}
 }
 
-// Every field on the wire is in the document, and the other way round.
+// Every field on the wire is in the document, and the other way round; and one that is always
+// there is required.
 func TestDocumentNamesEveryField(t *testing.T) {
 	t.Parallel()
 	doc := loadDocument(t)
@@ -69,21 +71,25 @@ func TestDocumentNamesEveryField(t *testing.T) {
 		"PublishSpec": api.PublishSpec{}, "Published": api.Published{}, "HostLink": api.HostLink{},
 		"RuleEnd": api.RuleEnd{}, "RuleSpec": api.RuleSpec{}, "Rule": api.Rule{}, "Pool": api.Pool{},
 	} {
-		var want, got []string
+		var want, always []string
 		for field := range reflect.TypeOf(v).Fields() {
-			tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			tag, option, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if tag == "" {
 				tag = field.Name
 			}
 			want = append(want, tag)
+			if option == "" {
+				always = append(always, tag)
+			}
 		}
-		for property := range doc.Components.Schemas[name].Value.Properties {
-			got = append(got, property)
-		}
-		slices.Sort(want)
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
+		schema := doc.Components.Schemas[name].Value
+		got := slices.Sorted(maps.Keys(schema.Properties))
+		if slices.Sort(want); !slices.Equal(got, want) {
 			t.Errorf("schema %s has properties %v, the type has %v", name, got, want)
+		}
+		required := slices.Sorted(slices.Values(schema.Required))
+		if slices.Sort(always); !slices.Equal(required, always) {
+			t.Errorf("schema %s requires %v, and the type always has %v", name, required, always)
 		}
 	}
 }
@@ -218,6 +224,16 @@ func TestDocumentNamesEveryKind(t *testing.T) {
 		if !slices.Equal(kind.Enum, want) {
 			t.Errorf("kinds of %s: the document has %v, want %v", schema, kind.Enum, want)
 		}
+	}
+	var want []any
+	for _, kind := range []api.Kind{
+		api.Invalid, api.Denied, api.NotFound, api.MethodNotAllowed, api.Conflict, api.Exhausted,
+		api.TooLarge, api.Internal, api.Unsupported, api.Unavailable,
+	} {
+		want = append(want, "urn:vswitch:problem:"+string(kind))
+	}
+	if got := doc.Components.Schemas["Problem"].Value.Properties["type"].Value.Enum; !slices.Equal(got, want) {
+		t.Errorf("types of problems: the document has %v, want %v", got, want)
 	}
 }
 
