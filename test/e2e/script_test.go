@@ -134,6 +134,11 @@ func (s *stage) pingNone(ts *testscript.TestScript, args []string) {
 // vsctl runs the real one. What fails says so in one line and nothing else,
 // unless it had printed what succeeded before.
 func vsctl(ts *testscript.TestScript, args []string, want int) {
+	const variable = "VSWITCH_SOCKET"
+	if h := ts.Value("stage").(*stage).host; ts.Getenv(variable) == h.Socket {
+		ts.Setenv(variable, h.CheckedSocket())
+		defer ts.Setenv(variable, h.Socket)
+	}
 	got := 0
 	if err := ts.Exec(lab.Program("vsctl"), args...); err != nil {
 		exit, ok := errors.AsType[*exec.ExitError](err)

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -10,8 +11,9 @@ import (
 	"testing"
 )
 
-// Build builds vswitchd and vsctl into dir, vswitchd with the race detector if the test has it.
-// It needs the go command and a directory inside the module.
+// Build builds vswitchd and vsctl into dir, vswitchd with the race detector if the test has it,
+// and puts the document of their API beside them. It needs the go command and a directory inside
+// the module.
 func Build(dir string) error {
 	for _, name := range []string{"vswitchd", "vsctl"} {
 		argv := []string{"build", "-buildvcs=false", "-o", filepath.Join(dir, name)}
@@ -23,7 +25,20 @@ func Build(dir string) error {
 			return fmt.Errorf("build %s: %w: %s", name, err, out)
 		}
 	}
-	return nil
+	return copyDocument(dir)
+}
+
+// copyDocument copies the API's document into dir.
+func copyDocument(dir string) error {
+	source, err := exec.Command("go", "list", "-f", "{{.Dir}}", "vswitch/api").Output()
+	if err != nil {
+		return fmt.Errorf("find the API's document: %w", err)
+	}
+	text, err := os.ReadFile(filepath.Join(strings.TrimSpace(string(source)), "openapi.yaml"))
+	if err != nil {
+		return fmt.Errorf("copy the API's document: %w", err)
+	}
+	return os.WriteFile(filepath.Join(dir, documentFile), text, 0o644)
 }
 
 // DaemonConfig says how to run a vswitchd.

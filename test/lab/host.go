@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -27,7 +28,11 @@ type Host struct {
 	StateDir string
 	// Daemon is the one that runs, or the last one that did.
 	Daemon *Daemon
+	// Client asks the daemon. What they exchange is held against the API's document.
 	Client *api.Client
+
+	proxied sync.Once
+	proxy   string // socket of the proxy; see [Host.CheckedSocket]
 }
 
 // NewHost makes a host and starts vswitchd with these flags on it. If it still runs when the
@@ -52,7 +57,7 @@ func NewQuietHost(tb testing.TB) *Host {
 // ServeAt chooses where the host's daemon serves the API, before the first start.
 func (h *Host) ServeAt(socket string) {
 	h.Socket = socket
-	h.Client = api.NewClient(socket, Patience)
+	h.Client = api.NewClient(socket, Patience, api.WithTransport(h.check))
 	h.Cleanup(h.Client.Close)
 }
 
@@ -201,10 +206,11 @@ func (h *Host) Reaches(to string, options ...string) {
 	}
 }
 
-// VsctlCommand returns the command vsctl with these arguments, for the host's daemon.
+// VsctlCommand returns the command vsctl with these arguments, for the host's daemon. What they
+// exchange is held against the API's document.
 func (h *Host) VsctlCommand(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(h.Context(), Program("vsctl"), args...)
-	cmd.Env = append(os.Environ(), "VSWITCH_SOCKET="+h.Socket)
+	cmd.Env = append(os.Environ(), "VSWITCH_SOCKET="+h.CheckedSocket())
 	return cmd
 }
 
