@@ -26,6 +26,7 @@ func TestKindsOfEntry(t *testing.T) {
 	want := []api.FDBEntry{
 		{Segment: "bridge", MAC: p.MAC, Port: "a", Kind: api.Own},
 		{Segment: "bridge", MAC: "02:00:00:00:00:bb", Port: "a", Kind: api.Static},
+		{Segment: "bridge", MAC: "02:42:ac:11:00:01", Port: "gateway", Kind: api.Own},
 		{Segment: "bridge", MAC: "06:00:00:00:00:0a", Port: "a", Kind: api.Dynamic, AgeSeconds: 7},
 	}
 	wantFDB(t, c, want)
@@ -33,16 +34,16 @@ func TestKindsOfEntry(t *testing.T) {
 	if flushed, err := c.FlushFDB(ctx, "bridge", api.FDBFlush{}); err != nil || flushed.Flushed != 1 {
 		t.Errorf("flush: got %+v, %v, want the dynamic entry gone", flushed, err)
 	}
-	wantFDB(t, c, want[:2])
+	wantFDB(t, c, want[:3])
 	_, err = c.DeleteFDB(ctx, "bridge", p.MAC)
-	if api.KindOf(err) != api.Conflict || !strings.Contains(err.Error(), "is port a's own address") {
+	if api.KindOf(err) != api.Conflict || !strings.Contains(err.Error(), "is port \"a\"'s own address") {
 		t.Errorf("delete the own entry: got %v, want a conflict", err)
 	}
-	wantFDB(t, c, want[:2])
+	wantFDB(t, c, want[:3])
 	if _, err := c.DeletePort(ctx, "a"); err != nil {
 		t.Fatal(err)
 	}
-	wantFDB(t, c, want[:0])
+	wantFDB(t, c, want[2:3])
 }
 
 func wantFDB(t *testing.T, c *api.Client, want []api.FDBEntry) {

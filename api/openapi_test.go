@@ -112,7 +112,7 @@ var operationTests = []operationTest{
 	{"POST /v1/ports", "/v1/ports", `{"id":"` + strings.Repeat("0a", 32) + `","name":"handed","handover":true}`, 201},
 	{"PATCH /v1/ports/{port}", "/v1/ports/handed", `{"netns":"/run/docker/netns/1"}`, 200},
 	{"POST /v1/ports", "/v1/ports", `{"name":"c1","netns":"c1","labels":{"k":"v"}}`, 201},
-	{"POST /v1/ports", "/v1/ports", `{"name":"c2","pid":1,"segment":"my_bridge","ifname":"net0","ip":"10.1.0.7","mac":"02-00-00-00-00-07","no_default_route":true}`, 201},
+	{"POST /v1/ports", "/v1/ports", `{"name":"c2","pid":1,"segment":"my_bridge","ifname":"net0","ip":"10.2.0.7","mac":"02-00-00-00-00-07","no_default_route":true}`, 201},
 	{"GET /v1/ports", "/v1/ports?segment=my_bridge", "", 200},
 	{"GET /v1/ports/{port}", "/v1/ports/c1", "", 200},
 	{"PATCH /v1/ports/{port}", "/v1/ports/c1", `{"name":"one","up":false,"labels":{"x":"y","k":null}}`, 200},

@@ -281,7 +281,7 @@ func TestServerSurvivesPanic(t *testing.T) {
 func TestServerListsInOrderAndNeverNull(t *testing.T) {
 	t.Parallel()
 	fake := apitest.New()
-	for _, target := range []string{"/v1/ports", "/v1/fdb", "/v1/arp"} {
+	for _, target := range []string{"/v1/ports", "/v1/published", "/v1/rules", "/v1/pools"} {
 		if got := strings.TrimSpace(do(t, fake, "GET", target, "").Body.String()); got != "[]" {
 			t.Errorf("GET %s: got %s", target, got)
 		}

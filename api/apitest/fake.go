@@ -1,5 +1,8 @@
 // Package apitest has a switch that exists in memory only, for tests of whatever
 // stands on an [api.Backend], and a helper that serves a backend on a socket.
+//
+// What the fake answers is what a daemon would, errors included; a test in test/e2e asks both
+// the same and compares.
 package apitest
 
 import (
@@ -9,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +21,8 @@ import (
 
 // Fake is an [api.Backend] in memory. Its ids, addresses and times depend only on
 // the order of calls. It does what tests of the interface need and no more: pools
-// are 172.17.0.0/16 and up, and the network 172.31.0.0/16 is the last.
+// are 172.17.0.0/16 and up, and the network 172.31.0.0/16 is the last; every namespace
+// exists, and every port of the host is free.
 type Fake struct {
 	// Hook, when set, is called at the start of each method with the method's name.
 	// An error it returns is the method's; it may block or panic.
@@ -30,14 +33,14 @@ type Fake struct {
 	segments  []*segment
 	ports     []*api.Port
 	pools     []*pool
-	fdb       []api.FDBEntry
-	published []api.Published
+	fdb       []entry
+	published []publication
 }
 
 type segment struct {
 	api.Segment
 	next  netip.Addr
-	rules []api.Rule
+	rules []api.Rule // their ends name ports by id
 }
 
 var _ api.Backend = (*Fake)(nil)
@@ -80,13 +83,15 @@ func (f *Fake) Learn(port string, ageSeconds int) {
 	defer f.mu.Unlock()
 	for _, p := range f.ports {
 		if p.Name == port {
-			f.fdb = append(f.fdb, api.FDBEntry{
-				Segment: p.Segment, MAC: "06" + p.MAC[2:], Port: p.Name,
-				Kind: api.Dynamic, AgeSeconds: ageSeconds,
+			f.fdb = append(f.fdb, entry{
+				port: p, mac: "06" + p.MAC[2:], kind: api.Dynamic, age: ageSeconds,
 			})
 		}
 	}
 }
+
+// fakePID is the daemon's process.
+const fakePID = 4321
 
 // Version implements [api.Backend].
 func (f *Fake) Version(ctx context.Context) (api.Version, error) {
@@ -94,7 +99,10 @@ func (f *Fake) Version(ctx context.Context) (api.Version, error) {
 		return api.Version{}, err
 	}
 	defer f.mu.Unlock()
-	return api.Version{Version: "v0.0.0-fake", GoVersion: "go1.26.0", API: api.APIVersion, Revision: "0123456789abcdef"}, nil
+	return api.Version{
+		PID: fakePID, Version: "v0.0.0-fake", GoVersion: "go1.26.0", API: api.APIVersion,
+		Revision: "0123456789abcdef",
+	}, nil
 }
 
 // Upgrade implements [api.Backend]: it succeeds and changes nothing.
@@ -119,92 +127,6 @@ func (f *Fake) Backup(ctx context.Context, w io.Writer) error {
 	return err
 }
 
-// AddSegment implements [api.Backend].
-func (f *Fake) AddSegment(ctx context.Context, spec api.SegmentSpec) (api.Segment, error) {
-	if err := f.enter(ctx, "AddSegment"); err != nil {
-		return api.Segment{}, err
-	}
-	defer f.mu.Unlock()
-	for _, s := range f.segments {
-		if s.Name == spec.Name || s.ID == spec.ID {
-			return api.Segment{}, api.Conflictf("segment %s exists already: choose another name", spec.Name)
-		}
-	}
-	subnet, err := f.pool(spec.Subnet)
-	if err != nil {
-		return api.Segment{}, err
-	}
-	id, uplink := f.id(spec.ID), api.UplinkOf(spec.Uplink, spec.Internal)
-	s := &segment{Segment: api.Segment{
-		ID: id, Uplink: uplink, Name: spec.Name, Driver: "vswitch", Scope: "local", Subnet: subnet,
-		Gateway: spec.Gateway, IPRange: spec.IPRange, Internal: spec.Internal, MTU: spec.MTU, Labels: spec.Labels, Created: f.now(),
-	}}
-	if s.Gateway == "" {
-		s.Gateway = subnet.Addr().Next().String()
-	}
-	if s.MTU == 0 {
-		s.MTU = 1500
-	}
-	if uplink == api.UplinkHost {
-		s.HostLink = api.HostLink{Name: "vs-" + id[:11], State: api.PortUp, Counters: api.Counters{Drops: map[string]uint64{}}}
-	}
-	s.next = subnet.Addr().Next().Next()
-	f.segments = append(f.segments, s)
-	return s.Segment, nil
-}
-
-// Segments implements [api.Backend].
-func (f *Fake) Segments(ctx context.Context) ([]api.Segment, error) {
-	if err := f.enter(ctx, "Segments"); err != nil {
-		return nil, err
-	}
-	defer f.mu.Unlock()
-	var list []api.Segment
-	for _, s := range slices.Backward(f.segments) { // the server sorts
-		list = append(list, s.Segment)
-	}
-	return list, nil
-}
-
-// Segment implements [api.Backend].
-func (f *Fake) Segment(ctx context.Context, ref string) (api.Segment, error) {
-	if err := f.enter(ctx, "Segment"); err != nil {
-		return api.Segment{}, err
-	}
-	defer f.mu.Unlock()
-	s, err := f.findSegment(ref)
-	if err != nil {
-		return api.Segment{}, err
-	}
-	return s.Segment, nil
-}
-
-// UpdateSegment implements [api.Backend].
-func (f *Fake) UpdateSegment(ctx context.Context, ref string, u api.SegmentUpdate) (api.Segment, error) {
-	if err := f.enter(ctx, "UpdateSegment"); err != nil {
-		return api.Segment{}, err
-	}
-	defer f.mu.Unlock()
-	s, err := f.findSegment(ref)
-	if err != nil {
-		return api.Segment{}, err
-	}
-	update(&s.Name, u.Name)
-	if u.Subnet != nil {
-		if s.Subnet, err = f.pool(*u.Subnet); err != nil {
-			return api.Segment{}, err
-		}
-		s.Gateway, s.next = s.Subnet.Addr().Next().String(), s.Subnet.Addr().Next().Next()
-	}
-	for _, p := range f.ports {
-		if p.SegmentID == s.ID {
-			p.Segment = s.Name
-		}
-	}
-	s.Labels = relabelled(s.Labels, u.Labels)
-	return s.Segment, nil
-}
-
 // relabelled is labels after a change, in which nil removes one.
 func relabelled(labels map[string]string, change map[string]*string) map[string]string {
 	result := map[string]string{}
@@ -219,24 +141,6 @@ func relabelled(labels map[string]string, change map[string]*string) map[string]
 	return result
 }
 
-// DeleteSegment implements [api.Backend].
-func (f *Fake) DeleteSegment(ctx context.Context, ref string, force bool) (api.Segment, error) {
-	if err := f.enter(ctx, "DeleteSegment"); err != nil {
-		return api.Segment{}, err
-	}
-	defer f.mu.Unlock()
-	s, err := f.findSegment(ref)
-	if err != nil {
-		return api.Segment{}, err
-	}
-	if s.Ports > 0 && !force {
-		return api.Segment{}, api.Conflictf("segment %s has %d ports: delete them first or use --force", s.Name, s.Ports)
-	}
-	f.ports = slices.DeleteFunc(f.ports, func(p *api.Port) bool { return p.SegmentID == s.ID })
-	f.segments = slices.DeleteFunc(f.segments, func(o *segment) bool { return o == s })
-	return s.Segment, nil
-}
-
 // update sets a field to what a request has for it, if anything.
 func update[T any](field, to *T) {
 	if to != nil {
@@ -244,39 +148,68 @@ func update[T any](field, to *T) {
 	}
 }
 
-func (f *Fake) findSegment(ref string) (*segment, error) {
-	for _, s := range f.segments {
-		if s.Name == ref || strings.HasPrefix(s.ID, ref) {
-			return s, nil
+// find is what ref names among all: by id, by name, or by a prefix of one id alone. what and
+// list are the kind and the command in the error.
+func find[T any](
+	all []T, key func(T) (id, name string), ref, what, list string,
+) (found T, err error) {
+	matches := 0
+	for _, v := range all {
+		id, name := key(v)
+		if id == ref || name == ref {
+			return v, nil
+		}
+		if strings.HasPrefix(id, ref) {
+			found = v
+			matches++
 		}
 	}
-	return nil, api.NotFoundf("no segment %q: see list-segments", ref)
+	switch matches {
+	case 0:
+		return found, api.NotFoundf("%s %q does not exist: see vsctl %s", what, ref, list)
+	case 1:
+		return found, nil
+	}
+	var none T
+	return none, api.Conflictf("%s id %q is ambiguous, %d ids begin with it: "+
+		"give more digits or the name", what, ref, matches)
 }
 
-// segmentName resolves a filter; an empty one stays empty.
-func (f *Fake) segmentName(ref string) (string, error) {
-	if ref == "" {
-		return "", nil
-	}
-	s, err := f.findSegment(ref)
-	if err != nil {
-		return "", err
-	}
-	return s.Name, nil
-}
-
-func (f *Fake) pool(subnet string) (netip.Prefix, error) {
+// free is a subnet that no segment but except, and no pool, has any of.
+func (f *Fake) free(subnet string, except *segment) (netip.Prefix, error) {
 	if subnet != "" {
-		return netip.ParsePrefix(subnet)
+		p, err := netip.ParsePrefix(subnet)
+		if err != nil {
+			return p, err
+		}
+		if other := f.overlapping(p, except); other.IsValid() {
+			return p, api.Conflictf("subnet %s overlaps the existing subnet %s: "+
+				"choose another prefix, or none for a free one", p, other)
+		}
+		return p, nil
 	}
 	for second := byte(17); second < 32; second++ {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, second}), 16)
-		if !slices.ContainsFunc(f.segments, func(s *segment) bool { return s.Subnet.Overlaps(p) }) &&
-			!slices.ContainsFunc(f.pools, func(o *pool) bool { return o.Subnet.Overlaps(p) }) {
+		if !f.overlapping(p, nil).IsValid() {
 			return p, nil
 		}
 	}
 	return netip.Prefix{}, api.Exhaustedf("no free pool: give a subnet or delete a segment")
+}
+
+// overlapping is the subnet that has addresses of p, or none.
+func (f *Fake) overlapping(p netip.Prefix, except *segment) netip.Prefix {
+	for _, s := range f.segments {
+		if s != except && s.Subnet.Overlaps(p) {
+			return s.Subnet
+		}
+	}
+	for _, o := range f.pools {
+		if o.Subnet.Overlaps(p) {
+			return o.Subnet
+		}
+	}
+	return netip.Prefix{}
 }
 
 // id is the one that was asked for or else a new one.

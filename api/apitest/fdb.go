@@ -1,11 +1,28 @@
 package apitest
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"net/netip"
 	"slices"
 
 	"vswitch/api"
 )
+
+// entry is a dynamic or static entry of the forwarding table.
+type entry struct {
+	port *api.Port
+	mac  string
+	kind string
+	age  int // in seconds
+}
+
+func (e entry) view() api.FDBEntry {
+	return api.FDBEntry{
+		Segment: e.port.Segment, MAC: e.mac, Port: e.port.Name, Kind: e.kind, AgeSeconds: e.age,
+	}
+}
 
 // FDB implements [api.Backend].
 func (f *Fake) FDB(ctx context.Context, ref string) ([]api.FDBEntry, error) {
@@ -13,30 +30,63 @@ func (f *Fake) FDB(ctx context.Context, ref string) ([]api.FDBEntry, error) {
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	name, err := f.segmentName(ref)
+	in, err := f.filter(ref)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(f.entries(), func(e api.FDBEntry) bool {
-		return name != "" && e.Segment != name
-	}), nil
-}
-
-// entries are those that were added and learned, and an own one for each port whose MAC
-// none of these has.
-func (f *Fake) entries() []api.FDBEntry {
-	list := slices.Clone(f.fdb)
-	for _, p := range f.ports {
-		if !slices.ContainsFunc(f.fdb, isEntry(p.Segment, p.MAC)) {
-			list = append(list, api.FDBEntry{Segment: p.Segment, MAC: p.MAC, Port: p.Name, Kind: api.Own})
+	var list []api.FDBEntry
+	for _, s := range slices.Backward(f.segments) {
+		if in(s.ID) {
+			list = append(list, f.entries(s)...)
 		}
 	}
+	return list, nil
+}
+
+// entries are those of a segment: its gateway's and its ports' own, and the others.
+func (f *Fake) entries(s *segment) []api.FDBEntry {
+	list := []api.FDBEntry{{
+		Segment: s.Name, MAC: s.gatewayMAC(), Port: api.GatewayName, Kind: api.Own,
+	}}
+	for _, p := range f.ports {
+		if p.SegmentID == s.ID {
+			list = append(list, entry{port: p, mac: p.MAC, kind: api.Own}.view())
+		}
+	}
+	for _, e := range f.fdb {
+		if e.port.SegmentID == s.ID {
+			list = append(list, e.view())
+		}
+	}
+	slices.SortFunc(list, func(a, b api.FDBEntry) int { return cmp.Compare(a.MAC, b.MAC) })
 	return list
 }
 
+func (s *segment) gatewayMAC() string { return macOf(netip.MustParseAddr(s.Gateway)) }
+
+// macOf is the MAC of whoever has an address and no other MAC.
+func macOf(a netip.Addr) string {
+	b := a.As4()
+	return fmt.Sprintf("02:42:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3])
+}
+
+// checkOwn returns a Conflict if a MAC is the segment's gateway's or a port's own.
+func (f *Fake) checkOwn(s *segment, mac string) error {
+	if mac == s.gatewayMAC() {
+		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another", mac, s.Name)
+	}
+	for _, p := range f.ports {
+		if p.SegmentID == s.ID && p.MAC == mac {
+			return api.Conflictf("MAC %s is port %q's own address on segment %q, "+
+				"whose entry lasts as long as the port", mac, p.Name, s.Name)
+		}
+	}
+	return nil
+}
+
 // isEntry says whether an entry is that of a segment for a MAC.
-func isEntry(segment, mac string) func(api.FDBEntry) bool {
-	return func(e api.FDBEntry) bool { return e.Segment == segment && e.MAC == mac }
+func isEntry(s *segment, mac string) func(entry) bool {
+	return func(e entry) bool { return e.port.SegmentID == s.ID && e.mac == mac }
 }
 
 // AddFDB implements [api.Backend].
@@ -49,14 +99,17 @@ func (f *Fake) AddFDB(ctx context.Context, ref string, spec api.FDBSpec) (api.FD
 	if err != nil {
 		return api.FDBEntry{}, err
 	}
-	p, err := f.findPort(spec.Port)
+	p, err := f.portOn(s, spec.Port)
 	if err != nil {
 		return api.FDBEntry{}, err
 	}
-	e := api.FDBEntry{Segment: s.Name, MAC: spec.MAC, Port: p.Name, Kind: api.Static}
-	f.fdb = slices.DeleteFunc(f.fdb, isEntry(s.Name, spec.MAC))
+	if err := f.checkOwn(s, spec.MAC); err != nil {
+		return api.FDBEntry{}, err
+	}
+	f.fdb = slices.DeleteFunc(f.fdb, isEntry(s, spec.MAC))
+	e := entry{port: p, mac: spec.MAC, kind: api.Static}
 	f.fdb = append(f.fdb, e)
-	return e, nil
+	return e.view(), nil
 }
 
 // DeleteFDB implements [api.Backend].
@@ -69,18 +122,17 @@ func (f *Fake) DeleteFDB(ctx context.Context, ref, mac string) (api.FDBEntry, er
 	if err != nil {
 		return api.FDBEntry{}, err
 	}
-	list := f.entries()
-	i := slices.IndexFunc(list, isEntry(s.Name, mac))
+	if err := f.checkOwn(s, mac); err != nil {
+		return api.FDBEntry{}, err
+	}
+	i := slices.IndexFunc(f.fdb, isEntry(s, mac))
 	if i < 0 {
-		return api.FDBEntry{}, api.NotFoundf("no entry for %s in segment %s: see list-fdb", mac, s.Name)
+		return api.FDBEntry{}, api.NotFoundf("MAC %s has no entry on segment %q: see vsctl list-fdb %s",
+			mac, s.Name, s.Name)
 	}
-	e := list[i]
-	if e.Kind == api.Own {
-		return api.FDBEntry{}, api.Conflictf("MAC %s is port %s's own address: it goes with the port",
-			mac, e.Port)
-	}
-	f.fdb = slices.DeleteFunc(f.fdb, isEntry(s.Name, mac))
-	return e, nil
+	e := f.fdb[i]
+	f.fdb = slices.Delete(f.fdb, i, i+1)
+	return e.view(), nil
 }
 
 // FlushFDB implements [api.Backend].
@@ -93,17 +145,15 @@ func (f *Fake) FlushFDB(ctx context.Context, ref string, flush api.FDBFlush) (ap
 	if err != nil {
 		return api.FDBFlushed{}, err
 	}
-	port := ""
+	var only *api.Port
 	if flush.Port != "" {
-		p, err := f.findPort(flush.Port)
-		if err != nil {
+		if only, err = f.portOn(s, flush.Port); err != nil {
 			return api.FDBFlushed{}, err
 		}
-		port = p.Name
 	}
 	before := len(f.fdb)
-	f.fdb = slices.DeleteFunc(f.fdb, func(e api.FDBEntry) bool {
-		return e.Segment == s.Name && e.Kind == api.Dynamic && (port == "" || e.Port == port)
+	f.fdb = slices.DeleteFunc(f.fdb, func(e entry) bool {
+		return e.port.SegmentID == s.ID && e.kind == api.Dynamic && (only == nil || e.port == only)
 	})
 	return api.FDBFlushed{Flushed: before - len(f.fdb)}, nil
 }
@@ -114,15 +164,23 @@ func (f *Fake) ARP(ctx context.Context, ref string) ([]api.Binding, error) {
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	name, err := f.segmentName(ref)
+	in, err := f.filter(ref)
 	if err != nil {
 		return nil, err
 	}
 	var list []api.Binding
 	for _, p := range slices.Backward(f.ports) {
-		if name == "" || p.Segment == name {
+		if in(p.SegmentID) && p.State == api.PortUp && !p.DHCP { // nobody here asks for it
 			list = append(list, api.Binding{
 				Segment: p.Segment, IP: p.IPs[0].Addr(), MAC: p.MAC, Port: p.Name, Kind: api.BindingPort,
+			})
+		}
+	}
+	for _, s := range slices.Backward(f.segments) {
+		if in(s.ID) {
+			list = append(list, api.Binding{
+				Segment: s.Name, IP: netip.MustParseAddr(s.Gateway), MAC: s.gatewayMAC(),
+				Port: api.GatewayName, Kind: api.BindingGateway,
 			})
 		}
 	}

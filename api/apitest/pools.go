@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"vswitch/api"
 )
@@ -12,8 +11,17 @@ import (
 // pool is a pool of the fake with its leases.
 type pool struct {
 	api.Pool
-	leases []netip.Addr
-	next   netip.Addr
+	segment *segment // over it, or nil
+	leases  []netip.Addr
+	next    netip.Addr
+}
+
+func (p *pool) view() api.Pool {
+	v := p.Pool
+	if p.segment != nil {
+		v.Segment = p.segment.Name
+	}
+	return v
 }
 
 var _ api.Pools = (*Fake)(nil)
@@ -24,7 +32,7 @@ func (f *Fake) AddPool(ctx context.Context, spec api.PoolSpec) (api.Pool, error)
 		return api.Pool{}, err
 	}
 	defer f.mu.Unlock()
-	subnet, err := f.pool(spec.Subnet)
+	subnet, err := f.free(spec.Subnet, nil)
 	if err != nil {
 		return api.Pool{}, err
 	}
@@ -34,7 +42,7 @@ func (f *Fake) AddPool(ctx context.Context, spec api.PoolSpec) (api.Pool, error)
 		p.next = netip.MustParsePrefix(spec.IPRange).Addr() // which the caller has checked
 	}
 	f.pools = append(f.pools, p)
-	return p.Pool, nil
+	return p.view(), nil
 }
 
 // Pools implements [api.Pools].
@@ -45,7 +53,7 @@ func (f *Fake) Pools(ctx context.Context) ([]api.Pool, error) {
 	defer f.mu.Unlock()
 	list := []api.Pool{}
 	for _, p := range f.pools {
-		list = append(list, p.Pool)
+		list = append(list, p.view())
 	}
 	return list, nil
 }
@@ -61,7 +69,7 @@ func (f *Fake) DeletePool(ctx context.Context, id string) (api.Pool, error) {
 		return api.Pool{}, err
 	}
 	f.pools = slices.DeleteFunc(f.pools, func(o *pool) bool { return o == p })
-	return p.Pool, nil
+	return p.view(), nil
 }
 
 // ReclaimPool implements [api.Backend].
@@ -70,16 +78,17 @@ func (f *Fake) ReclaimPool(ctx context.Context, ref string) (api.Pool, error) {
 		return api.Pool{}, err
 	}
 	defer f.mu.Unlock()
-	i := slices.IndexFunc(f.pools, func(p *pool) bool { return strings.HasPrefix(p.ID, ref) })
-	if i < 0 {
-		return api.Pool{}, api.NotFoundf("no pool %q: see list-pools", ref)
+	key := func(p *pool) (id, name string) { return p.ID, p.Subnet.String() }
+	p, err := find(f.pools, key, ref, "pool", "list-pools")
+	if err != nil {
+		return api.Pool{}, err
 	}
-	p := f.pools[i]
-	if p.Segment != "" {
-		return api.Pool{}, api.Conflictf("pool %s is that of segment %s: delete that", p.Subnet, p.Segment)
+	if p.segment != nil {
+		return api.Pool{}, api.Conflictf("pool %s is in use by segment %q: "+
+			"delete that, or its network in Docker", p.Subnet, p.segment.Name)
 	}
-	f.pools = slices.Delete(f.pools, i, i+1)
-	return p.Pool, nil
+	f.pools = slices.DeleteFunc(f.pools, func(o *pool) bool { return o == p })
+	return p.view(), nil
 }
 
 // Lease implements [api.Pools].
@@ -100,7 +109,8 @@ func (f *Fake) Lease(ctx context.Context, id string, want netip.Addr) (netip.Pre
 		p.next = p.next.Next()
 	}
 	if slices.Contains(p.leases, want) || !p.Subnet.Contains(want) {
-		return netip.Prefix{}, api.Conflictf("%s is not free in %s", want, p.Subnet)
+		return netip.Prefix{}, api.Conflictf("%s is already in use in %s: "+
+			"request another address, or none for a free one", want, p.Subnet)
 	}
 	p.leases = append(p.leases, want)
 	p.Leases = len(p.leases)
@@ -135,7 +145,7 @@ func (f *Fake) Release(ctx context.Context, id string, addr netip.Addr) error {
 	}
 	i := slices.Index(p.leases, addr)
 	if i < 0 {
-		return api.NotFoundf("%s is not leased in %s", addr, p.Subnet)
+		return api.NotFoundf("%s is not leased in pool %s", addr, p.Subnet)
 	}
 	p.leases = slices.Delete(p.leases, i, i+1)
 	p.Leases = len(p.leases)
@@ -144,17 +154,29 @@ func (f *Fake) Release(ctx context.Context, id string, addr netip.Addr) error {
 
 // AddSegmentOver implements [api.Pools].
 func (f *Fake) AddSegmentOver(ctx context.Context, id string, spec api.SegmentSpec) (api.Segment, error) {
-	f.mu.Lock()
+	if err := f.enter(ctx, "AddSegment"); err != nil {
+		return api.Segment{}, err
+	}
+	defer f.mu.Unlock()
 	p, err := f.findPool(id)
-	f.mu.Unlock()
 	if err != nil {
 		return api.Segment{}, err
 	}
-	s, err := f.AddSegment(ctx, spec)
-	if err == nil {
-		p.Segment = s.Name
+	switch {
+	case p.segment != nil:
+		return api.Segment{}, api.Conflictf("pool %s is in use by segment %q: choose another",
+			p.Subnet, p.segment.Name)
+	case spec.Gateway != "" && spec.Gateway != p.Gateway.String():
+		return api.Segment{}, api.Conflictf("gateway %s is not that of pool %s, %s: "+
+			"lease it as such before", spec.Gateway, p.Subnet, p.Gateway)
 	}
-	return s, err
+	if err := f.checkSegment(spec); err != nil {
+		return api.Segment{}, err
+	}
+	spec.Gateway = p.Gateway.String()
+	s := f.addSegment(spec, p.Subnet)
+	p.segment = f.segments[len(f.segments)-1]
+	return s, nil
 }
 
 func (f *Fake) findPool(id string) (*pool, error) {
@@ -163,5 +185,5 @@ func (f *Fake) findPool(id string) (*pool, error) {
 			return p, nil
 		}
 	}
-	return nil, api.NotFoundf("no pool %q", id)
+	return nil, api.NotFoundf("pool %q does not exist", id)
 }

@@ -12,6 +12,30 @@ import (
 // firstFree is the host's port that the fake finds free first.
 const firstFree = 32768
 
+// publication is what a port publishes.
+type publication struct {
+	port *api.Port
+	api.Published
+}
+
+// view names the port and the segment as they are called now.
+func (q publication) view() api.Published {
+	v := q.Published
+	v.Port, v.Segment = q.port.Name, q.port.Segment
+	return v
+}
+
+// overlaps says whether both are about a port of the host.
+func (q publication) overlaps(other api.Published) bool {
+	if q.Protocol != other.Protocol ||
+		q.HostIP != other.HostIP && !q.HostIP.IsUnspecified() && !other.HostIP.IsUnspecified() {
+		return false
+	}
+	first, last, _ := api.ParsePorts(q.HostPorts) // which were checked
+	otherFirst, otherLast, _ := api.ParsePorts(other.HostPorts)
+	return first <= otherLast && otherFirst <= last
+}
+
 // Publish implements [api.Backend].
 func (f *Fake) Publish(ctx context.Context, port string, spec api.PublishSpec) (api.Published, error) {
 	if err := f.enter(ctx, "Publish"); err != nil {
@@ -22,24 +46,29 @@ func (f *Fake) Publish(ctx context.Context, port string, spec api.PublishSpec) (
 	if err != nil {
 		return api.Published{}, err
 	}
-	host := netip.IPv4Unspecified()
-	if spec.HostIP != "" {
-		host = netip.MustParseAddr(spec.HostIP)
+	if s, err := f.findSegment(p.SegmentID); err != nil || s.Uplink != api.UplinkHost {
+		return api.Published{}, api.Invalidf("segment %q of port %q has no link to the host: "+
+			"publish ports of a segment with uplink host", p.Segment, p.Name)
 	}
 	published := api.Published{
-		Port: p.Name, PortID: p.ID, Segment: p.Segment, HostIP: host, HostPorts: spec.HostPorts,
-		IP: p.IPs[0].Addr(), Ports: spec.Ports, Protocol: spec.Protocol,
+		Port: p.Name, PortID: p.ID, Segment: p.Segment, HostIP: netip.IPv4Unspecified(),
+		HostPorts: spec.HostPorts, IP: p.IPs[0].Addr(), Ports: spec.Ports, Protocol: spec.Protocol,
+	}
+	if spec.HostIP != "" {
+		published.HostIP = netip.MustParseAddr(spec.HostIP)
 	}
 	if spec.HostPorts == "" {
 		free := uint16(firstFree + len(f.published))
 		published.HostPorts = api.FormatPorts(free, free)
 	}
-	for _, other := range f.published {
-		if other.HostPorts == published.HostPorts && other.Protocol == published.Protocol {
-			return api.Published{}, api.Conflictf("port %s/%s of the host is published by port %q: choose another", other.HostPorts, other.Protocol, other.Port)
+	for _, q := range f.published {
+		if q.overlaps(published) {
+			return api.Published{}, api.Conflictf("port %s of the host is published by port %q "+
+				"already, as %s: choose another, or unpublish that",
+				published.HostPorts, q.port.Name, q)
 		}
 	}
-	f.published = append(f.published, published)
+	f.published = append(f.published, publication{p, published})
 	p.Published = append(p.Published, published.String())
 	return published, nil
 }
@@ -50,11 +79,17 @@ func (f *Fake) Published(ctx context.Context, ref string) ([]api.Published, erro
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	name, err := f.segmentName(ref)
+	in, err := f.filter(ref)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(f.published), func(p api.Published) bool { return name != "" && p.Segment != name }), nil
+	var list []api.Published
+	for _, q := range f.published {
+		if in(q.port.SegmentID) {
+			list = append(list, q.view())
+		}
+	}
+	return list, nil
 }
 
 // Unpublish implements [api.Backend].
@@ -67,14 +102,16 @@ func (f *Fake) Unpublish(ctx context.Context, port string, key api.PublishedKey)
 	if err != nil {
 		return api.Published{}, err
 	}
-	i := slices.IndexFunc(f.published, func(o api.Published) bool {
-		return o.PortID == p.ID && o.HostIP.String() == cmp.Or(key.HostIP, "0.0.0.0") && o.HostPorts == key.HostPorts && o.Protocol == key.Protocol
+	i := slices.IndexFunc(f.published, func(q publication) bool {
+		return q.port == p && q.HostIP.String() == cmp.Or(key.HostIP, "0.0.0.0") &&
+			q.HostPorts == key.HostPorts && q.Protocol == key.Protocol
 	})
 	if i < 0 {
-		return api.Published{}, api.NotFoundf("port %q does not publish %s/%s: see list-published", p.Name, key.HostPorts, key.Protocol)
+		return api.Published{}, api.NotFoundf("port %q does not publish %s/%s: see list-published",
+			p.Name, key.HostPorts, key.Protocol)
 	}
-	published := f.published[i]
+	view := f.published[i].view()
 	f.published = slices.Delete(f.published, i, i+1)
-	p.Published = slices.DeleteFunc(slices.Clone(p.Published), func(s string) bool { return s == published.String() })
-	return published, nil
+	p.Published = slices.DeleteFunc(slices.Clone(p.Published), func(s string) bool { return s == view.String() })
+	return view, nil
 }

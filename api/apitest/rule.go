@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
 	"vswitch/api"
 )
@@ -15,24 +14,32 @@ func (f *Fake) Rules(ctx context.Context, ref string) ([]api.Rule, error) {
 		return nil, err
 	}
 	defer f.mu.Unlock()
-	name, err := f.segmentName(ref)
+	in, err := f.filter(ref)
 	if err != nil {
 		return nil, err
 	}
 	var list []api.Rule
 	for _, s := range slices.Backward(f.segments) {
-		if name == "" || s.Name == name {
-			list = append(list, s.numbered()...)
+		if in(s.ID) {
+			list = append(list, f.numbered(s)...)
 		}
 	}
 	return list, nil
 }
 
-// numbered are the segment's rules with their positions.
-func (s *segment) numbered() []api.Rule {
+// numbered are a segment's rules with their positions and today's names.
+func (f *Fake) numbered(s *segment) []api.Rule {
 	list := slices.Clone(s.rules)
 	for i := range list {
-		list[i].Position = i + 1
+		r := &list[i]
+		r.Segment, r.Position = s.Name, i+1
+		for _, end := range []*api.RuleEnd{&r.From, &r.To} {
+			for _, p := range f.ports {
+				if p.ID == end.Port {
+					end.Port = p.Name
+				}
+			}
+		}
 	}
 	return list
 }
@@ -51,21 +58,21 @@ func (f *Fake) AddRule(ctx context.Context, ref string, spec api.RuleSpec) (api.
 		if end.Port == "" {
 			continue
 		}
-		p, err := f.findPort(end.Port)
+		p, err := f.portOn(s, end.Port)
 		if err != nil {
 			return api.Rule{}, err
 		}
-		end.Port = p.Name
+		end.Port = p.ID
 	}
 	at := len(s.rules)
 	if spec.Position > 0 {
 		at = min(at, spec.Position-1)
 	}
 	s.rules = slices.Insert(s.rules, at, api.Rule{
-		ID: f.id(""), Segment: s.Name, Action: spec.Action, From: spec.From, To: spec.To,
+		ID: f.id(""), Action: spec.Action, From: spec.From, To: spec.To,
 		Protocol: cmp.Or(spec.Protocol, api.ProtocolAny), Ports: spec.Ports,
 	})
-	return s.numbered()[at], nil
+	return f.numbered(s)[at], nil
 }
 
 // DeleteRule implements [api.Backend].
@@ -78,12 +85,12 @@ func (f *Fake) DeleteRule(ctx context.Context, segment, ref string) (api.Rule, e
 	if err != nil {
 		return api.Rule{}, err
 	}
-	i := slices.IndexFunc(s.rules, func(r api.Rule) bool { return strings.HasPrefix(r.ID, ref) })
-	if i < 0 {
-		return api.Rule{}, api.NotFoundf("no rule %q in segment %s: see list-rules", ref, s.Name)
+	key := func(r api.Rule) (id, name string) { return r.ID, "" }
+	r, err := find(f.numbered(s), key, ref, "rule", "list-rules")
+	if err != nil {
+		return api.Rule{}, err
 	}
-	r := s.numbered()[i]
-	s.rules = slices.Delete(s.rules, i, i+1)
+	s.rules = slices.Delete(s.rules, r.Position-1, r.Position)
 	return r, nil
 }
 

@@ -114,8 +114,8 @@ func TestEmptyIsNoDefault(t *testing.T) {
 		}
 		oneErrorLine(t, args, stderr, want)
 	}
-	if _, stdout, _ := vsctl(context.Background(), socket, "list-fdb", "--format", "{{.Port}} {{.Kind}}"); stdout != "a own\na dynamic\n" {
-		t.Errorf("the forwarding table has %q, want the own and the learned entry of port a", stdout)
+	if _, stdout, _ := vsctl(context.Background(), socket, "list-fdb", "--format", "{{.Port}} {{.Kind}}"); stdout != "gateway own\na own\na dynamic\n" {
+		t.Errorf("the forwarding table has %q, want the own entries and the learned one of port a", stdout)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestFailures(t *testing.T) {
 	t.Parallel()
 	socket := apitest.Serve(t, apitest.New())
 	for args, want := range map[string]string{ // '_' in the last word stands for a space
-		"add-segment bridge":                           `vsctl: add-segment: segment bridge exists already`,
+		"add-segment bridge":                           `vsctl: add-segment: segment "bridge" already exists`,
 		"add-segment a!":                               `vsctl: add-segment: segment name "a!": want 1 to 63`,
 		"add-segment a --subnet 10.1.0.0":              `want an address and a prefix length, such as 10.1.0.0/24`,
 		"add-segment a --subnet \x1b[31m":              `subnet "\x1b[31m"`,
@@ -326,7 +326,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	socket := apitest.Serve(t, apitest.New())
-	for _, args := range []string{"list-segments", "list-segments -q", "show", "inspect bridge", "version", "add-segment new", "del-segment bridge"} {
+	for _, args := range []string{"list-segments", "list-segments -q", "show", "inspect bridge", "version", "add-segment new", "del-segment new"} {
 		var stderr bytes.Buffer
 		getenv := func(string) string { return socket }
 		code := run(context.Background(), strings.Split(args, " "), strings.NewReader(""), fullDisk{}, &stderr, getenv)
