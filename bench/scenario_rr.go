@@ -68,11 +68,17 @@ const settleLoad = 300 * time.Millisecond
 
 // halfLoad starts a stream from a to b at half the rate of one that is let loose.
 func (s *stage) halfLoad(ctx context.Context, a, b load.Endpoint) (*lab.Process, error) {
-	if _, err := s.iperfServer(ctx, b); err != nil {
+	server, err := s.iperfServer(ctx, b)
+	if err != nil {
 		return nil, err
 	}
+	listening := server.Lines()
 	full, err := s.iperf(ctx, a, b, time.Second, 1)
 	if err != nil {
+		return nil, err
+	}
+	// After each client it opens its socket anew, and resets who comes before that.
+	if err := awaitIperf(ctx, server, listening); err != nil {
 		return nil, err
 	}
 	rate := full.End.Received.BitsPerSecond / 2

@@ -82,10 +82,15 @@ func (s *stage) iperfServer(ctx context.Context, at load.Endpoint) (*lab.Process
 	if err != nil {
 		return nil, err
 	}
+	return server, awaitIperf(ctx, server, 0)
+}
+
+// awaitIperf returns once a server listens, as it says after its first lines.
+func awaitIperf(ctx context.Context, server *lab.Process, lines int) error {
 	ctx, cancel := context.WithTimeout(ctx, peer.Patience)
 	defer cancel()
-	_, err = server.Await(ctx, 0, "Server listening")
-	return server, err
+	_, err := server.Await(ctx, lines, "Server listening")
+	return err
 }
 
 // iperf runs a client of the server at to.
