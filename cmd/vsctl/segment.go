@@ -113,7 +113,7 @@ After a failure the other segments are deleted all the same.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "delete the segment's ports first")
+	cmd.Flags().BoolVar(&force, "force", false, "delete the segment's ports with it")
 	return cmd
 }
 
