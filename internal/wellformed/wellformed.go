@@ -49,3 +49,13 @@ func Printable(s string) bool {
 func Control(r rune) bool {
 	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029'
 }
+
+// Clip cuts s to its first line, and that to 80 bytes, for an error message.
+func Clip(s string) string {
+	const most = 80
+	s, _, _ = strings.Cut(s, "\n")
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}
