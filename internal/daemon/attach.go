@@ -5,9 +5,9 @@ import (
 	"regexp"
 
 	"vswitch/api"
+	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
-	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 	"vswitch/tap"
 )
@@ -46,10 +46,10 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	if err := d.writeResolvConf(p, &undo); err != nil {
 		return err
 	}
-	if err := d.store.Apply(store.PutPort(p.record)); err != nil {
+	if err := d.store.Apply(model.PutPort(p.record)); err != nil {
 		return api.Internalf("store port %q: %w", p.record.Name, err)
 	}
-	undo.add(func() { d.logFailure("take back port", d.store.Apply(store.DeletePort(p.record.ID))) })
+	undo.add(func() { d.logFailure("take back port", d.store.Apply(model.DeletePort(p.record.ID))) })
 	if err := d.keep(p); err != nil {
 		return err
 	}
@@ -68,18 +68,19 @@ func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
 			return api.Invalidf("address %q: %w", spec.IP, err)
 		}
 	}
-	if p.record.Addr, err = d.allocate(p.segment, want); err != nil {
+	addr, err := d.allocate(p.segment, want)
+	if err != nil {
 		return ipamError(err)
 	}
-	undo.add(func() { d.logFailure("take back address", p.segment.cancel(p.record.Addr)) })
-	p.mac = frame.MACFromIPv4(p.record.Addr)
+	p.record.Addrs = []netip.Addr{addr}
+	undo.add(func() { d.logFailure("take back address", p.segment.cancel(addr)) })
+	p.record.MAC = frame.MACFromIPv4(addr)
 	if spec.MAC != "" {
-		if p.mac, err = frame.ParseMAC(spec.MAC); err != nil {
+		if p.record.MAC, err = frame.ParseMAC(spec.MAC); err != nil {
 			return api.Invalidf("%w", err)
 		}
 	}
-	p.record.MAC = p.mac.String()
-	return d.checkMAC(p.segment, p.mac, p, spec.MAC != "")
+	return d.checkMAC(p.segment, p.record.MAC, p, spec.MAC != "")
 }
 
 // makeDevice makes p's device, puts it into ns as the record says, and connects it.
@@ -95,9 +96,9 @@ func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 	if err != nil {
 		return kernelError(err)
 	}
-	p.link = link{index: adopted.Index, mac: p.mac}
+	p.link = link{index: adopted.Index, mac: p.record.MAC}
 	if !p.record.DHCP { // as PrepareLink has set it
-		p.link.addrs = []netip.Addr{p.record.Addr}
+		p.link.addrs = []netip.Addr{p.record.IPv4()}
 	}
 	// Only now: what the container sends meanwhile waits in the device, and nobody
 	// sends to an interface that is still down.
@@ -124,8 +125,8 @@ var portLink = regexp.MustCompile(`^vst-[0-9a-f]{8}$`)
 
 func (p *port) linkConfig() netns.LinkConfig {
 	config := netns.LinkConfig{
-		HostName: p.hostName(), Name: p.record.IfName, MAC: p.mac[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
-		Address: p.prefix(), Gateway: p.segment.record.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
+		HostName: p.hostName(), Name: p.record.IfName, MAC: p.record.MAC[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
+		Address: p.prefix(), Gateway: p.segment.record.IPv4().Gateway, DefaultRoute: !p.record.NoDefaultRoute,
 	}
 	if p.record.DHCP { // the container's client sets these
 		config.Address, config.DefaultRoute = netip.Prefix{}, false
@@ -135,11 +136,9 @@ func (p *port) linkConfig() netns.LinkConfig {
 
 // place gives p its place in the switch, without a device.
 func (d *Daemon) place(p *port) error {
-	c, err := policyFor(p.record)
-	if err != nil {
-		return err
-	}
-	sw, err := d.sw.AddPort(p.segment.sw, nil, vswitch.PortConfig{Name: p.record.Name, Policy: c})
+	sw, err := d.sw.AddPort(p.segment.sw, nil, vswitch.PortConfig{
+		Name: p.record.Name, Policy: policyFor(p.record),
+	})
 	if err != nil {
 		return switchError(err)
 	}
@@ -149,8 +148,8 @@ func (d *Daemon) place(p *port) error {
 		d.sw.RemovePort(sw)
 		return err
 	}
-	for _, mac := range p.static {
-		d.logFailure("restore static entry "+mac.String(), d.sw.AddEntry(sw, mac))
+	for e := range d.store.State().EntriesOf(p.record.ID) {
+		d.logFailure("restore static entry "+e.MAC.String(), d.sw.AddEntry(sw, e.MAC))
 	}
 	return nil
 }
@@ -162,7 +161,7 @@ func (d *Daemon) connect(p *port, device *tap.Device) error {
 	}
 	p.device = device
 	if p.sw.Trusted() { // its own address has followed that of the device before
-		d.logFailure("give port "+p.record.Name+" its MAC", d.sw.SetMAC(p.sw, p.mac))
+		d.logFailure("give port "+p.record.Name+" its MAC", d.sw.SetMAC(p.sw, p.record.MAC))
 	}
 	return nil
 }
@@ -250,27 +249,27 @@ func (d *Daemon) remove(p *port) {
 		}
 	}
 	d.withdraw(p)
-	d.logFailure("release address", p.segment.release(p.record.Addr))
+	d.logFailure("release address", p.segment.release(p.record.IPv4()))
 	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
 }
 
 // ends are the changes by which ports of a segment end, which keeps these of its rules.
-func ends(s *segment, rules []store.Rule, ports ...*port) []store.Change {
-	changes := make([]store.Change, 0, len(ports)+1)
+func ends(s *segment, rules []model.Rule, ports ...*port) []model.Change {
+	changes := make([]model.Change, 0, len(ports)+1)
 	for _, p := range ports {
-		changes = append(changes, store.DeletePort(p.record.ID))
+		changes = append(changes, model.DeletePort(p.record.ID))
 	}
 	if len(rules) < len(s.record.Rules) {
 		record := s.record
 		record.Rules = rules
-		changes = append(changes, store.PutSegment(record))
+		changes = append(changes, model.PutSegment(record))
 	}
 	return changes
 }
 
 // openNamespace opens the namespace that the record names, or ours for a device
 // that waits to be moved.
-func openNamespace(r store.Port) (*netns.Namespace, error) {
+func openNamespace(r model.Port) (*netns.Namespace, error) {
 	if r.Handover && r.NetNS == "" {
 		return netns.Current()
 	}

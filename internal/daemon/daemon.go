@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
+	"vswitch/internal/control/model"
 	"vswitch/internal/gateway"
 	"vswitch/internal/gateway/dns"
 	"vswitch/internal/host"
@@ -96,12 +97,8 @@ func (d *Daemon) start() (err error) {
 	if err != nil {
 		return err
 	}
-	records, err := d.store.Load()
-	if err != nil {
-		return err
-	}
 	d.mu.Lock()
-	err = d.restore(records)
+	err = d.restore()
 	d.sw.Release()
 	if err == nil {
 		d.openNAT()
@@ -307,7 +304,7 @@ func (d *Daemon) Close() {
 
 // storeEnds stores the end of all ports.
 func (d *Daemon) storeEnds() error {
-	var changes []store.Change
+	var changes []model.Change
 	for _, s := range d.segments {
 		ports := d.portsOf(s)
 		changes = append(changes, ends(s, s.rulesWithout(ports...), ports...)...)

@@ -3,11 +3,10 @@ package daemon
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"vswitch/api"
+	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
-	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 	"vswitch/switch/fdb"
 )
@@ -78,14 +77,10 @@ func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FD
 	if err := d.sw.AddEntry(p.sw, mac); err != nil {
 		return api.FDBEntry{}, d.entryError(s, mac, err)
 	}
-	if err := d.store.Apply(store.PutEntry(store.Entry{SegmentID: s.record.ID, MAC: mac.String(), PortID: p.record.ID})); err != nil {
+	if err := d.store.Apply(model.PutEntry(model.Entry{SegmentID: s.record.ID, MAC: mac, PortID: p.record.ID})); err != nil {
 		d.logFailure("take back entry", d.sw.RemoveEntry(s.sw, mac))
 		return api.FDBEntry{}, api.Internalf("store entry %s: %w", mac, err)
 	}
-	for _, q := range d.portsOf(s) {
-		q.static = slices.DeleteFunc(q.static, func(m frame.MAC) bool { return m == mac })
-	}
-	p.static = append(p.static, mac)
 	return api.FDBEntry{Segment: s.record.Name, MAC: mac.String(), Port: p.record.Name, Kind: api.Static}, nil
 }
 
@@ -111,16 +106,11 @@ func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, e
 	if err := d.sw.RemoveEntry(s.sw, mac); err != nil {
 		return api.FDBEntry{}, d.entryError(s, mac, err)
 	}
-	if err := d.store.Apply(store.DeleteEntry(s.record.ID, mac.String())); err != nil {
-		for _, p := range d.portsOf(s) {
-			if slices.Contains(p.static, mac) {
-				d.logFailure("take back the end of entry "+mac.String(), d.sw.AddEntry(p.sw, mac))
-			}
+	if err := d.store.Apply(model.DeleteEntry(s.record.ID, mac)); err != nil {
+		if e, found := d.store.State().Entry(s.record.ID, mac); found {
+			d.logFailure("take back the end of entry "+mac.String(), d.sw.AddEntry(d.ports[e.PortID].sw, mac))
 		}
 		return api.FDBEntry{}, api.Internalf("store the end of entry %s: %w", mac, err)
-	}
-	for _, p := range d.portsOf(s) {
-		p.static = slices.DeleteFunc(p.static, func(m frame.MAC) bool { return m == mac })
 	}
 	return view, nil
 }
@@ -164,7 +154,7 @@ func (d *Daemon) entryError(s *segment, mac frame.MAC, err error) error {
 // ownerOf is the name of the port whose own address mac is.
 func (d *Daemon) ownerOf(s *segment, mac frame.MAC) string {
 	for _, p := range d.portsOf(s) {
-		if p.mac == mac || p.currentMAC() == mac {
+		if p.record.MAC == mac || p.currentMAC() == mac {
 			return p.record.Name
 		}
 	}

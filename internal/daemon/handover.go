@@ -28,7 +28,7 @@ func (d *Daemon) makeHandover(p *port, ns *netns.Namespace, undo *undo) error {
 	if err != nil {
 		return kernelError(err)
 	}
-	p.link = link{index: prepared.Index, mac: p.mac, down: true}
+	p.link = link{index: prepared.Index, mac: p.record.MAC, down: true}
 	if err := d.connect(p, device); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (d *Daemon) reattachIn(p *port, netnsPath string) error {
 	defer ns.Close()
 	name := p.hostName()
 	if netnsPath != "" {
-		l, err := ns.LinkByMAC(p.mac[:])
+		l, err := ns.LinkByMAC(p.record.MAC[:])
 		if err != nil {
 			if l, err = ns.LinkByName(record.IfName); err != nil {
 				return errors.New(lostLink)

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/model"
 	"vswitch/internal/netns"
-	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
 	"vswitch/tap"
@@ -37,7 +37,7 @@ func newHostLink(s *segment) *hostLink {
 
 // uplinkOf is the segment's uplink. A record without one is of a version that had
 // none; a kind that we do not know is a later version's, and no way out for us.
-func uplinkOf(r store.Segment) string {
+func uplinkOf(r model.Segment) string {
 	if u := api.UplinkOf(r.Uplink, r.Internal); u == api.UplinkHost {
 		return u
 	}
@@ -110,7 +110,7 @@ func (h *hostLink) config() netns.HostLink {
 	r := h.segment.record
 	return netns.HostLink{
 		Name: h.name, Alias: "vswitch segment " + r.Name, MAC: h.segment.mac[:], MTU: r.MTU, TxQueueLen: txQueueLen,
-		Address: netip.PrefixFrom(r.Gateway, r.Subnet.Bits()),
+		Address: netip.PrefixFrom(r.IPv4().Gateway, r.IPv4().Prefix.Bits()),
 	}
 }
 
@@ -134,7 +134,7 @@ func (d *Daemon) connectHost(h *hostLink, device *tap.Device) error {
 		return switchError(err)
 	}
 	s.gateway.SetHost(true)
-	s.services.listen(d.log, device.Name(), s.record.Gateway)
+	s.services.listen(d.log, device.Name(), s.record.IPv4().Gateway)
 	h.sw, h.device, h.problem = sw, device, ""
 	return nil
 }
@@ -215,7 +215,7 @@ func (d *Daemon) restoreHostLink(h *hostLink) {
 		}
 		_ = device.Close()
 	case errors.Is(err, fs.ErrNotExist):
-		if err = checkHostFree(h.segment.record.Subnet); err == nil {
+		if err = checkHostFree(h.segment.record.IPv4().Prefix); err == nil {
 			if err = d.makeHostLink(h); err == nil {
 				d.log.Info("host link made again", "segment", h.segment.record.Name, "interface", h.name)
 				_ = d.applyNAT()

@@ -3,21 +3,21 @@ package daemon
 import (
 	"testing"
 
-	"vswitch/internal/store"
+	"vswitch/internal/control/model"
 )
 
 func TestUplinkOfARecord(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		record store.Segment
+		record model.Segment
 		want   string
 	}{
-		{store.Segment{Uplink: "host"}, "host"},
-		{store.Segment{Uplink: "none"}, "none"},
-		{store.Segment{Uplink: "none", Internal: true}, "none"},
-		{store.Segment{}, "host"}, // of a version without uplinks
-		{store.Segment{Internal: true}, "none"},
-		{store.Segment{Uplink: "vxlan"}, "none"}, // of a version to come
+		{model.Segment{Uplink: "host"}, "host"},
+		{model.Segment{Uplink: "none"}, "none"},
+		{model.Segment{Uplink: "none", Internal: true}, "none"},
+		{model.Segment{}, "host"}, // of a version without uplinks
+		{model.Segment{Internal: true}, "none"},
+		{model.Segment{Uplink: "vxlan"}, "none"}, // of a version to come
 	} {
 		if got := uplinkOf(test.record); got != test.want {
 			t.Errorf("uplink %q, internal %t: %s, want %s", test.record.Uplink, test.record.Internal, got, test.want)
@@ -27,7 +27,7 @@ func TestUplinkOfARecord(t *testing.T) {
 
 func TestHostLinkNamesFitTheKernel(t *testing.T) {
 	t.Parallel()
-	h := newHostLink(&segment{record: store.Segment{ID: newID()}})
+	h := newHostLink(&segment{record: model.Segment{ID: newID()}})
 	if len(h.name) > 15 || h.name[:3] != "vs-" {
 		t.Errorf("the name %q does not fit an interface", h.name)
 	}

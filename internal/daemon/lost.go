@@ -4,8 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"vswitch/internal/control/model"
 	"vswitch/internal/netns"
-	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 )
 
@@ -54,7 +54,7 @@ func (d *Daemon) lose(p *port, reason string) {
 	d.disconnect(p)
 	d.brief(p.segment)
 	d.noteLost(p, reason)
-	d.logFailure("store the loss of port "+p.record.Name, d.store.Apply(store.PutPort(p.record)))
+	d.logFailure("store the loss of port "+p.record.Name, d.store.Apply(model.PutPort(p.record)))
 }
 
 // noteLost notes in p's record, which the caller stores, that p is lost.
@@ -127,11 +127,11 @@ func (d *Daemon) regain(p *port, ns *netns.Namespace) error {
 	}
 	record := p.record
 	record.Namespace, record.LostReason, record.LostSince = ns.Identity(), "", time.Time{}
-	if err := d.store.Apply(store.PutPort(record)); err != nil {
+	if err := d.store.Apply(model.PutPort(record)); err != nil {
 		return err
 	}
 	if err := d.keep(p); err != nil {
-		return errors.Join(err, d.store.Apply(store.PutPort(p.record)))
+		return errors.Join(err, d.store.Apply(model.PutPort(p.record)))
 	}
 	undo.keep()
 	p.record = record

@@ -42,7 +42,7 @@ func (d *Daemon) natConfig() host.Config {
 			continue
 		}
 		c.Segments = append(c.Segments, host.Segment{
-			ID: s.record.ID, Link: s.host.name, Subnet: s.record.Subnet, Gateway: s.record.Gateway, Masquerade: true,
+			ID: s.record.ID, Link: s.host.name, Subnet: s.record.IPv4().Prefix, Gateway: s.record.IPv4().Gateway, Masquerade: true,
 		})
 	}
 	return c

@@ -5,9 +5,9 @@ import (
 
 	"vswitch/api"
 	"vswitch/arp"
+	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
-	"vswitch/internal/store"
 )
 
 // Whom the switch answers ARP for is a function of what was asked for (a port's address,
@@ -17,10 +17,10 @@ import (
 // binding is what the segment answers for p as things are; false: nothing.
 func (p *port) binding() (arp.Binding, bool) {
 	b := arp.Binding{
-		IP: p.record.Addr, MAC: p.link.mac, Kind: arp.Port, Port: p.record.Name, Slot: p.sw.Slot(),
+		IP: p.record.IPv4(), MAC: p.link.mac, Kind: arp.Port, Port: p.record.Name, Slot: p.sw.Slot(),
 	}
 	return b, !p.lost() && !p.record.Down && !p.sw.ErrDisabled() && !p.link.down &&
-		(p.link.mac == p.mac || p.sw.Trusted()) && slices.Contains(p.link.addrs, p.record.Addr)
+		(p.link.mac == p.record.MAC || p.sw.Trusted()) && slices.Contains(p.link.addrs, p.record.IPv4())
 }
 
 // updateNeighbours brings what the segment answers for p in line with what p is. A binding
@@ -64,7 +64,7 @@ func (p *port) currentMAC() frame.MAC {
 	if !p.lost() && p.link.mac != (frame.MAC{}) && p.sw.Trusted() {
 		return p.link.mac
 	}
-	return p.mac
+	return p.record.MAC
 }
 
 // followMAC follows a change of the interface's address in the namespace.
@@ -73,7 +73,7 @@ func (d *Daemon) followMAC(p *port, mac frame.MAC) {
 	p.link.mac = mac
 	d.sw.Flush(p.segment.sw, p.sw)
 	if !p.sw.Trusted() {
-		if mac == p.mac {
+		if mac == p.record.MAC {
 			d.log.Info("MAC address set back in the port's namespace", "port", p.record.Name,
 				"from", from, "to", mac)
 			return
@@ -89,14 +89,15 @@ func (d *Daemon) followMAC(p *port, mac frame.MAC) {
 		d.log.Warn("the port's new MAC address is another port's own or has a static entry there: what is sent to it goes there",
 			"port", p.record.Name, "mac", mac, "error", err)
 	}
-	if slices.Contains(p.static, from) { // it was the own address as long as the interface had it
+	// It was the own address as long as the interface had it.
+	if e, found := d.store.State().Entry(p.record.SegmentID, from); found && e.PortID == p.record.ID {
 		d.logFailure("restore static entry "+from.String(), d.sw.AddEntry(p.sw, from))
 	}
 	d.brief(p.segment)
 }
 
 // newMAC puts another MAC into p's record, if p may have it.
-func (d *Daemon) newMAC(p *port, record *store.Port, text string) error {
+func (d *Daemon) newMAC(p *port, record *model.Port, text string) error {
 	mac, err := frame.ParseMAC(text)
 	if err != nil {
 		return api.Invalidf("%w", err)
@@ -104,34 +105,26 @@ func (d *Daemon) newMAC(p *port, record *store.Port, text string) error {
 	if record.Handover {
 		return api.Invalidf("port %q is externally managed: set the MAC of its interface there", record.Name)
 	}
-	record.MAC = mac.String()
+	record.MAC = mac
 	return d.checkMAC(p.segment, mac, p, true)
 }
 
-// setMAC gives p's interface the MAC that record has already, and p with it. The interface
-// may have another one even where that is p's, from a change in its namespace.
-func (d *Daemon) setMAC(p *port, record store.Port, undo *undo) error {
-	mac, err := frame.ParseMAC(record.MAC)
-	if err != nil {
-		return err
-	}
-	if mac == p.mac && (p.lost() || p.link.mac == mac) {
+// setMAC gives p's interface the MAC that record has already. The interface may have another
+// one even where that is p's, from a change in its namespace.
+func (d *Daemon) setMAC(p *port, record model.Port, undo *undo) error {
+	mac := record.MAC
+	if unchanged := mac == p.record.MAC && p.link.mac == mac; unchanged || p.lost() {
 		return nil
 	}
-	old := p.mac
-	if !p.lost() {
-		if err := d.setLinkMAC(p, mac); err != nil {
-			return err
-		}
-		before := p.link.mac
-		undo.add(func() {
-			d.logFailure("take back the MAC of port "+p.record.Name, d.setLinkMAC(p, before))
-			p.link.mac = before
-		})
-		p.link.mac = mac
+	if err := d.setLinkMAC(p, mac); err != nil {
+		return err
 	}
-	undo.add(func() { p.mac = old })
-	p.mac = mac
+	before := p.link.mac
+	undo.add(func() {
+		d.logFailure("take back the MAC of port "+p.record.Name, d.setLinkMAC(p, before))
+		p.link.mac = before
+	})
+	p.link.mac = mac
 	return nil
 }
 
@@ -157,15 +150,15 @@ func (d *Daemon) checkMAC(s *segment, mac frame.MAC, except *port, asked bool) e
 			mac, s.record.Name)
 	}
 	for _, q := range d.portsOf(s) {
-		switch {
-		case q != except && (q.mac == mac || asked && q.currentMAC() == mac):
+		if q != except && (q.record.MAC == mac || asked && q.currentMAC() == mac) {
 			return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac",
 				mac, q.record.Name, s.record.Name)
-		case slices.Contains(q.static, mac):
-			return api.Conflictf("MAC %s has a static entry at port %q on segment %q: "+
-				"choose another with --mac, or remove the entry with vsctl del-fdb",
-				mac, q.record.Name, s.record.Name)
 		}
+	}
+	if e, found := d.store.State().Entry(s.record.ID, mac); found {
+		return api.Conflictf("MAC %s has a static entry at port %q on segment %q: "+
+			"choose another with --mac, or remove the entry with vsctl del-fdb",
+			mac, d.ports[e.PortID].record.Name, s.record.Name)
 	}
 	return nil
 }

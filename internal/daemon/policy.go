@@ -7,8 +7,7 @@ import (
 	"slices"
 
 	"vswitch/api"
-	"vswitch/internal/frame"
-	"vswitch/internal/store"
+	"vswitch/internal/control/model"
 	"vswitch/switch/policy"
 )
 
@@ -22,17 +21,13 @@ var securities = map[string]policy.Security{
 
 // policyFor is what record lets its port do. A level that we do not know is a later
 // version's: it is taken for the strictest.
-func policyFor(record store.Port) (policy.Policy, error) {
-	mac, err := frame.ParseMAC(record.MAC)
-	if err != nil {
-		return policy.Policy{}, api.Internalf("MAC of port %q: %w", record.Name, err)
-	}
+func policyFor(record model.Port) policy.Policy {
 	level, known := securities[record.Security]
 	if !known {
 		level = policy.SecurityStrict
 	}
 	c := policy.Policy{
-		Security: level, MAC: mac, Addrs: []netip.Addr{record.Addr},
+		Security: level, MAC: record.MAC, Addrs: slices.Clone(record.Addrs),
 		IPv6:          true, // stations have their link-local addresses on every segment
 		AllowReserved: record.AllowReserved, BPDUGuard: record.BPDUGuard, Isolated: record.Isolated,
 		MACLimit: record.MACLimit, FloodLimit: record.FloodLimit,
@@ -45,7 +40,7 @@ func policyFor(record store.Port) (policy.Policy, error) {
 			c.Prefixes = append(c.Prefixes, allowed)
 		}
 	}
-	return c, nil
+	return c
 }
 
 func rate(bits, burst uint64) policy.Rate {
@@ -64,7 +59,7 @@ func policyOf(spec api.PortSpec) api.PortUpdate {
 
 // setPolicy brings into a record what update says of the policy. The server has
 // checked the values' form.
-func setPolicy(record *store.Port, s *segment, update api.PortUpdate) (err error) {
+func setPolicy(record *model.Port, s *segment, update api.PortUpdate) (err error) {
 	set(&record.Security, update.Security)
 	set(&record.AllowReserved, update.AllowReserved)
 	set(&record.BPDUGuard, update.BPDUGuard)
@@ -107,7 +102,7 @@ func allowed(list []string, s *segment) ([]netip.Prefix, error) {
 		if err != nil {
 			return nil, err
 		}
-		if p.IsSingleIP() && p.Addr() == s.record.Gateway {
+		if p.IsSingleIP() && p.Addr() == s.record.IPv4().Gateway {
 			return nil, api.Invalidf("allowed address %s is the gateway's on segment %q, which no port may use: give another", p.Addr(), s.record.Name)
 		}
 		if !slices.Contains(prefixes, p) {
@@ -118,15 +113,8 @@ func allowed(list []string, s *segment) ([]netip.Prefix, error) {
 }
 
 // enforcePolicy puts p under the policy of record, unless it is under that already.
-func (d *Daemon) enforcePolicy(p *port, record store.Port, undo *undo) error {
-	before, err := policyFor(p.record)
-	if err != nil {
-		return err
-	}
-	after, err := policyFor(record)
-	if err != nil {
-		return err
-	}
+func (d *Daemon) enforcePolicy(p *port, record model.Port, undo *undo) error {
+	before, after := policyFor(p.record), policyFor(record)
 	if reflect.DeepEqual(before, after) { // what the limits have counted would begin anew
 		return nil
 	}
@@ -138,7 +126,7 @@ func (d *Daemon) enforcePolicy(p *port, record store.Port, undo *undo) error {
 }
 
 // viewPolicy shows what a record lets its port do, with the defaults filled in.
-func viewPolicy(v *api.Port, r store.Port) {
+func viewPolicy(v *api.Port, r model.Port) {
 	v.Security = cmp.Or(r.Security, api.SecurityStrict)
 	for _, p := range r.AllowAddresses {
 		v.AllowAddresses = append(v.AllowAddresses, p.String())

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
-	"vswitch/internal/store"
 	"vswitch/switch/policy"
 )
 
@@ -24,33 +24,35 @@ func TestPolicyOfARecord(t *testing.T) {
 		RateIn: policy.Rate{BitsPerSecond: 1e8, BurstBytes: 65536}, RateOut: policy.Rate{BitsPerSecond: policy.MaxRate},
 	}
 	for name, test := range map[string]struct {
-		record store.Port
+		record model.Port
 		want   policy.Policy
 	}{
-		"of a version without levels": {store.Port{Addr: addr}, plain},
-		"of a later version's level":  {store.Port{Addr: addr, Security: "paranoid"}, plain},
-		"with everything": {store.Port{
-			Addr: addr, Security: api.SecurityMAC, Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
+		"of a version without levels": {model.Port{Addrs: []netip.Addr{addr}}, plain},
+		"of a later version's level":  {model.Port{Addrs: []netip.Addr{addr}, Security: "paranoid"}, plain},
+		"with everything": {model.Port{
+			Addrs: []netip.Addr{addr}, Security: api.SecurityMAC, Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
 			RateIn: 1e8, RateInBurst: 65536, RateOut: 18e18,
 			AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("172.17.0.99/32")},
 		}, full},
 	} {
-		test.record.MAC = mac.String()
-		if got, err := policyFor(test.record); err != nil || !reflect.DeepEqual(got, test.want) {
-			t.Errorf("a record %s: got %+v and %v, want %+v", name, got, err, test.want)
+		test.record.MAC = mac
+		if got := policyFor(test.record); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("a record %s: got %+v, want %+v", name, got, test.want)
 		}
 	}
 }
 
 func TestSetPolicy(t *testing.T) {
 	t.Parallel()
-	s := &segment{record: store.Segment{Name: "bridge", Gateway: netip.MustParseAddr("172.17.0.1")}}
-	record := store.Port{Name: "a"}
+	s := &segment{record: model.Segment{Name: "bridge", Subnets: []model.SegmentSubnet{{Subnet: model.Subnet{
+		Prefix: netip.MustParsePrefix("172.17.0.0/16"), Gateway: netip.MustParseAddr("172.17.0.1"),
+	}}}}}
+	record := model.Port{Name: "a"}
 	spec := api.PortSpec{AllowAddresses: []string{"10.8.0.0/24", "10.8.0.0/24", "fd00::1"}, BPDUGuard: true, MACLimit: 3, RateIn: "1gbit:64kb"}
 	if err := setPolicy(&record, s, policyOf(spec)); err != nil {
 		t.Fatal(err)
 	}
-	want := store.Port{
+	want := model.Port{
 		Name: "a", Security: api.SecurityStrict, BPDUGuard: true, MACLimit: 3, RateIn: 1e9, RateInBurst: 65536,
 		AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("fd00::1/128")},
 	}
@@ -74,7 +76,7 @@ func TestSetPolicy(t *testing.T) {
 func TestViewOfAPolicy(t *testing.T) {
 	t.Parallel()
 	var v api.Port
-	viewPolicy(&v, store.Port{BPDUGuard: true, MACLimit: -7, RateOut: 1e9, RateOutBurst: 1024})
+	viewPolicy(&v, model.Port{BPDUGuard: true, MACLimit: -7, RateOut: 1e9, RateOutBurst: 1024})
 	want := api.Port{Security: api.SecurityStrict, BPDUGuard: true, MACLimit: api.NoLimit, FloodLimit: api.DefaultFloodLimit, RateOut: "1gbit:1kb"}
 	if !reflect.DeepEqual(v, want) {
 		t.Errorf("got %+v, want %+v", v, want)

@@ -7,26 +7,26 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/model"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
-	"vswitch/internal/store"
 )
 
 // pool is a subnet whose addresses are leased through [api.Pools], and by the ports
 // of the segment over it. An address may be leased in both ways at once, as Docker
 // does it: then it is free when both have given it back.
 type pool struct {
-	record store.Pool
+	record model.Pool
 	subnet *ipam.Subnet
 }
 
 // title is what people call it.
-func (p *pool) title() string { return p.record.Subnet.String() }
+func (p *pool) title() string { return p.record.Prefix.String() }
 
 func (p *pool) leased(a netip.Addr) bool { return p != nil && slices.Contains(p.record.Leases, a) }
 
-func (p *pool) config() ipam.SubnetConfig {
-	return ipam.SubnetConfig{Prefix: p.record.Subnet, Gateway: p.record.Gateway, Range: p.record.Range}
+func configOf(s model.Subnet) ipam.SubnetConfig {
+	return ipam.SubnetConfig{Prefix: s.Prefix, Gateway: s.Gateway, Range: s.Range}
 }
 
 var _ api.Pools = (*Daemon)(nil)
@@ -47,15 +47,15 @@ func (d *Daemon) AddPool(_ context.Context, spec api.PoolSpec) (api.Pool, error)
 	if err != nil {
 		return api.Pool{}, ipamError(err)
 	}
-	p := &pool{subnet: subnet, record: store.Pool{
-		ID: newID(), Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(), Created: time.Now().UTC(),
+	p := &pool{subnet: subnet, record: model.Pool{
+		ID: newID(), Subnet: subnetRecord(subnet), Created: time.Now().UTC(),
 	}}
-	if err := d.store.Apply(store.PutPool(p.record)); err != nil {
+	if err := d.store.Apply(model.PutPool(p.record)); err != nil {
 		d.logFailure("release subnet", d.ipam.Remove(subnet))
 		return api.Pool{}, api.Internalf("store pool %s: %w", subnet.Prefix(), err)
 	}
 	d.leasePools[p.record.ID] = p
-	d.log.Info("pool added", "subnet", p.record.Subnet, "id", p.record.ID)
+	d.log.Info("pool added", "subnet", p.record.Prefix, "id", p.record.ID)
 	return d.poolView(p), nil
 }
 
@@ -90,7 +90,7 @@ func (d *Daemon) ReclaimPool(_ context.Context, ref string) (api.Pool, error) {
 		return api.Pool{}, err
 	}
 	if s := d.segmentOver(p); s != nil {
-		return api.Pool{}, api.Conflictf("pool %s is in use by segment %q: delete that, or its network in Docker", p.record.Subnet, s.record.Name)
+		return api.Pool{}, api.Conflictf("pool %s is in use by segment %q: delete that, or its network in Docker", p.record.Prefix, s.record.Name)
 	}
 	return d.deletePool(p)
 }
@@ -98,8 +98,8 @@ func (d *Daemon) ReclaimPool(_ context.Context, ref string) (api.Pool, error) {
 func (d *Daemon) deletePool(p *pool) (api.Pool, error) {
 	id := p.record.ID
 	view := d.poolView(p)
-	if err := d.store.Apply(store.DeletePool(id)); err != nil {
-		return api.Pool{}, api.Internalf("store the end of pool %s: %w", p.record.Subnet, err)
+	if err := d.store.Apply(model.DeletePool(id)); err != nil {
+		return api.Pool{}, api.Internalf("store the end of pool %s: %w", p.record.Prefix, err)
 	}
 	for _, a := range p.record.Leases {
 		if !d.portHas(p, a) {
@@ -107,12 +107,13 @@ func (d *Daemon) deletePool(p *pool) (api.Pool, error) {
 		}
 	}
 	if s := d.segmentOver(p); s != nil {
-		s.pool, s.record.PoolID = nil, ""
+		s.pool = nil
+		s.record, _ = d.store.State().Segment(s.record.ID)
 	} else {
 		d.logFailure("release subnet", d.ipam.Remove(p.subnet))
 	}
 	delete(d.leasePools, id)
-	d.log.Info("pool removed", "subnet", p.record.Subnet, "id", id)
+	d.log.Info("pool removed", "subnet", p.record.Prefix, "id", id)
 	return view, nil
 }
 
@@ -130,12 +131,12 @@ func (d *Daemon) Lease(_ context.Context, id string, want netip.Addr) (netip.Pre
 	}
 	record := p.record
 	record.Leases = append(slices.Clone(record.Leases), addr)
-	if err := d.store.Apply(store.PutPool(record)); err != nil {
+	if err := d.store.Apply(model.PutPool(record)); err != nil {
 		d.logFailure("take back address", p.subnet.Cancel(addr))
 		return netip.Prefix{}, api.Internalf("store the lease of %s: %w", addr, err)
 	}
 	p.record = record
-	return netip.PrefixFrom(addr, record.Subnet.Bits()), nil
+	return netip.PrefixFrom(addr, record.Prefix.Bits()), nil
 }
 
 // LeaseGateway implements [api.Pools].
@@ -149,20 +150,20 @@ func (d *Daemon) LeaseGateway(_ context.Context, id string, want netip.Addr) (ne
 	old := p.record.Gateway
 	if want.IsValid() && want != old {
 		if s := d.segmentOver(p); s != nil {
-			return netip.Prefix{}, api.Conflictf("gateway of pool %s is that of segment %q already: %s", p.record.Subnet, s.record.Name, old)
+			return netip.Prefix{}, api.Conflictf("gateway of pool %s is that of segment %q already: %s", p.record.Prefix, s.record.Name, old)
 		}
 		if err := p.subnet.MoveGateway(want); err != nil {
 			return netip.Prefix{}, ipamError(err)
 		}
 		record := p.record
 		record.Gateway = want
-		if err := d.store.Apply(store.PutPool(record)); err != nil {
+		if err := d.store.Apply(model.PutPool(record)); err != nil {
 			d.logFailure("take back the gateway", p.subnet.MoveGateway(old))
 			return netip.Prefix{}, api.Internalf("store gateway %s: %w", want, err)
 		}
 		p.record = record
 	}
-	return netip.PrefixFrom(p.record.Gateway, p.record.Subnet.Bits()), nil
+	return netip.PrefixFrom(p.record.Gateway, p.record.Prefix.Bits()), nil
 }
 
 // Release implements [api.Pools].
@@ -178,11 +179,11 @@ func (d *Daemon) Release(_ context.Context, id string, addr netip.Addr) error {
 	}
 	i := slices.Index(p.record.Leases, addr)
 	if i < 0 {
-		return api.NotFoundf("%s is not leased in pool %s", addr, p.record.Subnet)
+		return api.NotFoundf("%s is not leased in pool %s", addr, p.record.Prefix)
 	}
 	record := p.record
 	record.Leases = slices.Delete(slices.Clone(record.Leases), i, i+1)
-	if err := d.store.Apply(store.PutPool(record)); err != nil {
+	if err := d.store.Apply(model.PutPool(record)); err != nil {
 		return api.Internalf("store the end of the lease of %s: %w", addr, err)
 	}
 	p.record = record
@@ -201,10 +202,10 @@ func (d *Daemon) AddSegmentOver(_ context.Context, id string, spec api.SegmentSp
 		return api.Segment{}, err
 	}
 	if s := d.segmentOver(p); s != nil {
-		return api.Segment{}, api.Conflictf("pool %s is in use by segment %q: choose another", p.record.Subnet, s.record.Name)
+		return api.Segment{}, api.Conflictf("pool %s is in use by segment %q: choose another", p.record.Prefix, s.record.Name)
 	}
 	if spec.Gateway != "" && spec.Gateway != p.record.Gateway.String() {
-		return api.Segment{}, api.Conflictf("gateway %s is not that of pool %s, %s: lease it as such before", spec.Gateway, p.record.Subnet, p.record.Gateway)
+		return api.Segment{}, api.Conflictf("gateway %s is not that of pool %s, %s: lease it as such before", spec.Gateway, p.record.Prefix, p.record.Gateway)
 	}
 	return d.newSegment(spec, p)
 }
@@ -222,7 +223,7 @@ func (d *Daemon) segmentOver(p *pool) *segment {
 // portHas says whether a port has an address of the pool.
 func (d *Daemon) portHas(p *pool, a netip.Addr) bool {
 	for _, port := range d.ports {
-		if port.segment.pool == p && port.record.Addr == a {
+		if port.segment.pool == p && slices.Contains(port.record.Addrs, a) {
 			return true
 		}
 	}
@@ -239,7 +240,7 @@ func (d *Daemon) findPool(id string) (*pool, error) {
 
 func (d *Daemon) poolView(p *pool) api.Pool {
 	v := api.Pool{
-		ID: p.record.ID, Subnet: p.record.Subnet, Gateway: p.record.Gateway, Leases: len(p.record.Leases), Created: p.record.Created,
+		ID: p.record.ID, Subnet: p.record.Prefix, Gateway: p.record.Gateway, Leases: len(p.record.Leases), Created: p.record.Created,
 	}
 	if s := d.segmentOver(p); s != nil {
 		v.Segment = s.record.Name
@@ -248,9 +249,9 @@ func (d *Daemon) poolView(p *pool) api.Pool {
 }
 
 // restorePool gives a pool its subnet and leases back.
-func (d *Daemon) restorePool(record store.Pool) (err error) {
+func (d *Daemon) restorePool(record model.Pool) (err error) {
 	p := &pool{record: record}
-	if p.subnet, err = d.ipam.Add(p.config(), nil); err != nil {
+	if p.subnet, err = d.ipam.Add(configOf(record.Subnet), nil); err != nil {
 		return err
 	}
 	for _, a := range record.Leases {

@@ -9,9 +9,9 @@ import (
 
 	"vswitch/api"
 	"vswitch/arp"
+	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
-	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 	"vswitch/tap"
 )
@@ -19,10 +19,8 @@ import (
 // port is a port with its lease and, unless it is lost, its device and its place
 // in the switch.
 type port struct {
-	record  store.Port
+	record  model.Port
 	segment *segment
-	mac     frame.MAC
-	static  []frame.MAC // its static entries of the forwarding table
 
 	published []*publication // in the order of the record's
 
@@ -52,7 +50,7 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 	if _, taken := d.ports[spec.ID]; taken {
 		return api.Port{}, api.Conflictf("port %s already exists: choose another id, or none for a new one", spec.ID)
 	}
-	p := &port{segment: s, record: store.Port{
+	p := &port{segment: s, record: model.Port{
 		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS, PID: spec.PID,
 		IfName: cmp.Or(spec.IfName, netns.DefaultName), NoDefaultRoute: spec.NoDefaultRoute,
 		Labels: spec.Labels, Created: time.Now().UTC(),
@@ -71,15 +69,13 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 	d.ports[p.record.ID] = p
 	d.brief(s)
 	d.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", s.record.Name,
-		"address", p.record.Addr, "mac", p.mac, "netns", p.namespace())
+		"address", p.record.IPv4(), "mac", p.record.MAC, "netns", p.namespace())
 	return p.view(), nil
 }
 
 func (d *Daemon) checkPortName(name string) error {
-	for _, p := range d.ports {
-		if p.record.Name == name {
-			return api.Conflictf("port %q already exists: choose another name", name)
-		}
+	if _, taken := d.store.State().PortNamed(name); taken {
+		return api.Conflictf("port %q already exists: choose another name", name)
 	}
 	return nil
 }
@@ -161,7 +157,7 @@ func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 
 // change takes every step to make record the port's, or none. withMAC has the interface get
 // the record's MAC.
-func (d *Daemon) change(p *port, record store.Port, withMAC bool) error {
+func (d *Daemon) change(p *port, record model.Port, withMAC bool) error {
 	var undo undo
 	defer undo.run()
 	old := p.record
@@ -188,7 +184,7 @@ func (d *Daemon) change(p *port, record store.Port, withMAC bool) error {
 			return err
 		}
 	}
-	if err := d.store.Apply(store.PutPort(record)); err != nil {
+	if err := d.store.Apply(model.PutPort(record)); err != nil {
 		return api.Internalf("store port %q: %w", record.Name, err)
 	}
 	undo.keep()
@@ -239,7 +235,7 @@ func (d *Daemon) findPort(ref string) (*port, error) {
 }
 
 func (p *port) prefix() netip.Prefix {
-	return netip.PrefixFrom(p.record.Addr, p.segment.record.Subnet.Bits())
+	return netip.PrefixFrom(p.record.IPv4(), p.segment.record.IPv4().Prefix.Bits())
 }
 
 // namespace is how to name the port's namespace to people; empty as long as its
@@ -274,7 +270,7 @@ func (p *port) reason() string {
 		return "set down in its network namespace"
 	case p.sw.ErrDisabled():
 		return "err-disabled: a loop was found; resumes within 10 s"
-	case p.link.mac != p.mac && p.link.mac != (frame.MAC{}) && !p.sw.Trusted():
+	case p.link.mac != p.record.MAC && p.link.mac != (frame.MAC{}) && !p.sw.Trusted():
 		return "its MAC address was changed to " + p.link.mac.String() + " in its network namespace"
 	}
 	return ""
@@ -287,7 +283,7 @@ func (p *port) view() api.Port {
 	r := p.record
 	v := api.Port{
 		ID: r.ID, Name: r.Name, Segment: p.segment.record.Name, SegmentID: r.SegmentID, MAC: p.currentMAC().String(),
-		IPs: []netip.Prefix{p.prefix()}, Gateway: p.segment.record.Gateway.String(), NetNS: p.namespace(),
+		IPs: []netip.Prefix{p.prefix()}, Gateway: p.segment.record.IPv4().Gateway.String(), NetNS: p.namespace(),
 		IfName: r.IfName, MTU: p.segment.record.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.counters()),
 		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/model"
 	"vswitch/internal/gateway"
 	"vswitch/internal/host"
 	"vswitch/internal/netns"
-	"vswitch/internal/store"
 )
 
 // maxPublished bounds the ports of the host that are published: each takes a
@@ -23,7 +23,7 @@ const withoutNAT = "vswitchd runs with --nat=false, so the host's rules are your
 
 // publication is what has ports of the host lead to a port of the switch.
 type publication struct {
-	record   store.Publication
+	record   model.Publication
 	reserved *host.Reservation // nil: see problem
 	problem  string            // why it is not reachable
 }
@@ -35,14 +35,14 @@ func (q *publication) close() {
 }
 
 // count is how many ports of the host a record is about.
-func count(r store.Publication) int { return max(r.Count, 1) }
+func count(r model.Publication) int { return max(r.Count, 1) }
 
 // forward is a record as the host's kernel needs it; p may be nil where that is of
 // no interest.
-func forward(r store.Publication, p *port) host.Forward {
+func forward(r model.Publication, p *port) host.Forward {
 	f := host.Forward{Protocol: host.Protocol(r.Protocol), HostIP: r.HostIP, HostPort: r.HostPort, Count: count(r), ToPort: r.Port}
 	if p != nil {
-		f.To = p.record.Addr
+		f.To = p.record.IPv4()
 		if h := p.segment.host; h != nil {
 			f.Link = h.name
 		}
@@ -104,12 +104,12 @@ func (d *Daemon) checkPublishable(p *port) error {
 }
 
 // publicationOf is what a spec that the server has checked asks for.
-func publicationOf(spec api.PublishSpec) (r store.Publication, err error) {
+func publicationOf(spec api.PublishSpec) (r model.Publication, err error) {
 	first, last, err := api.ParsePorts(spec.Ports)
 	if err != nil {
 		return r, err
 	}
-	r = store.Publication{Protocol: spec.Protocol, Port: first, Count: int(last-first) + 1}
+	r = model.Publication{Protocol: spec.Protocol, Port: first, Count: int(last-first) + 1}
 	if r.Protocol == "" {
 		r.Protocol = api.ProtocolTCP
 	}
@@ -127,7 +127,7 @@ func publicationOf(spec api.PublishSpec) (r store.Publication, err error) {
 }
 
 // checkPublication refuses what would be too much, or what another port publishes.
-func (d *Daemon) checkPublication(r store.Publication) error {
+func (d *Daemon) checkPublication(r model.Publication) error {
 	n := count(r)
 	for _, p := range d.ports {
 		for _, q := range p.published {
@@ -145,7 +145,7 @@ func (d *Daemon) checkPublication(r store.Publication) error {
 }
 
 // publish takes every step to have p publish r, or none.
-func (d *Daemon) publish(p *port, r store.Publication) (*publication, error) {
+func (d *Daemon) publish(p *port, r model.Publication) (*publication, error) {
 	var undo undo
 	defer undo.run()
 	q, err := d.reserve(r)
@@ -167,7 +167,7 @@ func (d *Daemon) publish(p *port, r store.Publication) (*publication, error) {
 
 // reserve keeps the ports of the host from other programs. That of DNS the segments'
 // resolvers have as well, each on its own link: they make way until it is ours.
-func (d *Daemon) reserve(r store.Publication) (*publication, error) {
+func (d *Daemon) reserve(r model.Publication) (*publication, error) {
 	names := host.Forward{Protocol: host.Protocol(r.Protocol), HostPort: gateway.DNSPort}
 	shared := (!r.HostIP.IsValid() || r.HostIP.IsUnspecified()) && forward(r, nil).Overlaps(names)
 	if shared {
@@ -196,7 +196,7 @@ func (d *Daemon) storePublished(p *port, undo *undo) error {
 	for _, q := range p.published {
 		record.Published = append(record.Published, q.record)
 	}
-	if err := d.store.Apply(store.PutPort(record)); err != nil {
+	if err := d.store.Apply(model.PutPort(record)); err != nil {
 		return api.Internalf("store port %q: %w", record.Name, err)
 	}
 	p.record = record
@@ -353,7 +353,7 @@ func (d *Daemon) republish() {
 	}
 }
 
-func hostPorts(r store.Publication) (first, last uint16) {
+func hostPorts(r model.Publication) (first, last uint16) {
 	return r.HostPort, r.HostPort + uint16(count(r)-1)
 }
 
@@ -375,11 +375,11 @@ func (d *Daemon) publishedView(p *port, q *publication) api.Published {
 	return v
 }
 
-func published(p *port, r store.Publication) api.Published {
+func published(p *port, r model.Publication) api.Published {
 	v := api.Published{
 		Port: p.record.Name, PortID: p.record.ID, Segment: p.segment.record.Name,
 		HostIP: netip.IPv4Unspecified(), HostPorts: api.FormatPorts(hostPorts(r)),
-		IP: p.record.Addr, Ports: api.FormatPorts(r.Port, r.Port+uint16(count(r)-1)), Protocol: r.Protocol,
+		IP: p.record.IPv4(), Ports: api.FormatPorts(r.Port, r.Port+uint16(count(r)-1)), Protocol: r.Protocol,
 	}
 	if r.HostIP.IsValid() {
 		v.HostIP = r.HostIP

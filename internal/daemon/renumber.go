@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"vswitch/api"
-	"vswitch/internal/store"
+	"vswitch/internal/control/model"
 )
 
 // UpdateSegment implements [api.Backend].
@@ -28,10 +28,10 @@ func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.Segment
 	if record.Labels, err = withLabels(record.Labels, update.Labels); err != nil {
 		return api.Segment{}, err
 	}
-	if update.Subnet != nil && *update.Subnet != record.Subnet.String() {
+	if update.Subnet != nil && *update.Subnet != record.IPv4().Prefix.String() {
 		return d.renumber(s, record, *update.Subnet)
 	}
-	if err := d.store.Apply(store.PutSegment(record)); err != nil {
+	if err := d.store.Apply(model.PutSegment(record)); err != nil {
 		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
 	}
 	s.record = record
@@ -44,12 +44,12 @@ func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.Segment
 // renumber gives a segment without ports another subnet, a free one if none is
 // given, or leaves it as it was. The other may be a part of the one that it has, or
 // more than that.
-func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.Segment, error) {
+func (d *Daemon) renumber(s *segment, record model.Segment, wanted string) (api.Segment, error) {
 	if ports := d.portsOf(s); len(ports) > 0 {
-		return api.Segment{}, api.Conflictf("segment %q has %d ports with addresses of %s: remove them with vsctl del-port first", s.record.Name, len(ports), s.record.Subnet)
+		return api.Segment{}, api.Conflictf("segment %q has %d ports with addresses of %s: remove them with vsctl del-port first", s.record.Name, len(ports), s.record.IPv4().Prefix)
 	}
 	if s.pool != nil {
-		return api.Segment{}, api.Conflictf("segment %q has the subnet of a pool, %s: add a segment anew instead", s.record.Name, s.record.Subnet)
+		return api.Segment{}, api.Conflictf("segment %q has the subnet of a pool, %s: add a segment anew instead", s.record.Name, s.record.IPv4().Prefix)
 	}
 	config, err := subnetConfig(api.SegmentSpec{Subnet: wanted})
 	if err != nil {
@@ -62,17 +62,17 @@ func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.
 		return api.Segment{}, err
 	}
 	old := s.record
-	record.Subnet, record.Gateway, record.Range = subnet.Prefix(), subnet.Gateway(), subnet.Range()
-	if err := d.store.Apply(store.PutSegment(record)); err != nil {
+	record.Subnets = subnetsOf(subnet)
+	if err := d.store.Apply(model.PutSegment(record)); err != nil {
 		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
 	}
 	undo.add(func() {
-		d.logFailure("take back the subnet of segment "+old.Name, d.store.Apply(store.PutSegment(old)))
+		d.logFailure("take back the subnet of segment "+old.Name, d.store.Apply(model.PutSegment(old)))
 	})
 	d.removeSegment(s)
 	undo.add(func() { d.logFailure("put back segment "+old.Name, d.restoreSegmentOn(old, s.subnet)) })
 	if record.Uplink == api.UplinkHost { // whose interface for the old subnet is gone by now
-		if err := checkHostFree(record.Subnet); err != nil {
+		if err := checkHostFree(subnet.Prefix()); err != nil {
 			return api.Segment{}, err
 		}
 	}
@@ -87,6 +87,6 @@ func (d *Daemon) renumber(s *segment, record store.Segment, wanted string) (api.
 	undo.keep()
 	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
 	fresh.hits = s.ruleHits()
-	d.log.Info("segment has another subnet", "segment", record.Name, "from", old.Subnet, "to", record.Subnet)
+	d.log.Info("segment has another subnet", "segment", record.Name, "from", old.IPv4().Prefix, "to", subnet.Prefix())
 	return d.segmentView(fresh), nil
 }

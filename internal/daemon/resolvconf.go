@@ -13,7 +13,7 @@ func (d *Daemon) writeResolvConf(p *port, undo *undo) error {
 	if !p.record.ResolvConf {
 		return nil
 	}
-	err := netns.WriteResolvConf(netns.ResolvConfDir, p.record.NetNS, p.record.ID, p.segment.record.Gateway,
+	err := netns.WriteResolvConf(netns.ResolvConfDir, p.record.NetNS, p.record.ID, p.segment.record.IPv4().Gateway,
 		func(id string) bool { return d.ports[id] != nil })
 	if errors.Is(err, netns.ErrNotOurs) {
 		return api.Conflictf("%w", err)

@@ -8,13 +8,12 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
 	"vswitch/api"
-	"vswitch/internal/frame"
+	"vswitch/internal/control/model"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
 	"vswitch/internal/store"
@@ -24,20 +23,21 @@ import (
 // restore builds the switch from the state on disk, the descriptors that were kept
 // for us, and what the kernel still has. A port that cannot come back is lost, not
 // an error.
-func (d *Daemon) restore(state store.State) error {
-	for _, record := range state.Pools {
+func (d *Daemon) restore() error {
+	d.removeEntriesOfOwn()
+	state := d.store.State()
+	for record := range state.Pools() {
 		if err := d.restorePool(record); err != nil {
-			return fmt.Errorf("restore pool %s: %w", record.Subnet, err)
+			return fmt.Errorf("restore pool %s: %w", record.Prefix, err)
 		}
 	}
-	for _, record := range state.Segments {
+	for record := range state.Segments() {
 		if err := d.restoreSegment(record); err != nil {
 			return fmt.Errorf("restore segment %q: %w", record.Name, err)
 		}
 	}
-	entries := d.withoutOwn(state)
-	for _, record := range state.Ports {
-		p, err := d.restoreRecord(record, entries)
+	for record := range state.Ports() {
+		p, err := d.restoreRecord(record)
 		if err != nil {
 			return fmt.Errorf("restore port %q: %w", record.Name, err)
 		}
@@ -52,29 +52,21 @@ func (d *Daemon) restore(state store.State) error {
 	return nil
 }
 
-// withoutOwn is the state's static entries but for those of ports' own addresses, which
-// versions before took, and which would stay behind the own ones where nobody can see and
-// remove them.
-func (d *Daemon) withoutOwn(state store.State) []store.Entry {
-	type place struct{ segment, mac string }
-	own := make(map[place]string, len(state.Ports))
-	for _, p := range state.Ports {
-		own[place{p.SegmentID, p.MAC}] = p.Name
-	}
-	var ends []store.Change
-	rest := slices.DeleteFunc(slices.Clone(state.Entries), func(e store.Entry) bool {
-		port, owned := own[place{e.SegmentID, e.MAC}]
-		if owned {
-			d.log.Warn("static entry removed: it is of a port's own address", "mac", e.MAC, "port", port)
-			ends = append(ends, store.DeleteEntry(e.SegmentID, e.MAC))
+// removeEntriesOfOwn removes static entries of ports' own addresses, which versions before took,
+// and which would stay behind the own ones where nobody can see and remove them.
+func (d *Daemon) removeEntriesOfOwn() {
+	state := d.store.State()
+	var ends []model.Change
+	for p := range state.Ports() {
+		if _, found := state.Entry(p.SegmentID, p.MAC); found {
+			d.log.Warn("static entry removed: it is of a port's own address", "mac", p.MAC, "port", p.Name)
+			ends = append(ends, model.DeleteEntry(p.SegmentID, p.MAC))
 		}
-		return owned
-	})
+	}
 	d.logFailure("remove static entries of ports' own addresses", d.store.Apply(ends...))
-	return rest
 }
 
-func (d *Daemon) restoreSegment(record store.Segment) error {
+func (d *Daemon) restoreSegment(record model.Segment) error {
 	subnet, err := d.restoreSubnet(record)
 	if err != nil {
 		return err
@@ -83,7 +75,7 @@ func (d *Daemon) restoreSegment(record store.Segment) error {
 }
 
 // restoreSegmentOn is restoreSegment with a subnet that is reserved already.
-func (d *Daemon) restoreSegmentOn(record store.Segment, subnet *ipam.Subnet) error {
+func (d *Daemon) restoreSegmentOn(record model.Segment, subnet *ipam.Subnet) error {
 	s, err := d.addSegment(record, subnet)
 	if err != nil {
 		return err
@@ -95,36 +87,22 @@ func (d *Daemon) restoreSegmentOn(record store.Segment, subnet *ipam.Subnet) err
 }
 
 // restoreSubnet is the subnet of the segment's pool, or its own.
-func (d *Daemon) restoreSubnet(record store.Segment) (*ipam.Subnet, error) {
-	if p := d.leasePools[record.PoolID]; p != nil {
+func (d *Daemon) restoreSubnet(record model.Segment) (*ipam.Subnet, error) {
+	if p := d.leasePools[record.IPv4().PoolID]; p != nil {
 		return p.subnet, nil
 	}
-	return d.ipam.Add(ipam.SubnetConfig{Prefix: record.Subnet, Gateway: record.Gateway, Range: record.Range}, nil)
+	return d.ipam.Add(configOf(record.IPv4().Subnet), nil)
 }
 
 // restoreRecord gives p its lease back, and all else that needs no device.
-func (d *Daemon) restoreRecord(record store.Port, entries []store.Entry) (*port, error) {
+func (d *Daemon) restoreRecord(record model.Port) (*port, error) {
 	s := d.segments[record.SegmentID]
 	if s == nil {
 		return nil, fmt.Errorf("its segment %s does not exist", record.SegmentID)
 	}
-	mac, err := frame.ParseMAC(record.MAC)
-	if err != nil {
+	p := &port{record: record, segment: s}
+	if _, err := d.allocate(s, record.IPv4()); err != nil {
 		return nil, err
-	}
-	p := &port{record: record, segment: s, mac: mac}
-	if _, err := d.allocate(s, record.Addr); err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if e.PortID != record.ID {
-			continue
-		}
-		mac, err := frame.ParseMAC(e.MAC)
-		if err != nil {
-			return nil, err
-		}
-		p.static = append(p.static, mac)
 	}
 	if err := d.place(p); err != nil {
 		return nil, err
@@ -300,16 +278,16 @@ func (d *Daemon) storePorts() {
 	if d.closed {
 		return
 	}
-	changes := make([]store.Change, 0, len(d.ports))
+	changes := make([]model.Change, 0, len(d.ports))
 	for _, p := range d.ports {
-		changes = append(changes, store.PutPort(p.record))
+		changes = append(changes, model.PutPort(p.record))
 	}
 	if d.store.Apply(changes...) == nil {
 		return
 	}
 	// One of which a container has made what the store refuses must not keep the others.
 	for _, p := range d.ports {
-		d.logFailure("store port "+p.record.Name, d.store.Apply(store.PutPort(p.record)))
+		d.logFailure("store port "+p.record.Name, d.store.Apply(model.PutPort(p.record)))
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"vswitch/api"
-	"vswitch/internal/store"
+	"vswitch/internal/control/model"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
 )
@@ -49,7 +49,7 @@ func (d *Daemon) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api.
 	if len(s.record.Rules) >= policy.MaxRules {
 		return api.Rule{}, api.Exhaustedf("segment %q has %d rules, which is all it may have: delete some with vsctl del-rule", s.record.Name, len(s.record.Rules))
 	}
-	r := store.Rule{ID: newID(), Deny: spec.Action == api.RuleDeny, Protocol: spec.Protocol}
+	r := model.Rule{ID: newID(), Deny: spec.Action == api.RuleDeny, Protocol: spec.Protocol}
 	if spec.Ports != "" {
 		if r.FirstPort, r.LastPort, err = api.ParsePorts(spec.Ports); err != nil {
 			return api.Rule{}, err
@@ -102,31 +102,31 @@ type nameless int
 func (nameless) title() string { return "" }
 
 // ruleEnd finds the port that an end names.
-func (d *Daemon) ruleEnd(s *segment, end api.RuleEnd) (store.RuleEnd, error) {
+func (d *Daemon) ruleEnd(s *segment, end api.RuleEnd) (model.RuleEnd, error) {
 	if end.Port == "" {
 		key, value, _ := strings.Cut(end.Label, "=")
-		return store.RuleEnd{LabelKey: key, LabelValue: value}, nil
+		return model.RuleEnd{LabelKey: key, LabelValue: value}, nil
 	}
 	p, err := d.findPort(end.Port)
 	if err != nil {
-		return store.RuleEnd{}, err
+		return model.RuleEnd{}, err
 	}
 	if p.segment != s {
-		return store.RuleEnd{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
+		return model.RuleEnd{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
 	}
-	return store.RuleEnd{PortID: p.record.ID}, nil
+	return model.RuleEnd{PortID: p.record.ID}, nil
 }
 
 // setRules takes every step to give a segment other rules, or none. When it
 // returns they are in force and on disk.
-func (d *Daemon) setRules(s *segment, rules []store.Rule) error {
+func (d *Daemon) setRules(s *segment, rules []model.Rule) error {
 	old := s.record.Rules
 	if err := d.enforceRules(s, rules); err != nil {
 		return err
 	}
 	record := s.record
 	record.Rules = rules
-	if err := d.store.Apply(store.PutSegment(record)); err != nil {
+	if err := d.store.Apply(model.PutSegment(record)); err != nil {
 		d.logFailure("take back the rules of segment "+s.record.Name, d.enforceRules(s, old))
 		return api.Internalf("store the rules of segment %q: %w", s.record.Name, err)
 	}
@@ -137,7 +137,7 @@ func (d *Daemon) setRules(s *segment, rules []store.Rule) error {
 // enforceRules puts a segment's ports under rules, as they and their labels are
 // now. More ports may be given that are about to be the segment's. A rule's hits
 // go on counting; those of the moment of the change may be lost.
-func (d *Daemon) enforceRules(s *segment, rules []store.Rule, more ...*port) error {
+func (d *Daemon) enforceRules(s *segment, rules []model.Rule, more ...*port) error {
 	if len(rules) == 0 && len(s.enforced) == 0 {
 		return nil
 	}
@@ -184,8 +184,8 @@ func (s *segment) ruleHits() map[string]uint64 {
 }
 
 // portsAt are the places in the switch of the ports that an end is about; nil: all.
-func portsAt(end store.RuleEnd, ports []*port) []*vswitch.Port {
-	if end == (store.RuleEnd{}) {
+func portsAt(end model.RuleEnd, ports []*port) []*vswitch.Port {
+	if end == (model.RuleEnd{}) {
 		return nil
 	}
 	at := []*vswitch.Port{}
@@ -198,7 +198,7 @@ func portsAt(end store.RuleEnd, ports []*port) []*vswitch.Port {
 }
 
 // includes says whether a rule names a port by that end.
-func includes(end store.RuleEnd, id string, labels map[string]string) bool {
+func includes(end model.RuleEnd, id string, labels map[string]string) bool {
 	if end.LabelKey == "" {
 		return end.PortID == id
 	}
@@ -208,7 +208,7 @@ func includes(end store.RuleEnd, id string, labels map[string]string) bool {
 
 // named says whether a rule of the segment names a port.
 func (s *segment) named(id string, labels map[string]string) bool {
-	return slices.ContainsFunc(s.record.Rules, func(r store.Rule) bool {
+	return slices.ContainsFunc(s.record.Rules, func(r model.Rule) bool {
 		return includes(r.From, id, labels) || includes(r.To, id, labels)
 	})
 }
@@ -223,19 +223,19 @@ func (d *Daemon) joinRules(p *port) error {
 
 // rulesWithout are the segment's rules but for those that name one of these ports: its id will
 // not come back, so they would match nothing.
-func (s *segment) rulesWithout(ports ...*port) []store.Rule {
+func (s *segment) rulesWithout(ports ...*port) []model.Rule {
 	gone := make(map[string]bool, len(ports))
 	for _, p := range ports {
 		gone[p.record.ID] = true
 	}
-	return slices.DeleteFunc(slices.Clone(s.record.Rules), func(r store.Rule) bool {
+	return slices.DeleteFunc(slices.Clone(s.record.Rules), func(r model.Rule) bool {
 		return gone[r.From.PortID] || gone[r.To.PortID]
 	})
 }
 
 // dropRules leaves a segment these of its rules, as is stored already, when a port has gone
 // that the others name.
-func (d *Daemon) dropRules(s *segment, rest []store.Rule, p *port) {
+func (d *Daemon) dropRules(s *segment, rest []model.Rule, p *port) {
 	removed := len(s.record.Rules) - len(rest)
 	if removed == 0 {
 		return
@@ -246,7 +246,7 @@ func (d *Daemon) dropRules(s *segment, rest []store.Rule, p *port) {
 		"port", p.record.Name, "rules", removed)
 }
 
-func (d *Daemon) ruleView(s *segment, i int, r store.Rule, hits map[string]uint64) api.Rule {
+func (d *Daemon) ruleView(s *segment, i int, r model.Rule, hits map[string]uint64) api.Rule {
 	v := api.Rule{
 		ID: r.ID, Segment: s.record.Name, Position: i + 1, Action: api.RuleAllow, From: d.endView(r.From), To: d.endView(r.To),
 		Protocol: api.ProtocolAny, Ports: api.FormatPorts(r.FirstPort, r.LastPort), Hits: hits[r.ID],
@@ -261,7 +261,7 @@ func (d *Daemon) ruleView(s *segment, i int, r store.Rule, hits map[string]uint6
 }
 
 // endView names the port of an end as it is called today.
-func (d *Daemon) endView(end store.RuleEnd) api.RuleEnd {
+func (d *Daemon) endView(end model.RuleEnd) api.RuleEnd {
 	switch {
 	case end.LabelKey != "":
 		return api.RuleEnd{Label: end.LabelKey + "=" + end.LabelValue}

@@ -9,17 +9,17 @@ import (
 
 	"vswitch/api"
 	"vswitch/arp"
+	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
-	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 )
 
 // segment is a segment of the switch with its addresses.
 type segment struct {
-	record   store.Segment
+	record   model.Segment
 	subnet   *ipam.Subnet
 	pool     *pool // whose subnet it is; nil: it has its own
 	sw       *vswitch.Segment
@@ -57,15 +57,13 @@ func (d *Daemon) newSegment(spec api.SegmentSpec, over *pool) (api.Segment, erro
 	if err != nil {
 		return api.Segment{}, err
 	}
-	d.log.Info("segment added", "segment", s.record.Name, "id", s.record.ID, "subnet", s.record.Subnet)
+	d.log.Info("segment added", "segment", s.record.Name, "id", s.record.ID, "subnet", s.record.IPv4().Prefix)
 	return d.segmentView(s), nil
 }
 
 func (d *Daemon) checkSegmentName(name string) error {
-	for _, s := range d.segments {
-		if s.record.Name == name {
-			return api.Conflictf("segment %q already exists: choose another name", name)
-		}
+	if _, taken := d.store.State().SegmentNamed(name); taken {
+		return api.Conflictf("segment %q already exists: choose another name", name)
 	}
 	return nil
 }
@@ -89,17 +87,17 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, ove
 			return nil, err
 		}
 	}
-	record := store.Segment{
-		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, Subnet: subnet.Prefix(), Gateway: subnet.Gateway(), Range: subnet.Range(),
+	record := model.Segment{
+		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, Subnets: subnetsOf(subnet),
 		Internal: spec.Internal, Uplink: uplink, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
 	}
 	if over != nil {
-		record.PoolID = over.record.ID
+		record.Subnets[0].PoolID = over.record.ID
 	}
-	if err := d.store.Apply(store.PutSegment(record)); err != nil {
+	if err := d.store.Apply(model.PutSegment(record)); err != nil {
 		return nil, api.Internalf("store segment %q: %w", spec.Name, err)
 	}
-	undo.add(func() { d.logFailure("take back segment", d.store.Apply(store.DeleteSegment(record.ID))) })
+	undo.add(func() { d.logFailure("take back segment", d.store.Apply(model.DeleteSegment(record.ID))) })
 	s, err := d.addSegment(record, subnet)
 	if err != nil {
 		return nil, err
@@ -128,10 +126,10 @@ func (d *Daemon) takeSubnet(config ipam.SubnetConfig, old *ipam.Subnet, undo *un
 }
 
 // addSegment puts a segment with its gateway into the switch.
-func (d *Daemon) addSegment(record store.Segment, subnet *ipam.Subnet) (*segment, error) {
+func (d *Daemon) addSegment(record model.Segment, subnet *ipam.Subnet) (*segment, error) {
 	var undo undo
 	defer undo.run()
-	s := &segment{record: record, subnet: subnet, pool: d.leasePools[record.PoolID], bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway())}
+	s := &segment{record: record, subnet: subnet, pool: d.leasePools[record.IPv4().PoolID], bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway())}
 	var err error
 	if s.sw, err = d.sw.AddSegment(vswitch.SegmentConfig{MTU: s.record.MTU, Gateway: subnet.Gateway()}); err != nil {
 		return nil, switchError(err)
@@ -173,6 +171,15 @@ func (d *Daemon) removeSegment(s *segment) {
 
 // gatewayName is what listings call the port that a segment's gateway is.
 const gatewayName = "gateway"
+
+// subnetsOf is the list of a segment's subnets, of which one is offered yet.
+func subnetsOf(s *ipam.Subnet) []model.SegmentSubnet {
+	return []model.SegmentSubnet{{Subnet: subnetRecord(s)}}
+}
+
+func subnetRecord(s *ipam.Subnet) model.Subnet {
+	return model.Subnet{Prefix: s.Prefix(), Gateway: s.Gateway(), Range: s.Range()}
+}
 
 // subnetConfig reads the addresses of a spec, whose form the server has checked.
 func subnetConfig(spec api.SegmentSpec) (c ipam.SubnetConfig, err error) {
@@ -232,7 +239,7 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 	if len(ports) > 0 && !force {
 		return api.Segment{}, api.Conflictf("segment %q has %d ports: remove them with vsctl del-port, or give --force", s.record.Name, len(ports))
 	}
-	changes := append(ends(s, s.record.Rules, ports...), store.DeleteSegment(s.record.ID))
+	changes := append(ends(s, s.record.Rules, ports...), model.DeleteSegment(s.record.ID))
 	if err := d.store.Apply(changes...); err != nil {
 		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
 	}
@@ -269,8 +276,8 @@ func (d *Daemon) segmentsNamed(ref string) ([]*segment, error) {
 
 func (d *Daemon) portsOf(s *segment) []*port {
 	var list []*port
-	for _, p := range d.ports {
-		if p.segment == s {
+	for record := range d.store.State().PortsOf(s.record.ID) {
+		if p := d.ports[record.ID]; p != nil { // not while it is being added
 			list = append(list, p)
 		}
 	}
@@ -278,16 +285,16 @@ func (d *Daemon) portsOf(s *segment) []*port {
 }
 
 func (d *Daemon) segmentView(s *segment) api.Segment {
-	r := s.record
+	r, subnet := s.record, s.record.IPv4()
 	v := api.Segment{
-		ID: r.ID, Name: r.Name, Driver: "vswitch", Scope: "local", Subnet: r.Subnet, Gateway: r.Gateway.String(),
+		ID: r.ID, Name: r.Name, Driver: "vswitch", Scope: "local", Subnet: subnet.Prefix, Gateway: subnet.Gateway.String(),
 		Internal: r.Internal, Uplink: uplinkOf(r), MTU: r.MTU, Labels: r.Labels, Created: r.Created, Ports: len(d.portsOf(s)),
 	}
 	if s.host != nil {
 		v.HostLink = s.host.view(d.natProblem)
 	}
-	if r.Range != r.Subnet {
-		v.IPRange = r.Range.String()
+	if subnet.Range != subnet.Prefix {
+		v.IPRange = subnet.Range.String()
 	}
 	return v
 }

@@ -48,7 +48,7 @@ func (d *Daemon) newServices(s *segment) *services {
 		stop: make(chan struct{}),
 	}
 	config := dns.Config{
-		Subnet: s.record.Subnet, Names: &v.names, OnLimit: d.limitNotice(s.record.Name),
+		Subnet: s.record.IPv4().Prefix, Names: &v.names, OnLimit: d.limitNotice(s.record.Name),
 	}
 	if uplinkOf(s.record) == api.UplinkHost {
 		config.Forwarder = d.forwarder
@@ -160,7 +160,7 @@ func (d *Daemon) brief(s *segment) {
 		if p.lost() {
 			continue
 		}
-		stations = append(stations, dns.Station{Addr: p.record.Addr, Name: p.record.Name, Aliases: p.record.Aliases})
+		stations = append(stations, dns.Station{Addr: p.record.IPv4(), Name: p.record.Name, Aliases: p.record.Aliases})
 		if p.record.DHCP {
 			mac := p.currentMAC()
 			leases[mac], clients[mac] = p.lease(), struct{}{}
@@ -173,7 +173,7 @@ func (d *Daemon) brief(s *segment) {
 
 // lease is what p's DHCP client is told.
 func (p *port) lease() dhcp.Lease {
-	gw, mac := p.segment.record.Gateway, p.currentMAC()
+	gw, mac := p.segment.record.IPv4().Gateway, p.currentMAC()
 	l := dhcp.Lease{
 		MAC: mac[:], Addr: p.prefix(), Server: gw, Router: gw, DNS: gw,
 		MTU: p.segment.record.MTU, HostName: p.record.Name, Duration: leaseDuration,

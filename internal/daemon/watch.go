@@ -8,9 +8,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
-	"vswitch/internal/store"
 )
 
 // link is what the kernel says of a port's link in its namespace.
@@ -189,7 +189,7 @@ func (d *Daemon) watchedLink(p *port, ns *netns.Namespace) (netns.Link, error) {
 		return ns.LinkByIndex(p.link.index)
 	}
 	l, err := watchThenLook(ns, p.device.LinkName, func(index int) {
-		p.link.index, p.link.mac = index, p.mac
+		p.link.index, p.link.mac = index, p.record.MAC
 		d.watch(p, ns)
 	})
 	if err == nil && !stillThere(p, ns, l) {
@@ -251,7 +251,7 @@ func (d *Daemon) follow(p *port, l netns.Link) {
 		d.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", p.record.IfName, "to", l.Name)
 		p.record.IfName = l.Name
 		if !p.record.Handover {
-			d.logFailure("store the interface's name", d.store.Apply(store.PutPort(p.record)))
+			d.logFailure("store the interface's name", d.store.Apply(model.PutPort(p.record)))
 		}
 	}
 	if down := !l.Up; down != p.link.down {

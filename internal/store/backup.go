@@ -51,7 +51,7 @@ func checkCopy(image []byte, schema int) error {
 	if _, err := c.verify(schema); err != nil {
 		return err
 	}
-	_, _, err = c.state()
+	_, err = c.state()
 	return err
 }
 

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"testing"
 	"testing/iotest"
+
+	"vswitch/internal/control/model"
 )
 
 func TestBackupAndRestore(t *testing.T) {
@@ -17,7 +19,7 @@ func TestBackupAndRestore(t *testing.T) {
 	putAll(t, db, sample())
 	var backup bytes.Buffer
 	must(t, db.Backup(&backup))
-	must(t, db.Apply(PutPort(aPort(3, 1)))) // comes too late
+	must(t, db.Apply(model.PutPort(aPort(3, 1)))) // comes too late
 
 	dir := filepath.Join(t.TempDir(), "lib", "vswitch")
 	must(t, Restore(&backup, dir))
@@ -33,7 +35,7 @@ func TestBackupAndRestore(t *testing.T) {
 	restored := open(t, dir, Options{})
 	want := sample()
 	for n := 3; n < 30; n++ {
-		must(t, restored.Apply(PutPort(aPort(n, 1))))
+		must(t, restored.Apply(model.PutPort(aPort(n, 1))))
 		want.Ports = append(want.Ports, aPort(n, 1))
 	}
 	must(t, restored.Close())
@@ -43,12 +45,12 @@ func TestBackupAndRestore(t *testing.T) {
 func TestBackupsWhileInUse(t *testing.T) {
 	t.Parallel()
 	db := open(t, t.TempDir(), small)
-	must(t, db.Apply(PutSegment(aSegment(1))))
+	must(t, db.Apply(model.PutSegment(aSegment(1))))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for n := range 60 {
-			if err := db.Apply(PutPort(aPort(n, 1))); err != nil {
+			if err := db.Apply(model.PutPort(aPort(n, 1))); err != nil {
 				t.Error(err)
 			}
 		}
@@ -115,7 +117,7 @@ func TestRestoreReplacesNothingThatAppearsMeanwhile(t *testing.T) {
 	}}
 	err := Restore(from, dir)
 	wantError(t, err, filepath.Join(dir, FileName), "move it away")
-	wantDisk(t, dir, State{})
+	wantDisk(t, dir, model.Records{})
 	wantFiles(t, dir, FileName)
 }
 
@@ -152,5 +154,5 @@ func TestBackupTellsThatItCouldNotBeWritten(t *testing.T) {
 	t.Parallel()
 	db := open(t, sampleDir(t, Options{}), Options{})
 	wantError(t, db.Backup(full{}), "tape full")
-	must(t, db.Apply(PutPort(aPort(3, 1))))
+	must(t, db.Apply(model.PutPort(aPort(3, 1))))
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"vswitch/internal/wellformed"
+
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix" //nolint:depguard // for a file in memory, which package os cannot make
 )
@@ -152,7 +154,7 @@ func inspectInChild(f *os.File) (v verdict, err error) {
 	case ctx.Err() != nil:
 		return v, damagef("bbolt does not get to the end of it")
 	case errors.As(err, &exit) && exit.Exited(): // and was not killed by others
-		return v, damagef("bbolt cannot read it: %s", clip(said.String()))
+		return v, damagef("bbolt cannot read it: %s", wellformed.Clip(said.String()))
 	case err != nil:
 		return v, fmt.Errorf("check it: %w", err)
 	}

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"slices"
 
+	"vswitch/internal/control/model"
+	"vswitch/internal/wellformed"
+
 	"go.etcd.io/bbolt"
 )
 
@@ -50,17 +53,17 @@ func (c *contents) record(bucket, key string, value []byte) {
 
 // stray takes in something that no version up to this one puts into a bucket.
 func (c *contents) stray(bucket, key string) {
-	c.note(damagef("bucket %q has an unexpected %q", clip(bucket), clip(key)))
+	c.note(damagef("bucket %q has an unexpected %q", wellformed.Clip(bucket), wellformed.Clip(key)))
 }
 
-// stateOf is the state that a transaction sees, checked as at a start.
-func stateOf(tx *bbolt.Tx, schema int) (State, *index, error) {
+// stateOf returns the state that a transaction sees, checked as at a start.
+func stateOf(tx *bbolt.Tx, schema int) (*model.State, error) {
 	c := newContents()
 	if err := c.readTx(tx); err != nil {
-		return State{}, nil, err
+		return nil, err
 	}
 	if _, err := c.verify(schema); err != nil {
-		return State{}, nil, err
+		return nil, err
 	}
 	return c.state()
 }
@@ -72,7 +75,7 @@ func (c *contents) readTx(tx *bbolt.Tx) error {
 		var last []byte
 		return b.ForEach(func(key, value []byte) error {
 			if last != nil && bytes.Compare(key, last) <= 0 {
-				c.note(damagef("record %q of %s is out of order", clip(string(key)), clip(string(name))))
+				c.note(damagef("record %q of %s is out of order", wellformed.Clip(string(key)), wellformed.Clip(string(name))))
 			}
 			last = key
 			if value == nil {
@@ -107,86 +110,53 @@ func (c *contents) verify(schema int) (about, error) {
 }
 
 // state decodes records of the present schema and holds them against each other.
-func (c *contents) state() (State, *index, error) {
-	var state State
-	x := newIndex()
+func (c *contents) state() (*model.State, error) {
 	known := []string{metaBucket, segmentsBucket, portsBucket, entriesBucket, poolsBucket}
 	for _, name := range known {
 		if _, exists := c.buckets[name]; !exists {
-			return State{}, nil, damagef("bucket %q is missing", name)
+			return nil, damagef("bucket %q is missing", name)
 		}
 	}
 	for name, items := range c.buckets {
 		if !slices.Contains(known, name) || name == metaBucket && len(items) > 0 {
-			return State{}, nil, damagef("bucket %q is unexpected, or something in it", clip(name))
+			return nil, damagef("bucket %q is unexpected, or something in it", wellformed.Clip(name))
 		}
 	}
-	var err error
-	// Segments stand on pools, ports on segments, and entries lead to ports.
-	if state.Pools, err = readAll(c, poolsBucket, x.takePool); err != nil {
-		return State{}, nil, err
+	records, err := c.records()
+	if err != nil {
+		return nil, err
 	}
-	if state.Segments, err = readAll(c, segmentsBucket, x.takeSegment); err != nil {
-		return State{}, nil, err
+	s, err := model.New(records)
+	if err != nil {
+		return nil, damagef("%w", err)
 	}
-	if state.Ports, err = readAll(c, portsBucket, x.takePort); err != nil {
-		return State{}, nil, err
-	}
-	if state.Entries, err = readAll(c, entriesBucket, x.takeEntry); err != nil {
-		return State{}, nil, err
-	}
-	x.keep()
-	return state, x, nil
+	return s, nil
 }
 
-// readAll decodes the records of a bucket and has each taken.
-func readAll[T keyed](c *contents, bucket string, take func(T) error) ([]T, error) {
-	var all []T
+// records decodes all records.
+func (c *contents) records() (r model.Records, err error) {
+	if r.Pools, err = readAll[model.Pool](c, poolsBucket); err != nil {
+		return r, err
+	}
+	if r.Segments, err = readAll[model.Segment](c, segmentsBucket); err != nil {
+		return r, err
+	}
+	if r.Ports, err = readAll[model.Port](c, portsBucket); err != nil {
+		return r, err
+	}
+	r.Entries, err = readAll[model.Entry](c, entriesBucket)
+	return r, err
+}
+
+// readAll decodes the records of a bucket.
+func readAll[T keyed](c *contents, bucket string) ([]T, error) {
+	all := make([]T, 0, len(c.buckets[bucket]))
 	for _, i := range c.buckets[bucket] {
 		record, err := decode[T](bucket, i.key, i.text)
-		if err == nil {
-			err = take(record)
-		}
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, record)
 	}
 	return all, nil
-}
-
-// takePool takes in a pool of a file.
-func (x *index) takePool(p Pool) error {
-	if err := x.checkPool(p); err != nil {
-		return damagef("pool %s, id %s: %w", p.Subnet, clip(p.ID), err)
-	}
-	x.putPool(p)
-	return nil
-}
-
-// takeSegment takes in a segment of a file.
-func (x *index) takeSegment(s Segment) error {
-	if err := x.checkSegment(s); err != nil {
-		return damagef("segment %q, id %s: %w", clip(s.Name), clip(s.ID), err)
-	}
-	x.putSegment(s)
-	return nil
-}
-
-// takePort takes in a port of a file.
-func (x *index) takePort(p Port) error {
-	if err := x.checkPort(p); err != nil {
-		return damagef("port %q, id %s: %w", clip(p.Name), clip(p.ID), err)
-	}
-	x.putPort(p)
-	return nil
-}
-
-// takeEntry takes in a static entry of a file.
-func (x *index) takeEntry(e Entry) error {
-	if err := x.checkEntry(e); err != nil {
-		return damagef("entry for mac %s on segment %s: %w", clip(e.MAC), clip(e.SegmentID), err)
-	}
-	x.putEntry(e)
-	return nil
 }

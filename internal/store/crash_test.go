@@ -28,10 +28,7 @@ func crashChild(dir string) {
 	if err != nil {
 		fail(err)
 	}
-	state, err := db.Load()
-	if err != nil {
-		fail(err)
-	}
+	state := db.State().Records()
 	var s script
 	for !sameState(s.state, state) {
 		s.next()

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"vswitch/internal/control/model"
+
 	"go.etcd.io/bbolt"
 )
 
@@ -20,7 +22,7 @@ func sampleImage(t testing.TB) []byte {
 	t.Helper()
 	db := open(t, t.TempDir(), small)
 	putAll(t, db, sample())
-	must(t, db.Apply(DeletePort(id(1001)))) // leaves free pages
+	must(t, db.Apply(model.DeletePort(id(1001)))) // leaves free pages
 	putAll(t, db, sample())
 	var b bytes.Buffer
 	must(t, db.Backup(&b))
@@ -28,16 +30,19 @@ func sampleImage(t testing.TB) []byte {
 }
 
 // readState reads an image that is expected to be sound: it does without a child.
-func readState(image []byte) (State, error) {
+func readState(image []byte) (model.Records, error) {
 	c, err := readChecked(bytes.NewReader(image), func(f *os.File) (verdict, error) { return inspect(f), nil })
 	if err != nil {
-		return State{}, err
+		return model.Records{}, err
 	}
 	if _, err := c.verify(Options{}.schema()); err != nil {
-		return State{}, err
+		return model.Records{}, err
 	}
-	state, _, err := c.state()
-	return state, err
+	state, err := c.state()
+	if err != nil {
+		return model.Records{}, err
+	}
+	return state.Records(), nil
 }
 
 // wantSafe wants that a start with the image finds the sample, or damage that it
@@ -55,9 +60,8 @@ func wantSafe(t *testing.T, dir string, image []byte, what string, n int) bool {
 		wantUntouched(t, dir, image)
 		return false
 	}
-	got, err := db.Load()
-	if err != nil || !sameState(got, sample()) {
-		t.Fatalf("%s %d: error %v, state\n%+v, want\n%+v", what, n, err, got, sample())
+	if got := load(t, db); !sameState(got, sample()) {
+		t.Fatalf("%s %d: state\n%+v, want\n%+v", what, n, got, sample())
 	}
 	must(t, db.Close())
 	return true
@@ -213,7 +217,7 @@ func TestAnOldPageIsFound(t *testing.T) {
 	for i := range 12 {
 		p := sample().Ports[1]
 		p.Down = i%2 == 0
-		must(t, db.Apply(PutPort(p)))
+		must(t, db.Apply(model.PutPort(p)))
 		images = append(images, readFile(t, path))
 	}
 	must(t, db.Close())
@@ -252,7 +256,7 @@ func tamper(t *testing.T, dir string, change func(*writer) error) {
 
 func TestOpenOfAFileWithWrongRecords(t *testing.T) {
 	t.Parallel()
-	putPort := func(change func(*Port)) func(*writer) error {
+	putPort := func(change func(*model.Port)) func(*writer) error {
 		p := aPort(3, 1)
 		change(&p)
 		return func(w *writer) error { return w.put(portsBucket, p.ID, p) }
@@ -268,16 +272,16 @@ func TestOpenOfAFileWithWrongRecords(t *testing.T) {
 		change func(*writer) error
 		want   string
 	}{
-		{"same address", putPort(func(p *Port) { p.Addr = aPort(1, 1).Addr }), `port "port-3"`},
-		{"same name", putPort(func(p *Port) { p.Name = "port-1" }), `port "port-1", id ` + aPort(3, 1).ID},
-		{"hostile name", putPort(func(p *Port) { p.Name = "\x1b[2J\n" }), `port "`},
-		{"outside", putPort(func(p *Port) { p.Addr = aPort(3, 2).Addr }), "outside subnet"},
-		{"no segment", putPort(func(p *Port) { p.SegmentID = id(9) }), "does not exist"},
+		{"same address", putPort(func(p *model.Port) { p.Addrs = aPort(1, 1).Addrs }), `port "port-3"`},
+		{"same name", putPort(func(p *model.Port) { p.Name = "port-1" }), `port "port-1", id ` + aPort(3, 1).ID},
+		{"hostile name", putPort(func(p *model.Port) { p.Name = "\x1b[2J\n" }), `port "`},
+		{"outside", putPort(func(p *model.Port) { p.Addrs = aPort(3, 2).Addrs }), "outside the subnets"},
+		{"no segment", putPort(func(p *model.Port) { p.SegmentID = id(9) }), "does not exist"},
 		{"other key", func(w *writer) error { return w.put(portsBucket, id(77), aPort(3, 1)) }, "says that it is"},
 		{"port without its segment", func(w *writer) error { return w.delete(segmentsBucket, id(1)) }, `port "port-1"`},
-		{"entry without its port", func(w *writer) error { return w.delete(portsBucket, id(1001)) }, "entry for mac " + mac(500)},
+		{"entry without its port", func(w *writer) error { return w.delete(portsBucket, id(1001)) }, "entry for mac " + mac(500).String()},
 		{"entry under another key", func(w *writer) error { return w.put(entriesBucket, "x", anEntry(1, 1, 1)) }, "says that it is"},
-		{"segment", func(w *writer) error { return w.put(segmentsBucket, id(9), Segment{ID: id(9)}) }, `segment ""`},
+		{"segment", func(w *writer) error { return w.put(segmentsBucket, id(9), model.Segment{ID: id(9)}) }, `segment ""`},
 		{"pool with a lease outside", func(w *writer) error {
 			p := aPool(3)
 			p.Leases = aPool(4).Leases
@@ -291,7 +295,7 @@ func TestOpenOfAFileWithWrongRecords(t *testing.T) {
 		{"null", raw(portsBucket, id(9), "null"), "says that it is"},
 		{"number", raw(entriesBucket, "x", "7"), "record"},
 		{"entry with a list", raw(entriesBucket, "x", `{"mac":[]}`), "record"},
-		{"address", raw(portsBucket, id(9), `{"addr":"1.2.3"}`), "record"},
+		{"address", raw(portsBucket, id(9), `{"addrs":["1.2.3"]}`), "record"},
 		{"huge number", raw(portsBucket, id(9), `{"pid":1e99}`), "record"},
 		{"empty value", func(w *writer) error { _, err := w.set(portsBucket, "x", []byte{}); return err }, "0 bytes"},
 		{"wrong sum", func(w *writer) error {
@@ -308,7 +312,7 @@ func TestOpenOfAFileWithWrongRecords(t *testing.T) {
 			_, setErr := w.set(portsBucket, aPort(3, 1).ID, value)
 			return errors.Join(err, setErr)
 		}, "it should have 8 records and has 9"},
-		{"missing", func(w *writer) error { _, err := w.set(entriesBucket, entryKey(id(1), mac(500)), nil); return err }, "it should have 8 records"},
+		{"missing", func(w *writer) error { _, err := w.set(entriesBucket, anEntry(500, 1, 1).Key(), nil); return err }, "it should have 8 records"},
 		{"no bucket", func(w *writer) error { return w.tx.DeleteBucket([]byte(entriesBucket)) }, "records"},
 		{"another bucket", func(w *writer) error { _, err := w.tx.CreateBucket([]byte("x")); return err }, "unexpected"},
 		{"bucket in bucket", func(w *writer) error {
@@ -339,7 +343,7 @@ func TestUnknownFieldsAreNoError(t *testing.T) {
 	p := aPort(3, 1)
 	tamper(t, dir, func(w *writer) error {
 		return w.put(portsBucket, p.ID, struct {
-			Port
+			model.Port
 			Colour string `json:"colour"`
 		}{p, "blue"})
 	})
@@ -352,9 +356,8 @@ func TestUnknownFieldsAreNoError(t *testing.T) {
 func TestFileCutUnderTheRunningStore(t *testing.T) {
 	t.Parallel()
 	for name, use := range map[string]func(*DB) error{
-		"load":   func(db *DB) error { _, err := db.Load(); return err },
-		"put":    func(db *DB) error { return db.Apply(PutPort(aPort(3, 1))) },
-		"delete": func(db *DB) error { return db.Apply(DeletePort(id(1001))) },
+		"put":    func(db *DB) error { return db.Apply(model.PutPort(aPort(3, 1))) },
+		"delete": func(db *DB) error { return db.Apply(model.DeletePort(id(1001))) },
 		"backup": func(db *DB) error { return db.Backup(new(bytes.Buffer)) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,9 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"vswitch/internal/control/model"
 )
 
 // FileName is the name of the state file in the state directory.
@@ -52,8 +55,9 @@ type DB struct {
 	commit func(*bbolt.Tx) error // tests put a failing disk here
 	schema int
 
+	state atomic.Pointer[model.State] // stored with mu held
+
 	mu     sync.Mutex
-	index  *index
 	closed bool
 	failed error // set: nothing is written any more
 }
@@ -98,8 +102,7 @@ func start(path string, f *os.File, o Options) (*DB, error) {
 	return db, nil
 }
 
-// check reads the whole file and keeps an index of it, unless it has an older
-// schema.
+// check reads the whole file and keeps the state in it, unless it has an older schema.
 func (db *DB) check() (about, error) {
 	info, err := db.file.Stat()
 	if err != nil {
@@ -114,7 +117,9 @@ func (db *DB) check() (about, error) {
 	}
 	a, err := c.verify(db.schema)
 	if err == nil && a.Schema == db.schema {
-		_, db.index, err = c.state()
+		var state *model.State
+		state, err = c.state()
+		db.state.Store(state)
 	}
 	return a, err
 }
@@ -132,25 +137,8 @@ func openBolt(f *os.File, pageSize int) (bolt *bbolt.DB, err error) {
 	return bolt, err
 }
 
-// Load implements [Store]: the records are in order of their ids, an entry's its
-// segment's id and its MAC. It reads them from the file again and checks them
-// against each other; the error is an [ErrDamaged].
-func (db *DB) Load() (State, error) {
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	if err := db.usable(); err != nil {
-		return State{}, err
-	}
-	var state State
-	err := db.view(func(tx *bbolt.Tx) (err error) {
-		state, _, err = stateOf(tx, db.schema)
-		return err
-	})
-	if err != nil {
-		return State{}, db.note(err)
-	}
-	return state, nil
-}
+// State implements [Store].
+func (db *DB) State() *model.State { return db.state.Load() }
 
 // view runs f on the state of the last transaction.
 func (db *DB) view(f func(*bbolt.Tx) error) error {

@@ -9,9 +9,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"vswitch/internal/control/model"
+	"vswitch/internal/frame"
 
 	"go.etcd.io/bbolt"
 )
@@ -20,7 +24,7 @@ func TestOpenMakesDirectoryAndFileForTheOwnerOnly(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "lib", "vswitch")
 	db := open(t, dir, Options{})
-	wantState(t, db, State{})
+	wantState(t, db, model.Records{})
 	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, FileName): 0o600} {
 		info, err := os.Stat(path)
 		must(t, err)
@@ -96,8 +100,8 @@ func TestTimesComeBackInUTC(t *testing.T) {
 	db := open(t, t.TempDir(), Options{})
 	local := aSegment(1)
 	local.Created = someTime.In(time.FixedZone("east", 3600))
-	must(t, db.Apply(PutSegment(local)))
-	wantState(t, db, State{Segments: []Segment{aSegment(1)}})
+	must(t, db.Apply(model.PutSegment(local)))
+	wantState(t, db, model.Records{Segments: []model.Segment{aSegment(1)}})
 }
 
 func TestPutReplaces(t *testing.T) {
@@ -107,18 +111,21 @@ func TestPutReplaces(t *testing.T) {
 	putAll(t, db, sample())
 	want := sample()
 	want.Segments[0].Name, want.Segments[0].MTU = "renamed", 1400
-	want.Segments[1].Subnet = netip.MustParsePrefix("10.2.0.0/15")
-	want.Segments[1].Range, want.Segments[1].PoolID = want.Segments[1].Subnet, ""
-	want.Ports[0].Name, want.Ports[0].MAC, want.Ports[0].Addr = "renamed", mac(77), netip.MustParseAddr("10.1.9.9")
+	subnet := &want.Segments[1].Subnets[0]
+	subnet.Prefix = netip.MustParsePrefix("10.2.0.0/15")
+	subnet.Range, subnet.PoolID = subnet.Prefix, ""
+	want.Ports[0].Name, want.Ports[0].MAC = "renamed", mac(77)
+	want.Ports[0].Addrs = []netip.Addr{netip.MustParseAddr("10.1.9.9")}
 	want.Entries[0].PortID = want.Ports[0].ID
 	putAll(t, db, want)
 	wantState(t, db, want)
 
 	// What the replaced records had is free again.
 	s, p := aSegment(3), aPort(3, 1)
-	s.Name, p.Name, p.MAC, p.Addr = sample().Segments[0].Name, sample().Ports[0].Name, sample().Ports[0].MAC, sample().Ports[0].Addr
-	must(t, db.Apply(PutSegment(s)))
-	must(t, db.Apply(PutPort(p)))
+	old := sample().Ports[0]
+	s.Name, p.Name, p.MAC, p.Addrs = sample().Segments[0].Name, old.Name, old.MAC, old.Addrs
+	must(t, db.Apply(model.PutSegment(s)))
+	must(t, db.Apply(model.PutPort(p)))
 	want.Segments = append(want.Segments, s)
 	want.Ports = append(want.Ports, p)
 	must(t, db.Close())
@@ -132,16 +139,16 @@ func TestDelete(t *testing.T) {
 	want := sample()
 	putAll(t, db, want)
 
-	must(t, db.Apply(DeleteEntry(want.Entries[1].SegmentID, want.Entries[1].MAC)))
+	must(t, db.Apply(model.DeleteEntry(want.Entries[1].SegmentID, want.Entries[1].MAC)))
 	want.Entries = slices.Delete(want.Entries, 1, 2)
 	wantState(t, db, want)
 
 	// Its entry goes with the port.
-	must(t, db.Apply(DeletePort(want.Ports[1].ID)))
+	must(t, db.Apply(model.DeletePort(want.Ports[1].ID)))
 	want.Ports, want.Entries = want.Ports[:1], want.Entries[:1]
 	wantState(t, db, want)
 
-	must(t, db.Apply(DeleteSegment(want.Segments[1].ID)))
+	must(t, db.Apply(model.DeleteSegment(want.Segments[1].ID)))
 	want.Segments = want.Segments[:1]
 	wantState(t, db, want)
 
@@ -156,10 +163,10 @@ func TestDeletingWhatIsNotThereIsNoError(t *testing.T) {
 	dir := sampleDir(t, Options{})
 	before := readFile(t, filepath.Join(dir, FileName))
 	db := open(t, dir, Options{})
-	must(t, db.Apply(DeleteSegment(id(9))))
-	must(t, db.Apply(DeletePort(id(9))))
-	must(t, db.Apply(DeleteEntry(id(1), mac(9))))
-	must(t, db.Apply(DeleteEntry("", "\x00")))
+	must(t, db.Apply(model.DeleteSegment(id(9))))
+	must(t, db.Apply(model.DeletePort(id(9))))
+	must(t, db.Apply(model.DeleteEntry(id(1), mac(9))))
+	must(t, db.Apply(model.DeleteEntry("", frame.MAC{})))
 	must(t, db.Close())
 	wantUntouched(t, dir, before)
 }
@@ -178,12 +185,12 @@ func TestABatchIsOneTransaction(t *testing.T) {
 	db := open(t, dir, Options{})
 	transactions := counted(db)
 	want := sample()
-	changes := []Change{PutPool(want.Pools[0]), PutSegment(want.Segments[0]), PutSegment(want.Segments[1])}
+	changes := []model.Change{model.PutPool(want.Pools[0]), model.PutSegment(want.Segments[0]), model.PutSegment(want.Segments[1])}
 	for _, p := range want.Ports {
-		changes = append(changes, PutPort(p))
+		changes = append(changes, model.PutPort(p))
 	}
 	for _, e := range want.Entries {
-		changes = append(changes, PutEntry(e))
+		changes = append(changes, model.PutEntry(e))
 	}
 	must(t, db.Apply(changes...))
 	wantState(t, db, want)
@@ -193,11 +200,11 @@ func TestABatchIsOneTransaction(t *testing.T) {
 	other := want.Ports[0]
 	other.ID = id(1099)
 	must(t, db.Apply(
-		DeletePort(want.Ports[1].ID), DeleteSegment(want.Segments[1].ID), DeletePool(want.Pools[0].ID),
-		DeletePort(want.Ports[0].ID), PutPort(other), PutEntry(Entry{SegmentID: id(1), MAC: mac(500), PortID: other.ID}),
+		model.DeletePort(want.Ports[1].ID), model.DeleteSegment(want.Segments[1].ID), model.DeletePool(want.Pools[0].ID),
+		model.DeletePort(want.Ports[0].ID), model.PutPort(other), model.PutEntry(model.Entry{SegmentID: id(1), MAC: mac(500), PortID: other.ID}),
 	))
-	want = State{
-		Segments: want.Segments[:1], Ports: []Port{other}, Entries: []Entry{{SegmentID: id(1), MAC: mac(500), PortID: other.ID}},
+	want = model.Records{
+		Segments: want.Segments[:1], Ports: []model.Port{other}, Entries: []model.Entry{{SegmentID: id(1), MAC: mac(500), PortID: other.ID}},
 	}
 	wantState(t, db, want)
 	if *transactions != 2 {
@@ -214,22 +221,22 @@ func TestABatchThatIsRefusedChangesNothing(t *testing.T) {
 	db := open(t, dir, Options{})
 	renamed := aPort(1, 1)
 	renamed.Name = "renamed"
-	good := []Change{
-		PutPort(renamed), DeletePort(id(1002)), DeleteEntry(id(1), mac(500)), DeleteSegment(id(2)), DeletePool(aPool(2).ID),
-		PutSegment(aSegment(3)), PutPort(aPort(3, 3)), PutEntry(anEntry(7, 3, 3)), PutPool(aPool(4)),
+	good := []model.Change{
+		model.PutPort(renamed), model.DeletePort(id(1002)), model.DeleteEntry(id(1), mac(500)), model.DeleteSegment(id(2)), model.DeletePool(aPool(2).ID),
+		model.PutSegment(aSegment(3)), model.PutPort(aPort(3, 3)), model.PutEntry(anEntry(7, 3, 3)), model.PutPool(aPool(4)),
 	}
 	twin := aPort(5, 3)
-	twin.Addr = aPort(3, 3).Addr
+	twin.Addrs = aPort(3, 3).Addrs
 	for range 2 {
-		wantError(t, db.Apply(append(good, PutPort(twin))...), "that of port \"port-3\"")
+		wantError(t, db.Apply(append(good, model.PutPort(twin))...), "that of port \"port-3\"")
 		wantState(t, db, sample())
 	}
 	// What the batch would have freed is taken, and what it would have taken is free.
 	twin = aPort(6, 1)
 	twin.Name = "port-1"
-	wantError(t, db.Apply(PutPort(twin)), "that of port "+id(1001))
-	wantError(t, db.Apply(PutPort(aPort(3, 3))), "does not exist")
-	wantError(t, db.Apply(DeleteSegment(id(2))), "port-2")
+	wantError(t, db.Apply(model.PutPort(twin)), "that of port "+id(1001))
+	wantError(t, db.Apply(model.PutPort(aPort(3, 3))), "does not exist")
+	wantError(t, db.Apply(model.DeleteSegment(id(2))), "port-2")
 	wantUntouched(t, dir, before)
 	must(t, db.Apply(good...))
 }
@@ -247,7 +254,7 @@ func TestPuttingWhatIsThereWritesNothing(t *testing.T) {
 	transactions := counted(db)
 	want := sample()
 	want.Ports[0].Down = true
-	must(t, db.Apply(PutPort(want.Ports[0]), PutPort(want.Ports[1])))
+	must(t, db.Apply(model.PutPort(want.Ports[0]), model.PutPort(want.Ports[1])))
 	if *transactions != 1 {
 		t.Errorf("one change took %d transactions", *transactions)
 	}
@@ -258,20 +265,18 @@ func TestConcurrentChangesAreAllKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db := open(t, dir, Options{})
-	must(t, db.Apply(PutSegment(aSegment(1))))
+	must(t, db.Apply(model.PutSegment(aSegment(1))))
 	var group sync.WaitGroup
 	for worker := range 4 {
 		group.Go(func() {
 			for i := range 8 {
 				n := worker*8 + i
-				if err := db.Apply(PutPort(aPort(n, 1))); err != nil {
+				if err := db.Apply(model.PutPort(aPort(n, 1))); err != nil {
 					t.Error(err)
 				}
-				if _, err := db.Load(); err != nil {
-					t.Error(err)
-				}
+				db.State().Records()
 				if n%4 == 0 {
-					if err := db.Apply(DeletePort(aPort(n, 1).ID)); err != nil {
+					if err := db.Apply(model.DeletePort(aPort(n, 1).ID)); err != nil {
 						t.Error(err)
 					}
 				}
@@ -279,7 +284,7 @@ func TestConcurrentChangesAreAllKept(t *testing.T) {
 		})
 	}
 	group.Wait()
-	want := State{Segments: []Segment{aSegment(1)}}
+	want := model.Records{Segments: []model.Segment{aSegment(1)}}
 	for n := range 32 {
 		if n%4 != 0 {
 			want.Ports = append(want.Ports, aPort(n, 1))
@@ -293,15 +298,15 @@ func TestSecondOpenIsRefusedWhileTheFirstLasts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db := open(t, dir, Options{})
-	must(t, db.Apply(PutSegment(aSegment(1))))
+	must(t, db.Apply(model.PutSegment(aSegment(1))))
 	_, err := Open(dir, Options{LockTimeout: noWait})
 	wantError(t, err, filepath.Join(dir, FileName), "another process", "--state-dir")
 	if !errors.Is(err, ErrLocked) {
 		t.Errorf("%v is no ErrLocked", err)
 	}
-	must(t, db.Apply(PutPort(aPort(1, 1))))
+	must(t, db.Apply(model.PutPort(aPort(1, 1))))
 	must(t, db.Close())
-	wantDisk(t, dir, State{Segments: []Segment{aSegment(1)}, Ports: []Port{aPort(1, 1)}})
+	wantDisk(t, dir, model.Records{Segments: []model.Segment{aSegment(1)}, Ports: []model.Port{aPort(1, 1)}})
 }
 
 func TestOpenWaitsForAPredecessor(t *testing.T) {
@@ -316,10 +321,10 @@ func TestOpenWaitsForAPredecessor(t *testing.T) {
 		}
 		opened <- err
 	}()
-	must(t, first.Apply(PutSegment(aSegment(1))))
+	must(t, first.Apply(model.PutSegment(aSegment(1))))
 	must(t, first.Close())
 	must(t, <-opened)
-	wantDisk(t, dir, State{Segments: []Segment{aSegment(1)}})
+	wantDisk(t, dir, model.Records{Segments: []model.Segment{aSegment(1)}})
 }
 
 func TestOpenAtOnceMakesOneFile(t *testing.T) {
@@ -334,14 +339,14 @@ func TestOpenAtOnceMakesOneFile(t *testing.T) {
 				return
 			}
 			defer db.Close()
-			if err := db.Apply(PutSegment(aSegment(n))); err != nil {
+			if err := db.Apply(model.PutSegment(aSegment(n))); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	group.Wait()
 	wantFiles(t, dir, FileName)
-	wantDisk(t, dir, State{Segments: []Segment{aSegment(0), aSegment(1), aSegment(2), aSegment(3)}})
+	wantDisk(t, dir, model.Records{Segments: []model.Segment{aSegment(0), aSegment(1), aSegment(2), aSegment(3)}})
 }
 
 func TestOpenWaitsForTheFileThatIsThereNow(t *testing.T) {
@@ -349,12 +354,12 @@ func TestOpenWaitsForTheFileThatIsThereNow(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, FileName)
 	first := open(t, dir, Options{})
-	must(t, first.Apply(PutSegment(aSegment(1))))
+	must(t, first.Apply(model.PutSegment(aSegment(1))))
 	must(t, os.Rename(path, path+".away"))
 	second := open(t, dir, Options{LockTimeout: noWait})
-	wantState(t, second, State{})
-	must(t, second.Apply(PutSegment(aSegment(2))))
-	wantState(t, first, State{Segments: []Segment{aSegment(1)}})
+	wantState(t, second, model.Records{})
+	must(t, second.Apply(model.PutSegment(aSegment(2))))
+	wantState(t, first, model.Records{Segments: []model.Segment{aSegment(1)}})
 	var backup bytes.Buffer
 	must(t, first.Backup(&backup))
 	if got, err := readState(backup.Bytes()); err != nil || !sameState(got, load(t, first)) {
@@ -368,9 +373,8 @@ func TestClosedStoreSaysSo(t *testing.T) {
 	db := open(t, dir, Options{})
 	must(t, db.Close())
 	must(t, db.Close())
-	_, loadErr := db.Load()
 	for name, err := range map[string]error{
-		"load": loadErr, "put": db.Apply(PutSegment(aSegment(1))), "delete": db.Apply(DeletePort(id(1))), "backup": db.Backup(new(bytes.Buffer)),
+		"put": db.Apply(model.PutSegment(aSegment(1))), "delete": db.Apply(model.DeletePort(id(1))), "backup": db.Backup(new(bytes.Buffer)),
 	} {
 		if !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("%s of a closed store: got error %v, want one that says so", name, err)
@@ -393,4 +397,20 @@ func TestRandomChangesAgainstAModel(t *testing.T) {
 	if n := len(script.state.Ports); n < 10 {
 		t.Errorf("the script has left %d ports, too few to have filled more than a page", n)
 	}
+}
+
+// What a state may have and a file cannot is refused as well, and changes nothing.
+func TestARecordThatCannotBeStoredIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := sampleDir(t, Options{})
+	before := readFile(t, filepath.Join(dir, FileName))
+	db := open(t, dir, Options{})
+	large, late := aSegment(3), aSegment(3)
+	large.Labels = map[string]string{"a": strings.Repeat("x", maxRecord)}
+	late.Created = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
+	wantError(t, db.Apply(model.PutSegment(large)), "bytes")
+	wantError(t, db.Apply(model.PutSegment(late)), "year")
+	wantState(t, db, sample())
+	must(t, db.Close())
+	wantUntouched(t, dir, before)
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"syscall"
 )
 
@@ -44,14 +43,4 @@ func explain(path string, err error) error {
 		advice = ": free space, then try again"
 	}
 	return fmt.Errorf("state file %s: %w%s", path, err, advice)
-}
-
-// clip keeps a text that comes from a file one readable line.
-func clip(s string) string {
-	const most = 80
-	s, _, _ = strings.Cut(s, "\n")
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "..."
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"vswitch/internal/control/model"
 )
 
 func FuzzRecord(f *testing.F) {
@@ -26,7 +28,7 @@ func FuzzRecord(f *testing.F) {
 		seed(portsBucket, p.ID, p)
 	}
 	for _, e := range state.Entries {
-		seed(entriesBucket, entryKey(e.SegmentID, e.MAC), e)
+		seed(entriesBucket, e.Key(), e)
 	}
 	for _, p := range state.Pools {
 		seed(poolsBucket, p.ID, p)
@@ -38,10 +40,10 @@ func FuzzRecord(f *testing.F) {
 		if _, err := decodeAbout(data); err != nil && !errors.Is(err, ErrDamaged) {
 			t.Errorf("%v is no ErrDamaged", err)
 		}
-		fuzzRecord(t, key, data, segmentsBucket, Segment.check)
-		fuzzRecord(t, key, data, portsBucket, Port.check)
-		fuzzRecord(t, key, data, poolsBucket, Pool.check)
-		fuzzRecord(t, key, data, entriesBucket, Entry.check)
+		fuzzRecord(t, key, data, segmentsBucket, model.Segment.Check)
+		fuzzRecord(t, key, data, portsBucket, model.Port.Check)
+		fuzzRecord(t, key, data, poolsBucket, model.Pool.Check)
+		fuzzRecord(t, key, data, entriesBucket, model.Entry.Check)
 	})
 }
 
@@ -138,17 +140,16 @@ func fuzzOpen(t *testing.T, image []byte, sums bool) {
 		wantUntouched(t, dir, image)
 		return
 	}
-	want, err := db.Load()
-	must(t, err)
+	want := load(t, db)
 	if !sums && !sameState(want, sample()) {
 		t.Errorf("the state is\n%+v, want\n%+v", want, sample())
 	}
 	if n := len(want.Ports); n > 0 {
-		must(t, db.Apply(DeletePort(want.Ports[n-1].ID)))
+		must(t, db.Apply(model.DeletePort(want.Ports[n-1].ID)))
 	}
 	for n := 10; n < 14; n++ {
-		must(t, db.Apply(PutSegment(aSegment(n))))
-		must(t, db.Apply(PutPort(aPort(n, n))))
+		must(t, db.Apply(model.PutSegment(aSegment(n))))
+		must(t, db.Apply(model.PutPort(aPort(n, n))))
 	}
 	want = load(t, db)
 	must(t, db.Close())

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+
+	"vswitch/internal/wellformed"
 )
 
 // guard runs f, which works on bbolt's memory map, and turns a panic into an
@@ -12,7 +14,7 @@ import (
 func guard(f func() error) error {
 	err := rescue(f)
 	if p := new(panicError); errors.As(err, p) {
-		return damagef("it changed or became unreadable under the running process: %s", clip(p.Error()))
+		return damagef("it changed or became unreadable under the running process: %s", wellformed.Clip(p.Error()))
 	}
 	return err
 }

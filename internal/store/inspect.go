@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 
+	"vswitch/internal/wellformed"
+
 	"go.etcd.io/bbolt"
 )
 
@@ -44,7 +46,7 @@ func inspect(f *os.File) (v verdict) {
 		return rehearse(f)
 	})
 	if err != nil {
-		v.Damage = clip(err.Error())
+		v.Damage = wellformed.Clip(err.Error())
 	}
 	return v
 }
@@ -78,7 +80,7 @@ func inspectTx(f *os.File, tx *bbolt.Tx) error {
 	// The check passes over buckets that are small enough to have no page of their own.
 	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
 		if b.Root() == 0 && b.Stats().InlineBucketInuse == 0 {
-			return fmt.Errorf("bucket %q has no page of records", clip(string(name)))
+			return fmt.Errorf("bucket %q has no page of records", wellformed.Clip(string(name)))
 		}
 		return nil
 	})

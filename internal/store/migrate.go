@@ -1,9 +1,12 @@
 package store
 
 import (
+	"encoding/json"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"vswitch/internal/control/model"
 )
 
 // migration takes the records of a file from one schema to the next. It sees
@@ -14,7 +17,7 @@ type migration func(*writer) error
 
 // migrations are the steps in order: the first goes from schema 1 to 2. A new
 // schema is one more function at the end.
-func migrations() []migration { return []migration{addPools} }
+func migrations() []migration { return []migration{addPools, addFamilies} }
 
 // initialise makes an empty file one without records: one of schema 1, which then
 // goes through all steps.
@@ -45,8 +48,89 @@ func (w *writer) migrate(steps []migration) error {
 // migrate brings a file from an older schema to the present one, in a single
 // transaction: it is done wholly or not at all.
 func (db *DB) migrate(steps []migration) error {
-	return db.transact(func(w *writer) error { return w.migrate(steps) }, func(tx *bbolt.Tx) (err error) {
-		_, db.index, err = stateOf(tx, db.schema)
+	var state *model.State
+	err := db.transact(func(w *writer) error { return w.migrate(steps) }, func(tx *bbolt.Tx) (err error) {
+		state, err = stateOf(tx, db.schema)
 		return err
 	})
+	if err == nil {
+		db.state.Store(state)
+	}
+	return err
+}
+
+// addPools is the step to schema 2, which has pools.
+func addPools(w *writer) error {
+	// It may be left from a migration that was taken back.
+	_, err := w.tx.CreateBucketIfNotExists([]byte(poolsBucket))
+	return err
+}
+
+// fields is a record as far as a step needs to know it.
+type fields map[string]json.RawMessage
+
+// move gives the field from of f to another record under another name; to may be f.
+func (f fields) move(from string, to fields, name string) {
+	if value, has := f[from]; has {
+		delete(f, from)
+		to[name] = value
+	}
+}
+
+// addFamilies is the step to schema 3, in which a segment has a list of subnets, a port one of
+// addresses, and a pool's subnet is called as theirs.
+func addFamilies(w *writer) error {
+	err := w.each(segmentsBucket, func(f fields) error {
+		subnet := fields{}
+		for from, name := range map[string]string{
+			"subnet": "prefix", "gateway": "gateway", "range": "range", "pool_id": "pool_id",
+		} {
+			f.move(from, subnet, name)
+		}
+		return f.set("subnets", []fields{subnet})
+	})
+	if err != nil {
+		return err
+	}
+	err = w.each(portsBucket, func(f fields) error {
+		addr := f["addr"]
+		delete(f, "addr")
+		return f.set("addrs", []json.RawMessage{addr})
+	})
+	if err != nil {
+		return err
+	}
+	return w.each(poolsBucket, func(f fields) error {
+		f.move("subnet", f, "prefix")
+		return nil
+	})
+}
+
+func (f fields) set(name string, value any) error {
+	text, err := json.Marshal(value)
+	f[name] = text
+	return err
+}
+
+// each has change edit each record of a bucket.
+func (w *writer) each(bucket string, change func(fields) error) error {
+	edited := make(map[string]fields)
+	err := w.tx.Bucket([]byte(bucket)).ForEach(func(key, value []byte) error {
+		text, err := unseal(bucket, string(key), value)
+		if err != nil {
+			return err
+		}
+		f, err := decodeJSON[fields](bucket, string(key), text)
+		if err != nil {
+			return err
+		}
+		edited[string(key)] = f
+		return change(f)
+	})
+	for key, f := range edited {
+		if err == nil {
+			err = w.put(bucket, key, f)
+		}
+	}
+	return err
 }

@@ -6,17 +6,21 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"vswitch/internal/control/model"
 )
 
 // renamePorts is a step as a schema to come may need it.
 func renamePorts(w *writer) error {
-	var ports []Port
+	var ports []model.Port
 	err := w.tx.Bucket([]byte(portsBucket)).ForEach(func(key, value []byte) error {
 		text, err := unseal(portsBucket, string(key), value)
 		if err != nil {
 			return err
 		}
-		var p Port
+		var p model.Port
 		if err := json.Unmarshal(text, &p); err != nil {
 			return err
 		}
@@ -31,11 +35,11 @@ func renamePorts(w *writer) error {
 }
 
 func dropEntries(w *writer) error {
-	return errors.Join(w.delete(entriesBucket, entryKey(id(1), mac(500))), w.delete(entriesBucket, entryKey(id(2), mac(500))))
+	return errors.Join(w.delete(entriesBucket, anEntry(500, 1, 1).Key()), w.delete(entriesBucket, anEntry(500, 2, 2).Key()))
 }
 
 // migrated is the sample after both steps.
-func migrated() State {
+func migrated() model.Records {
 	want := sample()
 	for i := range want.Ports {
 		want.Ports[i].Name = "new-" + want.Ports[i].Name
@@ -54,7 +58,7 @@ func TestAnOldFileIsMigratedStepByStep(t *testing.T) {
 	wantState(t, db, want)
 	must(t, db.Close())
 
-	// From schema 2 only the second step is left.
+	// Only the last step is left.
 	steps = append(steps, dropEntries)
 	for range 2 {
 		db = open(t, dir, Options{migrations: steps})
@@ -63,7 +67,7 @@ func TestAnOldFileIsMigratedStepByStep(t *testing.T) {
 		must(t, db.Close())
 	}
 	db = open(t, dir, Options{migrations: steps})
-	must(t, db.Apply(PutPort(aPort(3, 1))))
+	must(t, db.Apply(model.PutPort(aPort(3, 1))))
 	want = migrated()
 	want.Ports = append(want.Ports, aPort(3, 1))
 	wantState(t, db, want)
@@ -139,7 +143,7 @@ func TestANewerFileIsRefused(t *testing.T) {
 			tamper(t, dir, func(w *writer) error { w.about.Schema = 7; return change(w) })
 			before := readFile(t, path)
 			_, err := Open(dir, Options{})
-			wantError(t, err, path, "newer version", "schema is 7", "up to 2", "move the file away")
+			wantError(t, err, path, "newer version", "schema is 7", "up to 3", "move the file away")
 			if !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) {
 				t.Errorf("%v is no ErrNewer, or an ErrDamaged as well", err)
 			}
@@ -169,24 +173,80 @@ func TestAnOldBackupIsMigrated(t *testing.T) {
 	wantFiles(t, dir, FileName)
 }
 
-// A file of schema 1 has no pools.
-func TestAFileWithoutPoolsGetsThem(t *testing.T) {
+// putRaw puts a record as an older version did.
+func putRaw(w *writer, bucket, key, text string) error {
+	return w.put(bucket, key, json.RawMessage(text))
+}
+
+// A file of schema 1 has no pools, and knows one family.
+func TestAFileOfTheFirstSchemaIsMigrated(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	old := open(t, dir, Options{})
-	must(t, old.Apply(PutSegment(aSegment(1))))
-	must(t, old.Apply(PutPort(aPort(1, 1))))
-	must(t, old.Close())
+	must(t, open(t, dir, Options{}).Close())
 	tamper(t, dir, func(w *writer) error {
 		w.about.Schema = 1
-		return w.tx.DeleteBucket([]byte(poolsBucket))
+		return errors.Join(w.tx.DeleteBucket([]byte(poolsBucket)),
+			putRaw(w, segmentsBucket, id(1), `{"id":"`+id(1)+`","name":"segment-1","subnet":"10.1.0.0/16",`+
+				`"gateway":"10.1.0.1","range":"10.1.0.0/16","mtu":1500,"created":"2026-11-23T20:15:30.123456789Z"}`),
+			putRaw(w, portsBucket, id(1001), `{"id":"`+id(1001)+`","name":"port-1","segment_id":"`+id(1)+
+				`","mac":"02:42:00:00:00:03","addr":"10.1.0.3","netns":"c1","ifname":"eth0",`+
+				`"created":"2026-11-23T20:15:30.123456789Z"}`))
 	})
 	db := open(t, dir, Options{})
-	want := State{Segments: []Segment{aSegment(1)}, Ports: []Port{aPort(1, 1)}}
+	want := model.Records{Segments: []model.Segment{aSegment(1)}, Ports: []model.Port{aPort(1, 1)}}
 	wantState(t, db, want)
-	must(t, db.Apply(PutPool(aPool(2))))
-	want.Pools = []Pool{aPool(2)}
+	must(t, db.Apply(model.PutPool(aPool(2))))
+	want.Pools = []model.Pool{aPool(2)}
 	wantState(t, db, want)
 	must(t, db.Close())
 	wantDisk(t, dir, want)
+}
+
+// The file of schema 2 was made by the last version that had it, with a record of every kind and
+// nearly every field: see its records.json.
+func TestAFileOfTheSecondSchemaIsMigrated(t *testing.T) {
+	t.Parallel()
+	dir, at := t.TempDir(), filepath.Join("testdata", "schema2")
+	must(t, os.WriteFile(filepath.Join(dir, FileName), readFile(t, filepath.Join(at, FileName)), 0o600))
+	var want model.Records
+	must(t, json.Unmarshal(readFile(t, filepath.Join(at, "records.json")), &want))
+	transactions := 0
+	for range 2 { // once migrated, it is not again
+		db := open(t, dir, Options{})
+		wantState(t, db, want)
+		checkBolt(t, db)
+		must(t, db.view(func(tx *bbolt.Tx) error {
+			if transactions != 0 && tx.ID() != transactions {
+				t.Errorf("the second start has made transaction %d", tx.ID())
+			}
+			transactions = tx.ID()
+			return nil
+		}))
+		must(t, db.Close())
+	}
+}
+
+// What a step cannot read it leaves as it is.
+func TestAnOldRecordThatIsNotOneIsDamage(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"no object":  `[]`,
+		"no address": `{"id":"` + id(1001) + `","name":"p","segment_id":"` + id(1) + `","mac":"02:42:00:00:00:03"}`,
+		"null":       `null`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			must(t, open(t, dir, Options{}).Close())
+			tamper(t, dir, func(w *writer) error {
+				w.about.Schema = 2
+				return putRaw(w, portsBucket, id(1001), text)
+			})
+			before := readFile(t, filepath.Join(dir, FileName))
+			if _, err := Open(dir, Options{}); !errors.Is(err, ErrDamaged) {
+				t.Errorf("got error %v, want an ErrDamaged", err)
+			}
+			wantUntouched(t, dir, before)
+		})
+	}
 }

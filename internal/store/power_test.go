@@ -11,6 +11,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"vswitch/internal/control/model"
 	"vswitch/test/lab/seed"
 )
 
@@ -26,7 +27,7 @@ func TestPowerCutDuringAChange(t *testing.T) {
 	roots := 2 * small.pageSize
 	var s script
 	for range 60 {
-		before, earlier := readFile(t, path), s.state.clone()
+		before, earlier := readFile(t, path), clone(s.state)
 		change := s.next()
 		must(t, change.apply(db))
 		after := readFile(t, path)
@@ -93,7 +94,7 @@ func TestDiskFull(t *testing.T) {
 		for round := range 8 {
 			filler := fillUp(t, dir, int64(round)*4096)
 			for range 100 {
-				want := s.state.clone()
+				want := clone(s.state)
 				change := s.next()
 				err := change.apply(db)
 				if err == nil {
@@ -128,7 +129,7 @@ func TestOpenOnAFullDisk(t *testing.T) {
 		wantError(t, err, filepath.Join(state, FileName), "no space left", "free space")
 		wantFiles(t, state)
 		must(t, os.Remove(filler))
-		wantState(t, open(t, state, Options{}), State{})
+		wantState(t, open(t, state, Options{}), model.Records{})
 	})
 }
 
@@ -138,8 +139,8 @@ func TestDiskThatTakesNothingMore(t *testing.T) {
 	db, err := Open(dir, Options{})
 	must(t, err)
 	must(t, db.file.Close()) // as if each write failed
-	wantError(t, db.Apply(PutPort(aPort(3, 1))), filepath.Join(dir, FileName))
-	wantError(t, db.Apply(DeletePort(id(1001))), filepath.Join(dir, FileName))
+	wantError(t, db.Apply(model.PutPort(aPort(3, 1))), filepath.Join(dir, FileName))
+	wantError(t, db.Apply(model.DeletePort(id(1001))), filepath.Join(dir, FileName))
 	wantState(t, db, sample())
 	must(t, db.bolt.View(func(*bbolt.Tx) error { return nil }))
 	if err := db.Close(); err == nil {
@@ -160,10 +161,12 @@ func TestLastSyncFails(t *testing.T) {
 		return failing(tx)
 	}
 	for name, change := range map[string]func() error{
-		"put":    func() error { return db.Apply(PutPort(aPort(3, 1))) },
-		"change": func() error { p := aPort(1, 1); p.Name = "renamed"; return db.Apply(PutPort(p)) },
-		"delete": func() error { return db.Apply(DeletePort(id(1002))) },
-		"batch":  func() error { return db.Apply(DeletePort(id(1002)), DeleteSegment(id(2)), PutPort(aPort(3, 1))) },
+		"put":    func() error { return db.Apply(model.PutPort(aPort(3, 1))) },
+		"change": func() error { p := aPort(1, 1); p.Name = "renamed"; return db.Apply(model.PutPort(p)) },
+		"delete": func() error { return db.Apply(model.DeletePort(id(1002))) },
+		"batch": func() error {
+			return db.Apply(model.DeletePort(id(1002)), model.DeleteSegment(id(2)), model.PutPort(aPort(3, 1)))
+		},
 	} {
 		db.commit = once
 		if err := change(); !errors.Is(err, syscall.EIO) {
@@ -172,13 +175,13 @@ func TestLastSyncFails(t *testing.T) {
 		wantState(t, db, sample())
 		checkBolt(t, db)
 	}
-	must(t, db.Apply(PutPort(aPort(3, 1))))
-	must(t, db.Apply(DeletePort(aPort(3, 1).ID)))
+	must(t, db.Apply(model.PutPort(aPort(3, 1))))
+	must(t, db.Apply(model.DeletePort(aPort(3, 1).ID)))
 
 	// Where it cannot be taken back either, nobody knows what the disk has.
 	db.commit = failing
 	for range 2 {
-		err := db.Apply(PutPort(aPort(3, 1)))
+		err := db.Apply(model.PutPort(aPort(3, 1)))
 		wantError(t, err, filepath.Join(dir, FileName), "may be on disk or not", "restart")
 		if !errors.Is(err, syscall.EIO) {
 			t.Errorf("%v is not the disk's error", err)

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"time"
+
+	"vswitch/internal/control/model"
+	"vswitch/internal/wellformed"
 )
 
 // Buckets of the state file. Keys are ids; an entry's is its segment's id and
@@ -76,11 +79,11 @@ func seal(bucket, key string, record any) ([]byte, error) {
 	enc := json.NewEncoder(&encoded)
 	enc.SetEscapeHTML(false) // which would make six bytes of one, more than a record may have
 	if err := enc.Encode(record); err != nil {
-		return nil, fmt.Errorf("encode record %q of %s: %w", clip(key), bucket, err)
+		return nil, fmt.Errorf("encode record %q of %s: %w", wellformed.Clip(key), bucket, err)
 	}
 	text := bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))
 	if len(text) > maxRecord-checksumSize {
-		return nil, fmt.Errorf("record %q of %s has %d bytes: want at most %d", clip(key), bucket, len(text), maxRecord-checksumSize)
+		return nil, fmt.Errorf("record %q of %s has %d bytes: want at most %d", wellformed.Clip(key), bucket, len(text), maxRecord-checksumSize)
 	}
 	value := binary.BigEndian.AppendUint32(make([]byte, 0, checksumSize+len(text)), checksum(bucket, key, text))
 	return append(value, text...), nil
@@ -89,31 +92,37 @@ func seal(bucket, key string, record any) ([]byte, error) {
 // unseal returns a value's JSON, a part of value, when its checksum is right.
 func unseal(bucket, key string, value []byte) ([]byte, error) {
 	if len(value) < checksumSize || len(value) > maxRecord {
-		return nil, damagef("record %q of %s has %d bytes", clip(key), bucket, len(value))
+		return nil, damagef("record %q of %s has %d bytes", wellformed.Clip(key), bucket, len(value))
 	}
 	text := value[checksumSize:]
 	if want := binary.BigEndian.Uint32(value); want != checksum(bucket, key, text) {
-		return nil, damagef("record %q of %s does not match its checksum", clip(key), bucket)
+		return nil, damagef("record %q of %s does not match its checksum", wellformed.Clip(key), bucket)
 	}
 	return text, nil
 }
 
+// bucketOf returns the bucket of a kind of record.
+func bucketOf(k model.Kind) string {
+	switch k {
+	case model.KindPool:
+		return poolsBucket
+	case model.KindSegment:
+		return segmentsBucket
+	case model.KindPort:
+		return portsBucket
+	default:
+		return entriesBucket
+	}
+}
+
 // keyed is a record that tells under which key it is stored.
-type keyed interface{ key() string }
-
-func (s Segment) key() string { return s.ID }
-func (p Port) key() string    { return p.ID }
-func (p Pool) key() string    { return p.ID }
-func (e Entry) key() string   { return entryKey(e.SegmentID, e.MAC) }
-
-// entryKey is the key of the entry of a segment for a MAC.
-func entryKey(segmentID, mac string) string { return segmentID + mac }
+type keyed interface{ Key() string }
 
 // decode reads the record of a key.
 func decode[T keyed](bucket, key string, text []byte) (T, error) {
 	record, err := decodeJSON[T](bucket, key, text)
-	if err == nil && record.key() != key {
-		err = damagef("record %q of %s says that it is %q", clip(key), bucket, clip(record.key()))
+	if err == nil && record.Key() != key {
+		err = damagef("record %q of %s says that it is %q", wellformed.Clip(key), bucket, wellformed.Clip(record.Key()))
 	}
 	return record, err
 }
@@ -122,7 +131,7 @@ func decode[T keyed](bucket, key string, text []byte) (T, error) {
 // who do.
 func decodeJSON[T any](bucket, key string, text []byte) (record T, err error) {
 	if err := json.Unmarshal(text, &record); err != nil {
-		return record, damagef("record %q of %s: %s", clip(key), bucket, clip(err.Error()))
+		return record, damagef("record %q of %s: %s", wellformed.Clip(key), bucket, wellformed.Clip(err.Error()))
 	}
 	return record, nil
 }

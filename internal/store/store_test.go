@@ -2,8 +2,6 @@ package store
 
 import (
 	"bytes"
-	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -11,6 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vswitch/internal/control/model"
+	"vswitch/internal/control/model/modeltest"
 
 	"go.etcd.io/bbolt"
 )
@@ -35,100 +36,43 @@ var small = Options{pageSize: smallPage}
 
 const smallPage = 1 << 10
 
-var someTime = time.Date(2026, 11, 23, 20, 15, 30, 123456789, time.UTC)
-
-func id(n int) string { return fmt.Sprintf("%064x", n) }
-
-func mac(n int) string { return fmt.Sprintf("02:42:00:00:%02x:%02x", n>>8, n&0xff) }
-
-// aSegment is segment n on 10.n.0.0/16.
-func aSegment(n int) Segment {
-	subnet := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n), 0, 0}), 16)
-	return Segment{
-		ID: id(n), Name: fmt.Sprintf("segment-%d", n), Subnet: subnet, Gateway: subnet.Addr().Next(), Range: subnet,
-		MTU: 1500, Created: someTime,
-	}
-}
-
-// aPort is port n on segment s, at the address that ends in n+2.
-func aPort(n, s int) Port {
-	return Port{
-		ID: id(n + 1000), Name: fmt.Sprintf("port-%d", n), SegmentID: id(s), MAC: mac(n + 2),
-		Addr:  netip.AddrFrom4([4]byte{10, byte(s), byte((n + 2) >> 8), byte(n + 2)}),
-		NetNS: fmt.Sprintf("c%d", n), IfName: "eth0", Created: someTime,
-	}
-}
-
-// aPool is a pool of the addresses of segment n.
-func aPool(n int) Pool {
-	s := aSegment(n)
-	return Pool{
-		ID: id(n + 2000), Subnet: s.Subnet, Gateway: s.Gateway, Range: s.Subnet, Created: someTime,
-		Leases: []netip.Addr{aPort(1, n).Addr, aPort(2, n).Addr},
-	}
-}
-
-// anEntry is entry n, which leads to port p on segment s.
-func anEntry(n, p, s int) Entry { return Entry{SegmentID: id(s), MAC: mac(n), PortID: id(p + 1000)} }
-
-// sample has something of everything.
-func sample() State {
-	bridge, internal := aSegment(1), aSegment(2)
-	internal.Internal, internal.Uplink, internal.MTU = true, "none", 9000
-	internal.Range = netip.MustParsePrefix("10.2.128.0/17")
-	internal.Labels = map[string]string{"team": "größer", "empty": ""}
-	plain, full := aPort(1, 1), aPort(2, 2)
-	full.NetNS, full.PID, full.NoDefaultRoute, full.Down = "", 4711, true, true
-	full.Namespace, full.Handover = "4:4026532000", true
-	full.Labels = map[string]string{"a": "b"}
-	full.AllowAddresses = []netip.Prefix{netip.MustParsePrefix("10.2.7.0/24"), netip.MustParsePrefix("2001:db8::/64")}
-	full.Security, full.AllowReserved, full.BPDUGuard, full.Isolated = "strict", true, true, true
-	full.MACLimit, full.FloodLimit, full.RateIn, full.RateOut = 8, 1000, 1_000_000_000, 18_000_000_000_000_000_000
-	full.RateInBurst, full.RateOutBurst = 64<<10, 1
-	full.Published = []Publication{
-		{Protocol: "tcp", HostPort: 8080, Port: 80},
-		{Protocol: "udp", HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 65000, Port: 1, Count: 536},
-	}
-	full.Aliases, full.DHCP, full.ResolvConf = []string{"db", "db.example"}, true, true
-	internal.Rules = []Rule{
-		{ID: id(7), From: RuleEnd{PortID: full.ID}, To: RuleEnd{LabelKey: "a", LabelValue: "b"}, Protocol: "tcp", FirstPort: 80, LastPort: 90},
-		{ID: id(8), Deny: true, To: RuleEnd{LabelKey: "a"}},
-	}
-	full.LostSince, full.LostReason = someTime.Add(time.Hour), "namespace \"c2\" is gone"
-	internal.PoolID = aPool(2).ID
-	return State{
-		Pools:    []Pool{aPool(2)},
-		Segments: []Segment{bridge, internal},
-		Ports:    []Port{plain, full},
-		Entries:  []Entry{anEntry(500, 1, 1), anEntry(500, 2, 2), anEntry(501, 2, 2)},
-	}
-}
+// Records of these tests.
+var (
+	id       = modeltest.ID
+	mac      = modeltest.MAC
+	aSegment = modeltest.Segment
+	aPort    = modeltest.Port
+	aPool    = modeltest.Pool
+	anEntry  = modeltest.Entry
+	sample   = modeltest.Sample
+	someTime = modeltest.Created
+)
 
 // The name was not reserved before: what has it must still load.
 func TestAPortCalledGatewayLoads(t *testing.T) {
 	t.Parallel()
 	dir, p := t.TempDir(), aPort(1, 1)
 	p.Name = "gateway"
-	want := State{Segments: []Segment{aSegment(1)}, Ports: []Port{p}}
+	want := model.Records{Segments: []model.Segment{aSegment(1)}, Ports: []model.Port{p}}
 	db := open(t, dir, Options{})
 	putAll(t, db, want)
 	must(t, db.Close())
 	wantDisk(t, dir, want)
 }
 
-func putAll(t testing.TB, db *DB, state State) {
+func putAll(t testing.TB, db *DB, state model.Records) {
 	t.Helper()
 	for _, p := range state.Pools {
-		must(t, db.Apply(PutPool(p)))
+		must(t, db.Apply(model.PutPool(p)))
 	}
 	for _, s := range state.Segments {
-		must(t, db.Apply(PutSegment(s)))
+		must(t, db.Apply(model.PutSegment(s)))
 	}
 	for _, p := range state.Ports {
-		must(t, db.Apply(PutPort(p)))
+		must(t, db.Apply(model.PutPort(p)))
 	}
 	for _, e := range state.Entries {
-		must(t, db.Apply(PutEntry(e)))
+		must(t, db.Apply(model.PutEntry(e)))
 	}
 }
 
@@ -158,14 +102,21 @@ func sampleDir(t testing.TB, o Options) string {
 	return dir
 }
 
-func load(t testing.TB, db *DB) State {
+// load reads the state from the file, and wants it to be the one that the store gives out.
+func load(t testing.TB, db *DB) model.Records {
 	t.Helper()
-	state, err := db.Load()
-	must(t, err)
-	return state
+	var state *model.State
+	must(t, db.view(func(tx *bbolt.Tx) (err error) {
+		state, err = stateOf(tx, db.schema)
+		return err
+	}))
+	if found, given := state.Records(), db.State().Records(); !sameState(found, given) {
+		t.Fatalf("on disk is\n%+v, while the store says\n%+v", found, given)
+	}
+	return state.Records()
 }
 
-func wantState(t testing.TB, db *DB, want State) {
+func wantState(t testing.TB, db *DB, want model.Records) {
 	t.Helper()
 	if got := load(t, db); !sameState(got, want) {
 		t.Fatalf("the state is\n%+v, want\n%+v", got, want)
@@ -173,7 +124,7 @@ func wantState(t testing.TB, db *DB, want State) {
 }
 
 // wantDisk wants that a new start finds a state.
-func wantDisk(t testing.TB, dir string, want State) {
+func wantDisk(t testing.TB, dir string, want model.Records) {
 	t.Helper()
 	db, err := Open(dir, Options{LockTimeout: noWait})
 	must(t, err)
@@ -242,16 +193,17 @@ func wantFiles(t testing.TB, dir string, want ...string) {
 }
 
 // sameState says whether a and b are equal; no records are as good as none.
-func sameState(a, b State) bool {
-	return slices.EqualFunc(a.Segments, b.Segments, func(a, b Segment) bool { return reflect.DeepEqual(a, b) }) &&
-		slices.EqualFunc(a.Ports, b.Ports, func(a, b Port) bool { return reflect.DeepEqual(a, b) }) &&
-		slices.EqualFunc(a.Pools, b.Pools, func(a, b Pool) bool { return reflect.DeepEqual(a, b) }) &&
+func sameState(a, b model.Records) bool {
+	return slices.EqualFunc(a.Segments, b.Segments, func(a, b model.Segment) bool { return reflect.DeepEqual(a, b) }) &&
+		slices.EqualFunc(a.Ports, b.Ports, func(a, b model.Port) bool { return reflect.DeepEqual(a, b) }) &&
+		slices.EqualFunc(a.Pools, b.Pools, func(a, b model.Pool) bool { return reflect.DeepEqual(a, b) }) &&
 		slices.Equal(a.Entries, b.Entries)
 }
 
-// clone is a State that shares nothing that tests change.
-func (s State) clone() State {
-	return State{
-		Segments: slices.Clone(s.Segments), Ports: slices.Clone(s.Ports), Entries: slices.Clone(s.Entries), Pools: slices.Clone(s.Pools),
+// clone returns records whose lists tests may change.
+func clone(r model.Records) model.Records {
+	return model.Records{
+		Segments: slices.Clone(r.Segments), Ports: slices.Clone(r.Ports),
+		Entries: slices.Clone(r.Entries), Pools: slices.Clone(r.Pools),
 	}
 }

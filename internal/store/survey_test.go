@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"vswitch/internal/control/model"
+
 	"go.etcd.io/bbolt"
 )
 
@@ -32,7 +34,7 @@ func (d damage) in(image []byte) []byte {
 type inspection struct {
 	Image   []byte
 	Damages []damage
-	Want    State
+	Want    model.Records
 }
 
 // surveyFile is the environment variable that makes the test binary such a child. It names
@@ -47,7 +49,7 @@ const surveyed = 2000
 
 // survey wants that each of the damages to an image is found, or does no harm. It returns how
 // many are found.
-func survey(t *testing.T, image []byte, damages []damage, want State) (found int) {
+func survey(t *testing.T, image []byte, damages []damage, want model.Records) (found int) {
 	t.Helper()
 	var encoded bytes.Buffer
 	must(t, gob.NewEncoder(&encoded).Encode(inspection{image, damages, want}))
@@ -122,7 +124,7 @@ func surveyChild(file string) {
 		case !sameState(got, work.Want):
 			fmt.Printf("goes unnoticed and gives %+v\n", got)
 		default:
-			if err := use(image, work.Want.clone()); err != nil {
+			if err := use(image, clone(work.Want)); err != nil {
 				fmt.Printf("goes unnoticed, and then: %v\n", err)
 			} else {
 				fmt.Println("harmless")
@@ -133,7 +135,7 @@ func surveyChild(file string) {
 
 // use makes changes to all parts of an image that was found sound, and wants bbolt to find
 // nothing wrong with it in the end.
-func use(image []byte, want State) error {
+func use(image []byte, want model.Records) error {
 	f, err := copyToMemory(bytes.NewReader(image))
 	if err != nil {
 		return err
@@ -144,8 +146,9 @@ func use(image []byte, want State) error {
 	}
 	defer bolt.Close()
 	db := &DB{path: f.Name(), file: f, bolt: bolt, commit: (*bbolt.Tx).Commit, schema: Options{}.schema()}
-	err = db.view(func(tx *bbolt.Tx) (err error) {
-		_, db.index, err = stateOf(tx, db.schema)
+	err = db.view(func(tx *bbolt.Tx) error {
+		state, err := stateOf(tx, db.schema)
+		db.state.Store(state)
 		return err
 	})
 	if err != nil {
@@ -153,10 +156,10 @@ func use(image []byte, want State) error {
 	}
 	for n := range 4 {
 		want.Ports = append(want.Ports, aPort(200+n, 1))
-		changes := []Change{PutPort(aPort(200+n, 1))}
+		changes := []model.Change{model.PutPort(aPort(200+n, 1))}
 		for i := range want.Ports {
 			want.Ports[i].Labels = map[string]string{"note": strings.Repeat("x", n*(100+i))}
-			changes = append(changes, PutPort(want.Ports[i]))
+			changes = append(changes, model.PutPort(want.Ports[i]))
 		}
 		if err := db.Apply(changes...); err != nil {
 			return err
@@ -164,16 +167,18 @@ func use(image []byte, want State) error {
 	}
 	gone := want.Ports[0].ID
 	want.Ports = want.Ports[1:]
-	want.Entries = slices.DeleteFunc(want.Entries, func(e Entry) bool { return e.PortID == gone })
-	if err := db.Apply(DeletePort(gone)); err != nil {
+	want.Entries = slices.DeleteFunc(want.Entries, func(e model.Entry) bool { return e.PortID == gone })
+	if err := db.Apply(model.DeletePort(gone)); err != nil {
 		return err
 	}
-	got, err := db.Load()
-	if err != nil {
-		return err
-	}
-	if !sameState(got, want) {
-		return fmt.Errorf("the state is\n%+v, want\n%+v", got, want)
-	}
-	return bolt.View(func(tx *bbolt.Tx) error { return <-tx.Check() })
+	return bolt.View(func(tx *bbolt.Tx) error {
+		got, err := stateOf(tx, db.schema)
+		if err != nil {
+			return err
+		}
+		if !sameState(got.Records(), want) {
+			return fmt.Errorf("the state is\n%+v, want\n%+v", got.Records(), want)
+		}
+		return <-tx.Check()
+	})
 }

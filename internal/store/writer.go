@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 
+	"vswitch/internal/control/model"
+
 	"go.etcd.io/bbolt"
 )
 
@@ -36,6 +38,23 @@ func (w *writer) put(bucket, key string, record any) error {
 		return err
 	}
 	return w.count(bucket, key, value)
+}
+
+// apply writes what a change has made of records.
+func (w *writer) apply(deltas []model.Delta) error {
+	for _, d := range deltas {
+		bucket := bucketOf(d.Kind)
+		var err error
+		if d.Record == nil {
+			err = w.delete(bucket, d.Key)
+		} else {
+			err = w.put(bucket, d.Key, d.Record)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // delete deletes a record, if it is there.

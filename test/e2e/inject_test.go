@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/model"
 	"vswitch/internal/store"
 	"vswitch/test/lab"
 )
@@ -161,14 +162,10 @@ func TestLostPortIsReleasedAfterAClockJump(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := db.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range state.Ports {
+	for p := range db.State().Ports() {
 		if p.Name == "a" {
 			p.LostSince = p.LostSince.Add(10 * 365 * 24 * time.Hour)
-			if err := db.Apply(store.PutPort(p)); err != nil {
+			if err := db.Apply(model.PutPort(p)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/api"
+	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/store"
 )
@@ -131,9 +132,13 @@ func TestStaticEntryOfAnOwnAddressEndsAtTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	mac, err := frame.ParseMAC(a.Port.MAC)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, port := range []string{a.Port.ID, b.Port.ID} {
-		e := store.Entry{SegmentID: a.Port.SegmentID, MAC: a.Port.MAC, PortID: port}
-		if err := state.Apply(store.PutEntry(e)); err != nil {
+		e := model.Entry{SegmentID: a.Port.SegmentID, MAC: mac, PortID: port}
+		if err := state.Apply(model.PutEntry(e)); err != nil {
 			t.Fatal(err)
 		}
 	}
