@@ -35,6 +35,21 @@ func (c *Counters) IngressDrops() uint64 {
 	return sum
 }
 
+// Plus returns the sums of c and other.
+func (c Counters) Plus(other Counters) Counters {
+	c.RxFrames += other.RxFrames
+	c.RxBytes += other.RxBytes
+	c.TxFrames += other.TxFrames
+	c.TxBytes += other.TxBytes
+	c.Forwarded += other.Forwarded
+	c.Flooded += other.Flooded
+	c.Local += other.Local
+	for r := range c.Drops {
+		c.Drops[r] += other.Drops[r]
+	}
+	return c
+}
+
 // stripe is one worker's share of a port's counters. Only that worker adds to
 // it, so its cache lines stay with it; readers sum the stripes.
 type stripe struct {

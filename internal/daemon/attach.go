@@ -5,6 +5,7 @@ import (
 	"regexp"
 
 	"vswitch/api"
+	"vswitch/internal/control"
 	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
@@ -53,7 +54,7 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	if err := d.keep(p); err != nil {
 		return err
 	}
-	d.logNotKept(p.hostName(), d.kept.sync())
+	d.logNotKept(control.HostName(p.record), d.kept.sync())
 	undo.keep()
 	d.attached(p, ns)
 	return nil
@@ -87,7 +88,7 @@ func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
 func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
-	device, err := tap.Create(p.hostName(), tap.Options{})
+	device, err := tap.Create(control.HostName(p.record), tap.Options{})
 	if err != nil {
 		return deviceError(err)
 	}
@@ -117,16 +118,13 @@ func (d *Daemon) attached(p *port, ns *netns.Namespace) {
 	d.announce(p)
 }
 
-// hostName is what p's link is called where vswitchd runs.
-func (p *port) hostName() string { return "vst-" + p.record.ID[:8] }
-
 // portLink matches what hostName returns.
 var portLink = regexp.MustCompile(`^vst-[0-9a-f]{8}$`)
 
 func (p *port) linkConfig() netns.LinkConfig {
 	config := netns.LinkConfig{
-		HostName: p.hostName(), Name: p.record.IfName, MAC: p.record.MAC[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
-		Address: p.prefix(), Gateway: p.segment.record.IPv4().Gateway, DefaultRoute: !p.record.NoDefaultRoute,
+		HostName: control.HostName(p.record), Name: p.record.IfName, MAC: p.record.MAC[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
+		Address: p.now().Prefix(), Gateway: p.segment.record.IPv4().Gateway, DefaultRoute: !p.record.NoDefaultRoute,
 	}
 	if p.record.DHCP { // the container's client sets these
 		config.Address, config.DefaultRoute = netip.Prefix{}, false
@@ -137,7 +135,7 @@ func (p *port) linkConfig() netns.LinkConfig {
 // place gives p its place in the switch, without a device.
 func (d *Daemon) place(p *port) error {
 	sw, err := d.sw.AddPort(p.segment.sw, nil, vswitch.PortConfig{
-		Name: p.record.Name, Policy: policyFor(p.record),
+		Name: p.record.Name, Policy: control.Policy(p.record),
 	})
 	if err != nil {
 		return switchError(err)
@@ -172,7 +170,7 @@ func (d *Daemon) keep(p *port) error {
 	if err := p.device.SetPersist(true); err != nil {
 		return api.Internalf("%w", err)
 	}
-	d.logNotKept(p.hostName(), d.kept.keep(keptPort, p.record.ID, p.device.Fd()))
+	d.logNotKept(control.HostName(p.record), d.kept.keep(keptPort, p.record.ID, p.device.Fd()))
 	return nil
 }
 

@@ -9,11 +9,13 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
+	"vswitch/internal/control"
 	"vswitch/internal/control/model"
 	"vswitch/internal/gateway"
 	"vswitch/internal/gateway/dns"
@@ -29,6 +31,7 @@ import (
 type Daemon struct {
 	config    Config
 	log       *slog.Logger
+	lines     *lines // of log
 	sw        *vswitch.Switch
 	ipam      *ipam.Allocator
 	pools     *gateway.Prefixes // subnets of all segments
@@ -42,11 +45,19 @@ type Daemon struct {
 	stopping  <-chan struct{} // closed once the server takes no more requests
 	removes   bool            // set by Run: Close is to remove what there is for containers and segments
 
+	control.Reader // of the snapshot
+
+	snapshot atomic.Pointer[control.Snapshot]
+
 	mu       sync.Mutex // one change at a time; guards all below
 	segments map[string]*segment
 	ports    map[string]*port
 	byLink   map[linkKey]*port // ports whose links are watched
 	closed   bool
+
+	published    time.Time     // when the snapshot was made
+	publishPause time.Duration // for how long it is valid at least, while events come
+	publishing   *time.Timer   // runs when it is out of date
 
 	natProblem string      // why containers reach the host and no farther
 	natRetry   *time.Timer // runs while what the kernel is to do is not done
@@ -62,13 +73,15 @@ type Daemon struct {
 // segment alone. The store belongs to the daemon, also when New fails. The caller
 // must call Close, which Run does.
 func New(c Config, state store.Store) (*Daemon, error) {
+	lines := newLines(c.Log.Handler())
 	d := &Daemon{
-		config: c, log: c.Log, pools: new(gateway.Prefixes), store: state,
+		config: c, log: slog.New(lines), lines: lines, pools: new(gateway.Prefixes), store: state,
 		forwarder: dns.NewForwarder(dns.NewHostServers(c.ResolvConf).List),
 		kept:      newKeptDevices(c.Keeper, c.Kept),
 		segments:  make(map[string]*segment), ports: make(map[string]*port), byLink: make(map[linkKey]*port),
 		leasePools: make(map[string]*pool),
 	}
+	d.Reader = control.Reader{Current: d.current, Switch: func() *vswitch.Switch { return d.sw }}
 	if err := d.start(); err != nil {
 		d.Close()
 		return nil, err
@@ -104,7 +117,7 @@ func (d *Daemon) start() (err error) {
 		d.openNAT()
 		_ = d.applyNAT() // which tells what is wrong
 	}
-	d.mu.Unlock()
+	d.unlock()
 	if err != nil {
 		return err
 	}
@@ -253,6 +266,7 @@ func (d *Daemon) Healthy(ctx context.Context) error {
 func (d *Daemon) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.publishSnapshot()
 	d.closed = true
 	for _, s := range d.segments {
 		s.services.close()

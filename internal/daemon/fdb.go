@@ -8,51 +8,12 @@ import (
 	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
-	"vswitch/switch/fdb"
 )
-
-// FDB implements [api.Backend].
-func (d *Daemon) FDB(_ context.Context, ref string) ([]api.FDBEntry, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	segments, err := d.segmentsNamed(ref)
-	if err != nil {
-		return nil, err
-	}
-	names := d.portNames()
-	list := []api.FDBEntry{}
-	for _, s := range segments {
-		for _, e := range d.sw.Entries(s.sw) {
-			list = append(list, entryView(s, e, names))
-		}
-	}
-	return list, nil
-}
-
-// portNames are the names of today; a port of the switch keeps its first one.
-func (d *Daemon) portNames() map[*vswitch.Port]string {
-	names := make(map[*vswitch.Port]string, len(d.ports))
-	for _, p := range d.ports {
-		names[p.sw] = p.record.Name
-	}
-	return names
-}
-
-// entryKinds are the names of the kinds of entry.
-var entryKinds = map[fdb.Kind]string{fdb.Learned: api.Dynamic, fdb.Own: api.Own, fdb.Static: api.Static}
-
-func entryView(s *segment, e vswitch.Entry, names map[*vswitch.Port]string) api.FDBEntry {
-	v := api.FDBEntry{Segment: s.record.Name, MAC: e.MAC.String(), Port: names[e.Port], Kind: entryKinds[e.Kind], AgeSeconds: int(e.Age)}
-	if e.Port.Gateway() {
-		v.Port = gatewayName
-	}
-	return v
-}
 
 // AddFDB implements [api.Backend].
 func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FDBEntry, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	s, err := d.findSegment(ref)
 	if err != nil {
 		return api.FDBEntry{}, err
@@ -86,8 +47,8 @@ func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FD
 
 // DeleteFDB implements [api.Backend].
 func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	s, err := d.findSegment(ref)
 	if err != nil {
 		return api.FDBEntry{}, err
@@ -96,13 +57,7 @@ func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, e
 	if err != nil {
 		return api.FDBEntry{}, api.Invalidf("%w", err)
 	}
-	var view api.FDBEntry
-	names := d.portNames()
-	for _, e := range d.sw.Entries(s.sw) {
-		if e.MAC == mac {
-			view = entryView(s, e, names)
-		}
-	}
+	view := d.segmentNow(s).Entry(d.sw, mac)
 	if err := d.sw.RemoveEntry(s.sw, mac); err != nil {
 		return api.FDBEntry{}, d.entryError(s, mac, err)
 	}
@@ -117,8 +72,8 @@ func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, e
 
 // FlushFDB implements [api.Backend].
 func (d *Daemon) FlushFDB(_ context.Context, ref string, flush api.FDBFlush) (api.FDBFlushed, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	s, err := d.findSegment(ref)
 	if err != nil {
 		return api.FDBFlushed{}, err
@@ -154,26 +109,9 @@ func (d *Daemon) entryError(s *segment, mac frame.MAC, err error) error {
 // ownerOf is the name of the port whose own address mac is.
 func (d *Daemon) ownerOf(s *segment, mac frame.MAC) string {
 	for _, p := range d.portsOf(s) {
-		if p.record.MAC == mac || p.currentMAC() == mac {
+		if p.record.MAC == mac || p.now().MAC() == mac {
 			return p.record.Name
 		}
 	}
 	return ""
-}
-
-// ARP implements [api.Backend].
-func (d *Daemon) ARP(_ context.Context, ref string) ([]api.Binding, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	segments, err := d.segmentsNamed(ref)
-	if err != nil {
-		return nil, err
-	}
-	list := []api.Binding{}
-	for _, s := range segments {
-		for _, b := range s.bindings.Bindings() {
-			list = append(list, api.Binding{Segment: s.record.Name, IP: b.IP, MAC: b.MAC.String(), Port: b.Port, Kind: b.Kind.String()})
-		}
-	}
-	return list, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"vswitch/internal/control"
 	"vswitch/internal/netns"
 	"vswitch/tap"
 )
@@ -19,7 +20,7 @@ import (
 
 // makeHandover makes p's device in ns, which is the daemon's own, and connects it.
 func (d *Daemon) makeHandover(p *port, ns *netns.Namespace, undo *undo) error {
-	device, err := tap.Create(p.hostName(), tap.Options{})
+	device, err := tap.Create(control.HostName(p.record), tap.Options{})
 	if err != nil {
 		return deviceError(err)
 	}
@@ -35,9 +36,6 @@ func (d *Daemon) makeHandover(p *port, ns *netns.Namespace, undo *undo) error {
 	undo.add(func() { d.sw.Detach(p.sw); p.device = nil })
 	return nil
 }
-
-// waits says whether p's device is still, or again, where it was made.
-func (p *port) waits() bool { return p.record.Handover && p.record.IfName == p.hostName() }
 
 // followHandover follows where p's device is, in ns now, and what it is there.
 func (d *Daemon) followHandover(p *port, ns *netns.Namespace) {
@@ -78,7 +76,7 @@ func (d *Daemon) reattachIn(p *port, netnsPath string) error {
 		return errors.New(lostNamespace)
 	}
 	defer ns.Close()
-	name := p.hostName()
+	name := control.HostName(p.record)
 	if netnsPath != "" {
 		l, err := ns.LinkByMAC(p.record.MAC[:])
 		if err != nil {

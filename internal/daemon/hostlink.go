@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/control/model"
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
@@ -33,15 +32,6 @@ type hostLink struct {
 
 func newHostLink(s *segment) *hostLink {
 	return &hostLink{segment: s, name: "vs-" + s.record.ID[:11], problem: "not made yet"}
-}
-
-// uplinkOf is the segment's uplink. A record without one is of a version that had
-// none; a kind that we do not know is a later version's, and no way out for us.
-func uplinkOf(r model.Segment) string {
-	if u := api.UplinkOf(r.Uplink, r.Internal); u == api.UplinkHost {
-		return u
-	}
-	return api.UplinkNone
 }
 
 // checkHostFree refuses a subnet whose route would cut the host off from something.
@@ -140,7 +130,7 @@ func (d *Daemon) connectHost(h *hostLink, device *tap.Device) error {
 }
 
 func (d *Daemon) disconnectHost(h *hostLink) {
-	h.before = h.counters()
+	h.before = h.before.Plus(h.sw.Counters())
 	h.segment.services.unlisten()
 	d.sw.RemovePort(h.sw)
 	h.segment.gateway.SetHost(false)
@@ -184,22 +174,6 @@ func (h *hostLink) stop() {
 		h.look.Stop()
 		h.look = nil
 	}
-}
-
-func (h *hostLink) counters() vswitch.Counters {
-	if h.sw == nil {
-		return h.before
-	}
-	return sum(h.before, h.sw.Counters())
-}
-
-// view shows the link; beyond is what is wrong with the way from there on.
-func (h *hostLink) view(beyond string) api.HostLink {
-	v := api.HostLink{Name: h.name, State: api.PortUp, Reason: beyond, Counters: countersView(h.counters())}
-	if h.problem != "" {
-		v.State, v.Reason = api.PortDown, h.problem
-	}
-	return v
 }
 
 // restoreHostLink connects a host link by the descriptor that was kept for it, or

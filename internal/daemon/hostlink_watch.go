@@ -36,8 +36,8 @@ func (d *Daemon) lookAtHostSoon(h *hostLink, delay time.Duration) {
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(delay, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
+		d.lock()
+		defer d.unlockSoon()
 		if h.look == timer && !d.closed {
 			h.look = nil
 			d.lookAtHostLink(h)
@@ -49,8 +49,8 @@ func (d *Daemon) lookAtHostSoon(h *hostLink, delay time.Duration) {
 // lookAtHostLinks looks at those that are there; it does what can wait until
 // frames flow again.
 func (d *Daemon) lookAtHostLinks() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlockSoon()
 	for _, s := range d.segments {
 		if s.host != nil && s.host.device != nil && !d.closed {
 			d.lookAtHostLink(s.host)

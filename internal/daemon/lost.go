@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"vswitch/internal/control"
 	"vswitch/internal/control/model"
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
@@ -18,8 +19,8 @@ const (
 // deviceGone is called by the switch when a port's device has ended under it:
 // its namespace was deleted, or its link.
 func (d *Daemon) deviceGone(sw *vswitch.Port) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlockSoon()
 	for _, p := range d.ports {
 		if p.sw != sw || p.lost() || !sw.Lost() { // it may have another device by now
 			continue
@@ -63,7 +64,7 @@ func (d *Daemon) noteLost(p *port, reason string) {
 	if p.record.LostSince.IsZero() {
 		p.record.LostSince = time.Now().UTC()
 	}
-	d.log.Warn("port lost", "port", p.record.Name, "netns", p.namespace(), "reason", reason)
+	d.log.Warn("port lost", "port", p.record.Name, "netns", control.Namespace(p.record), "reason", reason)
 	d.expire(p)
 }
 
@@ -73,8 +74,8 @@ func (d *Daemon) expire(p *port) {
 	// add to the time.
 	since := max(0, time.Since(p.record.LostSince))
 	p.expiry = time.AfterFunc(max(0, d.config.LostPortTTL-since), func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
+		d.lock()
+		defer d.unlock()
 		if d.closed || d.ports[p.record.ID] != p || !p.lost() {
 			return
 		}
@@ -85,8 +86,8 @@ func (d *Daemon) expire(p *port) {
 
 // mountsChanged looks at the ports whose namespaces may have come or gone.
 func (d *Daemon) mountsChanged() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlockSoon()
 	for _, p := range d.ports {
 		switch {
 		case d.closed || p.record.NetNS == "":
@@ -114,7 +115,7 @@ func (d *Daemon) regainPort(p *port) {
 		return // it lost its interface only, and somebody wanted that
 	}
 	if err := d.regain(p, ns); err != nil {
-		d.log.Warn("lost port not attached to the new network namespace of that name", "port", p.record.Name, "netns", p.namespace(), "error", err)
+		d.log.Warn("lost port not attached to the new network namespace of that name", "port", p.record.Name, "netns", control.Namespace(p.record), "error", err)
 	}
 }
 
@@ -140,6 +141,6 @@ func (d *Daemon) regain(p *port, ns *netns.Namespace) error {
 	}
 	d.brief(p.segment)
 	d.attached(p, ns)
-	d.log.Info("lost port attached again", "port", p.record.Name, "netns", p.namespace())
+	d.log.Info("lost port attached again", "port", p.record.Name, "netns", control.Namespace(p.record))
 	return nil
 }

@@ -65,8 +65,8 @@ func (d *Daemon) applyNAT() error {
 		d.natRetry.Stop()
 	}
 	d.natRetry = time.AfterFunc(hostLinkRetry, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
+		d.lock()
+		defer d.unlockSoon()
 		_ = d.applyNAT()
 	})
 	return api.Internalf("%w", err)

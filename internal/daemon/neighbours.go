@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"slices"
-
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/control/model"
@@ -14,20 +12,11 @@ import (
 // that it is up) and of what is (its device, its interface's state, MAC and addresses, a
 // loop). It answers for a port only while a frame would get there.
 
-// binding is what the segment answers for p as things are; false: nothing.
-func (p *port) binding() (arp.Binding, bool) {
-	b := arp.Binding{
-		IP: p.record.IPv4(), MAC: p.link.mac, Kind: arp.Port, Port: p.record.Name, Slot: p.sw.Slot(),
-	}
-	return b, !p.lost() && !p.record.Down && !p.sw.ErrDisabled() && !p.link.down &&
-		(p.link.mac == p.record.MAC || p.sw.Trusted()) && slices.Contains(p.link.addrs, p.record.IPv4())
-}
-
 // updateNeighbours brings what the segment answers for p in line with what p is. A binding
 // that stays is left alone, for the port may have claimed it for another MAC behind it, as
 // long as its security lets it.
 func (d *Daemon) updateNeighbours(p *port) {
-	b, ok := p.binding()
+	b, ok := p.now().Binding()
 	switch {
 	case ok && (b != p.bound || !p.sw.Trusted() && p.segment.claimed(b)):
 		d.logFailure("bind address "+b.IP.String(), p.segment.bindings.Bind(b))
@@ -53,18 +42,9 @@ func (d *Daemon) unbind(p *port) {
 
 // announce tells the segment's other ports where p's address is, if that is so.
 func (d *Daemon) announce(p *port) {
-	if b, ok := p.binding(); ok {
+	if b, ok := p.now().Binding(); ok {
 		d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, b.MAC, b.IP))
 	}
-}
-
-// currentMAC is the address of p's interface as far as it may use it: at other levels of
-// security than off it is the one that p was given.
-func (p *port) currentMAC() frame.MAC {
-	if !p.lost() && p.link.mac != (frame.MAC{}) && p.sw.Trusted() {
-		return p.link.mac
-	}
-	return p.record.MAC
 }
 
 // followMAC follows a change of the interface's address in the namespace.
@@ -150,7 +130,7 @@ func (d *Daemon) checkMAC(s *segment, mac frame.MAC, except *port, asked bool) e
 			mac, s.record.Name)
 	}
 	for _, q := range d.portsOf(s) {
-		if q != except && (q.record.MAC == mac || asked && q.currentMAC() == mac) {
+		if q != except && (q.record.MAC == mac || asked && q.now().MAC() == mac) {
 			return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac",
 				mac, q.record.Name, s.record.Name)
 		}

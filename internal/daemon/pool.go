@@ -33,8 +33,8 @@ var _ api.Pools = (*Daemon)(nil)
 
 // AddPool implements [api.Pools].
 func (d *Daemon) AddPool(_ context.Context, spec api.PoolSpec) (api.Pool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	config, err := subnetConfig(api.SegmentSpec{Subnet: spec.Subnet, IPRange: spec.IPRange})
 	if err != nil {
 		return api.Pool{}, err
@@ -56,24 +56,13 @@ func (d *Daemon) AddPool(_ context.Context, spec api.PoolSpec) (api.Pool, error)
 	}
 	d.leasePools[p.record.ID] = p
 	d.log.Info("pool added", "subnet", p.record.Prefix, "id", p.record.ID)
-	return d.poolView(p), nil
-}
-
-// Pools implements [api.Pools].
-func (d *Daemon) Pools(context.Context) ([]api.Pool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	list := make([]api.Pool, 0, len(d.leasePools))
-	for _, p := range d.leasePools {
-		list = append(list, d.poolView(p))
-	}
-	return list, nil
+	return d.poolNow(p).View(), nil
 }
 
 // DeletePool implements [api.Pools].
 func (d *Daemon) DeletePool(_ context.Context, id string) (api.Pool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := d.findPool(id)
 	if err != nil {
 		return api.Pool{}, err
@@ -83,8 +72,8 @@ func (d *Daemon) DeletePool(_ context.Context, id string) (api.Pool, error) {
 
 // ReclaimPool implements [api.Backend].
 func (d *Daemon) ReclaimPool(_ context.Context, ref string) (api.Pool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := resolve(d.leasePools, ref, "pool", "list-pools")
 	if err != nil {
 		return api.Pool{}, err
@@ -97,7 +86,7 @@ func (d *Daemon) ReclaimPool(_ context.Context, ref string) (api.Pool, error) {
 
 func (d *Daemon) deletePool(p *pool) (api.Pool, error) {
 	id := p.record.ID
-	view := d.poolView(p)
+	view := d.poolNow(p).View()
 	if err := d.store.Apply(model.DeletePool(id)); err != nil {
 		return api.Pool{}, api.Internalf("store the end of pool %s: %w", p.record.Prefix, err)
 	}
@@ -119,8 +108,8 @@ func (d *Daemon) deletePool(p *pool) (api.Pool, error) {
 
 // Lease implements [api.Pools].
 func (d *Daemon) Lease(_ context.Context, id string, want netip.Addr) (netip.Prefix, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := d.findPool(id)
 	if err != nil {
 		return netip.Prefix{}, err
@@ -141,8 +130,8 @@ func (d *Daemon) Lease(_ context.Context, id string, want netip.Addr) (netip.Pre
 
 // LeaseGateway implements [api.Pools].
 func (d *Daemon) LeaseGateway(_ context.Context, id string, want netip.Addr) (netip.Prefix, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := d.findPool(id)
 	if err != nil {
 		return netip.Prefix{}, err
@@ -168,8 +157,8 @@ func (d *Daemon) LeaseGateway(_ context.Context, id string, want netip.Addr) (ne
 
 // Release implements [api.Pools].
 func (d *Daemon) Release(_ context.Context, id string, addr netip.Addr) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := d.findPool(id)
 	if err != nil {
 		return err
@@ -195,8 +184,8 @@ func (d *Daemon) Release(_ context.Context, id string, addr netip.Addr) error {
 
 // AddSegmentOver implements [api.Pools].
 func (d *Daemon) AddSegmentOver(_ context.Context, id string, spec api.SegmentSpec) (api.Segment, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := d.findPool(id)
 	if err != nil {
 		return api.Segment{}, err
@@ -236,16 +225,6 @@ func (d *Daemon) findPool(id string) (*pool, error) {
 		return nil, api.NotFoundf("pool %q does not exist", id)
 	}
 	return p, nil
-}
-
-func (d *Daemon) poolView(p *pool) api.Pool {
-	v := api.Pool{
-		ID: p.record.ID, Subnet: p.record.Prefix, Gateway: p.record.Gateway, Leases: len(p.record.Leases), Created: p.record.Created,
-	}
-	if s := d.segmentOver(p); s != nil {
-		v.Segment = s.record.Name
-	}
-	return v
 }
 
 // restorePool gives a pool its subnet and leases back.

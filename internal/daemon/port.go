@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"maps"
-	"net/netip"
 	"time"
 
 	"vswitch/api"
 	"vswitch/arp"
+	"vswitch/internal/control"
 	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
@@ -38,8 +38,8 @@ func (p *port) lost() bool { return p.device == nil }
 
 // AddPort implements [api.Backend].
 func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	if err := d.checkPortName(spec.Name); err != nil {
 		return api.Port{}, err
 	}
@@ -58,7 +58,7 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 		Handover: spec.Handover,
 	}}
 	if spec.Handover {
-		p.record.IfName = p.hostName()
+		p.record.IfName = control.HostName(p.record)
 	}
 	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
 		return api.Port{}, err
@@ -69,8 +69,8 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 	d.ports[p.record.ID] = p
 	d.brief(s)
 	d.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", s.record.Name,
-		"address", p.record.IPv4(), "mac", p.record.MAC, "netns", p.namespace())
-	return p.view(), nil
+		"address", p.record.IPv4(), "mac", p.record.MAC, "netns", control.Namespace(p.record))
+	return p.now().View(), nil
 }
 
 func (d *Daemon) checkPortName(name string) error {
@@ -80,38 +80,10 @@ func (d *Daemon) checkPortName(name string) error {
 	return nil
 }
 
-// Ports implements [api.Backend].
-func (d *Daemon) Ports(_ context.Context, ref string) ([]api.Port, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	segments, err := d.segmentsNamed(ref)
-	if err != nil {
-		return nil, err
-	}
-	list := []api.Port{}
-	for _, s := range segments {
-		for _, p := range d.portsOf(s) {
-			list = append(list, p.view())
-		}
-	}
-	return list, nil
-}
-
-// Port implements [api.Backend].
-func (d *Daemon) Port(_ context.Context, ref string) (api.Port, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	p, err := d.findPort(ref)
-	if err != nil {
-		return api.Port{}, err
-	}
-	return p.view(), nil
-}
-
 // UpdatePort implements [api.Backend].
 func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate) (api.Port, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := d.findPort(ref)
 	if err != nil {
 		return api.Port{}, err
@@ -152,7 +124,7 @@ func (d *Daemon) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	if update.MAC != nil {
 		d.announce(p)
 	}
-	return p.view(), nil
+	return p.now().View(), nil
 }
 
 // change takes every step to make record the port's, or none. withMAC has the interface get
@@ -220,80 +192,16 @@ func withLabels(labels map[string]string, change map[string]*string) (map[string
 
 // DeletePort implements [api.Backend].
 func (d *Daemon) DeletePort(_ context.Context, ref string) (api.Port, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := d.findPort(ref)
 	if err != nil {
 		return api.Port{}, err
 	}
-	view := p.view()
+	view := p.now().View()
 	return view, d.detach(p)
 }
 
 func (d *Daemon) findPort(ref string) (*port, error) {
 	return resolve(d.ports, ref, "port", "list-ports")
-}
-
-func (p *port) prefix() netip.Prefix {
-	return netip.PrefixFrom(p.record.IPv4(), p.segment.record.IPv4().Prefix.Bits())
-}
-
-// namespace is how to name the port's namespace to people; empty as long as its
-// device waits to be moved into one.
-func (p *port) namespace() string {
-	if p.record.NetNS != "" || p.record.Handover {
-		return p.record.NetNS
-	}
-	return netns.PID(p.record.PID).String()
-}
-
-func (p *port) state() string {
-	switch {
-	case p.lost():
-		return api.PortLost
-	case p.record.Down, p.link.down, p.sw.ErrDisabled():
-		return api.PortDown
-	}
-	return api.PortUp
-}
-
-// reason says why the port does not carry what it should; it may be empty.
-func (p *port) reason() string {
-	switch {
-	case p.lost():
-		return p.record.LostReason
-	case p.record.Down:
-		return "set down with vsctl set-port"
-	case p.link.down && p.waits():
-		return "waits to be moved into its container"
-	case p.link.down:
-		return "set down in its network namespace"
-	case p.sw.ErrDisabled():
-		return "err-disabled: a loop was found; resumes within 10 s"
-	case p.link.mac != p.record.MAC && p.link.mac != (frame.MAC{}) && !p.sw.Trusted():
-		return "its MAC address was changed to " + p.link.mac.String() + " in its network namespace"
-	}
-	return ""
-}
-
-// counters are those of all the time since the port was added.
-func (p *port) counters() vswitch.Counters { return p.sw.Counters() }
-
-func (p *port) view() api.Port {
-	r := p.record
-	v := api.Port{
-		ID: r.ID, Name: r.Name, Segment: p.segment.record.Name, SegmentID: r.SegmentID, MAC: p.currentMAC().String(),
-		IPs: []netip.Prefix{p.prefix()}, Gateway: p.segment.record.IPv4().Gateway.String(), NetNS: p.namespace(),
-		IfName: r.IfName, MTU: p.segment.record.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
-		Labels: r.Labels, Created: r.Created, Counters: countersView(p.counters()),
-		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,
-	}
-	if r.Handover {
-		v.Device = p.hostName()
-	}
-	viewPolicy(&v, r)
-	for _, q := range r.Published {
-		v.Published = append(v.Published, published(p, q).String())
-	}
-	return v
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control"
 	"vswitch/internal/control/model"
 	"vswitch/internal/gateway"
 	"vswitch/internal/host"
@@ -28,26 +29,15 @@ type publication struct {
 	problem  string            // why it is not reachable
 }
 
+// now returns what q is.
+func (q *publication) now() control.Publication {
+	return control.Publication{Record: q.record, Problem: q.problem}
+}
+
 func (q *publication) close() {
 	if q.reserved != nil {
 		q.reserved.Close()
 	}
-}
-
-// count is how many ports of the host a record is about.
-func count(r model.Publication) int { return max(r.Count, 1) }
-
-// forward is a record as the host's kernel needs it; p may be nil where that is of
-// no interest.
-func forward(r model.Publication, p *port) host.Forward {
-	f := host.Forward{Protocol: host.Protocol(r.Protocol), HostIP: r.HostIP, HostPort: r.HostPort, Count: count(r), ToPort: r.Port}
-	if p != nil {
-		f.To = p.record.IPv4()
-		if h := p.segment.host; h != nil {
-			f.Link = h.name
-		}
-	}
-	return f
 }
 
 // forwards are those of all publications that are to be reachable.
@@ -55,7 +45,7 @@ func (d *Daemon) forwards() (list []host.Forward) {
 	for _, p := range d.ports {
 		for _, q := range p.published {
 			if q.reserved != nil && p.segment.host != nil {
-				list = append(list, forward(q.record, p))
+				list = append(list, control.Forward(q.record, p.now()))
 			}
 		}
 	}
@@ -64,8 +54,8 @@ func (d *Daemon) forwards() (list []host.Forward) {
 
 // Publish implements [api.Backend].
 func (d *Daemon) Publish(_ context.Context, ref string, spec api.PublishSpec) (api.Published, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := d.findPort(ref)
 	if err != nil {
 		return api.Published{}, err
@@ -85,7 +75,7 @@ func (d *Daemon) Publish(_ context.Context, ref string, spec api.PublishSpec) (a
 		return api.Published{}, err
 	}
 	d.forgetFlows(q)
-	view := d.publishedView(p, q)
+	view := p.now().PublishedView(q.now(), d.natProblem)
 	d.log.Info("port published", "port", p.record.Name, "published", view)
 	return view, nil
 }
@@ -128,13 +118,13 @@ func publicationOf(spec api.PublishSpec) (r model.Publication, err error) {
 
 // checkPublication refuses what would be too much, or what another port publishes.
 func (d *Daemon) checkPublication(r model.Publication) error {
-	n := count(r)
+	n := control.Count(r)
 	for _, p := range d.ports {
 		for _, q := range p.published {
-			n += count(q.record)
-			if r.HostPort != 0 && forward(r, nil).Overlaps(forward(q.record, nil)) {
+			n += control.Count(q.record)
+			if r.HostPort != 0 && control.Forward(r, nil).Overlaps(control.Forward(q.record, nil)) {
 				return api.Conflictf("port %s of the host is published by port %q already, as %s: choose another, or unpublish that",
-					api.FormatPorts(hostPorts(r)), p.record.Name, d.publishedView(p, q))
+					api.FormatPorts(control.HostPorts(r)), p.record.Name, p.now().PublishedView(q.now(), d.natProblem))
 			}
 		}
 	}
@@ -169,11 +159,11 @@ func (d *Daemon) publish(p *port, r model.Publication) (*publication, error) {
 // resolvers have as well, each on its own link: they make way until it is ours.
 func (d *Daemon) reserve(r model.Publication) (*publication, error) {
 	names := host.Forward{Protocol: host.Protocol(r.Protocol), HostPort: gateway.DNSPort}
-	shared := (!r.HostIP.IsValid() || r.HostIP.IsUnspecified()) && forward(r, nil).Overlaps(names)
+	shared := (!r.HostIP.IsValid() || r.HostIP.IsUnspecified()) && control.Forward(r, nil).Overlaps(names)
 	if shared {
 		defer d.pauseNames()()
 	}
-	reserved, err := host.Reserve(host.Protocol(r.Protocol), r.HostIP, r.HostPort, count(r))
+	reserved, err := host.Reserve(host.Protocol(r.Protocol), r.HostIP, r.HostPort, control.Count(r))
 	switch {
 	case errors.Is(err, host.ErrInUse):
 		return nil, api.Conflictf("%w: choose another, or end that program", err)
@@ -204,34 +194,15 @@ func (d *Daemon) storePublished(p *port, undo *undo) error {
 	return nil
 }
 
-// Published implements [api.Backend].
-func (d *Daemon) Published(_ context.Context, ref string) ([]api.Published, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	segments, err := d.segmentsNamed(ref)
-	if err != nil {
-		return nil, err
-	}
-	list := []api.Published{}
-	for _, s := range segments {
-		for _, p := range d.portsOf(s) {
-			for _, q := range p.published {
-				list = append(list, d.publishedView(p, q))
-			}
-		}
-	}
-	return list, nil
-}
-
 // Unpublish implements [api.Backend].
 func (d *Daemon) Unpublish(_ context.Context, ref string, key api.PublishedKey) (api.Published, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	p, err := d.findPort(ref)
 	if err != nil {
 		return api.Published{}, err
 	}
-	i := slices.IndexFunc(p.published, func(q *publication) bool { return names(key, d.publishedView(p, q)) })
+	i := slices.IndexFunc(p.published, func(q *publication) bool { return names(key, p.now().PublishedView(q.now(), d.natProblem)) })
 	if i < 0 {
 		return api.Published{}, api.NotFoundf("port %q does not publish %s/%s: see list-published", p.record.Name, key.HostPorts, key.Protocol)
 	}
@@ -251,7 +222,7 @@ func (d *Daemon) Unpublish(_ context.Context, ref string, key api.PublishedKey) 
 	}
 	d.forgetFlows(q)
 	q.close()
-	view := d.publishedView(p, q)
+	view := p.now().PublishedView(q.now(), d.natProblem)
 	d.log.Info("port not published any more", "port", p.record.Name, "published", view)
 	return view, nil
 }
@@ -283,7 +254,7 @@ func (d *Daemon) withdraw(p *port) {
 // TCP end by themselves.
 func (d *Daemon) forgetFlows(q *publication) {
 	if q.record.Protocol == api.ProtocolUDP {
-		first, last := hostPorts(q.record)
+		first, last := control.HostPorts(q.record)
 		if err := netns.ForgetUDP(q.record.HostIP, first, last); err != nil {
 			d.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
 		}
@@ -301,7 +272,7 @@ func (d *Daemon) restorePublished(p *port) {
 		q, err := d.reserve(r)
 		if err != nil {
 			q = &publication{record: r, problem: err.Error()}
-			d.log.Warn("port not published", "port", p.record.Name, "published", d.publishedView(p, q), "error", err)
+			d.log.Warn("port not published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), d.natProblem), "error", err)
 			d.republishSoon()
 		}
 		p.published = append(p.published, q)
@@ -317,8 +288,8 @@ func (d *Daemon) republishSoon() {
 		return
 	}
 	d.republishing = time.AfterFunc(republishDelay, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
+		d.lock()
+		defer d.unlockSoon()
 		if d.republishing = nil; !d.closed {
 			d.republish()
 		}
@@ -341,7 +312,7 @@ func (d *Daemon) republish() {
 			}
 			*q = *again
 			back = append(back, q)
-			d.log.Info("port published", "port", p.record.Name, "published", d.publishedView(p, q))
+			d.log.Info("port published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), d.natProblem))
 		}
 	}
 	if len(back) == 0 {
@@ -351,38 +322,4 @@ func (d *Daemon) republish() {
 	for _, q := range back {
 		d.forgetFlows(q)
 	}
-}
-
-func hostPorts(r model.Publication) (first, last uint16) {
-	return r.HostPort, r.HostPort + uint16(count(r)-1)
-}
-
-// publishedView shows what p publishes, and why it is not reachable if it is not.
-func (d *Daemon) publishedView(p *port, q *publication) api.Published {
-	v := published(p, q.record)
-	switch h := p.segment.host; {
-	case q.problem != "":
-		v.Reason = q.problem
-	case h == nil:
-		v.Reason = "the segment has no link to the host"
-	case h.problem != "":
-		v.Reason = "the segment's link to the host: " + h.problem
-	case d.natProblem != "":
-		v.Reason = d.natProblem
-	case p.lost():
-		v.Reason = "the port is lost: " + p.record.LostReason
-	}
-	return v
-}
-
-func published(p *port, r model.Publication) api.Published {
-	v := api.Published{
-		Port: p.record.Name, PortID: p.record.ID, Segment: p.segment.record.Name,
-		HostIP: netip.IPv4Unspecified(), HostPorts: api.FormatPorts(hostPorts(r)),
-		IP: p.record.IPv4(), Ports: api.FormatPorts(r.Port, r.Port+uint16(count(r)-1)), Protocol: r.Protocol,
-	}
-	if r.HostIP.IsValid() {
-		v.HostIP = r.HostIP
-	}
-	return v
 }

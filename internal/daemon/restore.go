@@ -13,6 +13,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"vswitch/api"
+	"vswitch/internal/control"
 	"vswitch/internal/control/model"
 	"vswitch/internal/ipam"
 	"vswitch/internal/netns"
@@ -186,7 +187,7 @@ func (d *Daemon) reattach(p *port) error {
 	if err := d.regain(p, ns); err != nil {
 		return err
 	}
-	d.log.Info("device made again", "port", p.record.Name, "netns", p.namespace())
+	d.log.Info("device made again", "port", p.record.Name, "netns", control.Namespace(p.record))
 	return nil
 }
 
@@ -236,7 +237,7 @@ func (d *Daemon) removeStrayLinks() {
 	}
 	known := make(map[string]bool, len(d.ports))
 	for _, p := range d.ports {
-		known[p.hostName()] = true
+		known[control.HostName(p.record)] = true
 	}
 	for _, l := range links {
 		if !portLink.MatchString(l.Name) || known[l.Name] {
@@ -261,12 +262,12 @@ func (d *Daemon) settle() {
 	d.logFailure("keep descriptors for the next process", errors.Join(err, d.kept.sync()))
 	d.lookAtHostLinks()
 	for _, id := range d.portIDs() {
-		d.mu.Lock()
+		d.lock()
 		if p := d.ports[id]; p != nil && !d.closed && !p.lost() && !p.link.watched {
 			d.lookAtLink(p)
 			d.announce(p)
 		}
-		d.mu.Unlock()
+		d.unlockSoon()
 	}
 	d.storePorts()
 }

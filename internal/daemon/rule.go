@@ -40,8 +40,8 @@ func (d *Daemon) Rules(_ context.Context, ref string) ([]api.Rule, error) {
 
 // AddRule implements [api.Backend].
 func (d *Daemon) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api.Rule, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	s, err := d.findSegment(ref)
 	if err != nil {
 		return api.Rule{}, err
@@ -74,8 +74,8 @@ func (d *Daemon) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api.
 
 // DeleteRule implements [api.Backend].
 func (d *Daemon) DeleteRule(_ context.Context, segment, ref string) (api.Rule, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	s, err := d.findSegment(segment)
 	if err != nil {
 		return api.Rule{}, err

@@ -9,6 +9,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/arp"
+	"vswitch/internal/control"
 	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway"
@@ -36,8 +37,8 @@ func (s *segment) title() string { return s.record.Name }
 
 // AddSegment implements [api.Backend].
 func (d *Daemon) AddSegment(_ context.Context, spec api.SegmentSpec) (api.Segment, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	return d.newSegment(spec, nil)
 }
 
@@ -58,7 +59,7 @@ func (d *Daemon) newSegment(spec api.SegmentSpec, over *pool) (api.Segment, erro
 		return api.Segment{}, err
 	}
 	d.log.Info("segment added", "segment", s.record.Name, "id", s.record.ID, "subnet", s.record.IPv4().Prefix)
-	return d.segmentView(s), nil
+	return d.segmentNow(s).View(d.natProblem), nil
 }
 
 func (d *Daemon) checkSegmentName(name string) error {
@@ -143,14 +144,14 @@ func (d *Daemon) addSegment(record model.Segment, subnet *ipam.Subnet) (*segment
 		return nil, switchError(err)
 	}
 	s.services.run(port)
-	if err := s.bindings.Bind(arp.Binding{IP: subnet.Gateway(), MAC: s.mac, Kind: arp.Gateway, Port: gatewayName, Slot: port.Slot()}); err != nil {
+	if err := s.bindings.Bind(arp.Binding{IP: subnet.Gateway(), MAC: s.mac, Kind: arp.Gateway, Port: control.GatewayName, Slot: port.Slot()}); err != nil {
 		return nil, api.Invalidf("%w", err)
 	}
 	if err := d.enforceRules(s, record.Rules); err != nil {
 		return nil, err
 	}
 	undo.keep()
-	if uplinkOf(record) == api.UplinkHost {
+	if control.UplinkOf(record) == api.UplinkHost {
 		s.host = newHostLink(s)
 	}
 	d.pools.Add(subnet.Prefix())
@@ -168,9 +169,6 @@ func (d *Daemon) removeSegment(s *segment) {
 	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
 	delete(d.segments, s.record.ID)
 }
-
-// gatewayName is what listings call the port that a segment's gateway is.
-const gatewayName = "gateway"
 
 // subnetsOf is the list of a segment's subnets, of which one is offered yet.
 func subnetsOf(s *ipam.Subnet) []model.SegmentSubnet {
@@ -201,37 +199,15 @@ func subnetConfig(spec api.SegmentSpec) (c ipam.SubnetConfig, err error) {
 	return c, nil
 }
 
-// Segments implements [api.Backend].
-func (d *Daemon) Segments(context.Context) ([]api.Segment, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	list := make([]api.Segment, 0, len(d.segments))
-	for _, s := range d.segments {
-		list = append(list, d.segmentView(s))
-	}
-	return list, nil
-}
-
-// Segment implements [api.Backend].
-func (d *Daemon) Segment(_ context.Context, ref string) (api.Segment, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s, err := d.findSegment(ref)
-	if err != nil {
-		return api.Segment{}, err
-	}
-	return d.segmentView(s), nil
-}
-
 // DeleteSegment implements [api.Backend].
 func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.Segment, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlock()
 	s, err := d.findSegment(ref)
 	if err != nil {
 		return api.Segment{}, err
 	}
-	view := d.segmentView(s)
+	view := d.segmentNow(s).View(d.natProblem)
 	if s.record.Name == api.DefaultSegment {
 		return api.Segment{}, api.Conflictf("segment %q is the default segment and stays: ports without --segment need it", s.record.Name)
 	}
@@ -282,21 +258,6 @@ func (d *Daemon) portsOf(s *segment) []*port {
 		}
 	}
 	return list
-}
-
-func (d *Daemon) segmentView(s *segment) api.Segment {
-	r, subnet := s.record, s.record.IPv4()
-	v := api.Segment{
-		ID: r.ID, Name: r.Name, Driver: "vswitch", Scope: "local", Subnet: subnet.Prefix, Gateway: subnet.Gateway.String(),
-		Internal: r.Internal, Uplink: uplinkOf(r), MTU: r.MTU, Labels: r.Labels, Created: r.Created, Ports: len(d.portsOf(s)),
-	}
-	if s.host != nil {
-		v.HostLink = s.host.view(d.natProblem)
-	}
-	if subnet.Range != subnet.Prefix {
-		v.IPRange = subnet.Range.String()
-	}
-	return v
 }
 
 // logFailure notes that taking something back did not work: nothing can be done

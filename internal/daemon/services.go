@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control"
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway"
 	"vswitch/internal/gateway/dhcp"
@@ -50,7 +51,7 @@ func (d *Daemon) newServices(s *segment) *services {
 	config := dns.Config{
 		Subnet: s.record.IPv4().Prefix, Names: &v.names, OnLimit: d.limitNotice(s.record.Name),
 	}
-	if uplinkOf(s.record) == api.UplinkHost {
+	if control.UplinkOf(s.record) == api.UplinkHost {
 		config.Forwarder = d.forwarder
 	}
 	v.resolver = dns.NewResolver(config)
@@ -148,38 +149,15 @@ func (d *Daemon) busyNotice(segment string) func(frame.MAC) {
 	}
 }
 
-// leaseDuration is for how long a client may keep its address without asking
-// again. The address is its port's for as long as that exists.
-const leaseDuration = time.Hour
-
 // brief tells the services of s what its ports are now.
 func (d *Daemon) brief(s *segment) {
-	var stations []dns.Station
-	leases, clients := make(map[frame.MAC]dhcp.Lease), make(map[frame.MAC]struct{})
-	for _, p := range d.portsOf(s) {
-		if p.lost() {
-			continue
-		}
-		stations = append(stations, dns.Station{Addr: p.record.IPv4(), Name: p.record.Name, Aliases: p.record.Aliases})
-		if p.record.DHCP {
-			mac := p.currentMAC()
-			leases[mac], clients[mac] = p.lease(), struct{}{}
-		}
+	now := d.segmentNow(s)
+	leases := now.Leases()
+	clients := make(map[frame.MAC]struct{}, len(leases))
+	for mac := range leases {
+		clients[mac] = struct{}{}
 	}
-	s.services.names.Set(stations)
+	s.services.names.Set(now.Stations())
 	s.services.leases.Store(&leases)
 	s.services.inbox.SetClients(clients)
-}
-
-// lease is what p's DHCP client is told.
-func (p *port) lease() dhcp.Lease {
-	gw, mac := p.segment.record.IPv4().Gateway, p.currentMAC()
-	l := dhcp.Lease{
-		MAC: mac[:], Addr: p.prefix(), Server: gw, Router: gw, DNS: gw,
-		MTU: p.segment.record.MTU, HostName: p.record.Name, Duration: leaseDuration,
-	}
-	if p.record.NoDefaultRoute {
-		l.Router = netip.Addr{}
-	}
-	return l
 }

@@ -21,8 +21,8 @@ func (d *Daemon) violated(v vswitch.Violation) {
 // loopFound is called by the switch when it err-disables a port because of a loop, and when
 // the port's time is over.
 func (d *Daemon) loopFound(sw *vswitch.Port, disabled bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.lock()
+	defer d.unlockSoon()
 	p := d.portAt(sw)
 	if p == nil || d.closed {
 		return

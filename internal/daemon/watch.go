@@ -98,8 +98,8 @@ func (d *Daemon) watchProcess(p *port) {
 		if process.Wait() != nil {
 			return // closed
 		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
+		d.lock()
+		defer d.unlockSoon()
 		if !d.closed && p.link.process == process {
 			d.lose(p, lostNamespace)
 		}
@@ -147,8 +147,8 @@ func (d *Daemon) lookSoon(p *port) {
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(p.link.nextPause(), func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
+		d.lock()
+		defer d.unlockSoon()
 		if p.link.look == timer {
 			start := time.Now()
 			p.link.look, p.link.looked = nil, start

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"vswitch/internal/control"
+)
+
+// publishSnapshot makes what is now the snapshot that readers get.
+func (d *Daemon) publishSnapshot() {
+	begun := time.Now()
+	now := &control.Snapshot{NATProblem: d.natProblem}
+	for _, id := range slices.Sorted(maps.Keys(d.segments)) {
+		s := d.segmentNow(d.segments[id])
+		now.Segments = append(now.Segments, s)
+		now.Ports = append(now.Ports, s.Ports...)
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.leasePools)) {
+		now.Pools = append(now.Pools, d.poolNow(d.leasePools[id]))
+	}
+	d.snapshot.Store(now)
+	if d.publishing != nil {
+		d.publishing.Stop()
+		d.publishing = nil
+	}
+	d.published = time.Now()
+	d.publishPause = publishPause * d.published.Sub(begun)
+	d.lines.release()
+}
+
+// poolNow returns what p is.
+func (d *Daemon) poolNow(p *pool) *control.Pool {
+	now := &control.Pool{Record: p.record}
+	if s := d.segmentOver(p); s != nil {
+		now.Segment = s.now()
+	}
+	return now
+}
+
+// segmentNow returns what s is, with its ports.
+func (d *Daemon) segmentNow(s *segment) *control.Segment {
+	now := s.now()
+	for _, p := range d.portsOf(s) {
+		now.Ports = append(now.Ports, p.in(now))
+	}
+	return now
+}
+
+// now returns what s is, without its ports.
+func (s *segment) now() *control.Segment {
+	now := &control.Segment{Record: s.record, Place: s.sw, Bindings: s.bindings}
+	if h := s.host; h != nil {
+		now.HostLink = &control.HostLink{Name: h.name, Problem: h.problem, Before: h.before}
+		if h.sw != nil {
+			now.HostLink.Place = h.sw
+		}
+	}
+	return now
+}
+
+// now returns what p is.
+func (p *port) now() *control.Port { return p.in(p.segment.now()) }
+
+// in returns what p is as a port of s.
+func (p *port) in(s *control.Segment) *control.Port {
+	now := &control.Port{
+		Record: p.record, Segment: s, Place: p.sw, Lost: p.lost(),
+		Link: control.Link{Down: p.link.down, MAC: p.link.mac, Addrs: p.link.addrs},
+	}
+	for _, q := range p.published {
+		now.Published = append(now.Published, q.now())
+	}
+	return now
+}
+
+// current returns the latest snapshot.
+func (d *Daemon) current() *control.Snapshot { return d.snapshot.Load() }
+
+// lock begins a change, which unlock or unlockSoon ends. What is logged meanwhile is written once
+// readers find the change.
+func (d *Daemon) lock() {
+	d.mu.Lock()
+	d.lines.hold()
+}
+
+// unlock ends a change. Readers find it from then on.
+func (d *Daemon) unlock() {
+	d.publishSnapshot()
+	d.mu.Unlock()
+}
+
+// publishPause is how much longer than a snapshot takes it is valid at least while events come.
+const publishPause = 20
+
+// unlockSoon ends what follows an event, of which there may be thousands at once: readers find
+// it at once, or after the pause that follows each snapshot.
+func (d *Daemon) unlockSoon() {
+	defer d.mu.Unlock()
+	since := time.Since(d.published)
+	switch {
+	case d.publishing != nil:
+	case since >= d.publishPause:
+		d.publishSnapshot()
+	default:
+		d.publishing = time.AfterFunc(d.publishPause-since, func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.publishing != nil {
+				d.publishSnapshot()
+			}
+		})
+	}
+}
