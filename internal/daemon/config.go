@@ -162,6 +162,9 @@ func (f Flags) Check() (Config, error) {
 		if err != nil {
 			return Config{}, fmt.Errorf("--default-address-pool: %w", err)
 		}
+		if err := checkOffered(pool.Base); err != nil {
+			return Config{}, fmt.Errorf("--default-address-pool: address pool %q: %w", s, err)
+		}
 		c.Pools = append(c.Pools, pool)
 	}
 	return c, nil

@@ -230,6 +230,9 @@ func (d *Daemon) findPool(id string) (*pool, error) {
 // restorePool gives a pool its subnet and leases back.
 func (d *Daemon) restorePool(record model.Pool) (err error) {
 	p := &pool{record: record}
+	if err := checkOffered(record.Prefix); err != nil {
+		return err
+	}
 	if p.subnet, err = d.ipam.Add(configOf(record.Subnet), nil); err != nil {
 		return err
 	}

@@ -68,6 +68,11 @@ func (d *Daemon) removeEntriesOfOwn() {
 }
 
 func (d *Daemon) restoreSegment(record model.Segment) error {
+	for _, subnet := range record.Subnets {
+		if err := checkOffered(subnet.Prefix); err != nil {
+			return err
+		}
+	}
 	subnet, err := d.restoreSubnet(record)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -185,6 +186,9 @@ func subnetConfig(spec api.SegmentSpec) (c ipam.SubnetConfig, err error) {
 		if c.Prefix, err = netip.ParsePrefix(spec.Subnet); err != nil {
 			return c, api.Invalidf("subnet %q: %w", spec.Subnet, err)
 		}
+		if err = checkOffered(c.Prefix); err != nil {
+			return c, api.Invalidf("%w", err)
+		}
 	}
 	if spec.Gateway != "" {
 		if c.Gateway, err = netip.ParseAddr(spec.Gateway); err != nil {
@@ -197,6 +201,15 @@ func subnetConfig(spec api.SegmentSpec) (c ipam.SubnetConfig, err error) {
 		}
 	}
 	return c, nil
+}
+
+// checkOffered refuses a prefix of a family that users cannot have yet.
+func checkOffered(p netip.Prefix) error {
+	if p.Addr().Unmap().Is6() {
+		return fmt.Errorf("%s: IPv6 subnets are not supported yet: "+
+			"use an IPv4 prefix such as 10.1.0.0/16", p)
+	}
+	return nil
 }
 
 // DeleteSegment implements [api.Backend].

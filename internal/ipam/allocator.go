@@ -41,9 +41,9 @@ func New(pools []Pool) (*Allocator, error) {
 }
 
 // Add reserves a subnet in one step. Without cfg.Prefix it is the lowest block
-// of the pools that overlaps neither another subnet nor a prefix in avoid, the
-// host's routes. A default route in avoid is passed over, also in the shape of
-// two halves (0.0.0.0/1 and 128.0.0.0/1) that VPN clients install.
+// of the family's pools that overlaps neither another subnet nor a prefix in avoid,
+// the host's routes. A default route in avoid is passed over, also in the parts that
+// VPN clients install, such as 0.0.0.0/1 and 128.0.0.0/1.
 //
 // An explicit prefix may lie outside the pools and is not checked against
 // avoid. On an error nothing is reserved: ErrInvalid for a bad cfg, ErrOverlap
@@ -64,7 +64,7 @@ func (a *Allocator) AddInstead(old *Subnet, cfg SubnetConfig, avoid []netip.Pref
 		if err := cfg.checkAutomatic(); err != nil {
 			return nil, err
 		}
-		block, err := a.freeBlockLocked(avoid)
+		block, err := a.freeBlockLocked(poolFamily(cfg.IPv6), avoid)
 		if err != nil {
 			return nil, err
 		}
@@ -84,19 +84,23 @@ func (a *Allocator) AddInstead(old *Subnet, cfg SubnetConfig, avoid []netip.Pref
 	return s, nil
 }
 
-// freeBlockLocked looks for an automatic subnet; a.mu is held.
-func (a *Allocator) freeBlockLocked(avoid []netip.Prefix) (netip.Prefix, error) {
+// freeBlockLocked looks for an automatic subnet of a family; a.mu is held.
+func (a *Allocator) freeBlockLocked(of *family, avoid []netip.Prefix) (netip.Prefix, error) {
 	taken := make([]netip.Prefix, 0, len(a.subnets)+len(avoid))
 	for _, s := range a.subnets {
 		taken = append(taken, s.prefix)
 	}
 	for _, p := range avoid {
-		// Only a default route, whole or halved, is as short as this.
-		if p = unmapPrefix(p); p.Bits() > 1 {
+		if p = unmapPrefix(p); p.Bits() > familyOf(p.Addr()).defaultBits {
 			taken = append(taken, p)
 		}
 	}
+	pooled := false
 	for _, pool := range a.pools {
+		if familyOf(pool.Base.Addr()) != of {
+			continue
+		}
+		pooled = true
 		block, ok, err := pool.firstFree(taken)
 		if err != nil {
 			return netip.Prefix{}, err
@@ -105,10 +109,13 @@ func (a *Allocator) freeBlockLocked(avoid []netip.Prefix) (netip.Prefix, error) 
 			return block, nil
 		}
 	}
-	if len(a.pools) == 0 {
-		return netip.Prefix{}, failf(ErrExhausted, "there is no address pool to take a subnet from: give a prefix, or configure a pool such as base=10.0.0.0/8,size=24")
+	if !pooled {
+		return netip.Prefix{}, failf(ErrExhausted, "there is no %s address pool to take "+
+			"a subnet from: give a prefix, or configure a pool such as %s", of.name, of.pool)
 	}
-	return netip.Prefix{}, failf(ErrExhausted, "every block of the address pools is taken by a subnet or a host route: give a prefix, remove a subnet, or add a pool such as base=10.0.0.0/8,size=24")
+	return netip.Prefix{}, failf(ErrExhausted, "every block of the %s address pools is taken by "+
+		"a subnet or a host route: give a prefix, remove a subnet, or add a pool such as %s",
+		of.name, of.pool)
 }
 
 // firstFree finds the lowest block of the pool that overlaps nothing in taken.

@@ -151,7 +151,6 @@ func TestAddRefuses(t *testing.T) {
 		{"link-local", config("169.254.0.0/16", "", ""), ErrInvalid, []string{"link-local"}},
 		{"link-local inside", config("169.0.0.0/8", "", ""), ErrInvalid, []string{"link-local"}},
 		{"limited broadcast", config("255.255.255.0/24", "", ""), ErrInvalid, []string{"limited broadcast"}},
-		{"IPv6", config("fd00::/64", "", ""), ErrInvalid, []string{"fd00::/64", "IPv6 subnets are not supported yet"}},
 		{"gateway outside", config("10.1.0.0/24", "10.1.1.1", ""), ErrInvalid, []string{"10.1.1.1", "10.1.0.0/24", "such as 10.1.0.1"}},
 		{"gateway of the other family", config("10.1.0.0/24", "fd00::1", ""), ErrInvalid, []string{"fd00::1"}},
 		{"gateway is the network", config("10.1.0.0/24", "10.1.0.0", ""), ErrInvalid, []string{"network address"}},

@@ -5,9 +5,12 @@ import "net/netip"
 // SubnetConfig is what the user says about a subnet. The zero value asks for a
 // subnet from the pools.
 type SubnetConfig struct {
-	// Prefix is the subnet, /8 to /30, without host bits. Zero: the lowest
-	// free block of the pools; Gateway and Range must then be zero too.
+	// Prefix is the subnet, /8 to /30 of IPv4 or /8 to /126 of IPv6, without host
+	// bits. Zero: the lowest free block of the pools of one family; Gateway and Range
+	// must then be zero too.
 	Prefix netip.Prefix
+	// IPv6 says which family's pools those are. It has no meaning with a Prefix.
+	IPv6 bool
 	// Gateway is a host address in Prefix, in Range or not. Zero: the first
 	// host address in Range, so with 172.28.0.0/16 and the range
 	// 172.28.5.0/24 it is 172.28.5.0, as Docker has it (moby,
@@ -20,7 +23,8 @@ type SubnetConfig struct {
 }
 
 func (c SubnetConfig) unmap() SubnetConfig {
-	return SubnetConfig{Prefix: unmapPrefix(c.Prefix), Gateway: c.Gateway.Unmap(), Range: unmapPrefix(c.Range)}
+	c.Prefix, c.Gateway, c.Range = unmapPrefix(c.Prefix), c.Gateway.Unmap(), unmapPrefix(c.Range)
+	return c
 }
 
 // checkAutomatic refuses what cannot be promised before the prefix is known.

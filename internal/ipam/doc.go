@@ -1,5 +1,6 @@
-// Package ipam owns IPv4 address pools, the subnets cut from them and the
-// leases inside each subnet, as Docker's default IPAM driver does.
+// Package ipam owns address pools of IPv4 and IPv6, the subnets cut from them and
+// the leases inside each subnet, as Docker's default IPAM driver does. A subnet is
+// of one family; who wants both takes two subnets.
 //
 // In flow the user's wishes, already parsed to netip types, and the host's
 // routes as prefixes to stay away from; out flow subnets, gateways and

@@ -14,17 +14,47 @@ import (
 // every lease looks at all of them from the start.
 type oracle struct {
 	prefix, leaseFrom netip.Prefix
-	reserved          []netip.Addr
+	gateway           netip.Addr
+	maxFreed          int
 	leased, used      map[netip.Addr]bool
 	freed             []netip.Addr // oldest first
 }
 
-func newOracle(s *Subnet, broadcast netip.Addr) *oracle {
-	return &oracle{
-		prefix: s.Prefix(), leaseFrom: s.Range(),
-		reserved: []netip.Addr{s.Prefix().Addr(), broadcast, s.Gateway()},
-		leased:   map[netip.Addr]bool{}, used: map[netip.Addr]bool{},
+// newOracle returns nil for a subnet that cannot be.
+func newOracle(cfg SubnetConfig, maxFreed int) *oracle {
+	o := &oracle{
+		prefix: cfg.Prefix, leaseFrom: cfg.Range, gateway: cfg.Gateway, maxFreed: maxFreed,
+		leased: map[netip.Addr]bool{}, used: map[netip.Addr]bool{},
 	}
+	if o.leaseFrom == (netip.Prefix{}) {
+		o.leaseFrom = o.prefix
+	}
+	from := allOf(o.leaseFrom)
+	if !o.gateway.IsValid() {
+		i := slices.IndexFunc(from, func(a netip.Addr) bool { return !o.reserved(a) })
+		if i < 0 {
+			return nil
+		}
+		o.gateway = from[i]
+	}
+	free := func(a netip.Addr) bool { return !o.reserved(a) && a != o.gateway }
+	if !o.prefix.Contains(o.gateway) || o.reserved(o.gateway) || !slices.ContainsFunc(from, free) {
+		return nil
+	}
+	return o
+}
+
+func allOf(p netip.Prefix) (all []netip.Addr) {
+	for a := p.Addr(); p.Contains(a); a = a.Next() {
+		all = append(all, a)
+	}
+	return all
+}
+
+// reserved says whether no host may have a: of IPv4 the first and the last of the
+// subnet, of IPv6 the first.
+func (o *oracle) reserved(a netip.Addr) bool {
+	return !o.prefix.Contains(a.Prev()) || a.Is4() && !o.prefix.Contains(a.Next())
 }
 
 func (o *oracle) allocate(want netip.Addr) (netip.Addr, error) {
@@ -32,20 +62,21 @@ func (o *oracle) allocate(want netip.Addr) (netip.Addr, error) {
 		switch {
 		case !o.prefix.Contains(want):
 			return netip.Addr{}, ErrOutside
-		case o.leased[want] || slices.Contains(o.reserved, want):
+		case o.leased[want] || o.reserved(want) || want == o.gateway:
 			return netip.Addr{}, ErrInUse
 		}
 		return o.take(want), nil
 	}
-	for a := o.leaseFrom.Addr(); o.leaseFrom.Contains(a); a = a.Next() {
-		if !o.used[a] && !slices.Contains(o.reserved, a) {
+	waiting := slices.DeleteFunc(slices.Clone(o.freed), func(a netip.Addr) bool {
+		return !o.leaseFrom.Contains(a)
+	})
+	for _, a := range allOf(o.leaseFrom) {
+		if !o.used[a] && !o.reserved(a) && a != o.gateway && len(waiting) < o.maxFreed {
 			return o.take(a), nil
 		}
 	}
-	for _, a := range o.freed {
-		if o.leaseFrom.Contains(a) {
-			return o.take(a), nil
-		}
+	if len(waiting) > 0 {
+		return o.take(waiting[0]), nil
 	}
 	return netip.Addr{}, ErrFull
 }
@@ -66,52 +97,82 @@ func (o *oracle) release(a netip.Addr) error {
 }
 
 func (o *oracle) leases() []netip.Addr {
-	var all []netip.Addr
-	for a := o.prefix.Addr(); o.prefix.Contains(a); a = a.Next() {
-		if o.leased[a] {
-			all = append(all, a)
-		}
-	}
-	return all
+	return slices.DeleteFunc(allOf(o.prefix), func(a netip.Addr) bool { return !o.leased[a] })
 }
 
-func TestSubnetAgainstOracle(t *testing.T) {
-	t.Parallel()
-	rnd := seed.New(t)
-	for _, tc := range []struct {
-		cfg       SubnetConfig
-		broadcast string
-	}{
-		{config("10.0.0.0/30", "", ""), "10.0.0.3"},
-		{config("10.0.0.0/28", "", ""), "10.0.0.15"},
-		{config("10.0.0.32/27", "10.0.0.40", ""), "10.0.0.63"},
-		{config("10.0.0.0/27", "", "10.0.0.8/29"), "10.0.0.31"},
-		{config("10.0.0.0/27", "10.0.0.30", "10.0.0.24/29"), "10.0.0.31"},
-		{config("10.0.0.0/27", "10.0.0.1", "10.0.0.0/28"), "10.0.0.31"},
-		{config("223.255.255.224/27", "", ""), "223.255.255.255"},
-	} {
-		for range 20 {
-			s := add(t, newAllocator(t), tc.cfg)
-			compareWithOracle(t, rnd, s, newOracle(s, addr(tc.broadcast)))
-		}
-	}
+// capacity counts what can be leased.
+func (o *oracle) capacity() int {
+	return len(slices.DeleteFunc(allOf(o.prefix), func(a netip.Addr) bool {
+		return o.reserved(a) || a == o.gateway
+	}))
 }
 
-func compareWithOracle(t *testing.T, rnd *rand.Rand, s *Subnet, o *oracle) {
+// byteReader takes numbers off bytes; it returns zeros behind their end.
+type byteReader []byte
+
+func (r *byteReader) next(n int) int {
+	if len(*r) == 0 {
+		return 0
+	}
+	b := int((*r)[0])
+	*r = (*r)[1:]
+	return b % n
+}
+
+// smallSubnets are where the subnets of these tests lie: in the middle, at the end
+// of what may be a subnet, and beside addresses of another family's form.
+var smallSubnets = prefixes("10.0.0.0/26", "223.255.255.192/26",
+	"fd00::/122", "fd00::ffff:ffff:ffff:ffc0/122", "2001:db8::ffff:a00:0/122")
+
+// smallConfig reads a subnet of up to 64 addresses, with or without gateway and range.
+func smallConfig(r *byteReader) SubnetConfig {
+	base := smallSubnets[r.next(len(smallSubnets))]
+	within := func(p netip.Prefix, longest int) netip.Prefix {
+		addrs := allOf(p)
+		at := addrs[r.next(len(addrs))]
+		return netip.PrefixFrom(at, p.Bits()+r.next(longest-p.Bits()+1)).Masked()
+	}
+	cfg := SubnetConfig{Prefix: within(base, base.Addr().BitLen()-2)}
+	if r.next(2) == 1 {
+		cfg.Range = within(cfg.Prefix, base.Addr().BitLen())
+	}
+	if r.next(2) == 1 {
+		cfg.Gateway = allOf(base)[r.next(64)]
+	}
+	return cfg
+}
+
+// checkAgainstOracle makes a subnet and changes it as the bytes say.
+func checkAgainstOracle(t *testing.T, input byteReader) {
 	t.Helper()
-	addrs := []netip.Addr{o.prefix.Addr().Prev()}
-	for a := o.prefix.Addr(); o.prefix.Contains(a); a = a.Next() {
-		addrs = append(addrs, a)
+	cfg := smallConfig(&input)
+	o := newOracle(cfg, 1+input.next(40))
+	s, err := newAllocator(t).Add(cfg, nil)
+	if o == nil {
+		fails(t, err, ErrInvalid)
+		return
 	}
-	addrs = append(addrs, addrs[len(addrs)-1].Next())
+	if err != nil {
+		t.Fatalf("%+v: %v", cfg, err)
+	}
+	s.maxFreed = o.maxFreed
+	if s.Gateway() != o.gateway || s.Range() != o.leaseFrom || s.Capacity() != o.capacity() {
+		t.Fatalf("%+v: gateway %s, range %s, capacity %d; want %s, %s, %d", cfg,
+			s.Gateway(), s.Range(), s.Capacity(), o.gateway, o.leaseFrom, o.capacity())
+	}
+	compareWithOracle(t, s, o, input)
+}
 
-	bias := 1 + rnd.IntN(5) // some runs mostly lease, some mostly release
-	for range 300 {
-		target := addrs[rnd.IntN(len(addrs))]
+func compareWithOracle(t *testing.T, s *Subnet, o *oracle, input byteReader) {
+	t.Helper()
+	addrs := append(allOf(o.prefix), o.prefix.Addr().Prev(), addr("10.0.0.9"), addr("fd00::9"))
+	bias := 1 + input.next(5) // some runs mostly lease, some mostly release
+	for len(input) > 0 {
+		k, target := input.next(10), addrs[input.next(len(addrs))]
 		var got, want netip.Addr
 		var gotErr, wantErr error
 		var op string
-		switch k := rnd.IntN(10); {
+		switch {
 		case k == 0:
 			op = "request"
 			got, gotErr = s.Allocate(target)
@@ -125,63 +186,125 @@ func compareWithOracle(t *testing.T, rnd *rand.Rand, s *Subnet, o *oracle) {
 			want, wantErr = o.allocate(target)
 		}
 		if got != want || !errors.Is(gotErr, wantErr) || (gotErr == nil) != (wantErr == nil) {
-			t.Fatalf("%s: %s %s: got %s, %v; want %s, %v", s.Prefix(), op, target, got, gotErr, want, wantErr)
+			t.Fatalf("%s: %s %s: got %s, %v; want %s, %v",
+				s.Prefix(), op, target, got, gotErr, want, wantErr)
 		}
-		if leases := o.leases(); !slices.Equal(s.Leases(), leases) || s.InUse() != len(leases) || s.InUse() > s.Capacity() {
-			t.Fatalf("%s: after %s %s: leases %v, want %v", s.Prefix(), op, target, s.Leases(), leases)
+		leases := o.leases()
+		if !slices.Equal(s.Leases(), leases) || s.InUse() != len(leases) || s.InUse() > s.Capacity() {
+			t.Fatalf("%s: after %s %s: leases %v, want %v",
+				s.Prefix(), op, target, s.Leases(), leases)
 		}
 	}
+}
+
+func TestSubnetAgainstOracle(t *testing.T) {
+	t.Parallel()
+	rnd := seed.New(t)
+	for range 300 {
+		input := make([]byte, 600)
+		for i := range input {
+			input[i] = byte(rnd.Uint32())
+		}
+		checkAgainstOracle(t, input)
+	}
+}
+
+func FuzzSubnet(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 0, 0, 1, 1, 5, 0, 5, 0, 1, 2})
+	f.Add([]byte{2, 0, 0, 1, 0, 3, 1, 2, 7, 4, 9, 9, 9, 0, 3, 1, 3})
+	f.Fuzz(func(t *testing.T, input []byte) {
+		checkAgainstOracle(t, input[:min(len(input), 2000)])
+	})
+}
+
+// blockCase is a family for [TestBlocksAgainstOracle].
+type blockCase struct {
+	pools  []Pool
+	base   netip.Prefix // explicit subnets and routes lie here
+	always netip.Prefix // a route that is always there, and is a default route
+}
+
+// smallPools gives out blocks of 16, 8 and 4 addresses.
+func smallPools(bases ...string) (pools []Pool) {
+	for i, base := range prefixes(bases...) {
+		pools = append(pools, Pool{base, base.Addr().BitLen() - 4 + i})
+	}
+	return pools
 }
 
 func TestBlocksAgainstOracle(t *testing.T) {
 	t.Parallel()
+	four := blockCase{
+		smallPools("10.0.0.0/26", "10.0.0.128/25", "10.0.1.0/30"),
+		prefix("10.0.0.0/23"), prefix("0.0.0.0/1"),
+	}
+	six := blockCase{
+		smallPools("fd00::/122", "fd00::80/121", "fd00::100/126"),
+		prefix("fd00::/119"), prefix("fc00::/7"),
+	}
 	rnd := seed.New(t)
-	pools := []Pool{{prefix("10.0.0.0/26"), 28}, {prefix("10.0.0.128/25"), 29}, {prefix("10.0.1.0/30"), 30}}
-	for range 200 {
-		a := newAllocator(t, pools...)
-		var taken []netip.Prefix
-		for range 40 {
-			avoid := []netip.Prefix{prefix("0.0.0.0/0")}
-			for range rnd.IntN(3) {
-				avoid = append(avoid, randomPrefix(rnd, 24, 32))
+	for range 100 {
+		both := newAllocator(t, append(slices.Clone(four.pools), six.pools...)...)
+		taken := map[bool][]netip.Prefix{}
+		for range 80 {
+			// What the other family has taken must make no difference.
+			isSix := rnd.IntN(2) == 1
+			c := four
+			if isSix {
+				c = six
 			}
-			var cfg SubnetConfig
-			want := naiveBlock(pools, append(slices.Clone(taken), avoid[1:]...))
-			switch rnd.IntN(4) {
-			case 0: // an explicit one
-				cfg.Prefix = randomPrefix(rnd, 27, 30)
-				want = cfg.Prefix
-				if overlapsAny(want, taken) {
-					want = netip.Prefix{}
-				}
-			case 1:
-				if len(taken) > 0 {
-					i := rnd.IntN(len(taken))
-					if err := a.Remove(find(a, taken[i])); err != nil {
-						t.Fatal(err)
-					}
-					taken = slices.Delete(taken, i, i+1)
-				}
-				continue
-			}
-			var got netip.Prefix
-			if s, err := a.Add(cfg, avoid); err == nil {
-				got = s.Prefix()
-				taken = append(taken, got)
-			} else if !errors.Is(err, ErrOverlap) && !errors.Is(err, ErrExhausted) {
-				t.Fatal(err)
-			}
-			if got != want {
-				t.Fatalf("config %v with %v taken, avoiding %v: got %v, want %v", cfg, taken, avoid, got, want)
-			}
+			taken[isSix] = c.change(t, rnd, both, taken[isSix])
 		}
 	}
 }
 
-// randomPrefix lies in 10.0.0.0/23.
-func randomPrefix(rnd *rand.Rand, minLen, maxLen int) netip.Prefix {
-	a := netip.AddrFrom4([4]byte{10, 0, byte(rnd.IntN(2)), byte(rnd.IntN(256))})
-	return netip.PrefixFrom(a, minLen+rnd.IntN(maxLen-minLen+1)).Masked()
+// change adds a subnet, or removes one, and returns what is taken then.
+func (c blockCase) change(
+	t *testing.T, rnd *rand.Rand, a *Allocator, taken []netip.Prefix,
+) []netip.Prefix {
+	t.Helper()
+	length := c.base.Addr().BitLen()
+	avoid := []netip.Prefix{c.always}
+	for range rnd.IntN(3) {
+		avoid = append(avoid, c.random(rnd, length-8, length))
+	}
+	cfg := SubnetConfig{IPv6: c.base.Addr().Is6()}
+	want := naiveBlock(c.pools, append(slices.Clone(taken), avoid[1:]...))
+	switch rnd.IntN(4) {
+	case 0: // an explicit one
+		cfg.Prefix = c.random(rnd, length-5, length-2)
+		want = cfg.Prefix
+		if overlapsAny(want, taken) {
+			want = netip.Prefix{}
+		}
+	case 1:
+		if len(taken) > 0 {
+			i := rnd.IntN(len(taken))
+			if err := a.Remove(find(a, taken[i])); err != nil {
+				t.Fatal(err)
+			}
+			taken = slices.Delete(taken, i, i+1)
+		}
+		return taken
+	}
+	var got netip.Prefix
+	if s, err := a.Add(cfg, avoid); err == nil {
+		got = s.Prefix()
+		taken = append(taken, got)
+	} else if !errors.Is(err, ErrOverlap) && !errors.Is(err, ErrExhausted) {
+		t.Fatal(err)
+	}
+	if got != want {
+		t.Fatalf("config %v with %v taken, avoiding %v: got %v, want %v",
+			cfg, taken, avoid, got, want)
+	}
+	return taken
+}
+
+// random lies in the case's base.
+func (c blockCase) random(rnd *rand.Rand, minLen, maxLen int) netip.Prefix {
+	addrs := allOf(c.base)
+	return netip.PrefixFrom(addrs[rnd.IntN(len(addrs))], minLen+rnd.IntN(maxLen-minLen+1)).Masked()
 }
 
 // naiveBlock tries every address of every pool; it gives the zero Prefix if

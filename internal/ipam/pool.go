@@ -31,8 +31,8 @@ func DefaultPools() []Pool {
 
 // ParsePool reads the form of dockerd's --default-address-pool,
 // "base=10.0.0.0/8,size=24". Both keys are needed, in either order and case.
-// The base must be an IPv4 prefix from /8 to /30 without host bits, the size at
-// least its length and at most 30. The error is ErrInvalid.
+// The base must be a prefix from /8 to /30 of IPv4 or to /126 of IPv6, without host
+// bits, the size at least its length and at most 30 or 126. The error is ErrInvalid.
 func ParsePool(s string) (Pool, error) {
 	p, err := parsePool(s)
 	if err != nil {
@@ -92,9 +92,11 @@ func (p Pool) check() error {
 	}
 	switch {
 	case p.Size < p.Base.Bits():
-		return failf(ErrInvalid, "size %d makes blocks larger than the base %s: use a size from %d to %d", p.Size, p.Base, p.Base.Bits(), maxBits)
-	case p.Size > maxBits:
-		return failf(ErrInvalid, "size %d leaves no room for a gateway and a container: use a size from %d to %d", p.Size, p.Base.Bits(), maxBits)
+		return failf(ErrInvalid, "size %d makes blocks larger than the base %s: "+
+			"use a size from %d to %d", p.Size, p.Base, p.Base.Bits(), maxBits(p.Base))
+	case p.Size > maxBits(p.Base):
+		return failf(ErrInvalid, "size %d leaves no room for a gateway and a container: "+
+			"use a size from %d to %d", p.Size, p.Base.Bits(), maxBits(p.Base))
 	}
 	return nil
 }

@@ -17,6 +17,8 @@ func TestParsePool(t *testing.T) {
 		{"Base=192.168.0.0/16,SIZE=16", Pool{prefix("192.168.0.0/16"), 16}},
 		{"base=10.0.0.0/29,size=30", Pool{prefix("10.0.0.0/29"), 30}},
 		{"base=::ffff:10.0.0.0/104,size=24", Pool{prefix("10.0.0.0/8"), 24}},
+		{"base=FD12:3456:789A::/48,size=64", Pool{prefix("fd12:3456:789a::/48"), 64}},
+		{"base=fd00::/124,size=126", Pool{prefix("fd00::/124"), 126}},
 	} {
 		got, err := ParsePool(tc.in)
 		if err != nil || got != tc.want {
@@ -43,7 +45,12 @@ func TestParsePoolRefuses(t *testing.T) {
 		{"base=10.0.0.0/7,size=24", "from 8 to 30"},
 		{"base=10.0.0.0/31,size=31", "from 8 to 30"},
 		{"base=127.0.0.0/8,size=24", "loopback"},
-		{"base=fd00::/48,size=64", "IPv6 subnets are not supported yet"},
+		{"base=fd00::/48,size=47", "from 48 to 126"},
+		{"base=fd00::/48,size=127", "from 48 to 126"},
+		{"base=fd00::/7,size=64", "from 8 to 126"},
+		{"base=fd00::1/48,size=64", "write fd00::/48"},
+		{"base=fe80::/10,size=64", "link-local"},
+		{"base=::ffff:10.0.0.0/95,size=110", "host bits"},
 		{"base=10.0.0.0/8,size=", `size "" is not a prefix length`},
 		{"base=10.0.0.0/8,size=/24", `size "/24" is not a prefix length`},
 		{"base=10.0.0.0/16,size=8", "from 16 to 30"},
@@ -107,7 +114,7 @@ func FuzzParsePool(f *testing.F) {
 		if err != nil {
 			t.Fatalf("New(%v): %v", p, err)
 		}
-		sub, err := a.Add(SubnetConfig{}, nil)
+		sub, err := a.Add(SubnetConfig{IPv6: p.Base.Addr().Is6()}, nil)
 		if err != nil || sub.Prefix().Addr() != p.Base.Addr() || sub.Prefix().Bits() != p.Size {
 			t.Fatalf("first subnet of %v: %v, %v", p, sub, err)
 		}

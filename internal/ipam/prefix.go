@@ -6,25 +6,13 @@ import (
 	"go4.org/netipx"
 )
 
-// Bounds of a subnet's prefix length. A /30 has two host addresses: one for
-// the gateway and one to lease. Nothing longer has both.
-const (
-	minBits = 8
-	maxBits = 30
-)
+// minBits is the least length of a subnet's prefix.
+const minBits = 8
 
-// special holds the ranges whose addresses no host may have as its own in an
-// ordinary network (RFC 6890 section 2.2.2, RFC 5771 for multicast).
-var special = [...]struct {
-	prefix netip.Prefix
-	use    string
-}{
-	{netip.MustParsePrefix("0.0.0.0/8"), `unspecified addresses ("this network")`},
-	{netip.MustParsePrefix("127.0.0.0/8"), "loopback"},
-	{netip.MustParsePrefix("169.254.0.0/16"), "link-local addresses"},
-	{netip.MustParsePrefix("224.0.0.0/4"), "multicast"},
-	{netip.MustParsePrefix("255.255.255.255/32"), "limited broadcast"},
-}
+// maxBits returns the greatest length of the prefix of a subnet in base. A /30 of
+// IPv4 has two host addresses: one for the gateway and one to lease. A /126 of IPv6
+// has three, and nothing longer has two.
+func maxBits(base netip.Prefix) int { return base.Addr().BitLen() - 2 }
 
 // checkPrefix says whether p can serve as a subnet or as the base of a pool;
 // the error is ErrInvalid.
@@ -32,18 +20,20 @@ func checkPrefix(p netip.Prefix) error {
 	switch {
 	case !p.IsValid():
 		return failf(ErrInvalid, "the prefix is not valid: write it as 10.1.0.0/16")
-	case !p.Addr().Is4():
-		return failf(ErrInvalid, "%s: IPv6 subnets are not supported yet: use an IPv4 prefix such as 10.1.0.0/16", p)
 	case p.Bits() < minBits:
-		return failf(ErrInvalid, "%s is too large: use a prefix length from %d to %d", p, minBits, maxBits)
-	case p.Bits() > maxBits:
-		return failf(ErrInvalid, "%s has no room for a gateway and a container: use a prefix length from %d to %d", p, minBits, maxBits)
+		return failf(ErrInvalid, "%s is too large: use a prefix length from %d to %d",
+			p, minBits, maxBits(p))
+	case p.Bits() > maxBits(p):
+		return failf(ErrInvalid, "%s has no room for a gateway and a container: "+
+			"use a prefix length from %d to %d", p, minBits, maxBits(p))
 	case p != p.Masked():
 		return failf(ErrInvalid, "%s has host bits set: write %s", p, p.Masked())
 	}
-	for _, s := range special {
+	f := familyOf(p.Addr())
+	for _, s := range f.special {
 		if p.Overlaps(s.prefix) {
-			return failf(ErrInvalid, "%s overlaps %s, which is reserved for %s: use a private range such as 10.1.0.0/16", p, s.prefix, s.use)
+			return failf(ErrInvalid, "%s overlaps %s, which is reserved for %s: "+
+				"use a private range such as %s", p, s.prefix, s.use, f.private)
 		}
 	}
 	return nil
@@ -67,6 +57,3 @@ func firstBlock(r netipx.IPRange, bits int) (netip.Prefix, bool) {
 	ok := block.IsValid() && r.Contains(block.Addr()) && r.Contains(netipx.PrefixLastIP(block))
 	return block, ok
 }
-
-// size is the number of addresses in p, which must be an IPv4 prefix.
-func size(p netip.Prefix) int { return 1 << (p.Addr().BitLen() - p.Bits()) }

@@ -1,47 +1,47 @@
 package ipam
 
-import (
-	"encoding/binary"
-	"net/netip"
-)
+import "net/netip"
 
-// queue holds IPv4 addresses in the order they were released, each once. An address
-// in the middle can leave when somebody requests it. The zero value is empty.
+// queue holds addresses in the order they were released, each once. An address in
+// the middle can leave when somebody requests it. The zero value is empty.
 //
-// It grows to as many addresses as the subnet has: it is a list whose links stand
-// in a map, which takes a tenth of the memory of elements of their own.
+// It is a list whose links stand in a map without pointers, which takes less memory
+// than elements of their own and nothing of the garbage collector's time.
 type queue struct {
-	links map[uint32]neighbours
-	ends  neighbours // next is the oldest, previous the newest; both 0 when empty
+	links map[queueKey]neighbours
+	ends  neighbours // next is the oldest, previous the newest; both zero when empty
 }
 
-// neighbours of an address in the queue. 0.0.0.0, which no subnet leases, is what
-// stands before the first and behind the last.
-type neighbours struct{ previous, next uint32 }
+// queueKey is an address as netip.Addr.As16 has it. The zero key, which is that of ::
+// and so of no lease, stands before the first and behind the last.
+type queueKey [16]byte
 
-func queueKey(addr netip.Addr) uint32 {
-	b := addr.As4()
-	return binary.BigEndian.Uint32(b[:])
-}
+// neighbours are those of an address in the queue.
+type neighbours struct{ previous, next queueKey }
+
+// len returns the number of addresses in the queue.
+func (q *queue) len() int { return len(q.links) }
 
 // add puts addr, which must not be in the queue, at the end.
-func (q *queue) add(addr netip.Addr) { q.insert(queueKey(addr), neighbours{previous: q.ends.previous}) }
+func (q *queue) add(addr netip.Addr) {
+	q.insert(addr.As16(), neighbours{previous: q.ends.previous})
+}
 
 // addFirst puts addr, which must not be in the queue, in front.
-func (q *queue) addFirst(addr netip.Addr) { q.insert(queueKey(addr), neighbours{next: q.ends.next}) }
+func (q *queue) addFirst(addr netip.Addr) { q.insert(addr.As16(), neighbours{next: q.ends.next}) }
 
-func (q *queue) insert(key uint32, at neighbours) {
+func (q *queue) insert(key queueKey, at neighbours) {
 	if q.links == nil {
-		q.links = make(map[uint32]neighbours)
+		q.links = make(map[queueKey]neighbours)
 	}
 	q.links[key] = at
 	q.setNext(at.previous, key)
 	q.setPrevious(at.next, key)
 }
 
-// setNext says that next follows the address of this key, or is the first.
-func (q *queue) setNext(key, next uint32) {
-	if key == 0 {
+// setNext makes next follow the address of this key, or be the first.
+func (q *queue) setNext(key, next queueKey) {
+	if key == (queueKey{}) {
 		q.ends.next = next
 		return
 	}
@@ -50,9 +50,9 @@ func (q *queue) setNext(key, next uint32) {
 	q.links[key] = n
 }
 
-// setPrevious says that the address of this key, or the end, follows previous.
-func (q *queue) setPrevious(key, previous uint32) {
-	if key == 0 {
+// setPrevious makes the address of this key, or the end, follow previous.
+func (q *queue) setPrevious(key, previous queueKey) {
+	if key == (queueKey{}) {
 		q.ends.previous = previous
 		return
 	}
@@ -62,23 +62,21 @@ func (q *queue) setPrevious(key, previous uint32) {
 }
 
 func (q *queue) contains(addr netip.Addr) bool {
-	_, ok := q.links[queueKey(addr)]
+	_, ok := q.links[addr.As16()]
 	return ok
 }
 
-// first is the address that has been in the queue the longest.
+// first returns the address that has been in the queue the longest.
 func (q *queue) first() (netip.Addr, bool) {
-	if q.ends.next == 0 {
+	if q.ends.next == (queueKey{}) {
 		return netip.Addr{}, false
 	}
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], q.ends.next)
-	return netip.AddrFrom4(b), true
+	return netip.AddrFrom16(q.ends.next).Unmap(), true
 }
 
 // remove takes addr out, if it is there.
 func (q *queue) remove(addr netip.Addr) {
-	key := queueKey(addr)
+	key := queueKey(addr.As16())
 	at, ok := q.links[key]
 	if !ok {
 		return

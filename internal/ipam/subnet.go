@@ -2,11 +2,10 @@ package ipam
 
 import (
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
-
-	"go4.org/netipx"
 )
 
 // Subnet is a prefix whose addresses are leased one by one. It comes from
@@ -14,12 +13,17 @@ import (
 //
 // Automatic leases go upwards through the range with a cursor that never turns
 // back, so each costs the same in a /8 with many leases as in an empty /24. A
-// released address waits until the cursor has reached the end: the neighbours'
-// ARP caches have then long forgotten who had it.
+// released address waits until the cursor has reached the end, or until there are
+// 2^18 of them: the neighbours' caches have then long forgotten who had it. So the
+// memory of a subnet depends on the leases that it had at one time, and not on its
+// size nor on how many it has had in all.
 type Subnet struct {
 	prefix    netip.Prefix
-	broadcast netip.Addr
+	family    *family
+	first     netip.Addr   // reserved
+	broadcast netip.Addr   // reserved; the zero Addr where there is none
 	leaseFrom netip.Prefix // the range for automatic leases
+	maxFreed  int          // released addresses that wait; with more, the oldest goes first
 
 	mu      sync.Mutex
 	gateway netip.Addr              // guarded by mu
@@ -37,6 +41,10 @@ type allocation struct {
 	freed bool       // whether addr had been released before
 }
 
+// maxFreed is how many released addresses of a subnet wait, at 50 to 100 bytes each,
+// while there are others that were never leased.
+const maxFreed = 1 << 18
+
 // newSubnet validates cfg, whose Prefix is set, and fills in what is left out.
 func newSubnet(cfg SubnetConfig) (*Subnet, error) {
 	if err := checkPrefix(cfg.Prefix); err != nil {
@@ -44,10 +52,12 @@ func newSubnet(cfg SubnetConfig) (*Subnet, error) {
 	}
 	s := &Subnet{
 		prefix:    cfg.Prefix,
-		broadcast: netipx.PrefixLastIP(cfg.Prefix),
+		family:    familyOf(cfg.Prefix.Addr()),
 		leaseFrom: cfg.Prefix,
+		maxFreed:  maxFreed,
 		leases:    make(map[netip.Addr]struct{}),
 	}
+	s.first, s.broadcast = s.family.reserved(cfg.Prefix)
 	if cfg.Range != (netip.Prefix{}) {
 		if err := checkRange(cfg.Range, cfg.Prefix); err != nil {
 			return nil, err
@@ -67,7 +77,7 @@ func newSubnet(cfg SubnetConfig) (*Subnet, error) {
 func (s *Subnet) setGateway(want netip.Addr) error {
 	if !want.IsValid() {
 		want = s.leaseFrom.Addr()
-		if want == s.prefix.Addr() {
+		if want == s.first {
 			want = want.Next()
 		}
 		// Only a range of one address can end up here.
@@ -76,10 +86,12 @@ func (s *Subnet) setGateway(want netip.Addr) error {
 		}
 	}
 	if !s.prefix.Contains(want) {
-		return failf(ErrInvalid, "gateway %s is outside the subnet %s: choose an address in it, such as %s", want, s.prefix, s.prefix.Addr().Next())
+		return failf(ErrInvalid, "gateway %s is outside the subnet %s: "+
+			"choose an address in it, such as %s", want, s.prefix, s.first.Next())
 	}
 	if role := s.role(want); role != "" {
-		return failf(ErrInvalid, "gateway %s is the %s of %s: choose another, such as %s", want, role, s.prefix, s.prefix.Addr().Next())
+		return failf(ErrInvalid, "gateway %s is the %s of %s: choose another, such as %s",
+			want, role, s.prefix, s.first.Next())
 	}
 	s.gateway = want
 	return nil
@@ -98,9 +110,10 @@ func (s *Subnet) Gateway() netip.Addr {
 // Range is the part that automatic leases come from; it may be all of Prefix.
 func (s *Subnet) Range() netip.Prefix { return s.leaseFrom }
 
-// Capacity is how many leases the subnet can hold: every address of Prefix but
-// the network's, the broadcast's and the gateway's. Automatic leases stop at
-// the end of Range, which may be sooner.
+// Capacity is how many leases the subnet can hold: every address of Prefix but the
+// gateway's and, of IPv4, the network's and the broadcast's or, of IPv6, the
+// subnet-router anycast address. It is math.MaxInt if there are more than that, as in
+// every /64. Automatic leases stop at the end of Range, which may be sooner.
 func (s *Subnet) Capacity() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,11 +122,11 @@ func (s *Subnet) Capacity() int {
 
 // Allocate leases the address want, which may lie anywhere in Prefix. The zero
 // Addr asks for the next one: the lowest of Range that was never leased, and
-// once there is none, the one that was released first.
+// once there is none, or 2^18 wait, the one that was released first.
 //
-// Errors are ErrOutside if want is not in Prefix; ErrInUse if it is leased or
-// the network, broadcast or gateway address; ErrFull if an automatic lease finds
-// nothing; ErrInvalid if the subnet has been removed.
+// Errors are ErrOutside if want is not in Prefix or has a zone; ErrInUse if it is
+// leased, the gateway's or reserved as [Subnet.Capacity] tells; ErrFull if an
+// automatic lease finds nothing; ErrInvalid if the subnet has been removed.
 func (s *Subnet) Allocate(want netip.Addr) (netip.Addr, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +164,7 @@ func (s *Subnet) chooseLocked(want netip.Addr) (netip.Addr, error) {
 // pickLocked chooses an address for an automatic lease; s.mu is held.
 func (s *Subnet) pickLocked() (netip.Addr, error) {
 	// The zero Addr, which follows the last of all addresses, is in no prefix.
-	for s.leaseFrom.Contains(s.next) {
+	for s.freed.len() < s.maxFreed && s.leaseFrom.Contains(s.next) {
 		addr := s.next
 		s.next = addr.Next()
 		_, leased := s.leases[addr]
@@ -241,21 +254,22 @@ func (s *Subnet) role(addr netip.Addr) string {
 	switch addr {
 	case s.gateway:
 		return "gateway's address"
-	case s.prefix.Addr():
-		return "network address"
+	case s.first:
+		return s.family.firstRole
 	case s.broadcast:
 		return "broadcast address"
 	}
 	return ""
 }
 
-// leasable counts the addresses of part, which is in Prefix, that can be leased.
+// leasable counts the addresses of part, which is in Prefix, that can be leased, up
+// to math.MaxInt.
 func (s *Subnet) leasable(part netip.Prefix) int {
 	n := size(part)
-	for _, reserved := range []netip.Addr{s.prefix.Addr(), s.broadcast, s.gateway} {
-		if part.Contains(reserved) {
+	for _, reserved := range []netip.Addr{s.first, s.broadcast, s.gateway} {
+		if part.Contains(reserved) { // the zero Addr is in none
 			n--
 		}
 	}
-	return n
+	return int(min(n, math.MaxInt))
 }
