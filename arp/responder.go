@@ -80,9 +80,8 @@ func (r *Responder) Respond(eth frame.Ethernet, offset int, from Origin) Verdict
 	if !ok {
 		return Malformed
 	}
-	known := r.table.load()
 	op, senderIP, targetIP := packet.Operation(), packet.SenderIP(), packet.TargetIP()
-	sender := known[senderIP] // nil for 0.0.0.0, which cannot be bound
+	sender := r.table.find(senderIP.As16()) // nil for 0.0.0.0, which cannot be bound
 	switch {
 	case sender == nil:
 	case sender.Slot != from.Slot:
@@ -101,7 +100,7 @@ func (r *Responder) Respond(eth frame.Ethernet, offset int, from Origin) Verdict
 		return Pass
 	}
 	probe := senderIP.IsUnspecified()
-	switch target := known[targetIP]; {
+	switch target := r.table.find(targetIP.As16()); {
 	case target == nil || target.Slot == from.Slot:
 		if probe {
 			return Probe

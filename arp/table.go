@@ -2,7 +2,6 @@ package arp
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -40,27 +39,24 @@ type Binding struct {
 	Slot uint32 // the switch's number of that port, > 0; the gateway has one of its own
 }
 
-// Table holds the bindings of one segment, at most one per address. The zero
-// Table is empty and ready; it must not be copied after its first use.
+// Table holds the bindings of one segment, of IPv4 and IPv6, at most one per
+// address. The zero Table is empty and ready; it must not be copied after its first
+// use.
 //
-// Readers load an immutable snapshot and never wait. Bind and Unbind copy the
-// snapshot, change the copy and publish it: a change costs time in proportion to
-// the table, which is acceptable for the few thousand addresses of a segment on
-// the control side and would not be on the data side. Claim writes one atomic
-// word of an entry instead, so a container may cause it at line rate.
+// Readers never wait. Bind and Unbind change one slot of the index, whatever the
+// table's size, and now and then put a larger index in its place: that is for the
+// control side. Claim writes one atomic word of an entry, so a container may cause
+// it at line rate.
 type Table struct {
-	mu       sync.Mutex // held by Bind and Unbind from load to store of snapshot
-	snapshot atomic.Pointer[bindings]
+	mu    sync.Mutex            // held by Bind and Unbind, who change the index
+	index atomic.Pointer[index] // nil as long as nothing was ever bound
 }
 
-// bindings is never changed once it is published. Its keys are as [key] returns
-// them.
-type bindings map[netip.Addr]*entry
-
-// entry is one binding. Snapshots share it until the next Bind of its address
-// puts a new one in its place.
+// entry is one binding. Indexes share it until the next Bind of its address puts a
+// new one in its place.
 type entry struct {
-	Binding               // as given to Bind, with its key for IP
+	key     key
+	Binding               // as given to Bind, with IPv4 for an IPv4-mapped address
 	mac     atomic.Uint64 // frame.MAC.Uint64 of what answers carry: the bound MAC, or a claimed one
 }
 
@@ -86,61 +82,51 @@ func (e *entry) claim(mac frame.MAC) bool {
 // IPv4 address. Bind returns an error, and changes nothing, when the address is
 // not one host's or has a zone, or when the MAC is zero or a group's.
 func (t *Table) Bind(b Binding) error {
-	ip := key(b.IP)
-	if !isHost(ip) {
+	k, ok := keyOf(b.IP)
+	if b.IP = b.IP.Unmap(); !ok || !isHost(b.IP) {
 		return fmt.Errorf("bind %s to %s: the address must be the IPv4 or IPv6 address "+
-			"of one host, without a zone", ip, b.MAC)
+			"of one host, without a zone", b.IP, b.MAC)
 	}
 	if !b.MAC.IsUnicast() {
-		return fmt.Errorf("bind %s to %s: the MAC must be unicast and not zero", ip, b.MAC)
+		return fmt.Errorf("bind %s to %s: the MAC must be unicast and not zero", b.IP, b.MAC)
 	}
-	b.IP = ip
-	e := &entry{Binding: b}
+	e := &entry{key: k, Binding: b}
 	e.mac.Store(b.MAC.Uint64())
-	t.change(func(m bindings) { m[ip] = e })
-	return nil
-}
-
-// key returns ip as the table knows it: an IPv4-mapped address as IPv4. One with
-// a zone stays as it is, and so is never found.
-func key(ip netip.Addr) netip.Addr {
-	if ip.Zone() != "" {
-		return ip
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x := t.index.Load()
+	if x == nil {
+		x = newIndex(0)
 	}
-	return ip.Unmap()
+	t.index.Store(x.put(e))
+	return nil
 }
 
 // limitedBroadcast is the address of all hosts on the link (RFC 919 §7).
 var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
-// isHost reports whether ip can be the address of one host on a link.
+// isHost reports whether ip, which is not IPv4-mapped, can be the address of one host
+// on a link.
 func isHost(ip netip.Addr) bool {
-	return ip.IsValid() && ip.Zone() == "" && !ip.IsUnspecified() && !ip.IsMulticast() &&
+	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && !ip.IsLoopback() &&
 		ip != limitedBroadcast
 }
 
 // Unbind removes the binding of ip, if there is one.
 func (t *Table) Unbind(ip netip.Addr) {
-	ip = key(ip)
-	t.change(func(m bindings) { delete(m, ip) })
-}
-
-// change publishes a copy of the table after edit worked on it.
-func (t *Table) change(edit func(bindings)) {
+	k, ok := keyOf(ip)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next := maps.Clone(t.load())
-	if next == nil {
-		next = bindings{}
+	if x := t.index.Load(); x != nil && ok {
+		x.remove(k)
 	}
-	edit(next)
-	t.snapshot.Store(&next)
 }
 
-// load returns the current snapshot, nil as long as nothing was ever bound.
-func (t *Table) load() bindings {
-	if p := t.snapshot.Load(); p != nil {
-		return *p
+// find returns the entry of an address without a zone, or nil.
+func (t *Table) find(k key) *entry {
+	if x := t.index.Load(); x != nil {
+		_, e := x.find(k)
+		return e
 	}
 	return nil
 }
@@ -151,26 +137,30 @@ func (t *Table) load() bindings {
 // port. Claim returns whether it changed the MAC; it does not, either, for a MAC
 // that is zero or a group's. It takes no lock and does not allocate.
 func (t *Table) Claim(ip netip.Addr, slot uint32, mac frame.MAC) bool {
-	e := t.load()[key(ip)]
-	return e != nil && e.Slot == slot && mac.IsUnicast() && e.claim(mac)
+	k, ok := keyOf(ip)
+	e := t.find(k)
+	return ok && e != nil && e.Slot == slot && mac.IsUnicast() && e.claim(mac)
 }
 
 // Lookup returns the MAC that answers for ip carry, a claimed one included, and
 // whether ip is bound. It takes no lock and does not allocate.
 func (t *Table) Lookup(ip netip.Addr) (frame.MAC, bool) {
-	if e := t.load()[key(ip)]; e != nil {
+	k, ok := keyOf(ip)
+	if e := t.find(k); ok && e != nil {
 		return e.answer(), true
 	}
 	return frame.MAC{}, false
 }
 
 // Bindings lists the table in the order of addresses, IPv4 first, each with the
-// MAC that answers carry now.
+// MAC that answers carry now. It holds up no change: of those that are made
+// meanwhile the list has some.
 func (t *Table) Bindings() []Binding {
-	all := t.load()
-	list := make([]Binding, 0, len(all))
-	for _, e := range all {
-		list = append(list, e.current())
+	list := []Binding{}
+	if x := t.index.Load(); x != nil {
+		for e := range x.all {
+			list = append(list, e.current())
+		}
 	}
 	slices.SortFunc(list, func(a, b Binding) int { return a.IP.Compare(b.IP) })
 	return list

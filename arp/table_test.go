@@ -147,6 +147,8 @@ func TestBindRefuses(t *testing.T) {
 		"IPv4 broadcast":    {Binding{IP: ip("255.255.255.255"), MAC: c1MAC}, oneHost},
 		"IPv6 unspecified":  {Binding{IP: ip("::"), MAC: c1MAC}, oneHost},
 		"IPv6 multicast":    {Binding{IP: ip("ff02::1"), MAC: c1MAC}, oneHost},
+		"IPv4 loopback":     {Binding{IP: ip("127.0.0.1"), MAC: c1MAC}, oneHost},
+		"IPv6 loopback":     {Binding{IP: ip("::1"), MAC: c1MAC}, oneHost},
 		"IPv6 with zone":    {Binding{IP: ip("fe80::2%eth0"), MAC: c1MAC}, "without a zone"},
 		"mapped with zone":  {Binding{IP: mapped.WithZone("eth0"), MAC: c1MAC}, "without a zone"},
 		"mapped multicast":  {Binding{IP: ip("::ffff:224.0.0.1"), MAC: c1MAC}, oneHost},
@@ -248,25 +250,32 @@ func TestTableAllocs(t *testing.T) {
 	}
 }
 
-// A reader must see each address either unbound or with its own MAC, whatever
-// writers do meanwhile, and no write may be lost.
+// A reader must see each address either unbound or with its own MAC, and one that
+// stays bound always, whatever writers do meanwhile, and no write may be lost.
 func TestTableConcurrently(t *testing.T) {
 	t.Parallel()
 	const writers, each = 4, 200
 	address := func(writer, i int) netip.Addr {
+		if writer%2 == 1 {
+			return netip.AddrFrom16([16]byte{0: 0xfd, 8: byte(writer), 15: byte(i)})
+		}
 		return netip.AddrFrom4([4]byte{10, byte(writer), 0, byte(i)})
 	}
+	macOf := func(writer, i int) frame.MAC { return frame.MAC{2, byte(writer), 0, 0, 0, byte(i)} }
 	var (
 		table   Table
 		writing sync.WaitGroup
 		reading sync.WaitGroup
 		done    = make(chan struct{})
 	)
+	if err := table.Bind(Binding{IP: c1IP, MAC: c1MAC}); err != nil {
+		t.Fatal(err)
+	}
 	for w := range writers {
 		writing.Go(func() {
 			for i := range each {
 				ip := address(w, i)
-				if err := table.Bind(Binding{IP: ip, MAC: frame.MACFromIPv4(ip)}); err != nil {
+				if err := table.Bind(Binding{IP: ip, MAC: macOf(w, i)}); err != nil {
 					t.Error(err)
 				}
 				if i%2 == 1 {
@@ -281,8 +290,12 @@ func TestTableConcurrently(t *testing.T) {
 					return
 				default:
 				}
+				if mac, ok := table.Lookup(c1IP); !ok || mac != c1MAC {
+					t.Errorf("%s, which stays bound: got %s, %v", c1IP, mac, ok)
+					return
+				}
 				ip := address(w, i)
-				if mac, ok := table.Lookup(ip); ok && mac != frame.MACFromIPv4(ip) {
+				if mac, ok := table.Lookup(ip); ok && mac != macOf(w, i) {
 					t.Errorf("%s: got %s", ip, mac)
 					return
 				}
