@@ -134,7 +134,7 @@ func TestWhyAPublishedPortIsNotReached(t *testing.T) {
 func TestServicesOfASegment(t *testing.T) {
 	t.Parallel()
 	p := aPort(func(p *Port, _ *place) { p.Record.DHCP, p.Record.Aliases = true, []string{"www"} })
-	want := []dns.Station{{Addr: addr, Name: "web", Aliases: []string{"www"}}}
+	want := []dns.Station{{Addrs: []netip.Addr{addr}, Name: "web", Aliases: []string{"www"}}}
 	if got := p.Segment.Stations(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the names are %+v, want %+v", got, want)
 	}

@@ -12,7 +12,7 @@ func (s *Segment) Stations() []dns.Station {
 	for _, p := range s.Ports {
 		if !p.Lost {
 			stations = append(stations, dns.Station{
-				Addr: p.Record.IPv4(), Name: p.Record.Name, Aliases: p.Record.Aliases,
+				Addrs: p.Record.Addrs, Name: p.Record.Name, Aliases: p.Record.Aliases,
 			})
 		}
 	}

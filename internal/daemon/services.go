@@ -49,7 +49,7 @@ func (d *Daemon) newServices(s *segment) *services {
 		stop: make(chan struct{}),
 	}
 	config := dns.Config{
-		Subnet: s.record.IPv4().Prefix, Names: &v.names, OnLimit: d.limitNotice(s.record.Name),
+		Subnets: s.record.Prefixes(), Names: &v.names, OnLimit: d.limitNotice(s.record.Name),
 	}
 	if control.UplinkOf(s.record) == api.UplinkHost {
 		config.Forwarder = d.forwarder

@@ -38,6 +38,15 @@ func (s Segment) IPv4() SegmentSubnet {
 	return SegmentSubnet{}
 }
 
+// Prefixes returns the prefixes of the segment's subnets.
+func (s Segment) Prefixes() []netip.Prefix {
+	prefixes := make([]netip.Prefix, len(s.Subnets))
+	for i, subnet := range s.Subnets {
+		prefixes[i] = subnet.Prefix
+	}
+	return prefixes
+}
+
 // SubnetOf returns the subnet that an address is in.
 func (s Segment) SubnetOf(a netip.Addr) (SegmentSubnet, bool) {
 	for _, subnet := range s.Subnets {

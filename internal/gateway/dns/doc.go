@@ -4,6 +4,8 @@
 // flow in as bytes, or through sockets that others opened; it knows no switch and
 // keeps no cache.
 //
-// It is no open resolver: who asks from outside the segment's subnet gets no
+// Names have A and AAAA records, addresses of IPv4 and IPv6 a name.
+//
+// It is no open resolver: who asks from outside the segment's subnets gets no
 // answer at all.
 package dns

@@ -279,7 +279,7 @@ func TestCloseEndsQueries(t *testing.T) {
 		asked <- struct{}{}
 		return nil
 	})
-	r := NewResolver(Config{Subnet: subnet, Names: names(), Timeout: time.Hour})
+	r := NewResolver(Config{Subnets: subnets, Names: names(), Timeout: time.Hour})
 	forwardTo(u)(&r.config)
 	query := pack(t, question("example.com", mdns.TypeA))
 	r.Handle(query, client, maxUDP, func([]byte) {})

@@ -11,8 +11,10 @@ import (
 
 // Station is what a segment knows of one of its ports.
 type Station struct {
-	Addr netip.Addr
-	Name string // what its address is called, and one of its names
+	// Addrs are the station's addresses, of IPv4 and IPv6. One with a zone has no
+	// place in DNS and is left out.
+	Addrs []netip.Addr
+	Name  string // what its addresses are called, and one of its names
 	// Aliases are further names, which it may share with other stations.
 	Aliases []string
 }
@@ -24,39 +26,73 @@ type Names struct {
 }
 
 type table struct {
-	addrs map[string][]netip.Addr // by canonical name
-	names map[netip.Addr]string   // fully qualified
+	addrs map[string]addresses  // by canonical name
+	names map[netip.Addr]string // fully qualified
+}
+
+// addresses are those of a name.
+type addresses struct{ v4, v6 []netip.Addr }
+
+// add adds an address that is not there yet.
+func (a *addresses) add(addr netip.Addr) {
+	list := &a.v6
+	if addr.Is4() {
+		list = &a.v4
+	}
+	if !slices.Contains(*list, addr) {
+		*list = append(*list, addr)
+	}
 }
 
 // Set replaces all stations. A name that DNS cannot express, such as "a..b", is
 // left out.
 func (n *Names) Set(stations []Station) {
-	t := &table{addrs: make(map[string][]netip.Addr), names: make(map[netip.Addr]string)}
+	t := &table{addrs: make(map[string]addresses), names: make(map[netip.Addr]string)}
 	for _, s := range stations {
-		if !s.Addr.Is4() {
-			continue
-		}
-		for _, name := range append([]string{s.Name}, s.Aliases...) {
-			key := mdns.CanonicalName(name)
-			if _, ok := mdns.IsDomainName(key); ok && key != "." && !slices.Contains(t.addrs[key], s.Addr) {
-				t.addrs[key] = append(t.addrs[key], s.Addr)
+		for _, addr := range s.Addrs {
+			if addr.IsValid() && addr.Zone() == "" {
+				t.add(addr.Unmap(), s)
 			}
-		}
-		if full := mdns.Fqdn(s.Name); t.addrs[mdns.CanonicalName(full)] != nil {
-			t.names[s.Addr] = full
 		}
 	}
 	n.table.Store(t)
 }
 
-// lookup returns the addresses of a fully qualified name, in any order, so that
-// those who share it share the load.
-func (n *Names) lookup(name string) []netip.Addr {
-	t := n.table.Load()
-	if t == nil {
-		return nil
+// add puts an address of a station under each of its names.
+func (t *table) add(addr netip.Addr, s Station) {
+	for _, name := range append([]string{s.Name}, s.Aliases...) {
+		if key, ok := nameKey(name); ok {
+			all := t.addrs[key]
+			all.add(addr)
+			t.addrs[key] = all
+		}
 	}
-	addrs := slices.Clone(t.addrs[mdns.CanonicalName(name)])
+	if _, ok := nameKey(s.Name); ok {
+		t.names[addr] = mdns.Fqdn(s.Name)
+	}
+}
+
+// nameKey returns the canonical form of a name, and false for one that DNS cannot
+// express and for the root.
+func nameKey(name string) (string, bool) {
+	key := mdns.CanonicalName(name)
+	_, ok := mdns.IsDomainName(key)
+	return key, ok && key != "."
+}
+
+// lookup returns the addresses of a fully qualified name, and whether there is such a
+// name.
+func (n *Names) lookup(name string) (all addresses, ok bool) {
+	if t := n.table.Load(); t != nil {
+		all, ok = t.addrs[mdns.CanonicalName(name)]
+	}
+	return all, ok
+}
+
+// shuffled returns a list in any order, so that those who share a name share the
+// load.
+func shuffled(addrs []netip.Addr) []netip.Addr {
+	addrs = slices.Clone(addrs)
 	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
 	return addrs
 }

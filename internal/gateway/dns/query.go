@@ -24,7 +24,7 @@ const (
 // read takes a query apart. nil is one that gets no answer: it comes from
 // elsewhere, is a response itself, or has no header.
 func (r *Resolver) read(b []byte, from netip.Addr) *query {
-	if !r.config.Subnet.Contains(from) || len(b) < headerLen || b[2]&responseFlag != 0 {
+	if !r.inSegment(from) || len(b) < headerLen || b[2]&responseFlag != 0 {
 		return nil
 	}
 	q := &query{msg: new(mdns.Msg), room: mdns.MinMsgSize}
@@ -67,16 +67,21 @@ func (q *query) failure(code int) *mdns.Msg {
 	return m
 }
 
-// addresses answers for a name of the segment. Of other types than A it has no
-// records, which is not to say that there is no such name (RFC 2308 §2.2).
-func (q *query) addresses(addrs []netip.Addr) *mdns.Msg {
+// addresses answers for a name of the segment. A name without a record of the type
+// that is asked for is there all the same: the answer is then empty, and no error
+// (RFC 2308 §2.2, RFC 4074 §3 for AAAA).
+func (q *query) addresses(all addresses) *mdns.Msg {
 	m := q.own()
-	question := q.msg.Question[0]
-	if question.Qtype != mdns.TypeA && question.Qtype != mdns.TypeANY {
-		return m
+	kind := q.msg.Question[0].Qtype
+	if kind == mdns.TypeA || kind == mdns.TypeANY {
+		for _, a := range shuffled(all.v4) {
+			m.Answer = append(m.Answer, &mdns.A{Hdr: q.header(mdns.TypeA), A: a.AsSlice()})
+		}
 	}
-	for _, a := range addrs {
-		m.Answer = append(m.Answer, &mdns.A{Hdr: q.header(mdns.TypeA), A: a.AsSlice()})
+	if kind == mdns.TypeAAAA || kind == mdns.TypeANY {
+		for _, a := range shuffled(all.v6) {
+			m.Answer = append(m.Answer, &mdns.AAAA{Hdr: q.header(mdns.TypeAAAA), AAAA: a.AsSlice()})
+		}
 	}
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,10 +25,10 @@ const (
 
 // Config is what a [Resolver] is made with.
 type Config struct {
-	// Subnet holds the addresses that may ask, and those that are nobody else's to
-	// name.
-	Subnet netip.Prefix
-	Names  *Names
+	// Subnets hold the addresses that may ask, and those that are nobody else's to
+	// name: of IPv4, of IPv6 or of both. An address with a zone is in none.
+	Subnets []netip.Prefix
+	Names   *Names
 	// Forwarder is asked for all names that are not the segment's; nil: there are
 	// no other names.
 	Forwarder *Forwarder
@@ -163,16 +164,23 @@ func (r *Resolver) local(q *query) *mdns.Msg {
 		return q.failure(code)
 	}
 	question := q.msg.Question[0]
-	if addrs := r.config.Names.lookup(question.Name); addrs != nil {
-		return q.addresses(addrs)
+	if all, ok := r.config.Names.lookup(question.Name); ok {
+		return q.addresses(all)
 	}
-	if addr, ok := reverseAddr(question.Name); ok && r.config.Subnet.Contains(addr) {
+	if addr, ok := reverseAddr(question.Name); ok && r.inSegment(addr) {
 		return q.pointer(r.config.Names.reverse(addr))
 	}
 	if r.config.Forwarder == nil {
 		return q.failure(mdns.RcodeNameError)
 	}
 	return nil
+}
+
+// inSegment reports whether an address is one of the segment's.
+func (r *Resolver) inSegment(addr netip.Addr) bool {
+	return slices.ContainsFunc(r.config.Subnets, func(subnet netip.Prefix) bool {
+		return subnet.Contains(addr)
+	})
 }
 
 // forward has the host's resolvers answer when it is the question's turn. ctx has the time of

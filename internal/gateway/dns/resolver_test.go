@@ -14,23 +14,40 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	subnet = netip.MustParsePrefix("172.17.0.0/16")
-	client = netip.MustParseAddr("172.17.0.2")
+	subnets = []netip.Prefix{
+		netip.MustParsePrefix("172.17.0.0/16"), netip.MustParsePrefix("fd00:17::/64"),
+	}
+	client  = netip.MustParseAddr("172.17.0.2")
+	client6 = netip.MustParseAddr("fd00:17::2")
 )
+
+// addrs reads addresses.
+func addrs(texts ...string) (list []netip.Addr) {
+	for _, s := range texts {
+		list = append(list, netip.MustParseAddr(s))
+	}
+	return list
+}
 
 func names() *Names {
 	n := new(Names)
 	n.Set([]Station{
-		{Addr: netip.MustParseAddr("172.17.0.2"), Name: "container1"},
-		{Addr: netip.MustParseAddr("172.17.0.3"), Name: "Web.Example_1", Aliases: []string{"db", "shared"}},
-		{Addr: netip.MustParseAddr("172.17.0.4"), Name: "a..b", Aliases: []string{"shared", "dotted."}},
+		{Addrs: addrs("172.17.0.2"), Name: "container1"},
+		{Addrs: addrs("172.17.0.3"), Name: "Web.Example_1", Aliases: []string{"db", "shared"}},
+		{Addrs: addrs("172.17.0.4"), Name: "a..b", Aliases: []string{"shared", "dotted."}},
+		{
+			Addrs: addrs("::ffff:172.17.0.6", "fd00:17::6", "172.17.1.6", "fd00:17::106", "fd00:17::6"),
+			Name:  "both", Aliases: []string{"shared"},
+		},
+		{Addrs: addrs("fe80::7%eth0", "fd00:17::7"), Name: "six"},
+		{Addrs: []netip.Addr{{}}, Name: "unaddressed"},
 	})
 	return n
 }
 
 func newResolver(tb testing.TB, edit ...func(*Config)) *Resolver {
 	tb.Helper()
-	c := Config{Subnet: subnet, Names: names()}
+	c := Config{Subnets: subnets, Names: names()}
 	for _, f := range edit {
 		f(&c)
 	}
@@ -74,6 +91,8 @@ func records(m *mdns.Msg) string {
 		switch rr := rr.(type) {
 		case *mdns.A:
 			list = append(list, rr.A.String())
+		case *mdns.AAAA:
+			list = append(list, rr.AAAA.String())
 		case *mdns.PTR:
 			list = append(list, rr.Ptr)
 		default:
@@ -97,7 +116,14 @@ func TestSegmentNames(t *testing.T) {
 		{"CONTAINER1", mdns.TypeA, mdns.RcodeSuccess, "172.17.0.2"},
 		{"web.example_1", mdns.TypeA, mdns.RcodeSuccess, "172.17.0.3"},
 		{"db", mdns.TypeANY, mdns.RcodeSuccess, "172.17.0.3"},
-		{"shared", mdns.TypeA, mdns.RcodeSuccess, "172.17.0.3 172.17.0.4"},
+		{"shared", mdns.TypeA, mdns.RcodeSuccess, "172.17.0.3 172.17.0.4 172.17.0.6 172.17.1.6"},
+		{"shared", mdns.TypeAAAA, mdns.RcodeSuccess, "fd00:17::106 fd00:17::6"},
+		{"both", mdns.TypeA, mdns.RcodeSuccess, "172.17.0.6 172.17.1.6"},
+		{"BOTH", mdns.TypeAAAA, mdns.RcodeSuccess, "fd00:17::106 fd00:17::6"},
+		{"both", mdns.TypeANY, mdns.RcodeSuccess, "172.17.0.6 172.17.1.6 fd00:17::106 fd00:17::6"},
+		{"six", mdns.TypeAAAA, mdns.RcodeSuccess, "fd00:17::7"},
+		{"six", mdns.TypeA, mdns.RcodeSuccess, ""},
+		{"unaddressed", mdns.TypeA, mdns.RcodeNameError, ""},
 		{"dotted", mdns.TypeA, mdns.RcodeSuccess, "172.17.0.4"},
 		{"container1", mdns.TypeAAAA, mdns.RcodeSuccess, ""},
 		{"container1", mdns.TypeMX, mdns.RcodeSuccess, ""},
@@ -109,9 +135,17 @@ func TestSegmentNames(t *testing.T) {
 		{"3.0.17.172.in-addr.arpa", mdns.TypeA, mdns.RcodeSuccess, ""},
 		{"4.0.17.172.in-addr.arpa", mdns.TypePTR, mdns.RcodeNameError, ""},
 		{"9.0.17.172.in-addr.arpa", mdns.TypePTR, mdns.RcodeNameError, ""},
+		{"6.1.17.172.in-addr.arpa", mdns.TypePTR, mdns.RcodeSuccess, "both."},
+		{reverse6Name("fd00:17::106"), mdns.TypePTR, mdns.RcodeSuccess, "both."},
+		{strings.ToUpper(reverse6Name("fd00:17::7")), mdns.TypePTR, mdns.RcodeSuccess, "six."},
+		{reverse6Name("fd00:17::7"), mdns.TypeAAAA, mdns.RcodeSuccess, ""},
+		{reverse6Name("fd00:17::9"), mdns.TypePTR, mdns.RcodeNameError, ""},
 	} {
 		query := question(test.name, test.kind)
 		answer := askLocally(t, r, pack(t, query), client)
+		if from6 := askLocally(t, r, pack(t, query), client6); records(from6) != records(answer) {
+			t.Errorf("%s: asked over IPv6: %s, over IPv4: %s", test.name, from6, answer)
+		}
 		switch {
 		case answer == nil:
 			t.Errorf("%s %s: no answer", test.name, mdns.TypeToString[test.kind])
@@ -128,7 +162,10 @@ func TestWhatIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	r := newResolver(t)
 	query := pack(t, question("container1", mdns.TypeA))
-	for _, from := range []string{"172.18.0.2", "127.0.0.1", "::1"} {
+	for _, from := range []string{
+		"172.18.0.2", "127.0.0.1", "::1", "fd00:18::2", "fe80::2", "fe80::2%eth0", "fd00:17::2%eth0",
+		"::ffff:172.17.0.2", // sockets and frames have it as IPv4
+	} {
 		if answer := askLocally(t, r, query, netip.MustParseAddr(from)); answer != nil {
 			t.Errorf("asked from %s: %s, want no answer", from, answer)
 		}
@@ -179,7 +216,9 @@ func TestAnswersFitTheirClient(t *testing.T) {
 	var stations []Station
 	for i := range 60 {
 		addr := netip.AddrFrom4([4]byte{172, 17, 1, byte(i)})
-		stations = append(stations, Station{Addr: addr, Name: fmt.Sprintf("web%d", i), Aliases: []string{"web"}})
+		stations = append(stations, Station{
+			Addrs: []netip.Addr{addr}, Name: fmt.Sprintf("web%d", i), Aliases: []string{"web"},
+		})
 	}
 	r := newResolver(t)
 	r.config.Names.Set(stations)
@@ -222,15 +261,17 @@ func TestSetReplaces(t *testing.T) {
 // FuzzHandle looks for panics, for answers that are none, and for answers that
 // are longer than they may be.
 func FuzzHandle(f *testing.F) {
-	for _, name := range []string{"container1", "shared", "nobody", "2.0.17.172.in-addr.arpa"} {
-		m := question(name, mdns.TypeA)
+	for _, name := range []string{
+		"container1", "shared", "nobody", "2.0.17.172.in-addr.arpa", reverse6Name("fd00:17::6"),
+	} {
+		m := question(name, mdns.TypeANY)
 		f.Add(pack(f, m))
 		m.SetEdns0(4096, true)
 		f.Add(pack(f, m))
 	}
 	r := newResolver(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r.Handle(b, client, maxUDP, func(reply []byte) {
+		r.Handle(b, client6, maxUDP, func(reply []byte) {
 			var m mdns.Msg
 			if err := m.Unpack(reply); err != nil {
 				t.Fatalf("the answer % x: %v", reply, err)

@@ -44,7 +44,7 @@ func (r *Resolver) ServeTCP(l net.Listener) error {
 			return err
 		}
 		from := addrOf(conn.RemoteAddr())
-		if !r.config.Subnet.Contains(from) {
+		if !r.inSegment(from) {
 			_ = conn.Close()
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 // served is a resolver on sockets of the loopback, whose addresses may ask.
 func served(tb testing.TB, edit ...func(*Config)) (*Resolver, string) {
 	tb.Helper()
-	loopback := func(c *Config) { c.Subnet = netip.MustParsePrefix("127.0.0.0/8") }
+	loopback := func(c *Config) { c.Subnets = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
 	r := NewResolver(Config{Names: names()})
 	for _, f := range append([]func(*Config){loopback}, edit...) {
 		f(&r.config)
@@ -62,7 +62,7 @@ func TestServe(t *testing.T) {
 
 func TestConnectionsOfOthersAreClosed(t *testing.T) {
 	t.Parallel()
-	_, at := served(t, func(c *Config) { c.Subnet = netip.MustParsePrefix("172.17.0.0/16") })
+	_, at := served(t, func(c *Config) { c.Subnets = subnets })
 	conn, err := net.Dial("tcp4", at)
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,8 @@ func TestConnectionsOfOthersAreClosed(t *testing.T) {
 func TestConnectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	const most = 16
-	r := NewResolver(Config{Names: names(), Subnet: netip.MustParsePrefix("127.0.0.0/8")})
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	r := NewResolver(Config{Names: names(), Subnets: loopback})
 	r.conns = newSlots(bounds{pending: 2 * most, pendingEach: most})
 	at := serve(t, r)
 	query := pack(t, question("container1", mdns.TypeA))

@@ -66,7 +66,7 @@ func TestTurnsWithinTheQuestionsTime(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := NewResolver(Config{Subnet: subnet, Names: names()})
+				r := NewResolver(Config{Subnets: subnets, Names: names()})
 				defer r.Close()
 				told := make(map[Limit]int)
 				r.config.OnLimit = func(l Limit, from netip.Addr) {
