@@ -130,7 +130,8 @@ func (f Forward) validate(links map[string]Segment) error {
 // port, one that overlaps another also overlaps a neighbour that begins before it
 // ends.
 func disjoint(forwards []Forward) error {
-	sorted := slices.SortedFunc(slices.Values(forwards), func(f, g Forward) int {
+	sorted := slices.Clone(forwards)
+	slices.SortFunc(sorted, func(f, g Forward) int {
 		return cmp.Or(cmp.Compare(f.Protocol, g.Protocol), cmp.Compare(f.HostPort, g.HostPort))
 	})
 	for i, f := range sorted {

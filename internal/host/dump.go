@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,11 +17,11 @@ import (
 // missing tells that a table or chain is not there.
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// rules are those of a chain, or of all chains of the table if chain is empty, as
+// listRules returns the rules of a chain, or of all chains of the table if chain is empty, as
 // netlink messages. Those of others are searched for a few words only, and never
 // decoded: who knows what is in them.
-func (t *Table) rules(table *nftables.Table, chain string) ([]netlink.Message, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: int(t.ns.Fd())})
+func (s *session) listRules(table *nftables.Table, chain string) ([]netlink.Message, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: s.ns})
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +36,10 @@ func (t *Table) rules(table *nftables.Table, chain string) ([]netlink.Message, e
 		return nil, err
 	}
 	messages, err := conn.Execute(netlink.Message{
-		Header: netlink.Header{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE, Flags: netlink.Request | netlink.Dump},
+		Header: netlink.Header{
+			Type:  unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETRULE,
+			Flags: netlink.Request | netlink.Dump,
+		},
 		// struct nfgenmsg (include/uapi/linux/netfilter/nfnetlink.h): family, version, no resource
 		Data: append([]byte{byte(table.Family), unix.NFNETLINK_V0, 0, 0}, encoded...),
 	})
@@ -45,65 +49,67 @@ func (t *Table) rules(table *nftables.Table, chain string) ([]netlink.Message, e
 	return messages, err
 }
 
-// handle is the number of a rule, which no other one gets.
-func handle(rule netlink.Message) uint64 {
-	if len(rule.Data) < 4 {
-		return 0
+// identify returns the chain that a rule is in and the rule's number, which no other one gets.
+func identify(rule netlink.Message) (chain string, handle uint64) {
+	if len(rule.Data) < headerSize {
+		return "", 0
 	}
-	attributes, err := netlink.NewAttributeDecoder(rule.Data[4:])
+	attributes, err := netlink.NewAttributeDecoder(rule.Data[headerSize:])
 	if err != nil {
-		return 0
+		return "", 0
 	}
 	attributes.ByteOrder = binary.BigEndian
 	for attributes.Next() {
-		if attributes.Type() == unix.NFTA_RULE_HANDLE {
-			return attributes.Uint64()
+		switch attributes.Type() {
+		case unix.NFTA_RULE_CHAIN:
+			chain = attributes.String()
+		case unix.NFTA_RULE_HANDLE:
+			handle = attributes.Uint64()
 		}
 	}
-	return 0
+	return chain, handle
 }
 
-// fingerprint is a text that differs when anything of ours in the table does. A
-// rule is known by its handle: the kernel does not change rules, and what replaces
-// one has another handle.
-func (t *Table) fingerprint() (string, error) {
-	text, _, err := t.look()
-	return text, err
-}
-
-// look is the fingerprint, and how many chains and rules it is of.
-func (t *Table) look() (text string, objects int, err error) {
-	conn := t.conn()
-	chains, sets, err := t.own(conn)
+// look returns what our table consists of now, and how many chains and rules that is. A rule is
+// known by its handle: the kernel does not change rules, and what replaces one has another handle.
+func (s *session) look() (found snapshot, objects int, err error) {
+	chains, err := s.ownChains()
+	if err != nil || len(chains) == 0 {
+		return snapshot{}, 0, err
+	}
+	rules, err := s.listRules(s.table, "")
 	if err != nil {
-		return "", 0, err
+		return snapshot{}, 0, err
 	}
-	var lines []string
-	objects = len(chains)
+	lines := make(map[string]string, len(chains))
 	for _, c := range chains {
-		rules, err := t.rules(t.table, c.Name)
-		if err != nil {
-			return "", 0, err
-		}
-		objects += len(rules)
-		line := "chain " + c.Name
+		lines[c.Name] = "chain " + c.Name
 		if c.Policy != nil {
-			line = fmt.Sprintf("%s policy %d", line, *c.Policy)
+			lines[c.Name] = fmt.Sprintf("%s policy %d", lines[c.Name], *c.Policy)
 		}
-		for _, r := range rules {
-			line = fmt.Sprintf("%s %d", line, handle(r))
-		}
-		lines = append(lines, line)
 	}
-	for _, s := range sets {
-		elements, err := conn.GetSetElements(s)
+	objects = len(chains)
+	for _, r := range rules {
+		chain, handle := identify(r)
+		if line, ours := lines[chain]; ours {
+			lines[chain] = fmt.Sprintf("%s %d", line, handle)
+			objects++
+		}
+	}
+	found.objects = strings.Join(slices.Sorted(maps.Values(lines)), "\n")
+	found.content, err = s.lookAtSets()
+	return found, objects, err
+}
+
+// lookAtSets returns what our sets hold. One that is missing is an error.
+func (s *session) lookAtSets() (content, error) {
+	all := make(content)
+	for id, set := range s.sets {
+		elements, err := s.conn.GetSetElements(set)
 		if err != nil {
-			return "", 0, err
+			return nil, fmt.Errorf("read the nftables set %s: %w", set.Name, err)
 		}
-		for _, e := range elements {
-			lines = append(lines, fmt.Sprintf("element of %s: %x %x %t", s.Name, e.Key, e.Val, e.IntervalEnd))
-		}
+		all.addFound(setID(id), elements)
 	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n"), objects, nil
+	return all, nil
 }

@@ -91,7 +91,7 @@ func set(ns *lab.Namespace, path, value string) {
 }
 
 // open opens a table in the host, to be removed when the test ends.
-func (r *rig) open(t *testing.T, o host.Options) *host.Table {
+func (r *rig) open(t testing.TB, o host.Options) *host.Table {
 	t.Helper()
 	var table *host.Table
 	r.host.Do(func() {
@@ -108,7 +108,7 @@ func (r *rig) open(t *testing.T, o host.Options) *host.Table {
 	return table
 }
 
-func (r *rig) apply(t *testing.T, table *host.Table, c host.Config) {
+func (r *rig) apply(t testing.TB, table *host.Table, c host.Config) {
 	t.Helper()
 	var err error
 	r.host.Do(func() { err = table.Apply(c) })

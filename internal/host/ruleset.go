@@ -1,14 +1,12 @@
 package host
 
 import (
-	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
-	"go4.org/netipx"
 )
 
 // UserChain is the chain in our table that is the user's: every packet that the
@@ -24,28 +22,20 @@ const (
 	chainLocal   = "local"
 	chainForward = "forward"
 	chainSource  = "source"
-
-	setLinks   = "links"
-	setSubnets = "subnets"
-	mapAny     = "published"
-	mapOne     = "published-on"
 )
 
-var (
-	ownChains = []string{chainGuard, chainHost, chainLocal, chainPublish, chainForward, chainSource}
-	ownSets   = []string{setLinks, setSubnets, mapAny, mapOne}
-)
+var ownChains = []string{chainGuard, chainHost, chainLocal, chainPublish, chainForward, chainSource}
 
-// ruleset is what a config becomes: the objects of our table.
+// ruleset is the objects of our table. They are the same for every [Config]: the rules speak of
+// sets and maps, and what differs is the [content] of those.
 type ruleset struct {
-	table    *nftables.Table
-	chains   []*nftables.Chain
-	sets     []*nftables.Set
-	elements map[*nftables.Set][]nftables.SetElement
-	rules    []*nftables.Rule
+	table  *nftables.Table
+	chains []*nftables.Chain
+	sets   []*nftables.Set
+	rules  []*nftables.Rule
 }
 
-// newRuleset builds the table of c.
+// newRuleset builds the objects of the table.
 //
 //	prerouting   guard:   drop what no container may send to the host
 //	             host:    to the host itself, but for a segment's resolver -> publish
@@ -53,17 +43,15 @@ type ruleset struct {
 //	             publish: send published ports to their containers
 //	forward      forward: the wall between segments and before them; the user's chain
 //	postrouting  source:  take the host's address where the answer must pass it
-func newRuleset(table *nftables.Table, c Config) *ruleset {
-	r := &ruleset{table: table, elements: make(map[*nftables.Set][]nftables.SetElement)}
-	links := r.set(&nftables.Set{Name: setLinks, KeyType: nftables.TypeIFName}, linkElements(c.Segments))
-	subnets := r.set(&nftables.Set{Name: setSubnets, KeyType: nftables.TypeIPAddr, Interval: true}, subnetElements(c.Segments))
-	anyHost, oneHost := elements(c.Forwards)
-	anyMap := r.set(&nftables.Set{Name: mapAny, KeyType: anyKey, DataType: target, IsMap: true, Concatenation: true}, anyHost)
-	oneMap := r.set(&nftables.Set{Name: mapOne, KeyType: ownKey, DataType: target, IsMap: true, Concatenation: true}, oneHost)
-
+func newRuleset(table *nftables.Table) *ruleset {
+	r := &ruleset{table: table}
+	for id := range kinds {
+		r.set(setID(id))
+	}
+	links, subnets := r.sets[setLinks], r.sets[setSubnets]
 	r.chain(&nftables.Chain{Name: UserChain}) // first, as it is when the others are made again
 	r.guard(links)
-	r.publish(links, anyMap, oneMap)
+	r.publish(links, r.sets[mapAny], r.sets[mapOne])
 	r.forward(links)
 	r.source(links, subnets)
 	return r
@@ -131,17 +119,19 @@ func (r *ruleset) base(name string, t nftables.ChainType, hook *nftables.ChainHo
 	return r.chain(&nftables.Chain{Name: name, Type: t, Hooknum: hook, Priority: priority, Policy: &policy})
 }
 
-// set gives s the next number, which must be its own within a transaction only.
-func (r *ruleset) set(s *nftables.Set, elements []nftables.SetElement) *nftables.Set {
-	s.Table = r.table
-	s.ID = uint32(len(r.sets) + 1)
-	s.KeyByteOrder = binaryutil.BigEndian // this only tells nft how to show it
-	if s.KeyType == nftables.TypeIFName {
+// set makes a set or map. Its number must be its own within a transaction only.
+func (r *ruleset) set(id setID) {
+	kind := kinds[id]
+	s := &nftables.Set{
+		Table: r.table, ID: uint32(id) + 1, Name: kind.name, KeyType: kind.key,
+		Interval: kind.ranges, IsMap: kind.value.Bytes > 0, DataType: kind.value,
+		KeyByteOrder: binaryutil.BigEndian, // this only tells nft how to show it
+	}
+	s.Concatenation = s.IsMap
+	if id == setLinks {
 		s.KeyByteOrder = binaryutil.NativeEndian
 	}
 	r.sets = append(r.sets, s)
-	r.elements[s] = elements
-	return s
 }
 
 // rule appends a rule to c, with a comment that nft list shows.
@@ -156,36 +146,4 @@ func (r *ruleset) rule(c *nftables.Chain, comment string, parts ...match) {
 // objects is how many chains and rules there are, without the user's.
 func (r *ruleset) objects() int {
 	return len(r.chains) - 1 + len(r.rules)
-}
-
-func linkElements(segments []Segment) (elements []nftables.SetElement) {
-	for _, s := range segments {
-		name := make([]byte, linkSize)
-		copy(name, s.Link)
-		elements = append(elements, nftables.SetElement{Key: name})
-	}
-	return elements
-}
-
-// subnetElements has each subnet as the kernel wants intervals: its first address
-// and, marked as the end, the first after it. Neighbours are joined before, for
-// one's end would be the other's beginning.
-func subnetElements(segments []Segment) (elements []nftables.SetElement) {
-	var subnets netipx.IPSetBuilder
-	for _, s := range segments {
-		if s.Masquerade {
-			subnets.AddPrefix(s.Subnet)
-		}
-	}
-	set, err := subnets.IPSet()
-	if err != nil {
-		return nil // only of invalid prefixes, which validate has refused
-	}
-	for _, run := range set.Ranges() {
-		elements = append(elements, nftables.SetElement{Key: addrWord(run.From())})
-		if end := run.To().Next(); end.IsValid() && end != (netip.Addr{}) {
-			elements = append(elements, nftables.SetElement{Key: addrWord(end), IntervalEnd: true})
-		}
-	}
-	return elements
 }

@@ -27,12 +27,14 @@ func (t *Table) sysctls(c Config) error {
 			return err
 		}
 	}
-	for _, s := range c.Segments {
-		want := false
-		for _, f := range c.Forwards {
-			want = want || f.Link == s.Link && f.loopback()
+	loopback := make(map[string]bool) // by link
+	for _, f := range c.Forwards {
+		if f.loopback() {
+			loopback[f.Link] = true
 		}
-		if err := t.setLocalnet(s.Link, want); err != nil {
+	}
+	for _, s := range c.Segments {
+		if err := t.setLocalnet(s.Link, loopback[s.Link]); err != nil {
 			return err
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
@@ -35,18 +35,32 @@ type Options struct {
 // Table is our table in one network namespace. Its methods may be called
 // concurrently.
 type Table struct {
-	log     *slog.Logger
-	sysctl  string   // directory
-	ns      *os.File // the namespace of the thread that called Open
-	table   *nftables.Table
-	changes *netlink.Conn // hears of each transaction in the namespace; nil after it has failed
+	log    *slog.Logger
+	sysctl string   // directory
+	ns     *os.File // the namespace of the thread that called Open
+	table  *nftables.Table
+
+	changed  chan struct{}             // filled when somebody may have changed the table
+	foreign  chan struct{}             // filled when the rules of others may be other ones
+	inTheWay atomic.Pointer[[]Foreign] // what the last look at the rules of others has found
+
+	editorPort atomic.Uint32 // the netlink port of editor; 0 when there is none
 
 	mu       sync.Mutex
+	changes  *netlink.Conn // receives each transaction in the namespace; nil after it has failed
 	closed   bool
-	localnet map[string]bool  // links whose route_localnet we have set
-	applied  *Config          // what is to be there
-	seen     string           // fingerprint of what Apply left
-	warned   map[foreign]bool // foreign chains that the log has been told of
+	localnet map[string]bool // links whose route_localnet we have set
+	applied  bool            // Apply has succeeded, and Remove was not called since
+	version  uint64          // grows with each change that we make
+	left     snapshot        // what the last change has left in the kernel
+	intact   bool            // the kernel still has that, for all we know
+	editor   *session        // for changes of elements; nil before the first and after a failure
+}
+
+// snapshot is what the table consists of.
+type snapshot struct {
+	objects string  // a text that names all chains and rules; see [session.look]
+	content content // nil when there is no table
 }
 
 // Open looks whether the kernel can do what is needed, in the network namespace of
@@ -62,9 +76,13 @@ func Open(o Options) (*Table, error) {
 		sysctl:   cmp.Or(o.SysctlDir, DefaultSysctlDir),
 		table:    &nftables.Table{Name: cmp.Or(o.Name, DefaultName), Family: nftables.TableFamilyINet},
 		localnet: make(map[string]bool),
+		changed:  make(chan struct{}, 1), foreign: make(chan struct{}, 1),
 	}
 	if t.changes, err = t.listen(); err == nil {
-		_, err = t.conn().ListChainsOfTableFamily(nftables.TableFamilyINet)
+		err = t.talk(func(s *session) error {
+			_, err := s.conn.ListChainsOfTableFamily(nftables.TableFamilyINet)
+			return err
+		})
 	}
 	if err != nil {
 		_ = t.Close()
@@ -87,18 +105,6 @@ func explain(err error) error {
 	}
 }
 
-// buffer is the room in bytes that a transaction with all ports published takes.
-const buffer = 16 << 20
-
-// conn is a fresh connection: one that an error interrupted may have answers left.
-func (t *Table) conn() *nftables.Conn {
-	room := nftables.WithSockOptions(func(c *netlink.Conn) error {
-		return errors.Join(c.SetReadBuffer(buffer), c.SetWriteBuffer(buffer))
-	})
-	c, _ := nftables.New(nftables.WithNetNSFd(int(t.ns.Fd())), room) // fails for lasting connections only
-	return c
-}
-
 // Close gives back what the table holds of the process. The rules stay; Run ends.
 func (t *Table) Close() error {
 	t.mu.Lock()
@@ -110,202 +116,148 @@ func (t *Table) Close() error {
 	if t.changes != nil {
 		_ = t.changes.Close()
 	}
+	t.closeEditor()
 	return t.ns.Close()
 }
 
-// attempts bounds how often a transaction is made again that found the table
-// changed by others since it was looked at.
-const attempts = 5
-
-// Apply makes the kernel forward as c says, or leaves everything as it was.
-// Connections that are not affected by a difference do not notice. Links need not
-// be there, but one that is made anew has lost its settings: apply c again then.
+// Apply makes the kernel forward as c says, or leaves everything as it was. While the table is
+// as the last call has left it, one transaction adds and removes the elements that differ;
+// otherwise all of it is built anew. Connections that are not affected by a difference go on.
+// Links need not exist, but one that is made anew has lost its settings: apply c again then.
 func (t *Table) Apply(c Config) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	c = Config{Segments: slices.Clone(c.Segments), Forwards: slices.Clone(c.Forwards)}
+	want := contentOf(c)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return os.ErrClosed
 	}
-	if err := t.replace(c); err != nil {
+	before := t.left.content
+	if err := t.update(want); err != nil {
 		return err
 	}
 	if err := t.sysctls(c); err != nil {
-		if t.applied != nil {
-			err = errors.Join(err, t.replace(*t.applied))
-		} else {
-			err = errors.Join(err, t.drop())
+		if before != nil {
+			return errors.Join(err, t.update(before))
 		}
-		return err
+		return errors.Join(err, t.drop())
 	}
-	t.applied = &c
-	t.warn()
+	if !t.applied {
+		note(t.foreign) // from now on what others drop is of interest
+	}
+	t.applied = true
 	return nil
 }
 
-// replace puts the table of c in place of what is there, in one transaction.
-func (t *Table) replace(c Config) (err error) {
-	var r *ruleset
+// update changes the table's content to want, or nothing.
+func (t *Table) update(want content) error {
+	if t.intact {
+		remove, add := difference(t.left.content, want)
+		err := t.change(remove, add)
+		if err == nil {
+			t.version++
+			t.left.content = want
+			return nil
+		}
+		// Others have changed it, or the kernel's answer was lost.
+		t.intact = false
+		note(t.changed)
+		t.log.Warn("elements of the nftables table not changed: it is built anew",
+			"table", t.table.Name, "error", err)
+	}
+	return t.build(want)
+}
+
+// change removes elements and adds others, in one transaction. Its socket stays open: the kernel
+// lets whoever closes one wait until it has freed what a transaction removed, which takes an RCU
+// grace period (nft_rcv_nl_event in net/netfilter/nf_tables_api.c).
+func (t *Table) change(remove, add []element) (err error) {
+	if t.editor == nil {
+		err = t.inNamespace(t.openEditor)
+	}
+	if err == nil {
+		err = t.editor.change(remove, add)
+	}
+	if err != nil {
+		t.closeEditor() // it may have answers left
+	}
+	return err
+}
+
+func (t *Table) openEditor(ns int) (err error) {
+	t.editor, err = t.newSession(ns, nftables.AsLasting(), nftables.WithSockOptions(
+		func(c *netlink.Conn) error {
+			port, err := portOf(c)
+			t.editorPort.Store(port)
+			return err
+		}))
+	return err
+}
+
+func (t *Table) closeEditor() {
+	t.editorPort.Store(0) // another socket may get it
+	if t.editor != nil {
+		_ = t.editor.conn.CloseLasting() // nothing is under way
+		t.editor = nil
+	}
+}
+
+// build puts a new table with this content in place of what is there, in one transaction.
+func (t *Table) build(want content) error {
+	err := t.retry(func(s *session) error { return s.build(want) })
+	if err != nil {
+		return fmt.Errorf("build the nftables table %q: %w", t.table.Name, err)
+	}
+	t.version++
+	t.left, t.intact = snapshot{unlike, want}, false
+	// Somebody may have changed it again before we look: what is found then is not what should be
+	// there. Run has heard of that as well.
+	return t.talk(func(s *session) error {
+		found, objects, err := s.look()
+		if err == nil && objects == s.objects() && found.content.equal(want) {
+			t.left.objects, t.intact = found.objects, true
+		}
+		return nil
+	})
+}
+
+// unlike is no table's objects; those of one which is not there are empty.
+const unlike = "?"
+
+// attempts bounds how often a transaction is made again that found the table
+// changed by others since it was looked at.
+const attempts = 5
+
+// retry makes a transaction until it finds all that it speaks of, and nothing that it makes.
+func (t *Table) retry(transaction func(*session) error) (err error) {
 	for range attempts {
-		r = newRuleset(t.table, c)
-		if err = t.transact(r); !changedMeanwhile(err) {
+		err = t.talk(transaction)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 			break
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("replace the nftables table %q: %w", t.table.Name, err)
-	}
-	// Someone may have taken it away again before we look at it: what is seen then is
-	// not to be taken for what should be there. Run has heard of that as well.
-	seen, objects, err := t.look()
-	if err != nil || objects != r.objects() {
-		seen = unlike
-	}
-	t.seen = seen
-	return nil
+	return err
 }
 
-// unlike is no table's fingerprint; that of one which is not there is empty.
-const unlike = "?"
-
-// changedMeanwhile tells a transaction that spoke of something which is not there
-// any more, or not yet.
-func changedMeanwhile(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
-}
-
-// transact replaces all that is ours. Objects are removed and made again rather
-// than changed, so that it does not matter what another version of us has left.
-func (t *Table) transact(r *ruleset) error {
-	conn := t.conn()
-	if err := t.removeOwn(conn); err != nil {
-		return err
-	}
-	conn.AddTable(r.table)
-	for _, s := range r.sets {
-		if err := conn.AddSet(s, nil); err != nil {
-			return err
-		}
-		// A message's list of elements has a length of 16 bits.
-		for part := range slices.Chunk(r.elements[s], 512) {
-			if err := conn.SetAddElements(s, part); err != nil {
-				return err
-			}
-		}
-	}
-	for _, c := range r.chains {
-		conn.AddChain(c)
-	}
-	for _, rule := range r.rules {
-		conn.AddRule(rule)
-	}
-	return conn.Flush()
-}
-
-// removeOwn has conn remove the chains and sets that are ours, if they are there.
-func (t *Table) removeOwn(conn *nftables.Conn) error {
-	chains, sets, err := t.own(conn)
-	if err != nil {
-		return err
-	}
-	for _, c := range chains {
-		conn.FlushChain(c)
-	}
-	for _, c := range chains {
-		conn.DelChain(c)
-	}
-	for _, s := range sets {
-		conn.DelSet(s)
-	}
-	return nil
-}
-
-// own are our chains, without the user's, and our sets, as far as they are there.
-func (t *Table) own(conn *nftables.Conn) (chains []*nftables.Chain, sets []*nftables.Set, err error) {
-	exists, err := t.exists(conn)
-	if err != nil || !exists {
-		return nil, nil, err
-	}
-	allChains, err := conn.ListChainsOfTableFamily(t.table.Family)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, c := range allChains {
-		if c.Table.Name == t.table.Name && slices.Contains(ownChains, c.Name) {
-			chains = append(chains, c)
-		}
-	}
-	allSets, err := conn.GetSets(t.table)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, s := range allSets {
-		if slices.Contains(ownSets, s.Name) {
-			sets = append(sets, s)
-		}
-	}
-	return chains, sets, nil
-}
-
-func (t *Table) exists(conn *nftables.Conn) (bool, error) {
-	tables, err := conn.ListTablesOfFamily(t.table.Family)
-	return slices.ContainsFunc(tables, func(o *nftables.Table) bool { return o.Name == t.table.Name }), err
-}
-
-// Remove takes the table away. net.ipv4.ip_forward stays on. When the user's chain has rules or the table has chains that are not ours,
-// those stay, out of use.
+// Remove takes the table away. net.ipv4.ip_forward stays on. When the user's chain has rules or
+// the table has chains that are not ours, those stay, out of use.
 func (t *Table) Remove() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return os.ErrClosed
 	}
-	t.applied = nil
+	t.applied = false
 	return errors.Join(t.drop(), t.restoreSysctls())
 }
 
-func (t *Table) drop() (err error) {
-	for range attempts {
-		conn := t.conn()
-		if err = t.removeOwn(conn); err != nil {
-			break
-		}
-		var used bool
-		if used, err = t.usersOwn(conn); err != nil {
-			break
-		}
-		if !used {
-			conn.AddTable(t.table) // it may be gone: then there is nothing to delete
-			conn.DelTable(t.table)
-		}
-		if err = conn.Flush(); !changedMeanwhile(err) {
-			break
-		}
-	}
-	if err != nil {
+func (t *Table) drop() error {
+	t.version++
+	t.left, t.intact = snapshot{}, false
+	if err := t.retry((*session).drop); err != nil {
 		return fmt.Errorf("remove the nftables table %q: %w", t.table.Name, err)
 	}
 	return nil
-}
-
-// usersOwn says whether there is anything of the user's in the table.
-func (t *Table) usersOwn(conn *nftables.Conn) (bool, error) {
-	chains, err := conn.ListChainsOfTableFamily(t.table.Family)
-	if err != nil {
-		return false, err
-	}
-	for _, c := range chains {
-		switch {
-		case c.Table.Name != t.table.Name || slices.Contains(ownChains, c.Name):
-		case c.Name != UserChain:
-			return true, nil
-		default:
-			rules, err := t.rules(t.table, c.Name)
-			return len(rules) > 0, err
-		}
-	}
-	return false, nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // newHost is a namespace with the links of both segments and nothing behind them.
-func newHost(t *testing.T) *rig {
+func newHost(t testing.TB) *rig {
 	t.Helper()
 	lab.RequireCommand(t, "nft")
 	r := &rig{host: lab.NewNamespace(t)}
@@ -199,7 +199,26 @@ func (l *log) String() string {
 	return l.text.String()
 }
 
-func (l *log) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+func (l *log) logger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// inspected is logged after each look at the rules of others.
+const inspected = "rules of others inspected"
+
+// watch runs the table until the test ends.
+func watch(t *testing.T, table *host.Table) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- table.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
 
 // waitCount waits until word was logged n times.
 func (l *log) waitCount(t *testing.T, word string, n int) {
@@ -297,7 +316,10 @@ func TestForeignDrops(t *testing.T) {
 			l := newLog()
 			table := r.open(t, host.Options{Log: l.logger()})
 			r.apply(t, table, fullConfig)
-			r.apply(t, table, fullConfig)
+			watch(t, table)
+			l.waitCount(t, inspected, 1)
+			r.host.Run("nft", "add table inet another")
+			l.waitCount(t, inspected, 2)
 			if n := strings.Count(l.String(), inTheWay); c.warns == "" && n != 0 || c.warns != "" && n != 1 || !strings.Contains(l.String(), c.warns) {
 				t.Errorf("logged %d warnings; want %q once or, if empty, none:\n%s", n, c.warns, l)
 			}
@@ -312,13 +334,15 @@ func TestLateForeignDrop(t *testing.T) {
 	l := newLog()
 	table := r.open(t, host.Options{Log: l.logger()})
 	r.apply(t, table, fullConfig)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- table.Run(ctx) }()
+	watch(t, table)
 	r.host.Run("nft", "add table inet late; add chain inet late forward { type filter hook forward priority 0; policy drop; }")
 	l.waitCount(t, "inet late forward", 1)
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
+	if found := table.Foreign(); len(found) != 1 || found[0].String() != "inet late forward" {
+		t.Errorf("in the way are %v, want inet late forward", found)
+	}
+	r.host.Run("nft", "delete table inet late")
+	l.waitCount(t, "in_the_way=0", 2) // as at the start
+	if found := table.Foreign(); len(found) != 0 {
+		t.Errorf("in the way are %v, want none", found)
 	}
 }

@@ -406,7 +406,7 @@ func TestPublishedPortObeysTheUser(t *testing.T) {
 	h.NS.Run("nft", "add rule inet vswitch user iifname outer meta l4proto tcp ct original proto-dst 8080 drop")
 	getsNothing(outside, hostOutside+":8080")
 	gets(outside, hostOutside+":8081", "web sees "+farOutside)
-	h.publish("web", "8082:80") // replaces the table
+	h.publish("web", "8082:80")
 	getsNothing(outside, hostOutside+":8080")
 
 	// All is back at once, but for what the user had put there.
