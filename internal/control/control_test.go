@@ -185,7 +185,7 @@ func TestLists(t *testing.T) {
 	})
 	p.Segment.HostLink.Before.TxFrames, p.Segment.HostLink.Place = 10, &place{counters: vswitch.Counters{TxFrames: 2}}
 	now := &Snapshot{
-		Segments: []*Segment{p.Segment}, Ports: []*Port{p}, NATProblem: "no nftables",
+		Segments: []*Segment{p.Segment}, Ports: []*Port{p}, Way: Way{Problem: "no nftables"},
 		Pools: []*Pool{{Record: model.Pool{ID: strings.Repeat("3", 64)}, Segment: p.Segment}},
 	}
 	r := Reader{Current: func() *Snapshot { return now }}

@@ -21,7 +21,7 @@ func (r Reader) Segments(context.Context) ([]api.Segment, error) {
 	now := r.Current()
 	list := make([]api.Segment, 0, len(now.Segments))
 	for _, s := range now.Segments {
-		list = append(list, s.View(now.NATProblem))
+		list = append(list, s.View(now.Way.Beyond()))
 	}
 	return list, nil
 }
@@ -33,7 +33,7 @@ func (r Reader) Segment(_ context.Context, ref string) (api.Segment, error) {
 	if err != nil {
 		return api.Segment{}, err
 	}
-	return s.View(now.NATProblem), nil
+	return s.View(now.Way.Beyond()), nil
 }
 
 // Ports implements [api.Backend].
@@ -68,7 +68,7 @@ func (r Reader) Published(_ context.Context, segment string) ([]api.Published, e
 	list := []api.Published{}
 	for _, p := range ports {
 		for _, q := range p.Published {
-			list = append(list, p.PublishedView(q, now.NATProblem))
+			list = append(list, p.PublishedView(q, now.Way.Problem))
 		}
 	}
 	return list, nil

@@ -13,8 +13,7 @@ type Snapshot struct {
 	Segments []*Segment
 	Ports    []*Port
 
-	// NATProblem is why containers reach the host and no farther; empty: they do.
-	NATProblem string
+	Way Way
 }
 
 // named is what [Find] looks through.

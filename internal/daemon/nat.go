@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control"
 	"vswitch/internal/host"
 )
 
@@ -32,6 +33,18 @@ func (d *Daemon) noWayOut(err error) {
 	if d.natProblem != "" && d.natProblem != was {
 		d.log.Warn("containers reach the host and no farther", "error", err)
 	}
+}
+
+// beyondHost says why containers reach the host and no farther; empty: they do.
+func (d *Daemon) beyondHost() string { return d.way().Beyond() }
+
+// way is the way from the host on, as it is.
+func (d *Daemon) way() control.Way {
+	w := control.Way{Problem: d.natProblem}
+	if d.table != nil {
+		w.Foreign = d.table.Foreign
+	}
+	return w
 }
 
 // natConfig is what the host's kernel is to do.

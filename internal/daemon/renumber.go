@@ -38,7 +38,7 @@ func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.Segment
 	if s.host != nil {
 		d.lookAtHostSoon(s.host, 0) // its alias has the segment's name
 	}
-	return d.segmentNow(s).View(d.natProblem), nil
+	return d.segmentNow(s).View(d.beyondHost()), nil
 }
 
 // renumber gives a segment without ports another subnet, a free one if none is
@@ -88,5 +88,5 @@ func (d *Daemon) renumber(s *segment, record model.Segment, wanted string) (api.
 	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
 	fresh.hits = s.ruleHits()
 	d.log.Info("segment has another subnet", "segment", record.Name, "from", old.IPv4().Prefix, "to", subnet.Prefix())
-	return d.segmentNow(fresh).View(d.natProblem), nil
+	return d.segmentNow(fresh).View(d.beyondHost()), nil
 }

@@ -60,7 +60,7 @@ func (d *Daemon) newSegment(spec api.SegmentSpec, over *pool) (api.Segment, erro
 		return api.Segment{}, err
 	}
 	d.log.Info("segment added", "segment", s.record.Name, "id", s.record.ID, "subnet", s.record.IPv4().Prefix)
-	return d.segmentNow(s).View(d.natProblem), nil
+	return d.segmentNow(s).View(d.beyondHost()), nil
 }
 
 func (d *Daemon) checkSegmentName(name string) error {
@@ -220,7 +220,7 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 	if err != nil {
 		return api.Segment{}, err
 	}
-	view := d.segmentNow(s).View(d.natProblem)
+	view := d.segmentNow(s).View(d.beyondHost())
 	if s.record.Name == api.DefaultSegment {
 		return api.Segment{}, api.Conflictf("segment %q is the default segment and stays: ports without --segment need it", s.record.Name)
 	}

@@ -11,7 +11,7 @@ import (
 // publishSnapshot makes what is now the snapshot that readers get.
 func (d *Daemon) publishSnapshot() {
 	begun := time.Now()
-	now := &control.Snapshot{NATProblem: d.natProblem}
+	now := &control.Snapshot{Way: d.way()}
 	for _, id := range slices.Sorted(maps.Keys(d.segments)) {
 		s := d.segmentNow(d.segments[id])
 		now.Segments = append(now.Segments, s)

@@ -143,6 +143,32 @@ func TestPublishingOneOfManyAddsAnElement(t *testing.T) {
 	gets(h.onHost("bridge"), "127.0.0.1:10000", "web sees "+web.Port.Gateway)
 }
 
+// A firewall that keeps containers from the outside is named where the way out is shown, for as
+// long as it does.
+func TestHostLinkNamesAnotherFirewall(t *testing.T) {
+	t.Parallel()
+	lab.RequireCommand(t, "nft")
+	h := newQuietHost(t)
+	const drop = "add table ip filter; " +
+		"add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }"
+	h.NS.Run("nft", drop)
+	h.Start()
+	h.Attach("web")
+	named := func() bool {
+		reason := h.hostLink("bridge", api.PortUp).Reason
+		return strings.Contains(reason, "ip filter FORWARD") &&
+			strings.Contains(reason, "iptables -I FORWARD")
+	}
+	h.Eventually("the host link names the firewall that was there before", named)
+	h.publish("web", "8080:80") // a firewall in the way is no reason to refuse
+	h.NS.Run("nft", "delete", "table", "ip", "filter")
+	h.Eventually("the host link does not name the firewall that has gone", func() bool {
+		return h.hostLink("bridge", api.PortUp).Reason == ""
+	})
+	h.NS.Run("nft", drop)
+	h.Eventually("the host link names the firewall that has come later", named)
+}
+
 // BenchmarkPublish measures publishing a port by the API, and unpublishing it, beside those that
 // are published already.
 func BenchmarkPublish(b *testing.B) {
