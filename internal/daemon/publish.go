@@ -53,31 +53,42 @@ func (d *Daemon) forwards() (list []host.Forward) {
 }
 
 // Publish implements [api.Backend].
-func (d *Daemon) Publish(_ context.Context, ref string, spec api.PublishSpec) (api.Published, error) {
+func (d *Daemon) Publish(
+	_ context.Context, ref string, spec api.PublishSpec,
+) (api.Published, error) {
+	r, view, err := d.publishAs(ref, spec)
+	if err == nil {
+		d.forgetFlows(r)
+	}
+	return view, err
+}
+
+// publishAs makes a publication, and returns its record and how it is shown.
+func (d *Daemon) publishAs(
+	ref string, spec api.PublishSpec,
+) (r model.Publication, view api.Published, err error) {
 	d.lock()
 	defer d.unlock()
 	p, err := d.findPort(ref)
 	if err != nil {
-		return api.Published{}, err
+		return r, view, err
 	}
 	if err := d.checkPublishable(p); err != nil {
-		return api.Published{}, err
+		return r, view, err
 	}
-	record, err := publicationOf(spec)
+	if r, err = publicationOf(spec); err != nil {
+		return r, view, err
+	}
+	if err := d.checkPublication(r); err != nil {
+		return r, view, err
+	}
+	q, err := d.publish(p, r)
 	if err != nil {
-		return api.Published{}, err
+		return r, view, err
 	}
-	if err := d.checkPublication(record); err != nil {
-		return api.Published{}, err
-	}
-	q, err := d.publish(p, record)
-	if err != nil {
-		return api.Published{}, err
-	}
-	d.forgetFlows(q)
-	view := p.now().PublishedView(q.now(), d.natProblem)
+	view = p.now().PublishedView(q.now(), d.natProblem)
 	d.log.Info("port published", "port", p.record.Name, "published", view)
-	return view, nil
+	return q.record, view, nil
 }
 
 // checkPublishable refuses a port that the host has no way to.
@@ -195,16 +206,32 @@ func (d *Daemon) storePublished(p *port, undo *undo) error {
 }
 
 // Unpublish implements [api.Backend].
-func (d *Daemon) Unpublish(_ context.Context, ref string, key api.PublishedKey) (api.Published, error) {
+func (d *Daemon) Unpublish(
+	_ context.Context, ref string, key api.PublishedKey,
+) (api.Published, error) {
+	r, view, err := d.unpublish(ref, key)
+	if err == nil {
+		d.forgetFlows(r)
+	}
+	return view, err
+}
+
+// unpublish ends a publication, and returns its record and how it was shown.
+func (d *Daemon) unpublish(
+	ref string, key api.PublishedKey,
+) (r model.Publication, view api.Published, err error) {
 	d.lock()
 	defer d.unlock()
 	p, err := d.findPort(ref)
 	if err != nil {
-		return api.Published{}, err
+		return r, view, err
 	}
-	i := slices.IndexFunc(p.published, func(q *publication) bool { return names(key, p.now().PublishedView(q.now(), d.natProblem)) })
+	i := slices.IndexFunc(p.published, func(q *publication) bool {
+		return names(key, p.now().PublishedView(q.now(), d.natProblem))
+	})
 	if i < 0 {
-		return api.Published{}, api.NotFoundf("port %q does not publish %s/%s: see list-published", p.record.Name, key.HostPorts, key.Protocol)
+		return r, view, api.NotFoundf("port %q does not publish %s/%s: see list-published",
+			p.record.Name, key.HostPorts, key.Protocol)
 	}
 	q, old := p.published[i], p.published
 	var undo undo
@@ -215,16 +242,15 @@ func (d *Daemon) Unpublish(_ context.Context, ref string, key api.PublishedKey) 
 		d.logFailure("take back the rules of published ports", d.applyNAT())
 	})
 	if err := d.applyNAT(); err != nil {
-		return api.Published{}, err
+		return r, view, err
 	}
 	if err := d.storePublished(p, &undo); err != nil {
-		return api.Published{}, err
+		return r, view, err
 	}
-	d.forgetFlows(q)
 	q.close()
-	view := p.now().PublishedView(q.now(), d.natProblem)
+	view = p.now().PublishedView(q.now(), d.natProblem)
 	d.log.Info("port not published any more", "port", p.record.Name, "published", view)
-	return view, nil
+	return q.record, view, nil
 }
 
 // names says whether key is that of a publication.
@@ -245,19 +271,21 @@ func (d *Daemon) withdraw(p *port) {
 	p.published = nil
 	d.logFailure("take the ports that "+p.record.Name+" has published from the host", d.applyNAT())
 	for _, q := range published {
-		d.forgetFlows(q)
+		d.forgetFlows(q.record)
 		q.close()
 	}
 }
 
 // forgetFlows has datagrams go the way that they should from now on. Connections of
-// TCP end by themselves.
-func (d *Daemon) forgetFlows(q *publication) {
-	if q.record.Protocol == api.ProtocolUDP {
-		first, last := control.HostPorts(q.record)
-		if err := netns.ForgetUDP(q.record.HostIP, first, last); err != nil {
-			d.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
-		}
+// TCP end by themselves. It looks through all that the kernel tracks, so a caller that can does it
+// without the lock.
+func (d *Daemon) forgetFlows(r model.Publication) {
+	if r.Protocol != api.ProtocolUDP {
+		return
+	}
+	first, last := control.HostPorts(r)
+	if err := netns.ForgetUDP(r.HostIP, first, last); err != nil {
+		d.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
 	}
 }
 
@@ -320,6 +348,6 @@ func (d *Daemon) republish() {
 	}
 	d.logFailure("publish on the host", d.applyNAT())
 	for _, q := range back {
-		d.forgetFlows(q)
+		d.forgetFlows(q.record)
 	}
 }
