@@ -117,7 +117,8 @@ func TestRefusedChangeChangesNothing(t *testing.T) {
 		forward("", 8080, container1, 80, "vs-a"),
 	}}
 	r.apply(t, table, c)
-	r.host.Run("nft", "add rule inet vswitch user ip saddr @subnets counter")
+	r.host.Run("nft", "add chain inet vswitch mine { type nat hook prerouting priority 0; }; "+
+		"add rule inet vswitch mine jump publish")
 	r.host.Run("nft", "add element inet vswitch published { tcp . 2599 : 10.0.0.1 . 1 }")
 	before := r.listing()
 	wide := forward("", 2000, container1, 2000, "vs-a")
@@ -133,7 +134,7 @@ func TestRefusedChangeChangesNothing(t *testing.T) {
 	}
 	wantGet(t, r.outside, hostOuter+":8080", "container1 sees "+outsideIP)
 
-	r.host.Run("nft", "flush chain inet vswitch user")
+	r.host.Run("nft", "delete chain inet vswitch mine")
 	r.apply(t, table, more)
 	other.apply(t, other.open(t, host.Options{}), more)
 	if got, want := r.listing(), other.listing(); got != want {
@@ -169,4 +170,61 @@ func TestChangesDoNotInspectOthers(t *testing.T) {
 
 func mustSubnet(n int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n), 0, 0}), 16)
+}
+
+// A rule of the user's may speak of our sets: they stay when the rest is built anew, by the next
+// process or after somebody has changed it.
+func TestSetsOfOursInRulesOfTheUser(t *testing.T) {
+	t.Parallel()
+	r, other := newHost(t), newHost(t)
+	l := newLog()
+	r.apply(t, r.open(t, host.Options{}), fullConfig)
+	const rule = "add rule inet vswitch user iifname @links ip daddr @subnets tcp dport 25 drop"
+	r.host.Run("nft", rule)
+	next := r.open(t, host.Options{Log: l.logger()})
+	c := host.Config{Segments: []host.Segment{segmentB}, Forwards: []host.Forward{
+		forward("", 8080, container3, 81, "vs-b"), forward("", 8083, container3, 80, "vs-b"),
+	}}
+	r.apply(t, next, c)
+	other.apply(t, other.open(t, host.Options{}), c)
+	other.host.Run("nft", rule)
+	want := other.listing()
+	if got := r.listing(); got != want {
+		t.Errorf("the next process made\n%s\nwant\n%s", got, want)
+	}
+	watch(t, next)
+	l.waitCount(t, inspected, 1)
+	for i, harm := range []string{
+		"flush set inet vswitch links", "flush map inet vswitch published",
+		"insert rule inet vswitch forward accept",
+	} {
+		r.host.Run("nft", harm)
+		l.waitCount(t, "put back", i+1)
+		if got := r.listing(); got != want {
+			t.Errorf("after %q the table is\n%s\nwant\n%s", harm, got, want)
+		}
+	}
+	r.remove(t, next)
+	if left := r.listing(); !strings.Contains(left, "@links") || strings.Contains(left, "elements") ||
+		strings.Contains(left, "hook") {
+		t.Errorf("after the removal the table is\n%s\nwant the user's rule and empty sets", left)
+	}
+}
+
+// A set of ours that is not what we make, as of another version, is made again.
+func TestSetsOfAnotherShape(t *testing.T) {
+	t.Parallel()
+	r, other := newHost(t), newHost(t)
+	r.load(t, `table inet vswitch {
+		set links { type mark; elements = { 1 }; }
+		set subnets { type ipv4_addr; flags timeout; }
+		map published { type inet_proto . inet_service : ipv4_addr . inet_service; }
+		map published-on { type ipv4_addr : ipv4_addr; size 8192; }
+	}
+	`)
+	r.apply(t, r.open(t, host.Options{}), fullConfig)
+	other.apply(t, other.open(t, host.Options{}), fullConfig)
+	if got, want := r.listing(), other.listing(); got != want {
+		t.Errorf("over the sets of others the table is\n%s\nwant\n%s", got, want)
+	}
 }

@@ -109,16 +109,17 @@ func (s *session) edit(
 	return nil
 }
 
-// build replaces all that is ours, in one transaction. Objects are removed and made again rather
-// than changed, so that it does not matter what another version of us has left.
+// build replaces all that is ours, in one transaction. Chains are removed and made again rather
+// than changed, so that it does not matter what another version of us has left. Sets of the right
+// shape stay, since rules of the user's may speak of them.
 func (s *session) build(want content) error {
-	if err := s.removeOwn(); err != nil {
+	if err := s.removeChains(); err != nil {
 		return err
 	}
 	s.conn.AddTable(s.table)
 	for id, set := range s.sets {
 		set.Size = want.room(setID(id))
-		if err := s.conn.AddSet(set, nil); err != nil {
+		if err := s.replaceSet(set); err != nil {
 			return err
 		}
 	}
@@ -135,11 +136,34 @@ func (s *session) build(want content) error {
 	return s.conn.Flush()
 }
 
-// drop removes the table, but for what is the user's.
-func (s *session) drop() error {
-	if err := s.removeOwn(); err != nil {
-		return err
+// replaceSet queues what makes set an empty one.
+func (s *session) replaceSet(set *nftables.Set) error {
+	old, err := s.conn.GetSetByName(s.table, set.Name)
+	switch {
+	case missing(err):
+	case err == nil && sameShape(old, set):
+		s.conn.FlushSet(set)
+		return nil
+	default: // also one that the library cannot make out
+		s.conn.DelSet(set)
 	}
+	return s.conn.AddSet(set, nil)
+}
+
+// sameShape reports whether old can hold all that set is to hold, in the same way.
+func sameShape(old, set *nftables.Set) bool {
+	same := func(a, b nftables.SetDatatype) bool {
+		return a.Bytes == b.Bytes && a.GetNFTMagic() == b.GetNFTMagic()
+	}
+	return same(old.KeyType, set.KeyType) && same(old.DataType, set.DataType) &&
+		old.IsMap == set.IsMap && old.Interval == set.Interval &&
+		old.Concatenation == set.Concatenation && !old.HasTimeout && !old.Dynamic && !old.Constant &&
+		(old.Size == 0) == (set.Size == 0) && old.Size >= set.Size
+}
+
+// drop removes the table, but for what is the user's. Then our sets stay too, without elements:
+// rules of the user's may speak of them.
+func (s *session) drop() error {
 	used, err := s.usersOwn()
 	if err != nil {
 		return err
@@ -147,17 +171,22 @@ func (s *session) drop() error {
 	if !used {
 		s.conn.AddTable(s.table) // it may be gone: then there is nothing to delete
 		s.conn.DelTable(s.table)
+		return s.conn.Flush()
+	}
+	if err := s.removeChains(); err != nil {
+		return err
+	}
+	for _, set := range s.sets {
+		if _, err := s.conn.GetSetByName(s.table, set.Name); !missing(err) {
+			s.conn.FlushSet(set)
+		}
 	}
 	return s.conn.Flush()
 }
 
-// removeOwn queues the removal of the chains and sets that are ours, if they are there.
-func (s *session) removeOwn() error {
+// removeChains queues the removal of the chains that are ours, if they are there.
+func (s *session) removeChains() error {
 	chains, err := s.ownChains()
-	if err != nil {
-		return err
-	}
-	sets, err := s.ownSets()
 	if err != nil {
 		return err
 	}
@@ -166,9 +195,6 @@ func (s *session) removeOwn() error {
 	}
 	for _, c := range chains {
 		s.conn.DelChain(c)
-	}
-	for _, set := range sets {
-		s.conn.DelSet(set)
 	}
 	return nil
 }
@@ -182,37 +208,6 @@ func (s *session) ownChains() (chains []*nftables.Chain, err error) {
 		}
 	}
 	return chains, err
-}
-
-// ownSets are our sets, as far as they are there.
-func (s *session) ownSets() (sets []*nftables.Set, err error) {
-	exists, err := s.exists()
-	if err != nil || !exists {
-		return nil, err
-	}
-	all, err := s.conn.GetSets(s.table)
-	for _, set := range all {
-		if isOwnSet(set.Name) {
-			sets = append(sets, set)
-		}
-	}
-	return sets, err
-}
-
-func isOwnSet(name string) bool {
-	for _, kind := range kinds {
-		if kind.name == name {
-			return true
-		}
-	}
-	return false
-}
-
-func (s *session) exists() (bool, error) {
-	tables, err := s.conn.ListTablesOfFamily(s.table.Family)
-	return slices.ContainsFunc(tables, func(o *nftables.Table) bool {
-		return o.Name == s.table.Name
-	}), err
 }
 
 // usersOwn reports whether there is anything of the user's in the table.
