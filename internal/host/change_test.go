@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vswitch/internal/host"
+	"vswitch/test/lab"
 )
 
 // objects returns our table's chains, sets and rules with their handles, without elements: a rule
@@ -227,4 +228,46 @@ func TestSetsOfAnotherShape(t *testing.T) {
 	if got, want := r.listing(), other.listing(); got != want {
 		t.Errorf("over the sets of others the table is\n%s\nwant\n%s", got, want)
 	}
+}
+
+// However changes of ours and of others meet, the table becomes what the last change wants.
+func TestChangesWhileOthersHarm(t *testing.T) {
+	t.Parallel()
+	r, other := newHost(t), newHost(t)
+	table := r.open(t, host.Options{})
+	r.apply(t, table, fullConfig)
+	watch(t, table)
+	harmed := make(chan struct{})
+	go func() {
+		defer close(harmed)
+		for range 5 {
+			for _, harm := range []string{
+				"flush ruleset", "add rule inet vswitch forward accept",
+				"add element inet vswitch published { tcp . 3 : 172.17.0.2 . 1 }",
+				"flush map inet vswitch published",
+			} {
+				_ = r.host.Exec(t.Context(), "nft", harm).Run() // fails while there is no table
+			}
+		}
+	}()
+	config := func(i int) host.Config {
+		f := forward("", 2, container1, 80, "vs-a")
+		f.Count = 1 + i%4
+		return host.Config{Segments: both[:1+i%2], Forwards: []host.Forward{f}}
+	}
+	i := 0
+	for done := false; !done; i++ {
+		select {
+		case <-harmed:
+			done = true
+		default:
+		}
+		r.apply(t, table, config(i))
+	}
+	other.apply(t, other.open(t, host.Options{}), config(i-1))
+	want := other.listing()
+	lab.Eventually(t, "the table is what the last change wants", func() bool {
+		out, err := r.host.Exec(t.Context(), "nft", "list", "table", "inet", "vswitch").Output()
+		return err == nil && string(out) == want
+	})
 }
