@@ -40,7 +40,7 @@ func (s *Switch) addPort(seg *Segment, dev Device, c PortConfig, f HostFilter) (
 	}
 	p.adopt(g)
 	p.state.Or(stateLost)
-	if err := s.placePort(p); err != nil {
+	if err := s.placePort(p, c.Counters); err != nil {
 		return nil, err
 	}
 	if mac := c.Policy.MAC; f == nil && mac.IsUnicast() {

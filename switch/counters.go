@@ -7,7 +7,7 @@ import (
 	"vswitch/switch/drop"
 )
 
-// Counters is what a port has seen since it was added. Bytes are those of the
+// Counters is what a port has seen since it was added, and what its memory held then. Bytes are those of the
 // Ethernet frame, without FCS and virtio-net header; a super-frame counts as
 // one frame, as in the kernel's own counters, but as its segments where it was
 // segmented for the receiver.
@@ -50,25 +50,96 @@ func (c Counters) Plus(other Counters) Counters {
 	return c
 }
 
-// stripe is one worker's share of a port's counters. Only that worker adds to
-// it, so its cache lines stay with it; readers sum the stripes.
-type stripe struct {
-	rxFrames, rxBytes, txFrames, txBytes, forwarded, flooded, local atomic.Uint64
-	drops                                                           [drop.Count]atomic.Uint64
-	_                                                               [cacheLines - (7+drop.Count)*8%cacheLines]byte
+// CounterWords is the number of words in which one worker counts for a port. No other worker
+// writes to them, so their cache lines stay with it; readers sum up the workers'.
+const CounterWords = (int(firstDrop) + drop.Count + lineWords - 1) / lineWords * lineWords
+
+// lineWords is the number of words in cacheLines bytes.
+const lineWords = cacheLines / 8
+
+// counter is the place of a counter among a worker's words.
+type counter int
+
+const (
+	rxFrames counter = iota
+	rxBytes
+	txFrames
+	txBytes
+	forwarded
+	flooded
+	local
+	firstDrop // of drop.Count, by their reasons
+)
+
+// CounterNames returns the names of the counters among a worker's words, in their order; that
+// of a drop is its reason's. They tell what words mean that another version has counted in.
+func CounterNames() []string {
+	names := []string{
+		"rx-frames", "rx-bytes", "tx-frames", "tx-bytes", "forwarded", "flooded", "local",
+	}
+	for _, r := range drop.All() {
+		names = append(names, "drop-"+r.String())
+	}
+	return names
 }
 
-func (s *stripe) addTo(c *Counters) {
-	c.RxFrames += s.rxFrames.Load()
-	c.RxBytes += s.rxBytes.Load()
-	c.TxFrames += s.txFrames.Load()
-	c.TxBytes += s.txBytes.Load()
-	c.Forwarded += s.forwarded.Load()
-	c.Flooded += s.flooded.Load()
-	c.Local += s.local.Load()
-	for r := range c.Drops {
-		c.Drops[r] += s.drops[r].Load()
+// stripe is one worker's share of a port's counters.
+type stripe [CounterWords]atomic.Uint64
+
+// stripesOf divides words into the workers' shares.
+func stripesOf(words []atomic.Uint64) []*stripe {
+	stripes := make([]*stripe, len(words)/CounterWords)
+	for i := range stripes {
+		stripes[i] = (*stripe)(words[i*CounterWords:])
 	}
+	return stripes
+}
+
+// dropped counts a drop.
+func (s *stripe) dropped(r drop.Reason) { s[firstDrop+counter(r)].Add(1) }
+
+func (s *stripe) addTo(c *Counters) {
+	c.RxFrames += s[rxFrames].Load()
+	c.RxBytes += s[rxBytes].Load()
+	c.TxFrames += s[txFrames].Load()
+	c.TxBytes += s[txBytes].Load()
+	c.Forwarded += s[forwarded].Load()
+	c.Flooded += s[flooded].Load()
+	c.Local += s[local].Load()
+	for r := range c.Drops {
+		c.Drops[r] += s[int(firstDrop)+r].Load()
+	}
+}
+
+// ReadCounters sums up what the words of a port's counters hold, see [PortConfig].
+func ReadCounters(words []atomic.Uint64) Counters {
+	var c Counters
+	for _, s := range stripesOf(words) {
+		s.addTo(&c)
+	}
+	return c
+}
+
+// RecoverCounters prepares the words of a port's counters, whose process has ended in whatever
+// way, to count on. A process that was killed in a burst has not counted all of it: the frames
+// read have one outcome each again after it. The report is false if the words cannot be those of
+// a port, since they lack more than a burst.
+func RecoverCounters(words []atomic.Uint64) bool {
+	stripes := stripesOf(words)
+	if len(stripes) == 0 {
+		return false
+	}
+	c := ReadCounters(words)
+	missing := c.Forwarded + c.Flooded + c.Local + c.IngressDrops() - c.RxFrames
+	switch {
+	case missing <= burstFrames: // outcomes are counted at once, frames read after them
+		stripes[0][rxFrames].Add(missing)
+	case -missing <= burstFrames: // and frames forwarded last
+		stripes[0][forwarded].Add(-missing)
+	default:
+		return false
+	}
+	return true
 }
 
 // tally gathers a burst's common counts in plain memory: frames of one port
@@ -95,9 +166,9 @@ func (w *worker) flushTx() {
 	if t.txFrames == 0 {
 		return
 	}
-	s := &t.out.stripes[w.id]
-	s.txFrames.Add(t.txFrames)
-	s.txBytes.Add(t.txBytes)
+	s := t.out.stripes[w.id]
+	s[txFrames].Add(t.txFrames)
+	s[txBytes].Add(t.txBytes)
 	t.txFrames, t.txBytes = 0, 0
 }
 
@@ -110,11 +181,11 @@ func (w *worker) flush(p *Port) {
 	if t.rxFrames == 0 {
 		return
 	}
-	s := &p.stripes[w.id]
-	s.rxFrames.Add(t.rxFrames)
-	s.rxBytes.Add(t.rxBytes)
+	s := p.stripes[w.id]
+	s[rxFrames].Add(t.rxFrames)
+	s[rxBytes].Add(t.rxBytes)
 	if t.forwarded != 0 {
-		s.forwarded.Add(t.forwarded)
+		s[forwarded].Add(t.forwarded)
 	}
 	t.rxFrames, t.rxBytes, t.forwarded = 0, 0, 0
 }

@@ -24,7 +24,7 @@ type Port struct {
 	mac       uint64     // the address of a responder's port
 	state     atomic.Uint32
 	guard     atomic.Pointer[policy.Guard]
-	stripes   []stripe // one for each worker
+	stripes   []*stripe // one for each worker
 
 	// Fields of the control side, under the switch's mu.
 	device Device // nil: the port is lost
@@ -78,6 +78,10 @@ type PortConfig struct {
 	// Policy is what the port may do from its first frame on. Its MAC is the port's own
 	// address in the forwarding table.
 	Policy policy.Policy
+	// Counters is where the port counts: [CounterWords] words for each worker, one worker's
+	// after the other's, which begin at a multiple of 128 bytes and are nobody else's until the
+	// port is removed. It counts on from what they hold. Nil is memory of the port's own.
+	Counters []atomic.Uint64
 }
 
 // Name is the port's name.
@@ -134,8 +138,8 @@ func (p *Port) place() fdb.Place { return fdb.Place(p.slot) }
 // Counters sums what all workers have counted for the port.
 func (p *Port) Counters() Counters {
 	var c Counters
-	for i := range p.stripes {
-		p.stripes[i].addTo(&c)
+	for _, s := range p.stripes {
+		s.addTo(&c)
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package vswitch
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"vswitch/switch/policy"
 )
@@ -13,6 +14,8 @@ type Rule struct {
 	Protocol policy.Protocol
 	Ports    policy.PortRange // destination ports of TCP or UDP; the zero range is all
 	Action   policy.Action
+	// Hits is where the rule's hits are counted, as [policy.Rule] has it.
+	Hits []atomic.Uint64
 }
 
 // SetRules puts the segment under other rules: of those that match a frame, the
@@ -28,7 +31,7 @@ func (s *Segment) SetRules(list []Rule) error {
 	}
 	bySlot := make([]policy.Rule, len(list))
 	for i, c := range list {
-		r := policy.Rule{Protocol: c.Protocol, Ports: c.Ports, Action: c.Action}
+		r := policy.Rule{Protocol: c.Protocol, Ports: c.Ports, Action: c.Action, Hits: c.Hits}
 		var err error
 		if r.From, err = s.slots(c.From); err == nil {
 			r.To, err = s.slots(c.To)
@@ -62,8 +65,8 @@ func (s *Segment) slots(ports []*Port) ([]uint32, error) {
 	return slots, nil
 }
 
-// RuleHits is how many frames each of the segment's rules has decided on since
-// they were set; of one that goes to several ports, each copy.
+// RuleHits is how many frames each of the segment's rules has decided on since they were set,
+// and what their memory held then; of a frame that goes to several ports, each copy counts.
 func (s *Segment) RuleHits() []uint64 { return s.rules.Load().Hits() }
 
 // denied says whether the segment's rules deny the frame that the worker has parsed from p

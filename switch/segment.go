@@ -146,7 +146,7 @@ func (s *Switch) AddResponder(seg *Segment, mac frame.MAC, r Responder) (*Port, 
 	}
 	p := &Port{name: "gateway", segment: seg, responder: r, maxFrame: seg.maxFrame(), mac: mac.Uint64()}
 	p.adopt(guard)
-	if err := s.placePort(p); err != nil {
+	if err := s.placePort(p, nil); err != nil {
 		return nil, err
 	}
 	if err := s.pin(p, mac.Uint64(), true); err != nil {

@@ -151,8 +151,17 @@ func (s *Switch) SetAgeing(d time.Duration) {
 	s.ageing.Store(uint32(min(max(1, d/time.Second), math.MaxInt32)))
 }
 
-// placePort gives p the lowest free slot.
-func (s *Switch) placePort(p *Port) error {
+// placePort gives p the lowest free slot. It counts in these words, or in its own for nil.
+func (s *Switch) placePort(p *Port, counters []atomic.Uint64) error {
+	want := len(s.workers) * CounterWords
+	if counters == nil {
+		counters = make([]atomic.Uint64, want)
+	}
+	if len(counters) != want {
+		return fmt.Errorf("port %q with %d words of counters: give %d, or none",
+			p.name, len(counters), want)
+	}
+	p.stripes = stripesOf(counters)
 	ports := slices.Clone(*s.ports.Load())
 	slot := slices.Index(ports[1:], nil) + 1
 	if slot == 0 {
@@ -163,7 +172,6 @@ func (s *Switch) placePort(p *Port) error {
 		ports = append(ports, nil)
 	}
 	p.slot = uint32(slot)
-	p.stripes = make([]stripe, len(s.workers))
 	ports[slot] = p
 	s.ports.Store(&ports)
 	s.table.Use(p.place())

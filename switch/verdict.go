@@ -86,7 +86,7 @@ func (w *worker) observeForwarded(out *Port, b []byte, n uint64) {
 
 // flooded counts a frame from p that is on its way to all who may have it.
 func (w *worker) flooded(p *Port, b []byte) {
-	w.stripe(p).flooded.Add(1)
+	w.stripe(p)[flooded].Add(1)
 	if w.observer != nil {
 		w.observe(Event{In: p, Verdict: Flooded, Reason: drop.None, Frame: b})
 	}
@@ -94,7 +94,7 @@ func (w *worker) flooded(p *Port, b []byte) {
 
 // local counts a frame from p that the switch itself has consumed or answered.
 func (w *worker) local(p *Port, b []byte) {
-	w.stripe(p).local.Add(1)
+	w.stripe(p)[local].Add(1)
 	if w.observer != nil {
 		w.observe(Event{In: p, Verdict: Local, Reason: drop.None, Frame: b})
 	}
@@ -102,7 +102,7 @@ func (w *worker) local(p *Port, b []byte) {
 
 // discard drops a frame that was read from p in this burst.
 func (w *worker) discard(p *Port, r drop.Reason, b []byte) {
-	w.stripe(p).drops[r].Add(1)
+	w.stripe(p).dropped(r)
 	w.refused++
 	if w.observer != nil {
 		w.observe(Event{In: p, Verdict: Dropped, Reason: r, Frame: b})
@@ -120,7 +120,7 @@ func (w *worker) refuse(p *Port, r drop.Reason, b []byte) {
 
 // undelivered drops a copy of a frame that was meant for out.
 func (w *worker) undelivered(out *Port, r drop.Reason, b []byte) {
-	w.stripe(out).drops[r].Add(1)
+	w.stripe(out).dropped(r)
 	if w.observer != nil {
 		w.observe(Event{In: w.from, Out: out, Verdict: Dropped, Reason: r, Frame: b})
 	}
@@ -130,17 +130,17 @@ func (w *worker) undelivered(out *Port, r drop.Reason, b []byte) {
 // to out, to all for nil, or dropped for a reason.
 func (w *worker) answered(gw, out *Port, r drop.Reason, b []byte) {
 	s, e := w.stripe(gw), Event{In: gw, Out: out, Verdict: Forwarded, Reason: r, Frame: b}
-	s.rxFrames.Add(1)
-	s.rxBytes.Add(uint64(max(len(b)-frame.VNetHeaderLen, 0)))
+	s[rxFrames].Add(1)
+	s[rxBytes].Add(uint64(max(len(b)-frame.VNetHeaderLen, 0)))
 	switch {
 	case r != drop.None:
-		s.drops[r].Add(1)
+		s.dropped(r)
 		e.Verdict = Dropped
 	case out == nil:
-		s.flooded.Add(1)
+		s[flooded].Add(1)
 		e.Verdict = Flooded
 	default:
-		s.forwarded.Add(1)
+		s[forwarded].Add(1)
 	}
 	if w.observer != nil {
 		w.observe(e)

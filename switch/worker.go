@@ -70,7 +70,7 @@ func (w *worker) clock() int64 {
 	return w.ticks
 }
 
-func (w *worker) stripe(p *Port) *stripe { return &p.stripes[w.id] }
+func (w *worker) stripe(p *Port) *stripe { return p.stripes[w.id] }
 
 // port returns the port of a slot, or nil.
 func (w *worker) port(slot uint32) *Port {

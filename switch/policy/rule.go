@@ -51,7 +51,15 @@ type Rule struct {
 	// protocols included.
 	Ports  PortRange
 	Action Action
+	// Hits is where the rule's hits are counted: [HitWords] words for each worker, of which the
+	// first counts, one worker's after the other's. They begin at a multiple of 128 bytes, and
+	// nobody else writes to them. They count on from what they hold. Nil is memory of their own.
+	Hits []atomic.Uint64
 }
+
+// HitWords is how many words apart two workers count the hits of a rule, so that they write to
+// different cache lines.
+const HitWords = cacheLines / 8
 
 // PortRange is a range of TCP or UDP ports, both ends included.
 type PortRange struct{ First, Last uint16 }
@@ -60,7 +68,7 @@ type PortRange struct{ First, Last uint16 }
 // their hits. A nil *Rules has no rules.
 type Rules struct {
 	list []rule
-	hits [][]atomic.Uint64 // by worker, then by rule, far apart
+	hits [][]atomic.Uint64 // by rule, then by worker, HitWords apart
 }
 
 type rule struct {
@@ -103,19 +111,28 @@ func NewRules(list []Rule, workers int) (*Rules, error) {
 	if len(list) > MaxRules {
 		return nil, fmt.Errorf("%d rules for a segment: give %d at most", len(list), MaxRules)
 	}
-	r := &Rules{list: make([]rule, len(list)), hits: make([][]atomic.Uint64, workers)}
+	r := &Rules{list: make([]rule, len(list)), hits: make([][]atomic.Uint64, len(list))}
 	for i, c := range list {
 		var err error
 		if r.list[i], err = compile(c); err != nil {
 			return nil, fmt.Errorf("rule %d: %w", i+1, err)
 		}
-	}
-	for i := range r.hits {
-		// Room on both sides, so that no two workers write to the same cache lines.
-		all := make([]atomic.Uint64, len(list)+2*cacheLines/8)
-		r.hits[i] = all[cacheLines/8:][:len(list)]
+		if r.hits[i], err = hitsOf(c, workers); err != nil {
+			return nil, fmt.Errorf("rule %d: %w", i+1, err)
+		}
 	}
 	return r, nil
+}
+
+// hitsOf returns the memory of a rule's hits.
+func hitsOf(c Rule, workers int) ([]atomic.Uint64, error) {
+	switch {
+	case c.Hits == nil:
+		return make([]atomic.Uint64, workers*HitWords), nil
+	case len(c.Hits) != workers*HitWords:
+		return nil, fmt.Errorf("%d words of hits: give %d, or none", len(c.Hits), workers*HitWords)
+	}
+	return c.Hits, nil
 }
 
 // compile checks a rule and brings it into the form that workers read.
@@ -173,7 +190,7 @@ func (r *Rules) Deny(worker int, from, to uint32, t Traffic) bool {
 	}
 	for i := range r.list {
 		if r.list[i].matches(from, to, t) {
-			r.hits[worker][i].Add(1)
+			r.hits[i][worker*HitWords].Add(1)
 			return r.list[i].deny
 		}
 	}
@@ -195,9 +212,9 @@ func (r *Rules) Hits() []uint64 {
 		return nil
 	}
 	sum := make([]uint64, len(r.list))
-	for _, hits := range r.hits {
-		for i := range hits {
-			sum[i] += hits[i].Load()
+	for i, hits := range r.hits {
+		for w := 0; w < len(hits); w += HitWords {
+			sum[i] += hits[w].Load()
 		}
 	}
 	return sum
