@@ -101,10 +101,13 @@ type Port struct {
 	Published []string `json:"published,omitempty"` // as [Published.String] has it
 }
 
-// Counters counts a port's frames since it was attached, as the switch sees them:
-// rx came from the container, tx went to it. Every frame received is forwarded,
-// flooded, consumed locally or dropped.
+// Counters counts a port's frames, as the switch sees them: rx came from the container,
+// tx went to it. Every frame received is forwarded, flooded, consumed locally or dropped.
 type Counters struct {
+	// Since is when they began at zero: with the port, or when vswitchd was last started as a
+	// whole. They survive an upgrade, the end of the process that carries frames and, under
+	// systemd, a restart.
+	Since     time.Time         `json:"since"`
 	RxFrames  uint64            `json:"rx_frames"`
 	RxBytes   uint64            `json:"rx_bytes"`
 	TxFrames  uint64            `json:"tx_frames"`

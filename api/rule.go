@@ -3,6 +3,7 @@ package api
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Actions of rules.
@@ -63,7 +64,9 @@ type Rule struct {
 	To       RuleEnd `json:"to,omitzero"`
 	Protocol string  `json:"protocol"`
 	Ports    string  `json:"ports,omitempty"`
-	Hits     uint64  `json:"hits"` // frames that the rule has decided on since it was added or the daemon started
+	Hits     uint64  `json:"hits"` // frames that the rule has decided on since Since
+	// Since is when Hits began at zero, as [Counters.Since].
+	Since time.Time `json:"since"`
 }
 
 // ParsePorts reads N or N-M, ports of TCP or UDP, both ends included.

@@ -279,7 +279,7 @@ func (tr tree) testUnitVersions(t *testing.T) {
 		if strings.Contains(text, "\nFileDescriptorStorePreserve=yes\n") != preserves || strings.Contains(text, "systemd-254:") {
 			t.Errorf("systemd %q: the unit has FileDescriptorStorePreserve= wrongly or not at all:\n%s", systemd, text)
 		}
-		for _, want := range []string{"\nExecStart=/opt/vswitch/sbin/vswitchd ", "\nFileDescriptorStoreMax=9216\n", "\nStateDirectory=vswitch\n"} {
+		for _, want := range []string{"\nExecStart=/opt/vswitch/sbin/vswitchd ", "\nFileDescriptorStoreMax=9218\n", "\nStateDirectory=vswitch\n"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("systemd %q: the unit does not have %q", systemd, want)
 			}

@@ -35,21 +35,6 @@ func (c *Counters) IngressDrops() uint64 {
 	return sum
 }
 
-// Plus returns the sums of c and other.
-func (c Counters) Plus(other Counters) Counters {
-	c.RxFrames += other.RxFrames
-	c.RxBytes += other.RxBytes
-	c.TxFrames += other.TxFrames
-	c.TxBytes += other.TxBytes
-	c.Forwarded += other.Forwarded
-	c.Flooded += other.Flooded
-	c.Local += other.Local
-	for r := range c.Drops {
-		c.Drops[r] += other.Drops[r]
-	}
-	return c
-}
-
 // CounterWords is the number of words in which one worker counts for a port. No other worker
 // writes to them, so their cache lines stay with it; readers sum up the workers'.
 const CounterWords = (int(firstDrop) + drop.Count + lineWords - 1) / lineWords * lineWords

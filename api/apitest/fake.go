@@ -65,12 +65,13 @@ func (f *Fake) enter(ctx context.Context, method string) error {
 	return nil
 }
 
-// SetCounters gives a port counters, found by name.
+// SetCounters gives a port counters, found by name, which count since it was added.
 func (f *Fake) SetCounters(port string, c api.Counters) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, p := range f.ports {
 		if p.Name == port {
+			c.Since = p.Created
 			p.Counters = c
 		}
 	}

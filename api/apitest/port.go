@@ -32,6 +32,7 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 		return api.Port{}, err
 	}
 	p.ID, p.Created = f.id(spec.ID), f.now()
+	p.Counters.Since = p.Created
 	if spec.Handover {
 		p.Device = "vst-" + p.ID[:8]
 		p.IfName = p.Device

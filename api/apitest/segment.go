@@ -55,7 +55,7 @@ func (f *Fake) addSegment(spec api.SegmentSpec, subnet netip.Prefix) api.Segment
 		s.MTU = 1500
 	}
 	if uplink == api.UplinkHost {
-		counters := api.Counters{Drops: map[string]uint64{}}
+		counters := api.Counters{Since: s.Created, Drops: map[string]uint64{}}
 		s.HostLink = api.HostLink{Name: "vs-" + id[:11], State: api.PortUp, Counters: counters}
 	}
 	s.next = subnet.Addr().Next()

@@ -127,7 +127,9 @@ func (a *app) listRules() *cobra.Command {
 		GroupID: groupRules,
 		Short:   "List the rules",
 		Long: `List the rules of a segment, or of all, in the order in which they are looked at. HITS
-is how many frames a rule has decided on since it was added or vswitchd started.
+is how many frames a rule has decided on since SINCE: hits survive an upgrade, the end of
+the process that carries frames and, under systemd, a restart; any other start of vswitchd
+begins anew.
 ` + fmt.Sprintf(formatHelp, fields[api.Rule]()),
 		Example: `  vsctl list-rules
   vsctl list-rules bridge --format '{{.Action}} {{.From}} {{.To}} {{.Hits}}'
@@ -152,6 +154,7 @@ is how many frames a rule has decided on since it was added or vswitchd started.
 				{"PROTOCOL", func(r api.Rule) string { return r.Protocol }},
 				{"PORT", func(r api.Rule) string { return r.Ports }},
 				{"HITS", func(r api.Rule) string { return decimal(r.Hits) }},
+				{"SINCE", func(r api.Rule) string { return since(r.Since) }},
 			})
 		},
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,9 @@ func (a *app) stats() *cobra.Command {
 		Short:   "Show what ports carried and dropped, and why",
 		Long: `Show the frames and bytes of a port, or of all, and how many frames were dropped for
 which reason. RX came from the container, TX went to it. The host's interfaces of the
-segments come last; RX is what came from the host.
+segments come last; RX is what came from the host. All is counted since SINCE: counters
+survive an upgrade, the end of the process that carries frames and, under systemd, a
+restart; any other start of vswitchd begins anew.
 ` + fmt.Sprintf(formatHelp, fields[api.Port]()) + `
 The numbers are in .Counters: ` + fields[api.Counters]() + `.`,
 		Example: `  vsctl stats
@@ -43,6 +46,7 @@ The numbers are in .Counters: ` + fields[api.Counters]() + `.`,
 				{"TX BYTES", func(p api.Port) string { return decimal(p.Counters.TxBytes) }},
 				{"DROPS", func(p api.Port) string { return decimal(p.Counters.Dropped()) }},
 				{"DROPPED FOR", func(p api.Port) string { return reasons(p.Counters.Drops) }},
+				{"SINCE", func(p api.Port) string { return since(p.Counters.Since) }},
 			})
 		},
 	}
@@ -86,6 +90,14 @@ func hostPorts(segments []api.Segment) []api.Port {
 		}
 	}
 	return list
+}
+
+// since is when counters began; empty for a vswitchd that does not say it.
+func since(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -4,15 +4,16 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/control/model"
+	"vswitch/internal/counters"
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway/dns"
 	vswitch "vswitch/switch"
-	"vswitch/switch/drop"
 )
 
 // place stands in for a port of the switch.
@@ -20,13 +21,11 @@ type place struct {
 	slot        uint32
 	trusted     bool
 	errDisabled bool
-	counters    vswitch.Counters
 }
 
-func (p *place) Slot() uint32               { return p.slot }
-func (p *place) Trusted() bool              { return p.trusted }
-func (p *place) ErrDisabled() bool          { return p.errDisabled }
-func (p *place) Counters() vswitch.Counters { return p.counters }
+func (p *place) Slot() uint32      { return p.slot }
+func (p *place) Trusted() bool     { return p.trusted }
+func (p *place) ErrDisabled() bool { return p.errDisabled }
 
 var (
 	own   = frame.MAC{0x02, 0x42, 172, 17, 0, 2}
@@ -43,8 +42,13 @@ func aSegment() *Segment {
 				Prefix: prefix, Gateway: netip.MustParseAddr("172.17.0.1"), Range: prefix,
 			}}},
 		},
-		HostLink: &HostLink{Name: "vs-11111111111"},
+		HostLink: &HostLink{Name: "vs-11111111111", Counts: block()},
 	}
+}
+
+// block is a block of counters of one worker, at zero.
+func block() *counters.Block {
+	return &counters.Block{Words: make([]atomic.Uint64, vswitch.CounterWords)}
 }
 
 // aPort is a port that is up, on a segment of its own.
@@ -55,7 +59,7 @@ func aPort(edit func(*Port, *place)) *Port {
 			ID: strings.Repeat("2", 64), Name: "web", SegmentID: strings.Repeat("1", 64), MAC: own,
 			Addrs: []netip.Addr{addr}, NetNS: "c1", IfName: "eth0",
 		},
-		Segment: aSegment(), Place: at,
+		Segment: aSegment(), Place: at, Counts: block(),
 		Link: Link{MAC: own, Addrs: []netip.Addr{addr}},
 	}
 	p.Segment.Ports = []*Port{p}
@@ -179,29 +183,37 @@ func TestFind(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	t.Parallel()
-	p := aPort(func(p *Port, at *place) {
-		at.counters.RxFrames, at.counters.Drops[drop.PortDown] = 5, 3
+	p := aPort(func(p *Port, _ *place) {
+		p.Counts.Words[0].Store(5) // frames read
 		p.Published = []Publication{{Record: model.Publication{Protocol: "udp", HostPort: 53, Port: 53}}}
 	})
-	p.Segment.HostLink.Before.TxFrames, p.Segment.HostLink.Place = 10, &place{counters: vswitch.Counters{TxFrames: 2}}
+	p.Segment.HostLink.Counts.Words[0].Store(12)
+	p.Segment.Record.Rules = []model.Rule{
+		{ID: strings.Repeat("4", 64), To: model.RuleEnd{PortID: p.Record.ID}},
+		{ID: strings.Repeat("5", 64), Deny: true, From: model.RuleEnd{LabelKey: "a", LabelValue: "b"}},
+	}
 	now := &Snapshot{
 		Segments: []*Segment{p.Segment}, Ports: []*Port{p}, Way: Way{Problem: "no nftables"},
 		Pools: []*Pool{{Record: model.Pool{ID: strings.Repeat("3", 64)}, Segment: p.Segment}},
 	}
 	r := Reader{Current: func() *Snapshot { return now }}
 	segments, err := r.Segments(t.Context())
-	if err != nil || len(segments) != 1 || segments[0].Ports != 1 || segments[0].HostLink.Counters.TxFrames != 12 ||
+	if err != nil || len(segments) != 1 || segments[0].Ports != 1 || segments[0].HostLink.Counters.RxFrames != 12 ||
 		segments[0].HostLink.Reason != "no nftables" {
 		t.Errorf("segments: %+v, %v", segments, err)
 	}
 	for _, ref := range []string{"", "bridge"} {
 		ports, err := r.Ports(t.Context(), ref)
-		if err != nil || len(ports) != 1 || ports[0].Counters.RxFrames != 5 || ports[0].Counters.Drops[drop.PortDown.String()] != 3 {
+		if err != nil || len(ports) != 1 || ports[0].Counters.RxFrames != 5 {
 			t.Errorf("ports of %q: %+v, %v", ref, ports, err)
 		}
 		if list, err := r.Published(t.Context(), ref); err != nil || len(list) != 1 || list[0].Reason != "no nftables" {
 			t.Errorf("published of %q: %+v, %v", ref, list, err)
 		}
+	}
+	if rules, err := r.Rules(t.Context(), ""); err != nil || len(rules) != 2 || rules[0].To.Port != "web" ||
+		rules[1].From.Label != "a=b" || rules[1].Position != 2 || rules[1].Action != api.RuleDeny {
+		t.Errorf("rules: %+v, %v", rules, err)
 	}
 	if _, err := r.Ports(t.Context(), "nowhere"); api.KindOf(err) != api.NotFound {
 		t.Errorf("ports of no segment: %v", err)

@@ -2,15 +2,18 @@ package control
 
 import (
 	"vswitch/api"
+	"vswitch/internal/counters"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 )
 
-// CountersView shows counters, the reasons of drops by their names.
-func CountersView(c vswitch.Counters) api.Counters {
+// countersView shows what a port or host link has counted in its block, drops by their reasons.
+func countersView(b *counters.Block) api.Counters {
+	c := vswitch.ReadCounters(b.Words)
 	v := api.Counters{
-		RxFrames: c.RxFrames, RxBytes: c.RxBytes, TxFrames: c.TxFrames, TxBytes: c.TxBytes,
-		Forwarded: c.Forwarded, Flooded: c.Flooded, Local: c.Local, Drops: make(map[string]uint64),
+		Since: b.Since(), RxFrames: c.RxFrames, RxBytes: c.RxBytes, TxFrames: c.TxFrames,
+		TxBytes: c.TxBytes, Forwarded: c.Forwarded, Flooded: c.Flooded, Local: c.Local,
+		Drops: make(map[string]uint64),
 	}
 	for r, n := range c.Drops {
 		if n > 0 {

@@ -8,10 +8,10 @@ import (
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/control/model"
+	"vswitch/internal/counters"
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway/dhcp"
 	"vswitch/internal/netns"
-	vswitch "vswitch/switch"
 )
 
 // Port is a port as it was asked for and as it is.
@@ -19,7 +19,8 @@ type Port struct {
 	Record    model.Port
 	Segment   *Segment
 	Place     Place // in the switch
-	Lost      bool  // it has no device
+	Counts    *counters.Block
+	Lost      bool // it has no device
 	Link      Link
 	Published []Publication // in the order of the record's
 }
@@ -29,7 +30,6 @@ type Place interface {
 	Slot() uint32
 	Trusted() bool
 	ErrDisabled() bool
-	Counters() vswitch.Counters
 }
 
 // Link is what the kernel says of a port's interface.
@@ -135,7 +135,7 @@ func (p *Port) View() api.Port {
 		ID: r.ID, Name: r.Name, Segment: segment.Name, SegmentID: r.SegmentID, MAC: p.MAC().String(),
 		IPs: []netip.Prefix{p.Prefix()}, Gateway: segment.IPv4().Gateway.String(), NetNS: Namespace(r),
 		IfName: r.IfName, MTU: segment.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
-		Labels: r.Labels, Created: r.Created, Counters: CountersView(p.Place.Counters()),
+		Labels: r.Labels, Created: r.Created, Counters: countersView(p.Counts),
 		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,
 	}
 	if r.Handover {

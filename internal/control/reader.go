@@ -74,6 +74,21 @@ func (r Reader) Published(_ context.Context, segment string) ([]api.Published, e
 	return list, nil
 }
 
+// Rules implements [api.Backend].
+func (r Reader) Rules(_ context.Context, segment string) ([]api.Rule, error) {
+	segments, err := r.Current().segmentsNamed(segment)
+	if err != nil {
+		return nil, err
+	}
+	list := []api.Rule{}
+	for _, s := range segments {
+		for i := range s.Record.Rules {
+			list = append(list, s.RuleView(i))
+		}
+	}
+	return list, nil
+}
+
 // Pools implements [api.Backend] and [api.Pools].
 func (r Reader) Pools(context.Context) ([]api.Pool, error) {
 	now := r.Current()

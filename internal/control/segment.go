@@ -4,6 +4,7 @@ import (
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/control/model"
+	"vswitch/internal/counters"
 	vswitch "vswitch/switch"
 )
 
@@ -14,6 +15,8 @@ type Segment struct {
 	Bindings *arp.Table       // what it answers
 	HostLink *HostLink        // nil without that uplink
 	Ports    []*Port
+
+	Hits map[string]*counters.Block // of the rules, by their ids
 }
 
 func (s *Segment) id() string    { return s.Record.ID }
@@ -49,22 +52,14 @@ func (s *Segment) View(beyond string) api.Segment {
 // HostLink is the interface by which the host reaches a segment, as it is.
 type HostLink struct {
 	Name    string
-	Problem string           // why it is not what it should be
-	Before  vswitch.Counters // of its places in the switch before this one
-	Place   Place            // in the switch; nil: it has none
-}
-
-func (h *HostLink) counters() vswitch.Counters {
-	if h.Place == nil {
-		return h.Before
-	}
-	return h.Before.Plus(h.Place.Counters())
+	Problem string // why it is not what it should be
+	Counts  *counters.Block
 }
 
 // view shows the link; beyond is what is wrong with the way from there on.
 func (h *HostLink) view(beyond string) api.HostLink {
 	v := api.HostLink{
-		Name: h.Name, State: api.PortUp, Reason: beyond, Counters: CountersView(h.counters()),
+		Name: h.Name, State: api.PortUp, Reason: beyond, Counters: countersView(h.Counts),
 	}
 	if h.Problem != "" {
 		v.State, v.Reason = api.PortDown, h.Problem

@@ -35,7 +35,7 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 	if err := d.place(p); err != nil {
 		return err
 	}
-	undo.add(func() { d.sw.RemovePort(p.sw) })
+	undo.add(func() { d.displace(p) })
 	makeLink := d.makeDevice
 	if p.record.Handover {
 		makeLink = d.makeHandover
@@ -134,22 +134,30 @@ func (p *port) linkConfig() netns.LinkConfig {
 
 // place gives p its place in the switch, without a device.
 func (d *Daemon) place(p *port) error {
-	sw, err := d.sw.AddPort(p.segment.sw, nil, vswitch.PortConfig{
-		Name: p.record.Name, Policy: control.Policy(p.record),
+	p.counts = d.counters.take(countsPort, p.record.ID)
+	var err error
+	p.sw, err = d.sw.AddPort(p.segment.sw, nil, vswitch.PortConfig{
+		Name: p.record.Name, Policy: control.Policy(p.record), Counters: p.counts.Words,
 	})
 	if err != nil {
+		d.counters.release(countsPort, p.record.ID)
 		return switchError(err)
 	}
-	sw.SetDown(p.record.Down)
-	p.sw = sw
+	p.sw.SetDown(p.record.Down)
 	if err := d.joinRules(p); err != nil {
-		d.sw.RemovePort(sw)
+		d.displace(p)
 		return err
 	}
 	for e := range d.store.State().EntriesOf(p.record.ID) {
-		d.logFailure("restore static entry "+e.MAC.String(), d.sw.AddEntry(sw, e.MAC))
+		d.logFailure("restore static entry "+e.MAC.String(), d.sw.AddEntry(p.sw, e.MAC))
 	}
 	return nil
+}
+
+// displace ends p's place in the switch and its counters.
+func (d *Daemon) displace(p *port) {
+	d.sw.RemovePort(p.sw)
+	d.counters.release(countsPort, p.record.ID)
 }
 
 // connect puts device behind p's place in the switch.
@@ -235,7 +243,7 @@ func (d *Daemon) remove(p *port) {
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}
-	d.sw.RemovePort(p.sw)
+	d.displace(p)
 	if !p.lost() {
 		letGo := d.takeDevice(p)
 		if p.record.Handover {

@@ -42,6 +42,7 @@ type Daemon struct {
 	table     *host.Table    // nil: the kernel has nothing of the kind
 	forwarder *dns.Forwarder // to the host's resolvers
 	kept      *keptDevices
+	counters  *keptCounters
 	stopping  <-chan struct{} // closed once the server takes no more requests
 	removes   bool            // set by Run: Close is to remove what there is for containers and segments
 
@@ -100,6 +101,7 @@ func (d *Daemon) start() (err error) {
 	if d.hosts, err = netns.NewHostWatcher(); err != nil {
 		c.Log.Warn("changes to host links will go unnoticed", "error", err)
 	}
+	d.counters = openCounters(c)
 	// A worker that spins holds its processor: the control side needs one too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), c.Workers+1))
 	d.sw, err = vswitch.New(vswitch.Options{
@@ -310,6 +312,9 @@ func (d *Daemon) Close() {
 	}
 	if d.hosts != nil {
 		_ = d.hosts.Close()
+	}
+	if d.counters != nil {
+		d.logFailure("close the counters", d.counters.close())
 	}
 	if err := d.store.Close(); err != nil {
 		d.log.Error("close the store", "error", err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/counters"
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
@@ -23,15 +24,17 @@ type hostLink struct {
 	sw     *vswitch.Port // nil: likewise
 	index  int           // 0: not looked at yet
 
-	problem string           // why it is not what it should be
-	soft    bool             // its settings could not be made; was logged
-	before  vswitch.Counters // of its places in the switch before this one
-	look    *time.Timer      // runs when it is about to be looked at
-	mended  time.Time        // when something about it was last put right
+	counts  *counters.Block
+	problem string      // why it is not what it should be
+	soft    bool        // its settings could not be made; was logged
+	look    *time.Timer // runs when it is about to be looked at
+	mended  time.Time   // when something about it was last put right
 }
 
-func newHostLink(s *segment) *hostLink {
-	return &hostLink{segment: s, name: "vs-" + s.record.ID[:11], problem: "not made yet"}
+func newHostLink(s *segment, counts *counters.Block) *hostLink {
+	return &hostLink{
+		segment: s, name: "vs-" + s.record.ID[:11], counts: counts, problem: "not made yet",
+	}
 }
 
 // checkHostFree refuses a subnet whose route would cut the host off from something.
@@ -119,6 +122,7 @@ func (d *Daemon) connectHost(h *hostLink, device *tap.Device) error {
 	s := h.segment
 	sw, err := d.sw.AddHostPort(s.sw, device, s.gateway, vswitch.PortConfig{
 		Name: h.name, Policy: policy.Policy{MACLimit: api.NoLimit, FloodLimit: api.NoLimit},
+		Counters: h.counts.Words,
 	})
 	if err != nil {
 		return switchError(err)
@@ -130,7 +134,6 @@ func (d *Daemon) connectHost(h *hostLink, device *tap.Device) error {
 }
 
 func (d *Daemon) disconnectHost(h *hostLink) {
-	h.before = h.before.Plus(h.sw.Counters())
 	h.segment.services.unlisten()
 	d.sw.RemovePort(h.sw)
 	h.segment.gateway.SetHost(false)

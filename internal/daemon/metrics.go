@@ -24,6 +24,9 @@ var (
 	bytesMetric  = prometheus.NewDesc("vswitch_port_bytes_total", "Bytes of those frames, without FCS.", []string{"segment", "port", "direction"}, nil)
 	ringMetric   = prometheus.NewDesc("vswitch_worker_io_uring", "Whether a worker carries several frames in one system call (1), or the kernel gives it no io_uring (0).", []string{"worker"}, nil)
 	dropsMetric  = prometheus.NewDesc("vswitch_port_drops_total", "Frames dropped, by reason.", []string{"segment", "port", "reason"}, nil)
+	sinceMetric  = prometheus.NewDesc("vswitch_port_since_timestamp_seconds",
+		"When the counters of the port began at zero, in seconds since 1970.",
+		[]string{"segment", "port"}, nil)
 )
 
 // The metrics of limits beside those of ports.
@@ -51,7 +54,7 @@ type collector struct {
 // Describe implements [prometheus.Collector].
 func (collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
-		framesMetric, bytesMetric, dropsMetric, ringMetric,
+		framesMetric, bytesMetric, dropsMetric, sinceMetric, ringMetric,
 		waitsMetric, refusedMetric, evictedMetric, fullMetric,
 	} {
 		ch <- desc
@@ -88,14 +91,22 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// collect collects the counters of a port, each with its created timestamp, which Prometheus
+// sees in the protocol buffer format only, and with one series of the text format beside them.
 func collect(ch chan<- prometheus.Metric, segment, port string, c api.Counters) {
-	ch <- counter(framesMetric, c.RxFrames, segment, port, "rx")
-	ch <- counter(framesMetric, c.TxFrames, segment, port, "tx")
-	ch <- counter(bytesMetric, c.RxBytes, segment, port, "rx")
-	ch <- counter(bytesMetric, c.TxBytes, segment, port, "tx")
-	for reason, n := range c.Drops {
-		ch <- counter(dropsMetric, n, segment, port, reason)
+	add := func(desc *prometheus.Desc, n uint64, label string) {
+		ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(
+			desc, prometheus.CounterValue, float64(n), c.Since, segment, port, label)
 	}
+	add(framesMetric, c.RxFrames, "rx")
+	add(framesMetric, c.TxFrames, "tx")
+	add(bytesMetric, c.RxBytes, "rx")
+	add(bytesMetric, c.TxBytes, "tx")
+	for reason, n := range c.Drops {
+		add(dropsMetric, n, reason)
+	}
+	since := float64(c.Since.UnixMilli()) / 1000
+	ch <- prometheus.MustNewConstMetric(sinceMetric, prometheus.GaugeValue, since, segment, port)
 }
 
 // collectNames collects what the segments' resolvers have counted.

@@ -10,6 +10,7 @@ import (
 	"vswitch/arp"
 	"vswitch/internal/control"
 	"vswitch/internal/control/model"
+	"vswitch/internal/counters"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
@@ -26,6 +27,7 @@ type port struct {
 
 	device *tap.Device // nil when lost
 	sw     *vswitch.Port
+	counts *counters.Block
 	link   link
 	bound  arp.Binding // what the segment answers for it; zero: nothing
 

@@ -86,7 +86,6 @@ func (d *Daemon) renumber(s *segment, record model.Segment, wanted string) (api.
 	}
 	undo.keep()
 	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
-	fresh.hits = s.ruleHits()
 	d.log.Info("segment has another subnet", "segment", record.Name, "from", old.IPv4().Prefix, "to", subnet.Prefix())
 	return d.segmentNow(fresh).View(d.beyondHost()), nil
 }

@@ -50,6 +50,7 @@ func (d *Daemon) restore() error {
 		d.brief(s)
 	}
 	d.closeStrays()
+	d.counters.releaseRest()
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
+	"vswitch/internal/counters"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
 )
@@ -18,24 +19,6 @@ var protocols = map[string]policy.Protocol{
 	api.ProtocolTCP:  policy.ProtocolTCP,
 	api.ProtocolUDP:  policy.ProtocolUDP,
 	api.ProtocolICMP: policy.ProtocolICMP,
-}
-
-// Rules implements [api.Backend].
-func (d *Daemon) Rules(_ context.Context, ref string) ([]api.Rule, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	segments, err := d.segmentsNamed(ref)
-	if err != nil {
-		return nil, err
-	}
-	list := []api.Rule{}
-	for _, s := range segments {
-		hits := s.ruleHits()
-		for i, r := range s.record.Rules {
-			list = append(list, d.ruleView(s, i, r, hits))
-		}
-	}
-	return list, nil
 }
 
 // AddRule implements [api.Backend].
@@ -69,7 +52,7 @@ func (d *Daemon) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api.
 		return api.Rule{}, err
 	}
 	d.log.Info("rule added", "segment", s.record.Name, "rule", r.ID, "position", at+1)
-	return d.ruleView(s, at, r, s.ruleHits()), nil
+	return d.segmentNow(s).RuleView(at), nil
 }
 
 // DeleteRule implements [api.Backend].
@@ -88,7 +71,7 @@ func (d *Daemon) DeleteRule(_ context.Context, segment, ref string) (api.Rule, e
 	if err != nil {
 		return api.Rule{}, err
 	}
-	view := d.ruleView(s, int(i), s.record.Rules[i], s.ruleHits())
+	view := d.segmentNow(s).RuleView(int(i))
 	if err := d.setRules(s, slices.Delete(slices.Clone(s.record.Rules), int(i), int(i)+1)); err != nil {
 		return api.Rule{}, err
 	}
@@ -121,6 +104,7 @@ func (d *Daemon) ruleEnd(s *segment, end api.RuleEnd) (model.RuleEnd, error) {
 // returns they are in force and on disk.
 func (d *Daemon) setRules(s *segment, rules []model.Rule) error {
 	old := s.record.Rules
+	defer d.releaseHits(s)
 	if err := d.enforceRules(s, rules); err != nil {
 		return err
 	}
@@ -136,7 +120,7 @@ func (d *Daemon) setRules(s *segment, rules []model.Rule) error {
 
 // enforceRules puts a segment's ports under rules, as they and their labels are
 // now. More ports may be given that are about to be the segment's. A rule's hits
-// go on counting; those of the moment of the change may be lost.
+// go on counting.
 func (d *Daemon) enforceRules(s *segment, rules []model.Rule, more ...*port) error {
 	if len(rules) == 0 && len(s.enforced) == 0 {
 		return nil
@@ -157,30 +141,42 @@ func (d *Daemon) enforceRules(s *segment, rules []model.Rule, more ...*port) err
 		list[i] = vswitch.Rule{
 			From: portsAt(r.From, ports), To: portsAt(r.To, ports), Protocol: protocol,
 			Ports: policy.PortRange{First: r.FirstPort, Last: r.LastPort},
+			Hits:  d.takeHits(s, r.ID).Words,
 		}
 		if r.Deny {
 			list[i].Action = policy.Deny
 		}
 	}
-	hits := s.ruleHits()
 	if err := s.sw.SetRules(list); err != nil {
 		return switchError(err)
 	}
-	s.enforced, s.hits = ids, hits
+	s.enforced = ids
 	return nil
 }
 
-// ruleHits are the hits of the segment's rules by their ids.
-func (s *segment) ruleHits() map[string]uint64 {
-	hits := make(map[string]uint64, len(s.enforced))
-	current := s.sw.RuleHits()
-	for i, id := range s.enforced {
-		hits[id] = s.hits[id]
-		if i < len(current) {
-			hits[id] += current[i]
+// takeHits returns where the hits of a rule of the segment's are counted.
+func (d *Daemon) takeHits(s *segment, id string) *counters.Block {
+	if s.hits[id] == nil {
+		s.hits[id] = d.counters.take(countsRule, id)
+	}
+	return s.hits[id]
+}
+
+// releaseHits ends the hits of rules that are neither the segment's nor in force any more.
+func (d *Daemon) releaseHits(s *segment) {
+	used := make(map[string]bool, len(s.record.Rules))
+	for _, r := range s.record.Rules {
+		used[r.ID] = true
+	}
+	for _, id := range s.enforced {
+		used[id] = true
+	}
+	for id := range s.hits {
+		if !used[id] {
+			delete(s.hits, id)
+			d.counters.release(countsRule, id)
 		}
 	}
-	return hits
 }
 
 // portsAt are the places in the switch of the ports that an end is about; nil: all.
@@ -242,34 +238,7 @@ func (d *Daemon) dropRules(s *segment, rest []model.Rule, p *port) {
 	}
 	s.record.Rules = rest
 	d.logFailure("remove the rules that name port "+p.record.Name, d.enforceRules(s, rest))
+	d.releaseHits(s)
 	d.log.Info("rules removed with the port that they name", "segment", s.record.Name,
 		"port", p.record.Name, "rules", removed)
-}
-
-func (d *Daemon) ruleView(s *segment, i int, r model.Rule, hits map[string]uint64) api.Rule {
-	v := api.Rule{
-		ID: r.ID, Segment: s.record.Name, Position: i + 1, Action: api.RuleAllow, From: d.endView(r.From), To: d.endView(r.To),
-		Protocol: api.ProtocolAny, Ports: api.FormatPorts(r.FirstPort, r.LastPort), Hits: hits[r.ID],
-	}
-	if r.Deny {
-		v.Action = api.RuleDeny
-	}
-	if r.Protocol != "" {
-		v.Protocol = r.Protocol
-	}
-	return v
-}
-
-// endView names the port of an end as it is called today.
-func (d *Daemon) endView(end model.RuleEnd) api.RuleEnd {
-	switch {
-	case end.LabelKey != "":
-		return api.RuleEnd{Label: end.LabelKey + "=" + end.LabelValue}
-	case end.PortID == "":
-		return api.RuleEnd{}
-	}
-	if p := d.ports[end.PortID]; p != nil {
-		return api.RuleEnd{Port: p.record.Name}
-	}
-	return api.RuleEnd{Port: end.PortID}
 }

@@ -12,6 +12,7 @@ import (
 	"vswitch/arp"
 	"vswitch/internal/control"
 	"vswitch/internal/control/model"
+	"vswitch/internal/counters"
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway"
 	"vswitch/internal/ipam"
@@ -28,10 +29,10 @@ type segment struct {
 	bindings *arp.Table
 	mac      frame.MAC // the gateway's
 	gateway  *gateway.Gateway
-	services *services         // at the gateway's address
-	host     *hostLink         // nil without that uplink
-	enforced []string          // ids of the rules that the switch has, in their order
-	hits     map[string]uint64 // of rules, by id, before the switch's were last set
+	services *services                  // at the gateway's address
+	host     *hostLink                  // nil without that uplink
+	enforced []string                   // ids of the rules that the switch has
+	hits     map[string]*counters.Block // of rules, by id
 }
 
 func (s *segment) title() string { return s.record.Name }
@@ -104,7 +105,7 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, ove
 	if err != nil {
 		return nil, err
 	}
-	undo.add(func() { d.removeSegment(s) })
+	undo.add(func() { d.removeSegment(s); d.releaseCounters(s) })
 	if err := d.addUplink(s); err != nil {
 		return nil, err
 	}
@@ -131,7 +132,10 @@ func (d *Daemon) takeSubnet(config ipam.SubnetConfig, old *ipam.Subnet, undo *un
 func (d *Daemon) addSegment(record model.Segment, subnet *ipam.Subnet) (*segment, error) {
 	var undo undo
 	defer undo.run()
-	s := &segment{record: record, subnet: subnet, pool: d.leasePools[record.IPv4().PoolID], bindings: new(arp.Table), mac: frame.MACFromIPv4(subnet.Gateway())}
+	s := &segment{
+		record: record, subnet: subnet, pool: d.leasePools[record.IPv4().PoolID], bindings: new(arp.Table),
+		mac: frame.MACFromIPv4(subnet.Gateway()), hits: make(map[string]*counters.Block),
+	}
 	var err error
 	if s.sw, err = d.sw.AddSegment(vswitch.SegmentConfig{MTU: s.record.MTU, Gateway: subnet.Gateway()}); err != nil {
 		return nil, switchError(err)
@@ -153,7 +157,7 @@ func (d *Daemon) addSegment(record model.Segment, subnet *ipam.Subnet) (*segment
 	}
 	undo.keep()
 	if control.UplinkOf(record) == api.UplinkHost {
-		s.host = newHostLink(s)
+		s.host = newHostLink(s, d.counters.take(countsHostLink, record.ID))
 	}
 	d.pools.Add(subnet.Prefix())
 	d.segments[s.record.ID] = s
@@ -169,6 +173,14 @@ func (d *Daemon) removeSegment(s *segment) {
 	d.pools.Remove(s.subnet.Prefix())
 	d.logFailure("remove segment", d.sw.RemoveSegment(s.sw))
 	delete(d.segments, s.record.ID)
+}
+
+// releaseCounters ends the counters of a segment that was removed for good.
+func (d *Daemon) releaseCounters(s *segment) {
+	d.counters.release(countsHostLink, s.record.ID)
+	for id := range s.hits {
+		d.counters.release(countsRule, id)
+	}
 }
 
 // subnetsOf is the list of a segment's subnets, of which one is offered yet.
@@ -236,6 +248,7 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 		d.remove(p)
 	}
 	d.removeSegment(s)
+	d.releaseCounters(s)
 	if s.pool == nil {
 		d.logFailure("release subnet", d.ipam.Remove(s.subnet))
 	}
@@ -248,19 +261,6 @@ func (d *Daemon) DeleteSegment(_ context.Context, ref string, force bool) (api.S
 
 func (d *Daemon) findSegment(ref string) (*segment, error) {
 	return resolve(d.segments, cmp.Or(ref, api.DefaultSegment), "segment", "list-segments")
-}
-
-// segmentsNamed is the segment that ref names, or all when ref is empty.
-func (d *Daemon) segmentsNamed(ref string) ([]*segment, error) {
-	if ref != "" {
-		s, err := d.findSegment(ref)
-		return []*segment{s}, err
-	}
-	list := make([]*segment, 0, len(d.segments))
-	for _, s := range d.segments {
-		list = append(list, s)
-	}
-	return list, nil
 }
 
 func (d *Daemon) portsOf(s *segment) []*port {

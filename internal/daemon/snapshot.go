@@ -50,12 +50,11 @@ func (d *Daemon) segmentNow(s *segment) *control.Segment {
 
 // now returns what s is, without its ports.
 func (s *segment) now() *control.Segment {
-	now := &control.Segment{Record: s.record, Place: s.sw, Bindings: s.bindings}
+	now := &control.Segment{
+		Record: s.record, Place: s.sw, Bindings: s.bindings, Hits: maps.Clone(s.hits),
+	}
 	if h := s.host; h != nil {
-		now.HostLink = &control.HostLink{Name: h.name, Problem: h.problem, Before: h.before}
-		if h.sw != nil {
-			now.HostLink.Place = h.sw
-		}
+		now.HostLink = &control.HostLink{Name: h.name, Problem: h.problem, Counts: h.counts}
 	}
 	return now
 }
@@ -66,7 +65,7 @@ func (p *port) now() *control.Port { return p.in(p.segment.now()) }
 // in returns what p is as a port of s.
 func (p *port) in(s *control.Segment) *control.Port {
 	now := &control.Port{
-		Record: p.record, Segment: s, Place: p.sw, Lost: p.lost(),
+		Record: p.record, Segment: s, Place: p.sw, Counts: p.counts, Lost: p.lost(),
 		Link: control.Link{Down: p.link.down, MAC: p.link.mac, Addrs: p.link.addrs},
 	}
 	for _, q := range p.published {

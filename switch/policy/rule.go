@@ -213,9 +213,16 @@ func (r *Rules) Hits() []uint64 {
 	}
 	sum := make([]uint64, len(r.list))
 	for i, hits := range r.hits {
-		for w := 0; w < len(hits); w += HitWords {
-			sum[i] += hits[w].Load()
-		}
+		sum[i] = ReadHits(hits)
+	}
+	return sum
+}
+
+// ReadHits sums up what the words of a rule's hits hold, see [Rule].
+func ReadHits(words []atomic.Uint64) uint64 {
+	var sum uint64
+	for i := 0; i < len(words); i += HitWords {
+		sum += words[i].Load()
 	}
 	return sum
 }

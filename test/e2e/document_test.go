@@ -327,7 +327,7 @@ func withoutChance(v any) any {
 	case map[string]any:
 		for key, value := range v {
 			switch key {
-			case "created", "Created", "counters", "flushed", "pid", "version", "go_version":
+			case "created", "Created", "since", "counters", "flushed", "pid", "version", "go_version":
 				v[key] = "CHANCE"
 			case "revision": // that of a test has none
 				delete(v, key)

@@ -19,7 +19,8 @@ import (
 
 // predecessor is the name by which this test binary is a carrier of the version before: it has
 // the descriptors kept under the names that it finds in the file "names" beside it, one line
-// each with today's name and that one, and does nothing else. A line "fill" has it fill the store.
+// each with today's name and that one, and does nothing else. A line "fill" has it fill the store,
+// and one with "file" instead of today's name has it keep a file.
 const predecessor = "predecessor"
 
 func predecessorMain() error {
@@ -43,6 +44,12 @@ func predecessorMain() error {
 			continue
 		}
 		today, before, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if today == "file" {
+			if err := keepFile(child, before); err != nil {
+				return err
+			}
+			continue
+		}
 		fds := child.Files.Take(today)
 		if len(fds) == 0 {
 			return fmt.Errorf("nothing is kept as %s, only %q", today, child.Files.Names())
@@ -64,6 +71,16 @@ func predecessorMain() error {
 	case <-child.Control.Replaced():
 	}
 	return nil
+}
+
+// keepFile has a file that is empty kept under a name.
+func keepFile(child *supervise.Child, name string) error {
+	f, err := os.Create(filepath.Join(filepath.Dir(os.Args[0]), "empty"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return child.Notify.Keep(name, int(f.Fd()))
 }
 
 // fillStore has descriptors of no use kept until there is room for none.
@@ -180,7 +197,8 @@ func TestUpgradeFromLongDescriptorNames(t *testing.T) {
 			t.Errorf("a descriptor is kept as %s", name)
 		}
 	}
-	if want := 3 + len(names); len(all) != want { // and the API's, and the supervisor's two
+	// And the API's, the supervisor's two, and those of the counters of ports and of rules.
+	if want := 5 + len(names); len(all) != want {
 		t.Errorf("%d descriptors are kept, want %d: %q", len(all), want, all)
 	}
 	for _, line := range strings.Split(h.Daemon.Output(), "\n")[from:] {
