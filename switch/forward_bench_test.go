@@ -3,6 +3,7 @@ package vswitch
 import (
 	"testing"
 
+	"vswitch/internal/counters"
 	"vswitch/internal/frame"
 	"vswitch/switch/policy"
 )
@@ -59,6 +60,30 @@ func BenchmarkForward(b *testing.B) {
 			carry(b, ports, test.frame(station(1), 0))
 		})
 	}
+}
+
+// BenchmarkForwardKept is BenchmarkForward's "off" with counters in memory that outlives the
+// process.
+func BenchmarkForwardKept(b *testing.B) {
+	table, err := counters.New("bench", counters.Layout{
+		Names: CounterNames(), Words: CounterWords, Shares: 1, Blocks: 2,
+		Recover: RecoverCounters,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer table.Close()
+	_, ports := newNullSwitchWith(b, 2, func(int) policy.Policy {
+		return policy.Policy{FloodLimit: -1}
+	})
+	for _, p := range ports {
+		block, err := table.Take(counters.NewID("port", string(rune('a'+p.slot))))
+		if err != nil {
+			b.Fatal(err)
+		}
+		p.stripes = stripesOf(block.Words)
+	}
+	carry(b, ports, ipv4Frame(station(1), 0))
 }
 
 // BenchmarkForwardTurns carries two flows in turns, so that no frame goes the way
