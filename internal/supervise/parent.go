@@ -16,8 +16,8 @@ import (
 // had kept: at once the first time, after growing pauses of 10 seconds at most
 // while it keeps dying, and at once again after it has been ready for half a second.
 //
-// Run gives up only on a child that ends before any has ever been ready: its
-// configuration is wrong, and starting it again would not help. Then, and when
+// Run gives up only on a child that ends by itself before any has ever been ready:
+// its configuration is wrong, and starting it again would not help. Then, and when
 // the child fails to stop as it was asked to, the error is an [*ExitError]. A
 // child's exit status has no meaning beyond that: a Go program that panics exits
 // with 2 as well.
@@ -205,7 +205,7 @@ func (p *parent) ended(w *worker) {
 			p.log.Warn("the child that is replaced did not end well", "pid", w.process.Pid, "reason", failure)
 		}
 		p.takeTurn()
-	case !p.proven:
+	case !p.proven && !w.killedByOthers():
 		p.stop(fmt.Errorf("the child has failed before it was ready: %w", failure))
 	case p.previous != nil:
 		p.rollBack(failure)

@@ -153,6 +153,33 @@ func TestFirstChildThatFailsEndsRun(t *testing.T) {
 	}
 }
 
+// A child may be killed before the parent has heard that it is ready, which says nothing of its
+// configuration.
+func TestFirstChildThatIsKilledIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	r := start(t, "child", func(o *Options) { o.Binary = program(t, "gated") })
+	for range 3 {
+		kill(t, r.gated())
+	}
+	r.gated()
+	r.open()
+	r.up()
+	if err := r.stop(); err != nil {
+		t.Errorf("Run: %v, want nil", err)
+	}
+}
+
+// gated waits until the next child is at its gate, and returns its number.
+func (r *rig) gated() int {
+	r.t.Helper()
+	line := r.heard()
+	pid, found := strings.CutPrefix(line, "gated ")
+	if !found {
+		r.t.Fatalf("the child says %q, want that it is gated", line)
+	}
+	return number(r.t, pid)
+}
+
 func TestRunWithWrongOptions(t *testing.T) {
 	t.Parallel()
 	text := filepath.Join(t.TempDir(), "text")

@@ -115,6 +115,13 @@ func (w *worker) failure() error {
 	return e
 }
 
+// killedByOthers reports whether the child ended by a SIGKILL that was not ours, as from the
+// kernel when memory is short. No program ends like that by its own fault.
+func (w *worker) killedByOthers() bool {
+	status, _ := w.state.Sys().(syscall.WaitStatus) //nolint:forbidigo // a type that package os hands out
+	return w.killed == nil && status.Signal() == unix.SIGKILL
+}
+
 // ExitError says how a child ended that [Run] gave up on, or that did not stop
 // when it was asked to.
 type ExitError struct {
