@@ -178,8 +178,8 @@ func Run(ctx context.Context, c Config, ready func(*Daemon)) error {
 	defer d.Close()
 	tasks, running := errgroup.WithContext(ctx)
 	d.serve(running, tasks, metrics)
+	ready(d) // before the log says so, for readers act on it
 	c.Log.Info("ready", "version", c.Version, "socket", c.Socket, "workers", c.Workers)
-	ready(d)
 	d.settle()
 	err = tasks.Wait()
 	c.Log.Info("stopping")
