@@ -248,19 +248,13 @@ func (d *Daemon) startTask(
 	})
 }
 
-// Healthy returns once every worker has answered, unless ctx ends before.
+// Healthy returns nil once every worker has shown that it lives, be it by carrying frames,
+// unless ctx ends before.
 func (d *Daemon) Healthy(ctx context.Context) error {
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		d.sw.Barrier()
-	}()
-	select {
-	case <-answered:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("a worker does not answer: %w", ctx.Err())
+	if err := d.sw.Alive(ctx); err != nil {
+		return fmt.Errorf("a worker does nothing: %w", err)
 	}
+	return nil
 }
 
 // Close stops the switch. The links stay, unless [Run] was told to stop and the
