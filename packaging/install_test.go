@@ -202,8 +202,8 @@ func (tr tree) testCompletion(t *testing.T) {
 var notConfigured = []string{"config", "help", "restore", "version"}
 
 var (
-	helpFlag  = regexp.MustCompile(`(?m)^ +(?:-\w, +)?--([a-z-]+)`)
-	configKey = regexp.MustCompile(`(?m)^#([a-z-]+) = `)
+	helpFlag  = regexp.MustCompile(`(?m)^ +(?:-\w, +)?--([a-z0-9-]+)`)
+	configKey = regexp.MustCompile(`(?m)^#([a-z0-9-]+) = `)
 )
 
 func (tr tree) testConfig(t *testing.T) {
@@ -217,7 +217,7 @@ func (tr tree) testConfig(t *testing.T) {
 	}
 	// All values must be good: the one complaint is about the flag given here.
 	path := filepath.Join(t.TempDir(), "all.toml")
-	all := regexp.MustCompile(`(?m)^#([a-z-]+ = |\t|\])`).ReplaceAllString(text, "$1")
+	all := regexp.MustCompile(`(?m)^#([a-z0-9-]+ = |\t|\])`).ReplaceAllString(text, "$1")
 	if err := os.WriteFile(path, []byte(all), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -96,6 +96,9 @@ func (o *options) register(c *cobra.Command) {
 	f.DurationVar(&o.flags.LostPortTTL, "lost-port-ttl", o.flags.LostPortTTL, "how long a port whose namespace is gone keeps its name and address")
 	f.StringVar(&o.flags.ResolvConf, "resolv-conf", o.flags.ResolvConf, "the `FILE` that names the resolvers to forward containers' questions to, as in resolv.conf(5)")
 	f.BoolVar(&o.flags.StopRemovesPorts, "stop-removes-ports", false, "remove all ports, host links and nftables rules when stopped, instead of leaving them for the next start")
+	f.BoolVar(&o.flags.IPv6LinkLocal, "ipv6-link-local", false,
+		"leave IPv6 enabled on containers' interfaces, which reach each other by "+
+			"link-local addresses then, instead of disabling it there as Docker does")
 	f.BoolVar(&o.flags.NAT, "nat", o.flags.NAT, "have the kernel forward and masquerade what leaves segments with a host link; false leaves its rules alone")
 	f.StringVar(&o.flags.SysctlDir, "sysctl-dir", o.flags.SysctlDir, "where the kernel's settings are, in a container whose /proc/sys is read-only")
 	o.docker.register(f)

@@ -93,9 +93,15 @@ func (d *Daemon) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 		return deviceError(err)
 	}
 	undo.add(func() { d.closeDevice(p, device) })
-	adopted, err := ns.AdoptLink(p.linkConfig())
+	config := p.linkConfig()
+	config.DisableIPv6, config.SysctlDir = !d.config.IPv6LinkLocal, d.config.SysctlDir
+	adopted, err := ns.AdoptLink(config)
 	if err != nil {
 		return kernelError(err)
+	}
+	if adopted.IPv6 != nil {
+		d.log.Warn("the container's kernel sends IPv6 multicasts on the port's interface",
+			"port", p.record.Name, "error", adopted.IPv6)
 	}
 	p.link = link{index: adopted.Index, mac: p.record.MAC}
 	if !p.record.DHCP { // as PrepareLink has set it

@@ -33,6 +33,7 @@ type Flags struct {
 	// StopRemovesPorts has the devices removed when the daemon is stopped, not left for
 	// the next start.
 	StopRemovesPorts bool
+	IPv6LinkLocal    bool // leave the containers' interfaces the IPv6 of their kernels
 }
 
 // DefaultFlags is the configuration of a user who says nothing.
@@ -71,6 +72,7 @@ type Config struct {
 	NAT              bool
 	SysctlDir        string
 	StopRemovesPorts bool
+	IPv6LinkLocal    bool
 
 	// Beside run beside the daemon until ctx ends. One that returns an error is run again.
 	Beside []func(ctx context.Context, d *Daemon) error
@@ -146,7 +148,7 @@ func (f Flags) Check() (Config, error) {
 		Socket: f.Socket, StateDir: f.StateDir, Poll: mode, Spin: f.Spin, Workers: f.Workers,
 		Ageing: f.Ageing, FDBSize: f.FDBSize, MetricsListen: f.MetricsListen, Pools: ipam.DefaultPools(),
 		LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf, StopRemovesPorts: f.StopRemovesPorts, NAT: f.NAT, SysctlDir: f.SysctlDir,
-		Keeper: noKeeper{}, Kept: noKeeper{},
+		IPv6LinkLocal: f.IPv6LinkLocal, Keeper: noKeeper{}, Kept: noKeeper{},
 	}
 	if c.Workers == 0 {
 		c.Workers = defaultWorkers(runtime.NumCPU())

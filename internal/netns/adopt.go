@@ -1,10 +1,14 @@
 package netns
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -25,6 +29,8 @@ type LinkConfig struct {
 	Address      netip.Prefix     // of the container, with the length of the segment's prefix
 	Gateway      netip.Addr       // inside Address's prefix
 	DefaultRoute bool             // send via Gateway what has no other route
+	DisableIPv6  bool             // for this link alone, which the container can undo
+	SysctlDir    string           // where the kernel's settings are; "" means /proc/sys
 }
 
 // Adopted says what [Namespace.AdoptLink] has made.
@@ -32,6 +38,7 @@ type Adopted struct {
 	Name         string // in the container
 	Index        int    // in the container; it may differ from the one before
 	DefaultRoute bool   // false when not asked for, or when there was one already
+	IPv6         error  // why it could not be disabled, though the kernel has it
 }
 
 // AdoptLink moves a link from the calling thread's namespace into ns, sets it up
@@ -74,6 +81,7 @@ func adoptionSteps() []step {
 		{func(c LinkConfig) string { return fmt.Sprintf("set mtu %d", c.MTU) }, (*adoption).setMTU},
 		{func(c LinkConfig) string { return fmt.Sprintf("set a queue of %d frames", c.TxQueueLen) }, (*adoption).setTxQueueLen},
 		{func(c LinkConfig) string { return fmt.Sprintf("add address %s", c.Address) }, (*adoption).addAddress},
+		{func(LinkConfig) string { return "disable IPv6" }, (*adoption).disableIPv6},
 		{func(LinkConfig) string { return "bring up lo" }, (*adoption).bringUpLoopback},
 		{func(LinkConfig) string { return "bring it up" }, (*adoption).bringUp},
 		{func(c LinkConfig) string { return fmt.Sprintf("add a default route via %s", c.Gateway) }, (*adoption).addDefaultRoute},
@@ -195,6 +203,34 @@ func (a *adoption) addAddress() error {
 		return nil
 	}
 	return a.target.AddrAdd(a.link, &netlink.Addr{IPNet: toIPNet(a.cfg.Address)})
+}
+
+// disableIPv6 keeps the container's kernel from making a link-local address for the link and
+// from sending multicasts about it each time that the link's carrier comes back (addrconf_notify,
+// net/ipv6/addrconf.c). The link works without.
+func (a *adoption) disableIPv6() error {
+	if !a.cfg.DisableIPv6 {
+		return nil
+	}
+	// No interface can be called all or default, which would be all those of the container
+	// (sysctl_dev_name_is_allowed, include/net/ip.h).
+	file := filepath.Join(cmp.Or(a.cfg.SysctlDir, "/proc/sys"), "net/ipv6/conf", a.cfg.Name, "disable_ipv6")
+	err := a.ns.Do(func() error { return writeSetting(file, "1") })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // no IPv6 in this kernel
+		a.result.IPv6 = fmt.Errorf("disable IPv6 on interface %q in network namespace %s: %w",
+			a.cfg.Name, a.ns, err)
+	}
+	return nil
+}
+
+// writeSetting writes one of the kernel's settings, which it does not make if there is none.
+func writeSetting(file, value string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
 }
 
 func (a *adoption) bringUpLoopback() error {

@@ -2,8 +2,11 @@ package netns
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -116,6 +119,51 @@ func TestAdoptLinkIPv6(t *testing.T) {
 	}
 	s.wantIn(s.env, "inet6 fd00:1::2/64", "ip", "-6", "address", "show", "eth0")
 	s.wantIn(s.env, "default via fd00:1::1 dev eth0", "ip", "-6", "route")
+}
+
+func TestAdoptLinkDisablesIPv6(t *testing.T) {
+	t.Parallel()
+	for _, disable := range []bool{false, true} {
+		s := newStage(t)
+		s.addLink("vst-0")
+		cfg := docker()
+		cfg.DisableIPv6 = disable
+		got, err := s.adopt(cfg)
+		if err != nil || got.IPv6 != nil {
+			t.Fatalf("adopted %+v, %v", got, err)
+		}
+		want := map[bool]string{false: "0\n", true: "1\n"}[disable]
+		if is := s.env.Run("cat", "/proc/sys/net/ipv6/conf/eth0/disable_ipv6"); is != want {
+			t.Errorf("disable_ipv6 is %q with DisableIPv6 %t, want %q", is, disable, want)
+		}
+		// The container's other interfaces are its own.
+		s.wantIn(s.env, "inet6 ::1/128", "ip", "-6", "-o", "address", "show", "lo")
+	}
+}
+
+// A kernel without IPv6 has no such setting; where it cannot be written the link works still.
+func TestAdoptLinkWithoutTheSettingOfIPv6(t *testing.T) {
+	t.Parallel()
+	empty, broken := t.TempDir(), t.TempDir()
+	// A directory stands for a file that even root cannot write.
+	dir := filepath.Join(broken, "net/ipv6/conf/eth0/disable_ipv6")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{empty: "", broken: "disable IPv6 on interface \"eth0\""} {
+		s := newStage(t)
+		s.addLink("vst-0")
+		cfg := docker()
+		cfg.DisableIPv6, cfg.SysctlDir = true, dir
+		got, err := s.adopt(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(got.IPv6) != "<nil>" != (want != "") || !strings.Contains(fmt.Sprint(got.IPv6), want) {
+			t.Errorf("adopted %+v, want IPv6 to be %q", got, want)
+		}
+		s.wantIn(s.env, ",UP", "ip", "-o", "link", "show", "eth0")
+	}
 }
 
 func TestSecondLinkKeepsTheFirstDefaultRoute(t *testing.T) {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vswitch/api"
 	"vswitch/test/lab"
 	"vswitch/test/lab/seed"
 )
@@ -169,26 +171,87 @@ func TestMulticastReachesTheMembers(t *testing.T) {
 
 func TestIPv6LinkLocalWorksWithinASegment(t *testing.T) {
 	t.Parallel()
-	h := newHost(t)
+	h := newHost(t, "--ipv6-link-local")
 	var both [2]*lab.Container
 	for i := range both {
-		c := h.Container()
-		c.Sysctl("net.ipv6.conf.default.disable_ipv6=0")
-		c.Sysctl("net.ipv6.conf.default.accept_dad=0") // addresses can be used at once
-		h.Connect(c, fmt.Sprintf("c%d", i))
-		both[i] = c
+		both[i] = h.speaker()
+		h.Connect(both[i], fmt.Sprintf("c%d", i))
 	}
-	for i, from := range both {
-		to := both[1-i]
-		var addr string
-		to.AwaitNetwork("the kernel's link-local address is there", func() bool {
-			_, rest, _ := strings.Cut(to.Run("ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link"), "inet6 ")
-			addr, _, _ = strings.Cut(rest, "/")
-			return addr != ""
-		})
-		from.Reaches(addr+"%eth0", "-6")
-		if r := lab.Ping(t, from.Namespace, 1, "ff02::1%eth0", "-6"); !strings.Contains(r.Output, "bytes from fe80:") {
-			t.Errorf("nobody answers at all-nodes:\n%s", r.Output)
+	reachByLinkLocal(both[0], both[1])
+}
+
+// speaker makes a container whose kernel has IPv6, as most have.
+func (h *host) speaker() *lab.Container {
+	h.Helper()
+	c := h.Container()
+	c.Sysctl("net.ipv6.conf.default.disable_ipv6=0")
+	c.Sysctl("net.ipv6.conf.default.accept_dad=0") // addresses can be used at once
+	return c
+}
+
+// reachByLinkLocal wants two containers to reach each other by the addresses that their kernels
+// give them.
+func reachByLinkLocal(a, b *lab.Container) {
+	a.Helper()
+	for _, way := range [][2]*lab.Container{{a, b}, {b, a}} {
+		from, to := way[0], way[1]
+		from.Reaches(linkLocal(to)+"%eth0", "-6")
+		if r := lab.Ping(from, from.Namespace, 1, "ff02::1%eth0", "-6"); !strings.Contains(r.Output, "bytes from fe80:") {
+			from.Errorf("nobody answers at all-nodes:\n%s", r.Output)
 		}
 	}
+}
+
+// linkLocal waits for the address that a container's kernel gives its interface, and returns it.
+func linkLocal(c *lab.Container) (addr string) {
+	c.Helper()
+	c.AwaitNetwork("the kernel's link-local address is there", func() bool {
+		out := c.Run("ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "link")
+		_, rest, _ := strings.Cut(out, "inet6 ")
+		addr, _, _ = strings.Cut(rest, "/")
+		return addr != ""
+	})
+	return addr
+}
+
+// IPv6 is disabled on the interfaces that the switch sets up, as Docker does, and on no others. A
+// container that wants it enables it, and has it as with --ipv6-link-local.
+func TestIPv6IsDisabledOnPortsByDefault(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	witness := h.Attach("witness")
+	seen := witness.Witness()
+	var both [2]*lab.Container
+	for i := range both {
+		c := h.speaker()
+		h.Connect(c, fmt.Sprintf("c%d", i))
+		both[i] = c
+		if out := c.Run("ip", "-6", "-o", "addr", "show", "dev", "eth0"); out != "" {
+			t.Errorf("the port's interface has an IPv6 address:\n%s", out)
+		}
+		if out := c.Run("ip", "-6", "-o", "addr", "show", "dev", "lo"); !strings.Contains(out, "::1/128") {
+			t.Errorf("the container's lo has no IPv6 address:\n%s", out)
+		}
+	}
+	for _, f := range seen.Until(sendMark(both[0])) {
+		if binary.BigEndian.Uint16(f.Bytes[12:]) == unix.ETH_P_IPV6 {
+			t.Errorf("a port has received an IPv6 frame: % x", f.Bytes)
+		}
+	}
+	for _, c := range both {
+		c.Sysctl("net.ipv6.conf.eth0.disable_ipv6=0")
+	}
+	reachByLinkLocal(both[0], both[1])
+}
+
+// Docker decides about the interfaces that it configures.
+func TestIPv6OfExternallyManagedPortsIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	c := h.speaker()
+	h.Connect(c, "c", func(s *api.PortSpec) { s.NetNS, s.Handover = "", true })
+	link := "vst-" + c.Port.ID[:8]
+	h.NS.Run("ip", "link", "set", link, "netns", c.Name(), "name", "eth0")
+	c.Run("ip", "link", "set", "eth0", "up")
+	linkLocal(c)
 }
