@@ -43,6 +43,7 @@ type Daemon struct {
 	forwarder *dns.Forwarder // to the host's resolvers
 	kept      *keptDevices
 	counters  *keptCounters
+	announcer announcer
 	stopping  <-chan struct{} // closed once the server takes no more requests
 	removes   bool            // set by Run: Close is to remove what there is for containers and segments
 
@@ -83,6 +84,7 @@ func New(c Config, state store.Store) (*Daemon, error) {
 		leasePools: make(map[string]*pool),
 	}
 	d.Reader = control.Reader{Current: d.current, Switch: func() *vswitch.Switch { return d.sw }}
+	d.announcer.send = d.sendAnnouncement
 	if err := d.start(); err != nil {
 		d.Close()
 		return nil, err
@@ -264,6 +266,7 @@ func (d *Daemon) Close() {
 	defer d.mu.Unlock()
 	d.publishSnapshot()
 	d.closed = true
+	d.announcer.stop()
 	for _, s := range d.segments {
 		s.services.close()
 	}

@@ -40,13 +40,6 @@ func (d *Daemon) unbind(p *port) {
 	}
 }
 
-// announce tells the segment's other ports where p's address is, if that is so.
-func (d *Daemon) announce(p *port) {
-	if b, ok := p.now().Binding(); ok {
-		d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, b.MAC, b.IP))
-	}
-}
-
 // followMAC follows a change of the interface's address in the namespace.
 func (d *Daemon) followMAC(p *port, mac frame.MAC) {
 	from := p.link.mac

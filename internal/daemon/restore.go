@@ -262,7 +262,7 @@ func (d *Daemon) removeStrayLinks() {
 }
 
 // settle does what can wait until frames flow again: it looks what became of the
-// links meanwhile, and tells the neighbours of the ports that were made anew.
+// links meanwhile. Neighbours need not hear of a port whose link is as it was.
 func (d *Daemon) settle() {
 	err := d.kept.rename()
 	d.logFailure("keep descriptors for the next process", errors.Join(err, d.kept.sync()))
@@ -271,7 +271,6 @@ func (d *Daemon) settle() {
 		d.lock()
 		if p := d.ports[id]; p != nil && !d.closed && !p.lost() && !p.link.watched {
 			d.lookAtLink(p)
-			d.announce(p)
 		}
 		d.unlockSoon()
 	}

@@ -86,6 +86,12 @@ func (h *Host) StartBy(program []string, flags ...string) {
 	h.AwaitLog(0, "msg=ready")
 }
 
+// Launch starts vswitchd and does not wait until it serves.
+func (h *Host) Launch(flags ...string) {
+	h.Helper()
+	h.launch(nil, flags)
+}
+
 // StartInVain starts a vswitchd that ends by itself, and returns its exit status and its output.
 func (h *Host) StartInVain(flags ...string) (code int, output string) {
 	h.Helper()

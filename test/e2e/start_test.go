@@ -1,0 +1,219 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vswitch/api"
+	"vswitch/arp"
+	"vswitch/internal/frame"
+	"vswitch/test/lab"
+)
+
+// crowd is a host with many containers on its default segment. Their kernels have IPv6, as those
+// of most containers do.
+type crowd struct {
+	*host
+	members []*member
+}
+
+// member is a container that sends the next one frames through a packet socket.
+type member struct {
+	*lab.Container
+	socket *lab.TestSocket
+	frame  []byte // to the next member, without its mark
+}
+
+// newCrowd attaches n containers to a host that runs already.
+func newCrowd(h *host, n int) *crowd {
+	h.Helper()
+	c := &crowd{host: h}
+	for i := range n {
+		container := &lab.Container{Namespace: lab.NewNamespace(h.TB), TB: h.TB, Host: h.Host}
+		h.Connect(container, fmt.Sprintf("c%04d", i))
+		c.members = append(c.members, &member{Container: container})
+	}
+	for i, m := range c.members {
+		m.frame = pong(m.Container, c.members[(i+1)%n].Container)
+		m.socket = m.ipv4Socket()
+	}
+	return c
+}
+
+// ipv4Socket opens a socket that receives IPv4 frames, at a port that stays as it is.
+func (m *member) ipv4Socket() *lab.TestSocket {
+	m.Helper()
+	s, err := lab.OpenSocket(lab.SocketConfig{
+		Namespace: m.Name(), Interface: m.Port.IfName, EtherType: unix.ETH_P_IP,
+	})
+	if err != nil {
+		m.Fatalf("open a packet socket in container %s: %v", m.Port.Name, err)
+	}
+	m.Cleanup(s.Close)
+	return &lab.TestSocket{TB: m.TB, Socket: s}
+}
+
+// pong builds the head of a frame that port security lets pass and that no kernel answers: an
+// echo reply that nobody has asked for (RFC 791 §3.1, RFC 792).
+func pong(from, to *lab.Container) []byte {
+	from.Helper()
+	ip := []byte{0x45, 0, 0, 20 + 8 + markSize, 0, 0, 0, 0, 64, unix.IPPROTO_ICMP, 0, 0}
+	ip = append(append(ip, from.Addr().AsSlice()...), to.Addr().AsSlice()...)
+	var sum uint32
+	for i := 0; i < len(ip); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(ip[i:]))
+	}
+	binary.BigEndian.PutUint16(ip[10:], ^uint16(sum>>16+sum&0xffff))
+	return ethernet(to.MAC(), from.MAC(), unix.ETH_P_IP, append(ip, make([]byte, 8)...)...)
+}
+
+// markSize is how many bytes of mark follow the head that pong makes.
+const markSize = 40
+
+// awaitFrames returns once a frame has passed from each member to the next one. They are sent
+// again and again until then.
+func (c *crowd) awaitFrames() {
+	c.Helper()
+	mark := fmt.Appendf(nil, "%-*s", markSize, fmt.Sprintf("crowd %d ", marks.Add(1)))
+	arrived := make([]bool, len(c.members))
+	deadline := time.Now().Add(4 * lab.Patience)
+	for missing := len(c.members); missing > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			c.Fatalf("frames of %d of %d ports still do not pass", missing, len(c.members))
+		}
+		for i, m := range c.members {
+			if !arrived[(i+1)%len(c.members)] {
+				// While the interface has no carrier its kernel refuses them.
+				_ = m.socket.Socket.Send(slices.Concat(m.frame, mark))
+			}
+		}
+		for i, m := range c.members {
+			if !arrived[i] && m.hasReceived(mark) {
+				arrived[i] = true
+				missing--
+			}
+		}
+	}
+}
+
+// hasReceived reports whether a frame with the mark is among those that have come.
+func (m *member) hasReceived(mark []byte) bool {
+	m.Helper()
+	for {
+		f, came := m.socket.Before(time.Now())
+		if !came || bytes.Contains(f.Bytes, mark) {
+			return came
+		}
+	}
+}
+
+// written returns how many frames the switch has written to the ports, and to the one that
+// it has written the most to.
+func (c *crowd) written() (all, most uint64) {
+	c.Helper()
+	ports, err := c.Client.Ports(c.Context(), "")
+	if err != nil {
+		c.Fatal(err)
+	}
+	for _, p := range ports {
+		all, most = all+p.Counters.TxFrames, max(most, p.Counters.TxFrames)
+	}
+	return all, most
+}
+
+// settled returns how many frames the switch has written once nobody sends any more: what a
+// kernel sends after its interface has come up follows within a second or two.
+func (c *crowd) settled() uint64 {
+	c.Helper()
+	for all, since := uint64(0), time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		now, _ := c.written()
+		if now != all {
+			all, since = now, time.Now()
+		}
+		if time.Since(since) > 2*time.Second {
+			return all
+		}
+	}
+}
+
+// awaitAPI returns once the API lists the ports.
+func (c *crowd) awaitAPI() {
+	for c.Context().Err() == nil {
+		if _, err := c.Client.Ports(c.Context(), ""); err == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// starts are the ways in which the frames' carrier comes to be another process.
+func (c *crowd) starts() []start {
+	return []start{
+		{"kill -9 of the carrier", func() { lab.WatchProcess(c, c.Carrier()).Kill() }},
+		{"upgrade", func() {
+			c.LogAfter(func() {
+				if err := c.Daemon.Signal(syscall.SIGHUP); err != nil {
+					c.Fatal(err)
+				}
+			}, "msg=upgraded")
+		}},
+		{"kill -9 of both, start", func() { c.Kill(); c.Launch() }},
+		{"stop, start", func() { c.Stop(); c.Launch() }},
+	}
+}
+
+type start struct {
+	name string
+	do   func()
+}
+
+// TestStartIsQuiet: whatever carries the frames anew sends the ports nothing by itself where
+// nothing has changed, and has no container's kernel send to all others.
+func TestStartIsQuiet(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(newHost(t), 60)
+	c.Harmed()
+	for _, s := range c.starts() {
+		seen := c.members[0].Witness()
+		s.do()
+		c.awaitAPI()
+		if all := c.settled(); all >= uint64(len(c.members)) {
+			t.Errorf("%s: %d frames were written to %d ports, which is a flood at least",
+				s.name, all, len(c.members))
+		}
+		c.awaitFrames()
+		for _, f := range seen.Until(sendMark(c.members[1].Container)) {
+			if f.Bytes[0]&1 != 0 { // to a group
+				t.Errorf("%s: a port has received % x", s.name, f.Bytes)
+			}
+		}
+		seen.Close()
+	}
+}
+
+// TestStartAnnouncesWhatHasChanged: of a port whose MAC has changed while nothing ran the others
+// hear, and of no other port.
+func TestStartAnnouncesWhatHasChanged(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b, witness := h.Attach("a", secured(api.SecurityOff)), h.Attach("b"), h.Attach("witness")
+	seen := witness.Witness()
+	h.Stop()
+	a.Run("ip", "link", "set", "eth0", "address", "02:00:00:00:00:0a")
+	h.Start()
+	awaitLinksUp(a, b, witness)
+	announcement := arp.AppendAnnouncement(nil, frame.MAC{2, 0, 0, 0, 0, 0x0a}, a.Addr())
+	if f := seen.Next(); !bytes.HasPrefix(f.Bytes, announcement) {
+		t.Errorf("the first frame at another port is % x, want % x", f.Bytes, announcement)
+	}
+	for _, f := range seen.Until(sendMark(b)) {
+		t.Errorf("another port has received % x as well", f.Bytes)
+	}
+}
