@@ -68,6 +68,8 @@ type Daemon struct {
 
 	leasePools map[string]*pool // also guarded by mu
 
+	neighboursWarned bool // the kernel's neighbour table is too small, and the log has said so
+
 	closing sync.WaitGroup // devices whose ports are gone
 }
 

@@ -72,6 +72,7 @@ func (d *Daemon) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 	d.brief(s)
 	d.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", s.record.Name,
 		"address", p.record.IPv4(), "mac", p.record.MAC, "netns", control.Namespace(p.record))
+	d.checkNeighbourLimit()
 	return p.now().View(), nil
 }
 

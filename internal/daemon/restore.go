@@ -275,6 +275,9 @@ func (d *Daemon) settle() {
 		d.unlockSoon()
 	}
 	d.storePorts()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.checkNeighbourLimit()
 }
 
 // storePorts stores the records of all ports; the store writes those that have changed.
