@@ -76,9 +76,10 @@ test-all: test test-engines ## run all tests, as continuous integration does
 
 .PHONY: soak
 DURATION ?= 10m
-soak: ## do one bad thing after another to a running switch for DURATION=10m, 10 000 attachments among them
+PORTS ?= 1000
+soak: ## do one bad thing after another to a running switch for DURATION=10m, 10 000 attachments among them, and time starts with PORTS=1000
 	@sh scripts/deps.sh test
-	VSWITCH_SOAK=$(DURATION) $(GO) test -v -count 1 -timeout 0 -run 'Fault|Killed|AttachCycles|StateDisk|Upgrade|Recreated' ./test/e2e
+	VSWITCH_SOAK=$(DURATION) VSWITCH_PORTS=$(PORTS) $(GO) test -v -count 1 -timeout 0 -run 'Fault|Killed|AttachCycles|StateDisk|Upgrade|Recreated|ManyPorts' ./test/e2e
 
 .PHONY: cover
 cover: ## run the tests with coverage and print it per function

@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+// portsVariable is how many ports the soak test of the starts attaches.
+const portsVariable = "VSWITCH_PORTS"
+
+// TestFramesAfterAStartOfManyPorts measures how long the frames of all ports stand still when the
+// process that carries them is killed, or vswitchd is stopped and started.
+func TestFramesAfterAStartOfManyPorts(t *testing.T) {
+	if soak(t, 0) == 0 {
+		t.Skipf("takes minutes: run it with $%s set", soakVariable)
+	}
+	c := newCrowd(newHost(t), soakPorts(t))
+	c.Harmed()
+	c.awaitFrames()
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "START\tAPI ANSWERS\tFRAMES OF ALL PORTS\tFRAMES WRITTEN PER PORT\tCARRIERS")
+	for _, s := range c.starts() {
+		var answers, frames []time.Duration
+		var written []uint64
+		var carriers []int
+		for range 3 {
+			before, from := c.Daemon, c.Daemon.Lines()
+			begin := time.Now()
+			s.do()
+			answered := make(chan time.Duration)
+			go func() { c.awaitAPI(); answered <- time.Since(begin) }()
+			c.awaitFrames()
+			frames = append(frames, time.Since(begin))
+			answers = append(answers, <-answered)
+			written = append(written, c.settled()/uint64(len(c.members)))
+			if c.Daemon != before {
+				from = 0
+			}
+			carriers = append(carriers, c.carriersSince(from))
+			c.Harmed()
+		}
+		if n := slices.Max(carriers); n > 1 {
+			t.Errorf("%s: %d processes have carried frames one after another, want one", s.name, n)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", s.name, median(answers).Round(time.Millisecond),
+			median(frames).Round(time.Millisecond), median(written), slices.Max(carriers))
+	}
+	w.Flush()
+	t.Logf("%d ports, medians of 3:\n%s", len(c.members), &table)
+}
+
+// soakPorts returns how many ports the soak test attaches.
+func soakPorts(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv(portsVariable)
+	if text == "" {
+		return 1000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 2 {
+		t.Fatalf("$%s is %q: give a number of ports", portsVariable, text)
+	}
+	return n
+}
+
+// carriersSince returns how many processes have carried frames since that line of the log.
+func (c *crowd) carriersSince(line int) int {
+	lines := strings.SplitAfter(c.Daemon.Output(), "\n")
+	return strings.Count(strings.Join(lines[line:], ""), "child is ready")
+}
+
+func median[T int | uint64 | time.Duration](values []T) T {
+	values = slices.Sorted(slices.Values(values))
+	return values[len(values)/2]
+}
