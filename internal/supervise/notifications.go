@@ -79,6 +79,9 @@ func (p *parent) progress(w *worker, m *message) {
 	}
 	switch {
 	case w.phase == stopping:
+		if m.ready && w.replaced {
+			w.askForRoom() // again: see there
+		}
 	case m.ready:
 		p.becameReady(w)
 	case m.reloading:

@@ -35,9 +35,10 @@ type worker struct {
 	given   []entry       // what it was handed at its start
 	post    func(func()) bool
 
-	phase   phase
-	readyAt time.Time
-	lost    error // what could not be kept since its last barrier
+	phase    phase
+	readyAt  time.Time
+	replaced bool  // it was asked to make room
+	lost     error // what could not be kept since its last barrier
 
 	timer  *time.Timer
 	due    int   // counts deadlines, to tell an old timer's call
@@ -71,17 +72,26 @@ func (w *worker) within(d time.Duration, reason string) {
 const makeRoom = unix.SIGUSR1
 
 // stop asks the child to end, also one that was asked to make room.
-func (w *worker) stop(timeout time.Duration) { w.end(unix.SIGTERM, timeout) }
+func (w *worker) stop(timeout time.Duration) {
+	_ = w.process.Signal(unix.SIGTERM) // it may be dead already
+	w.expectEnd(timeout)
+}
 
 // makeRoom asks the child to end and to leave all to its successor.
 func (w *worker) makeRoom(timeout time.Duration) {
 	if w.phase != stopping {
-		w.end(makeRoom, timeout)
+		w.replaced = true
+		w.askForRoom()
+		w.expectEnd(timeout)
 	}
 }
 
-func (w *worker) end(s unix.Signal, timeout time.Duration) {
-	_ = w.process.Signal(s) // it may be dead already
+// askForRoom signals the child that it is replaced. A child that is just starting misses that
+// between the start of its runtime, which ignores the signal, and its [Inherited].
+func (w *worker) askForRoom() { _ = w.process.Signal(makeRoom) } // it may be dead already
+
+// expectEnd kills the child unless it ends within timeout.
+func (w *worker) expectEnd(timeout time.Duration) {
 	if w.phase != stopping {
 		w.phase = stopping
 		w.within(timeout, "did not end")
