@@ -124,13 +124,19 @@ lint: $(TOOLS)/.built ## check style and correctness without running anything
 	@unformatted=$$($(TOOLS)/gofumpt -l .) || exit 1; if [ -n "$$unformatted" ]; then \
 		echo "not gofumpt'ed, run make fmt:"; echo "$$unformatted"; exit 1; fi
 	$(GO) mod tidy -diff
+	@cd api && ../$(TOOLS)/oapi-codegen -config generate.yaml openapi.yaml | diff -q - api.gen.go >/dev/null || \
+		{ echo "api/api.gen.go is not as openapi.yaml has it, run make generate"; exit 1; }
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh findings/*.sh .ci/run; fi
+
+.PHONY: generate
+generate: $(TOOLS)/.built ## make api/api.gen.go of api/openapi.yaml
+	$(GO) generate ./api
 
 .PHONY: fmt
 fmt: $(TOOLS)/.built ## format the Go files
 	$(TOOLS)/gofumpt -w .
 
-# One build of the linters per version; the first takes some minutes.
+# One build of the linters and the generator per version; the first takes some minutes.
 $(TOOLS)/.built: tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../$(TOOLS)/ tool
 	@touch $@

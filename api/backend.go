@@ -64,8 +64,8 @@ type Backend interface {
 	FDB(ctx context.Context, segment string) ([]FDBEntry, error)
 	// AddFDB adds a static entry or replaces the address's entry by it.
 	AddFDB(ctx context.Context, segment string, spec FDBSpec) (FDBEntry, error)
-	// DeleteFDB removes the entry of a MAC address, given in canonical form.
-	DeleteFDB(ctx context.Context, segment, mac string) (FDBEntry, error)
+	// DeleteFDB removes the entry of a MAC address.
+	DeleteFDB(ctx context.Context, segment string, mac MAC) (FDBEntry, error)
 	// FlushFDB forgets the learned entries of a segment.
 	FlushFDB(ctx context.Context, segment string, flush FDBFlush) (FDBFlushed, error)
 

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 
 	"vswitch/api"
@@ -20,20 +21,26 @@ func TestCheckedRefuses(t *testing.T) {
 	b, pools := api.Checked(fake), api.CheckedPools(fake)
 	name, reserved := "-", api.PortSpec{Name: api.GatewayName, NetNS: "c"}
 	for what, call := range map[string]func() error{
-		"AddSegment":     func() error { _, err := b.AddSegment(ctx, api.SegmentSpec{Name: name}); return err },
-		"Segment":        func() error { _, err := b.Segment(ctx, ""); return err },
-		"UpdateSegment":  func() error { _, err := b.UpdateSegment(ctx, "s", api.SegmentUpdate{Name: &name}); return err },
-		"DeleteSegment":  func() error { _, err := b.DeleteSegment(ctx, "/", true); return err },
-		"AddPort":        func() error { _, err := b.AddPort(ctx, api.PortSpec{Name: "p"}); return err },
-		"Port":           func() error { _, err := b.Port(ctx, ""); return err },
-		"UpdatePort":     func() error { _, err := b.UpdatePort(ctx, "p", api.PortUpdate{Name: &name}); return err },
-		"AddPort, name":  func() error { _, err := b.AddPort(ctx, reserved); return err },
-		"DeletePort":     func() error { _, err := b.DeletePort(ctx, ""); return err },
-		"AddPool":        func() error { _, err := pools.AddPool(ctx, api.PoolSpec{Subnet: "fd00::/64"}); return err },
-		"AddPool, range": func() error { _, err := pools.AddPool(ctx, api.PoolSpec{IPRange: "10.0.0.0/24"}); return err },
+		"AddSegment":    func() error { _, err := b.AddSegment(ctx, api.SegmentSpec{Name: name}); return err },
+		"Segment":       func() error { _, err := b.Segment(ctx, ""); return err },
+		"UpdateSegment": func() error { _, err := b.UpdateSegment(ctx, "s", api.SegmentUpdate{Name: &name}); return err },
+		"DeleteSegment": func() error { _, err := b.DeleteSegment(ctx, "/", true); return err },
+		"AddPort":       func() error { _, err := b.AddPort(ctx, api.PortSpec{Name: "p"}); return err },
+		"Port":          func() error { _, err := b.Port(ctx, ""); return err },
+		"UpdatePort":    func() error { _, err := b.UpdatePort(ctx, "p", api.PortUpdate{Name: &name}); return err },
+		"AddPort, name": func() error { _, err := b.AddPort(ctx, reserved); return err },
+		"DeletePort":    func() error { _, err := b.DeletePort(ctx, ""); return err },
+		"AddPool": func() error {
+			_, err := pools.AddPool(ctx, api.PoolSpec{Subnet: netip.MustParsePrefix("fd00::/64")})
+			return err
+		},
+		"AddPool, range": func() error {
+			_, err := pools.AddPool(ctx, api.PoolSpec{IPRange: netip.MustParsePrefix("10.0.0.0/24")})
+			return err
+		},
 		"AddSegmentOver": func() error { _, err := pools.AddSegmentOver(ctx, "x", api.SegmentSpec{Name: name}); return err },
 		"AddPool, inside": func() error {
-			_, err := pools.AddPool(ctx, api.PoolSpec{Subnet: "10.0.0.0/24", IPRange: "10.1.0.0/25"})
+			_, err := pools.AddPool(ctx, api.PoolSpec{Subnet: netip.MustParsePrefix("10.0.0.0/24"), IPRange: netip.MustParsePrefix("10.1.0.0/25")})
 			return err
 		},
 	} {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 )
 
@@ -25,9 +23,13 @@ type Client struct {
 	socket  string
 	timeout time.Duration
 	http    *http.Client
+	asks    *HTTPClient // by http
 }
 
 var _ Backend = (*Client)(nil)
+
+// server is where requests go. It is never looked up: the transport connects to the socket.
+const server = "http://vswitchd/"
 
 // UnreachableError says that nothing serves on the socket.
 type UnreachableError struct {
@@ -43,18 +45,18 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns the reason.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// ClientOption changes how a [Client] works.
-type ClientOption func(*Client)
+// SocketClientOption changes how a [Client] works.
+type SocketClientOption func(*Client)
 
 // WithTransport has every request and its answer pass through what wrap makes of the client's
 // own transport, so that the caller can trace or check them.
-func WithTransport(wrap func(http.RoundTripper) http.RoundTripper) ClientOption {
+func WithTransport(wrap func(http.RoundTripper) http.RoundTripper) SocketClientOption {
 	return func(c *Client) { c.http.Transport = wrap(c.http.Transport) }
 }
 
-// NewClient returns a client of the daemon on socket that waits at most timeout for
+// NewSocketClient returns a client of the daemon on socket that waits at most timeout for
 // each answer; 0 waits as long as the context allows. It does not connect yet.
-func NewClient(socket string, timeout time.Duration, options ...ClientOption) *Client {
+func NewSocketClient(socket string, timeout time.Duration, options ...SocketClientOption) *Client {
 	c := &Client{socket: socket, timeout: timeout, http: &http.Client{
 		Transport: &http.Transport{
 			DialContext:            dialer(socket),
@@ -68,181 +70,24 @@ func NewClient(socket string, timeout time.Duration, options ...ClientOption) *C
 	for _, option := range options {
 		option(c)
 	}
+	c.asks = &HTTPClient{Server: server, Client: c.http}
 	return c
 }
 
 // Close gives up the idle connection.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Version implements [Backend].
-func (c *Client) Version(ctx context.Context) (Version, error) {
-	return call[Version](ctx, c, http.MethodGet, "/v1/version", nil)
-}
-
-// AddSegment implements [Backend].
-func (c *Client) AddSegment(ctx context.Context, spec SegmentSpec) (Segment, error) {
-	return call[Segment](ctx, c, http.MethodPost, "/v1/segments", spec)
-}
-
-// Segments implements [Backend].
-func (c *Client) Segments(ctx context.Context) ([]Segment, error) {
-	return call[[]Segment](ctx, c, http.MethodGet, "/v1/segments", nil)
-}
-
-// Segment implements [Backend].
-func (c *Client) Segment(ctx context.Context, ref string) (Segment, error) {
-	return callRef[Segment](ctx, c, http.MethodGet, "segment", ref, "", nil)
-}
-
-// Inspect returns a segment in the shape of "docker network inspect".
-func (c *Client) Inspect(ctx context.Context, ref string) (Inspect, error) {
-	return callRef[Inspect](ctx, c, http.MethodGet, "segment", ref, "/inspect", nil)
-}
-
-// UpdateSegment implements [Backend].
-func (c *Client) UpdateSegment(ctx context.Context, ref string, update SegmentUpdate) (Segment, error) {
-	return callRef[Segment](ctx, c, http.MethodPatch, "segment", ref, "", update)
-}
-
-// DeleteSegment implements [Backend].
-func (c *Client) DeleteSegment(ctx context.Context, ref string, force bool) (Segment, error) {
-	return callRef[Segment](ctx, c, http.MethodDelete, "segment", ref, "?force="+strconv.FormatBool(force), nil)
-}
-
-// AddPort implements [Backend].
-func (c *Client) AddPort(ctx context.Context, spec PortSpec) (Port, error) {
-	return call[Port](ctx, c, http.MethodPost, "/v1/ports", spec)
-}
-
-// Ports implements [Backend].
-func (c *Client) Ports(ctx context.Context, segment string) ([]Port, error) {
-	return call[[]Port](ctx, c, http.MethodGet, "/v1/ports"+bySegment(segment), nil)
-}
-
-// Port implements [Backend].
-func (c *Client) Port(ctx context.Context, ref string) (Port, error) {
-	return callRef[Port](ctx, c, http.MethodGet, "port", ref, "", nil)
-}
-
-// UpdatePort implements [Backend].
-func (c *Client) UpdatePort(ctx context.Context, ref string, update PortUpdate) (Port, error) {
-	return callRef[Port](ctx, c, http.MethodPatch, "port", ref, "", update)
-}
-
-// DeletePort implements [Backend].
-func (c *Client) DeletePort(ctx context.Context, ref string) (Port, error) {
-	return callRef[Port](ctx, c, http.MethodDelete, "port", ref, "", nil)
-}
-
-// Publish implements [Backend].
-func (c *Client) Publish(ctx context.Context, port string, spec PublishSpec) (Published, error) {
-	return callRef[Published](ctx, c, http.MethodPost, "port", port, "/published", spec)
-}
-
-// Published implements [Backend].
-func (c *Client) Published(ctx context.Context, segment string) ([]Published, error) {
-	return call[[]Published](ctx, c, http.MethodGet, "/v1/published"+bySegment(segment), nil)
-}
-
-// Unpublish implements [Backend].
-func (c *Client) Unpublish(ctx context.Context, port string, key PublishedKey) (Published, error) {
-	q := url.Values{"host_ports": {key.HostPorts}}
-	if key.HostIP != "" {
-		q.Set("host_ip", key.HostIP)
-	}
-	if key.Protocol != "" {
-		q.Set("protocol", key.Protocol)
-	}
-	return callRef[Published](ctx, c, http.MethodDelete, "port", port, "/published?"+q.Encode(), nil)
-}
-
-// FDB implements [Backend].
-func (c *Client) FDB(ctx context.Context, segment string) ([]FDBEntry, error) {
-	return call[[]FDBEntry](ctx, c, http.MethodGet, "/v1/fdb"+bySegment(segment), nil)
-}
-
-// AddFDB implements [Backend].
-func (c *Client) AddFDB(ctx context.Context, segment string, spec FDBSpec) (FDBEntry, error) {
-	return callRef[FDBEntry](ctx, c, http.MethodPost, "segment", segment, "/fdb", spec)
-}
-
-// DeleteFDB implements [Backend]; mac may have any form of [net.ParseMAC].
-func (c *Client) DeleteFDB(ctx context.Context, segment, mac string) (FDBEntry, error) {
-	mac, err := canonicalMAC(mac)
-	if err != nil {
-		return FDBEntry{}, err
-	}
-	return callRef[FDBEntry](ctx, c, http.MethodDelete, "segment", segment, "/fdb/"+mac, nil)
-}
-
-// FlushFDB implements [Backend].
-func (c *Client) FlushFDB(ctx context.Context, segment string, flush FDBFlush) (FDBFlushed, error) {
-	return callRef[FDBFlushed](ctx, c, http.MethodPost, "segment", segment, "/fdb/flush", flush)
-}
-
-// Rules implements [Backend].
-func (c *Client) Rules(ctx context.Context, segment string) ([]Rule, error) {
-	return call[[]Rule](ctx, c, http.MethodGet, "/v1/rules"+bySegment(segment), nil)
-}
-
-// AddRule implements [Backend].
-func (c *Client) AddRule(ctx context.Context, segment string, spec RuleSpec) (Rule, error) {
-	return callRef[Rule](ctx, c, http.MethodPost, "segment", segment, "/rules", spec)
-}
-
-// DeleteRule implements [Backend].
-func (c *Client) DeleteRule(ctx context.Context, segment, ref string) (Rule, error) {
-	if err := validateRef("rule", ref); err != nil {
-		return Rule{}, err
-	}
-	return callRef[Rule](ctx, c, http.MethodDelete, "segment", segment, "/rules/"+ref, nil)
-}
-
-// ARP implements [Backend].
-func (c *Client) ARP(ctx context.Context, segment string) ([]Binding, error) {
-	return call[[]Binding](ctx, c, http.MethodGet, "/v1/arp"+bySegment(segment), nil)
-}
-
-// Pools implements [Backend].
-func (c *Client) Pools(ctx context.Context) ([]Pool, error) {
-	return call[[]Pool](ctx, c, http.MethodGet, "/v1/pools", nil)
-}
-
-// ReclaimPool implements [Backend].
-func (c *Client) ReclaimPool(ctx context.Context, ref string) (Pool, error) {
-	return callRef[Pool](ctx, c, http.MethodDelete, "pool", ref, "", nil)
-}
-
-func bySegment(segment string) string {
-	if segment == "" {
-		return ""
-	}
-	return "?segment=" + url.QueryEscape(segment)
-}
-
-// callRef calls a route below one segment or port. The ref is checked here too,
-// because one such as ".." would name another route.
-func callRef[T any](ctx context.Context, c *Client, method, what, ref, rest string, body any) (T, error) {
-	if err := validateRef(what, ref); err != nil {
-		var none T
-		return none, err
-	}
-	return call[T](ctx, c, method, "/v1/"+what+"s/"+ref+rest, body)
-}
-
-// call sends body, when it is not nil, and decodes the answer.
-func call[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
+// ask sends a request and decodes the answer.
+func ask[T any](
+	ctx context.Context, c *Client, send func(context.Context) (*http.Response, error),
+) (T, error) {
 	var answer T
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	req, err := newRequest(ctx, method, path, body)
-	if err != nil {
-		return answer, err
-	}
-	resp, err := c.http.Do(req)
+	resp, err := send(ctx)
 	if err != nil {
 		return answer, c.transportError(err)
 	}
@@ -257,31 +102,14 @@ func call[T any](ctx context.Context, c *Client, method, path string, body any) 
 	return answer, c.decode(resp, data, &answer)
 }
 
-func newRequest(ctx context.Context, method, path string, body any) (*http.Request, error) {
-	var r io.Reader
-	if body != nil {
-		var data bytes.Buffer
-		if err := encode(&data, body); err != nil {
-			return nil, Internalf("encoding the request: %w", err)
-		}
-		r = &data
-	}
-	// The host is never looked up; HTTP wants one.
-	req, err := http.NewRequestWithContext(ctx, method, "http://vswitchd"+path, r)
-	if err != nil {
-		return nil, Invalidf("request %s %s: %w", method, path, err)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	return req, nil
-}
+// rawBody is the body of an answer that is no JSON.
+type rawBody []byte
 
 // decode reads a successful answer into v, or returns the problem as an error.
 func (c *Client) decode(resp *http.Response, data []byte, v any) error {
 	contentType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if resp.StatusCode/100 != 2 {
-		var p problem
+		var p Problem
 		if contentType != problemContentType || json.Unmarshal(data, &p) != nil || p.Detail == "" && p.Title == "" {
 			return Internalf("vswitchd on %s answered %d %s without a problem document: is it vswitchd?",
 				c.socket, resp.StatusCode, http.StatusText(resp.StatusCode))

@@ -23,7 +23,7 @@ import (
 
 func client(t *testing.T, socket string, timeout time.Duration) *api.Client {
 	t.Helper()
-	c := api.NewClient(socket, timeout)
+	c := api.NewSocketClient(socket, timeout)
 	t.Cleanup(c.Close)
 	return c
 }
@@ -34,7 +34,7 @@ func TestClientIsTheBackend(t *testing.T) {
 	ctx := context.Background()
 	direct := apitest.New()
 	remote := client(t, apitest.Serve(t, apitest.New()), 0)
-	up, value, name, mac := false, "v", "two", "02:00:00:00:00:02"
+	up, value, name, mac := false, "v", "two", macOf("02:00:00:00:00:02")
 	steps := map[string]func(api.Backend) (any, error){
 		"01 version":     func(b api.Backend) (any, error) { return b.Version(ctx) },
 		"02 add segment": func(b api.Backend) (any, error) { return b.AddSegment(ctx, api.SegmentSpec{Name: "s", MTU: 9000}) },
@@ -51,17 +51,17 @@ func TestClientIsTheBackend(t *testing.T) {
 		},
 		"08 port": func(b api.Backend) (any, error) { return b.Port(ctx, "two") },
 		"09 add entry": func(b api.Backend) (any, error) {
-			return b.AddFDB(ctx, "s", api.FDBSpec{MAC: "02:00:00:00:00:01", Port: "two"})
+			return b.AddFDB(ctx, "s", api.FDBSpec{MAC: macOf("02:00:00:00:00:01"), Port: "two"})
 		},
 		"10 entries":        func(b api.Backend) (any, error) { return b.FDB(ctx, "s") },
 		"11 bindings":       func(b api.Backend) (any, error) { return b.ARP(ctx, "s") },
 		"12 flush":          func(b api.Backend) (any, error) { return b.FlushFDB(ctx, "s", api.FDBFlush{}) },
-		"13 delete entry":   func(b api.Backend) (any, error) { return b.DeleteFDB(ctx, "s", "02:00:00:00:00:01") },
+		"13 delete entry":   func(b api.Backend) (any, error) { return b.DeleteFDB(ctx, "s", macOf("02:00:00:00:00:01")) },
 		"14 still used":     func(b api.Backend) (any, error) { return b.DeleteSegment(ctx, "s", false) },
 		"15 delete port":    func(b api.Backend) (any, error) { return b.DeletePort(ctx, "two") },
 		"16 delete segment": func(b api.Backend) (any, error) { return b.DeleteSegment(ctx, "s", true) },
 		"17 no such":        func(b api.Backend) (any, error) { return b.Port(ctx, "none") },
-		"18 no such entry":  func(b api.Backend) (any, error) { return b.DeleteFDB(ctx, "bridge", "02:00:00:00:00:01") },
+		"18 no such entry":  func(b api.Backend) (any, error) { return b.DeleteFDB(ctx, "bridge", macOf("02:00:00:00:00:01")) },
 	}
 	for _, step := range slices.Sorted(maps.Keys(steps)) {
 		want, wantErr := steps[step](direct)
@@ -105,12 +105,12 @@ func TestClientWithTransport(t *testing.T) {
 	requests := 0
 	count := func(next http.RoundTripper) http.RoundTripper { return countingTransport{next, &requests} }
 	socket := apitest.Serve(t, apitest.New())
-	c := api.NewClient(socket, 0, api.WithTransport(count))
+	c := api.NewSocketClient(socket, 0, api.WithTransport(count))
 	defer c.Close()
 	if _, err := c.Version(t.Context()); err != nil {
 		t.Error(err)
 	}
-	none := api.NewClient(socket+".none", 0, api.WithTransport(count))
+	none := api.NewSocketClient(socket+".none", 0, api.WithTransport(count))
 	if _, err := none.Version(t.Context()); api.KindOf(err) != api.Unavailable || !strings.Contains(err.Error(), "cannot reach") {
 		t.Errorf("got %v, want that the daemon cannot be reached", err)
 	}

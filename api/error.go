@@ -126,18 +126,9 @@ const (
 	problemContentType = "application/problem+json"
 )
 
-// problem is a problem document (RFC 9457 §3.1).
-type problem struct {
-	Type     string `json:"type"`
-	Title    string `json:"title"`
-	Status   int    `json:"status"`
-	Detail   string `json:"detail"`
-	Instance string `json:"instance"`
-}
-
-func newProblem(err error, instance string) problem {
+func newProblem(err error, instance string) Problem {
 	kind := KindOf(err)
-	return problem{
+	return Problem{
 		Type:     problemTypePrefix + string(kind),
 		Title:    strings.ReplaceAll(string(kind), "-", " "),
 		Status:   kind.Status(),
@@ -148,7 +139,7 @@ func newProblem(err error, instance string) problem {
 
 // asError turns a received problem back; status is that of the response, which
 // counts where the document contradicts it.
-func (p problem) asError(status int) *Error {
+func (p Problem) asError(status int) *Error {
 	kind, ours := strings.CutPrefix(p.Type, problemTypePrefix)
 	e := &Error{Kind: Kind(kind), Detail: p.Detail, Instance: p.Instance}
 	if !ours || e.Kind.Status() != status {

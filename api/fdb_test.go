@@ -15,19 +15,19 @@ func TestKindsOfEntry(t *testing.T) {
 	t.Parallel()
 	ctx, fake := context.Background(), apitest.New()
 	c := client(t, apitest.Serve(t, fake), 0)
-	p, err := c.AddPort(ctx, api.PortSpec{Name: "a", NetNS: "a", MAC: "02:00:00:00:00:0a"})
+	p, err := c.AddPort(ctx, api.PortSpec{Name: "a", NetNS: "a", MAC: macOf("02:00:00:00:00:0a")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.AddFDB(ctx, "bridge", api.FDBSpec{MAC: "02:00:00:00:00:bb", Port: "a"}); err != nil {
+	if _, err := c.AddFDB(ctx, "bridge", api.FDBSpec{MAC: macOf("02:00:00:00:00:bb"), Port: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	fake.Learn("a", 7)
 	want := []api.FDBEntry{
 		{Segment: "bridge", MAC: p.MAC, Port: "a", Kind: api.Own},
-		{Segment: "bridge", MAC: "02:00:00:00:00:bb", Port: "a", Kind: api.Static},
-		{Segment: "bridge", MAC: "02:42:ac:11:00:01", Port: "gateway", Kind: api.Own},
-		{Segment: "bridge", MAC: "06:00:00:00:00:0a", Port: "a", Kind: api.Dynamic, AgeSeconds: 7},
+		{Segment: "bridge", MAC: macOf("02:00:00:00:00:bb"), Port: "a", Kind: api.Static},
+		{Segment: "bridge", MAC: macOf("02:42:ac:11:00:01"), Port: "gateway", Kind: api.Own},
+		{Segment: "bridge", MAC: macOf("06:00:00:00:00:0a"), Port: "a", Kind: api.Dynamic, AgeSeconds: 7},
 	}
 	wantFDB(t, c, want)
 

@@ -1,6 +1,10 @@
 package api
 
-import "vswitch/internal/wellformed"
+import (
+	"net/netip"
+
+	"vswitch/internal/wellformed"
+)
 
 // validateContainer wants to know in one way where the interface shall be.
 func (s PortSpec) validateContainer() error {
@@ -31,12 +35,10 @@ func (u SegmentUpdate) validate() (SegmentUpdate, error) {
 	if u.Name == nil && u.Subnet == nil && len(u.Labels) == 0 {
 		return u, Invalidf("nothing to change: give a name, a subnet or labels")
 	}
-	if u.Subnet != nil && *u.Subnet != "" {
-		subnet, err := parseSubnet(*u.Subnet)
-		if err != nil {
+	if u.Subnet != nil {
+		if err := validateSubnet(*u.Subnet, netip.Prefix{}); err != nil {
 			return u, err
 		}
-		u.Subnet = new(subnet.String())
 	}
 	if u.Name != nil {
 		if err := validateName("segment name", *u.Name); err != nil {

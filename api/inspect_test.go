@@ -17,7 +17,7 @@ func TestInspectHasDockersShape(t *testing.T) {
 		Gateway: "172.18.0.1", MTU: 1500, HostLink: api.HostLink{Name: "vs-5fb1"}, Labels: map[string]string{"k": "v"}, Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
 	}
 	ports := []api.Port{
-		{ID: "aa", Name: "c3", SegmentID: "5fb1", MAC: "02:42:ac:12:00:02", IPs: []netip.Prefix{netip.MustParsePrefix("172.18.0.2/16")}, Kind: api.PortTAP},
+		{ID: "aa", Name: "c3", SegmentID: "5fb1", MAC: macOf("02:42:ac:12:00:02"), IPs: []netip.Prefix{netip.MustParsePrefix("172.18.0.2/16")}, Kind: api.PortTAP},
 		{ID: "bb", Name: "gw", SegmentID: "5fb1", Kind: api.PortGateway},
 		{ID: "cc", Name: "c1", SegmentID: "6082", Kind: api.PortTAP},
 	}

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/netip"
-	"time"
 )
 
 // Pools are subnets whose addresses are leased by the caller, such as Docker's
@@ -33,18 +32,8 @@ type Pools interface {
 
 // PoolSpec asks for a pool; without Subnet, the lowest free block.
 type PoolSpec struct {
-	Subnet  string // CIDR without host bits
-	IPRange string // CIDR inside Subnet that addresses are taken from
-}
-
-// Pool is a subnet with its leases.
-type Pool struct {
-	ID      string       `json:"id"` // 64 hex digits
-	Subnet  netip.Prefix `json:"subnet"`
-	Gateway netip.Addr   `json:"gateway"`
-	Leases  int          `json:"leases"`  // addresses, without the gateway's
-	Segment string       `json:"segment"` // name of the segment over it; empty without
-	Created time.Time    `json:"created"`
+	Subnet  netip.Prefix // without host bits
+	IPRange netip.Prefix // inside Subnet; addresses are taken from it
 }
 
 // CheckedPools is p behind the checks of the form of what callers hand to it, as
@@ -58,17 +47,7 @@ type leases = Pools
 
 // AddPool implements [Pools].
 func (c checkedPools) AddPool(ctx context.Context, spec PoolSpec) (Pool, error) {
-	if spec.Subnet == "" {
-		if spec.IPRange != "" {
-			return Pool{}, Invalidf("an ip range needs a subnet: give the subnet as well")
-		}
-		return c.leases.AddPool(ctx, spec)
-	}
-	subnet, err := parseSubnet(spec.Subnet)
-	if err == nil && spec.IPRange != "" {
-		spec.IPRange, err = rangeIn(spec.IPRange, subnet)
-	}
-	if err != nil {
+	if err := validateSubnet(spec.Subnet, spec.IPRange); err != nil {
 		return Pool{}, err
 	}
 	return c.leases.AddPool(ctx, spec)

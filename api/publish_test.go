@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -12,16 +14,16 @@ import (
 func TestParsePublish(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]api.PublishSpec{
-		"8080:80":                          {HostPorts: "8080", Ports: "80", Protocol: "tcp"},
-		"8080:80/udp":                      {HostPorts: "8080", Ports: "80", Protocol: "udp"},
-		"127.0.0.1:8080:80/tcp":            {HostIP: "127.0.0.1", HostPorts: "8080", Ports: "80", Protocol: "tcp"},
-		"0.0.0.0:8080:80":                  {HostPorts: "8080", Ports: "80", Protocol: "tcp"},
-		"8000-8010:9000-9010":              {HostPorts: "8000-8010", Ports: "9000-9010", Protocol: "tcp"},
-		"10.0.0.1:8000-8010:8000-8010/udp": {HostIP: "10.0.0.1", HostPorts: "8000-8010", Ports: "8000-8010", Protocol: "udp"},
-		"80":                               {Ports: "80", Protocol: "tcp"},
-		"127.0.0.1::80":                    {HostIP: "127.0.0.1", Ports: "80", Protocol: "tcp"},
-		"64512-65535:64512-65535":          {HostPorts: "64512-65535", Ports: "64512-65535", Protocol: "tcp"},
-		"00080:0443-443":                   {HostPorts: "80", Ports: "443", Protocol: "tcp"},
+		"8080:80":                          {HostPorts: portsOf("8080"), Ports: portsOf("80"), Protocol: "tcp"},
+		"8080:80/udp":                      {HostPorts: portsOf("8080"), Ports: portsOf("80"), Protocol: "udp"},
+		"127.0.0.1:8080:80/tcp":            {HostIP: netip.MustParseAddr("127.0.0.1"), HostPorts: portsOf("8080"), Ports: portsOf("80"), Protocol: "tcp"},
+		"0.0.0.0:8080:80":                  {HostPorts: portsOf("8080"), Ports: portsOf("80"), Protocol: "tcp"},
+		"8000-8010:9000-9010":              {HostPorts: portsOf("8000-8010"), Ports: portsOf("9000-9010"), Protocol: "tcp"},
+		"10.0.0.1:8000-8010:8000-8010/udp": {HostIP: netip.MustParseAddr("10.0.0.1"), HostPorts: portsOf("8000-8010"), Ports: portsOf("8000-8010"), Protocol: "udp"},
+		"80":                               {Ports: portsOf("80"), Protocol: "tcp"},
+		"127.0.0.1::80":                    {HostIP: netip.MustParseAddr("127.0.0.1"), Ports: portsOf("80"), Protocol: "tcp"},
+		"64512-65535:64512-65535":          {HostPorts: portsOf("64512-65535"), Ports: portsOf("64512-65535"), Protocol: "tcp"},
+		"00080:0443-443":                   {HostPorts: portsOf("80"), Ports: portsOf("443"), Protocol: "tcp"},
 	} {
 		if got, err := api.ParsePublish(text); err != nil || got != want {
 			t.Errorf("%q: got %+v, %v; want %+v", text, got, err, want)
@@ -61,12 +63,12 @@ func TestParsePublish(t *testing.T) {
 func TestParsePublished(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]api.PublishedKey{
-		"8080":                  {HostPorts: "8080", Protocol: "tcp"},
-		"8080:80":               {HostPorts: "8080", Protocol: "tcp"},
-		"8080/udp":              {HostPorts: "8080", Protocol: "udp"},
-		"127.0.0.1:8080":        {HostIP: "127.0.0.1", HostPorts: "8080", Protocol: "tcp"},
-		"127.0.0.1:8080:80/udp": {HostIP: "127.0.0.1", HostPorts: "8080", Protocol: "udp"},
-		"0.0.0.0:1-2:1-2":       {HostPorts: "1-2", Protocol: "tcp"},
+		"8080":                  {HostPorts: portsOf("8080"), Protocol: "tcp"},
+		"8080:80":               {HostPorts: portsOf("8080"), Protocol: "tcp"},
+		"8080/udp":              {HostPorts: portsOf("8080"), Protocol: "udp"},
+		"127.0.0.1:8080":        {HostIP: netip.MustParseAddr("127.0.0.1"), HostPorts: portsOf("8080"), Protocol: "tcp"},
+		"127.0.0.1:8080:80/udp": {HostIP: netip.MustParseAddr("127.0.0.1"), HostPorts: portsOf("8080"), Protocol: "udp"},
+		"0.0.0.0:1-2:1-2":       {HostPorts: portsOf("1-2"), Protocol: "tcp"},
 	} {
 		if got, err := api.ParsePublished(text); err != nil || got != want {
 			t.Errorf("%q: got %+v, %v; want %+v", text, got, err, want)
@@ -95,13 +97,16 @@ func FuzzParsePublish(f *testing.F) {
 		if err != nil {
 			return
 		}
-		canonical := spec.HostIP + ":" + spec.HostPorts + ":" + spec.Ports + "/" + spec.Protocol
-		canonical = strings.TrimPrefix(canonical, ":")
-		canonical = strings.TrimPrefix(canonical, ":")
+		canonical := fmt.Sprintf("%s:%s/%s", spec.HostPorts, spec.Ports, spec.Protocol)
+		if spec.HostIP.IsValid() {
+			canonical = spec.HostIP.String() + ":" + canonical
+		} else {
+			canonical = strings.TrimPrefix(canonical, ":")
+		}
 		if again, err := api.ParsePublish(canonical); err != nil || again != spec {
 			t.Errorf("%q is %+v, but %q is %+v, %v", text, spec, canonical, again, err)
 		}
-		if spec.HostPorts == "" {
+		if spec.HostPorts == (api.PortRange{}) {
 			return
 		}
 		if want := (api.PublishedKey{HostIP: spec.HostIP, HostPorts: spec.HostPorts, Protocol: spec.Protocol}); keyErr != nil || key != want {
@@ -112,13 +117,13 @@ func FuzzParsePublish(f *testing.F) {
 
 func TestPublishOverTheSocket(t *testing.T) {
 	t.Parallel()
-	client := api.NewClient(apitest.Serve(t, apitest.New()), 0)
+	client := api.NewSocketClient(apitest.Serve(t, apitest.New()), 0)
 	defer client.Close()
 	ctx := context.Background()
 	if _, err := client.AddPort(ctx, api.PortSpec{Name: "web", NetNS: "c1"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, spec := range []api.PublishSpec{{HostPorts: "8080", Ports: "80"}, {HostIP: "127.0.0.1", HostPorts: "53", Ports: "53", Protocol: "udp"}, {Ports: "81"}} {
+	for _, spec := range []api.PublishSpec{{HostPorts: portsOf("8080"), Ports: portsOf("80")}, {HostIP: netip.MustParseAddr("127.0.0.1"), HostPorts: portsOf("53"), Ports: portsOf("53"), Protocol: "udp"}, {Ports: portsOf("81")}} {
 		if _, err := client.Publish(ctx, "web", spec); err != nil {
 			t.Errorf("publish %+v: %v", spec, err)
 		}
@@ -136,7 +141,7 @@ func TestPublishOverTheSocket(t *testing.T) {
 			t.Errorf("unpublish %s: %v, %v", p, gone, err)
 		}
 	}
-	for _, key := range []api.PublishedKey{{}, {HostPorts: "8080", Protocol: "icmp"}, {HostPorts: "8080", HostIP: "::1"}} {
+	for _, key := range []api.PublishedKey{{}, {HostPorts: portsOf("8080"), Protocol: "icmp"}, {HostPorts: portsOf("8080"), HostIP: netip.MustParseAddr("::1")}} {
 		if _, err := client.Unpublish(ctx, "web", key); err == nil {
 			t.Errorf("unpublish %+v succeeds", key)
 		}

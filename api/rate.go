@@ -101,3 +101,23 @@ func quantity(n uint64, units []unit) string {
 	}
 	return strconv.FormatUint(n, 10) + units[len(units)-1].name
 }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (r *Rate) UnmarshalText(text []byte) (err error) {
+	*r, err = ParseRate(string(text))
+	return err
+}
+
+// validate refuses a rate that ParseRate would.
+func (r Rate) validate(what string) error {
+	if r == (Rate{}) {
+		return nil
+	}
+	if _, err := ParseRate(r.String()); err != nil {
+		return about(what, err)
+	}
+	return nil
+}

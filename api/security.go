@@ -1,14 +1,8 @@
 package api
 
 import (
+	"cmp"
 	"net/netip"
-)
-
-// Levels of port security.
-const (
-	SecurityStrict = "strict" // the port's own MAC and addresses only, and the protocols of its segment
-	SecurityMAC    = "mac"    // the port's own MAC only, without VLAN tags but those of VID 0
-	SecurityOff    = "off"    // all but what claims the gateway's or another port's addresses
 )
 
 // Limits of a port whose spec names none.
@@ -27,12 +21,11 @@ const (
 // NoLimit is the value of a port's MACLimit or FloodLimit that lifts it.
 const NoLimit = -1
 
-func validateSecurity(level string) error {
-	switch level {
-	case SecurityStrict, SecurityMAC, SecurityOff:
-		return nil
+func (s Security) validate() error {
+	if !s.Valid() {
+		return Invalidf("security %q: want strict, mac or off", clip(string(s)))
 	}
-	return Invalidf("security %q: want strict, mac or off", clip(level))
+	return nil
 }
 
 // ParseAllowed reads an address that a container may use besides its own, with or
@@ -42,32 +35,57 @@ func ParseAllowed(s string) (netip.Prefix, error) {
 		s = netip.PrefixFrom(ip, ip.BitLen()).String()
 	}
 	p, err := netip.ParsePrefix(s)
-	if err != nil || p.Addr().Is4In6() {
-		return netip.Prefix{}, Invalidf("allowed address %q: want an address or a network, such as 10.1.0.5 or 10.1.0.0/24", clip(s))
+	if err != nil {
+		return p, Invalidf("allowed address %q: want an address or a network, such as 10.1.0.5 or 10.1.0.0/24", clip(s))
 	}
-	if masked := p.Masked(); p != masked {
-		return netip.Prefix{}, Invalidf("allowed address %s has host bits set: want %s or %s", p, masked, p.Addr())
-	}
-	if a := p.Addr(); p.IsSingleIP() && (a.IsUnspecified() || a.IsMulticast()) {
-		return netip.Prefix{}, Invalidf("allowed address %s is not a host's: want a unicast address", a)
-	}
-	return p, nil
+	return p, validateAllowed(p)
 }
 
-// canonicalAllowed returns a list of prefixes in canonical form.
-func canonicalAllowed(list []string) ([]string, error) {
-	if len(list) > maxAllowed {
-		return nil, Invalidf("%d allowed addresses: want at most %d; a network counts as one", len(list), maxAllowed)
+// ParseAllAllowed reads each of a list as ParseAllowed does.
+func ParseAllAllowed(list []string) ([]netip.Prefix, error) {
+	if err := validateAllowedCount(len(list)); err != nil {
+		return nil, err
 	}
-	canonical := make([]string, len(list))
+	prefixes := make([]netip.Prefix, len(list))
 	for i, s := range list {
-		p, err := ParseAllowed(s)
-		if err != nil {
+		var err error
+		if prefixes[i], err = ParseAllowed(s); err != nil {
 			return nil, err
 		}
-		canonical[i] = p.String()
 	}
-	return canonical, nil
+	return prefixes, nil
+}
+
+func validateAllowedCount(n int) error {
+	if n > maxAllowed {
+		return Invalidf("%d allowed addresses: want at most %d; a network counts as one", n, maxAllowed)
+	}
+	return nil
+}
+
+func validateAllowed(p netip.Prefix) error {
+	if !p.IsValid() || p.Addr().Is4In6() {
+		return Invalidf("allowed address %q: want an address or a network, such as 10.1.0.5 or 10.1.0.0/24", p)
+	}
+	if masked := p.Masked(); p != masked {
+		return Invalidf("allowed address %s has host bits set: want %s or %s", p, masked, p.Addr())
+	}
+	if a := p.Addr(); p.IsSingleIP() && (a.IsUnspecified() || a.IsMulticast()) {
+		return Invalidf("allowed address %s is not a host's: want a unicast address", a)
+	}
+	return nil
+}
+
+func validateAllAllowed(list []netip.Prefix) error {
+	if err := validateAllowedCount(len(list)); err != nil {
+		return err
+	}
+	for _, p := range list {
+		if err := validateAllowed(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func validateLimit(what, unit string, n, most int) error {
@@ -83,81 +101,46 @@ func validateFloodLimit(n int) error {
 	return validateLimit("flood limit", "frames per second", n, maxFloodLimit)
 }
 
-// canonicalRate leaves an empty rate empty.
-func canonicalRate(what, s string) (string, error) {
-	if s == "" {
-		return "", nil
-	}
-	r, err := ParseRate(s)
-	if err != nil {
-		return "", Invalidf("%s: %w", what, err)
-	}
-	return r.String(), nil
-}
-
 // withPolicy validates what the port may do.
 func (s PortSpec) withPolicy() (PortSpec, error) {
-	if s.Security == "" {
-		s.Security = SecurityStrict
-	}
-	if err := validateSecurity(s.Security); err != nil {
-		return s, err
-	}
-	if err := validateMACLimit(s.MACLimit); err != nil {
-		return s, err
-	}
-	if err := validateFloodLimit(s.FloodLimit); err != nil {
-		return s, err
-	}
-	var err error
-	if s.AllowAddresses, err = canonicalAllowed(s.AllowAddresses); err != nil {
-		return s, err
-	}
-	if s.RateIn, err = canonicalRate("rate in", s.RateIn); err != nil {
-		return s, err
-	}
-	s.RateOut, err = canonicalRate("rate out", s.RateOut)
-	return s, err
+	s.Security = cmp.Or(s.Security, SecurityStrict)
+	return s, firstError(
+		s.Security.validate, func() error { return validateMACLimit(s.MACLimit) },
+		func() error { return validateFloodLimit(s.FloodLimit) },
+		func() error { return validateAllAllowed(s.AllowAddresses) },
+		func() error { return s.RateIn.validate("rate in") },
+		func() error { return s.RateOut.validate("rate out") },
+	)
 }
 
-// withPolicy validates what the port may do from now on.
-func (u PortUpdate) withPolicy() (PortUpdate, error) {
-	if u.Security != nil {
-		if err := validateSecurity(*u.Security); err != nil {
-			return u, err
+// validatePolicy validates what the port may do from now on.
+func (u PortUpdate) validatePolicy() error {
+	return firstError(
+		given(u.Security, Security.validate), given(u.MACLimit, validateMACLimit),
+		given(u.FloodLimit, validateFloodLimit), given(u.AllowAddresses, validateAllAllowed),
+		given(u.RateIn, func(r Rate) error { return r.validate("rate in") }),
+		given(u.RateOut, func(r Rate) error { return r.validate("rate out") }),
+	)
+}
+
+// firstError returns the error of the first check that fails.
+func firstError(checks ...func() error) error {
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
 		}
 	}
-	if u.MACLimit != nil {
-		if err := validateMACLimit(*u.MACLimit); err != nil {
-			return u, err
+	return nil
+}
+
+// given is a check of a value that may be missing.
+func given[T any](v *T, check func(T) error) func() error {
+	return func() error {
+		if v == nil {
+			return nil
 		}
+		return check(*v)
 	}
-	if u.FloodLimit != nil {
-		if err := validateFloodLimit(*u.FloodLimit); err != nil {
-			return u, err
-		}
-	}
-	if u.AllowAddresses != nil {
-		list, err := canonicalAllowed(*u.AllowAddresses)
-		if err != nil {
-			return u, err
-		}
-		u.AllowAddresses = &list
-	}
-	for _, rate := range []struct {
-		what string
-		text **string
-	}{{"rate in", &u.RateIn}, {"rate out", &u.RateOut}} {
-		if *rate.text == nil {
-			continue
-		}
-		canonical, err := canonicalRate(rate.what, **rate.text)
-		if err != nil {
-			return u, err
-		}
-		*rate.text = &canonical
-	}
-	return u, nil
 }
 
 // policy says whether the update changes what the port may do.

@@ -2,6 +2,9 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -34,7 +37,7 @@ func TestParseAllowed(t *testing.T) {
 // What a client leaves out, the backend is told in full.
 func TestPortsAreStrictByDefault(t *testing.T) {
 	t.Parallel()
-	client := api.NewClient(apitest.Serve(t, apitest.New()), 0)
+	client := api.NewSocketClient(apitest.Serve(t, apitest.New()), 0)
 	defer client.Close()
 	p, err := client.AddPort(context.Background(), api.PortSpec{Name: "a", NetNS: "a"})
 	if err != nil {
@@ -46,47 +49,71 @@ func TestPortsAreStrictByDefault(t *testing.T) {
 	if p.AllowReserved || p.BPDUGuard {
 		t.Errorf("got %+v, want reserved addresses refused and BPDUs forwarded", p)
 	}
-	level, none, rate, list := api.SecurityOff, api.NoLimit, "2000KBIT", []string{"10.0.0.1", "10.0.0.0/8"}
+	level, none, rate, list := api.SecurityOff, api.NoLimit, api.Rate{BitsPerSecond: 2e6}, []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("10.0.0.0/8"),
+	}
 	p, err = client.UpdatePort(context.Background(), "a", api.PortUpdate{
 		Security: &level, BPDUGuard: new(true), MACLimit: &none, RateIn: &rate, AllowAddresses: &list,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"10.0.0.1/32", "10.0.0.0/8"}; p.Security != level || p.MACLimit != none || p.RateIn != "2mbit" || !p.BPDUGuard || p.AllowReserved || !slices.Equal(p.AllowAddresses, want) {
+	if p.Security != level || p.MACLimit != none || p.RateIn != "2mbit" || !p.BPDUGuard || p.AllowReserved || !slices.Equal(p.AllowAddresses, list) {
 		t.Errorf("got %+v, want what was asked for in canonical form", p)
 	}
 }
 
 func TestPoliciesThatMakeNoSense(t *testing.T) {
 	t.Parallel()
-	client := api.NewClient(apitest.Serve(t, apitest.New()), 0)
-	defer client.Close()
+	fake := apitest.New()
+	if rec := do(t, fake, "POST", "/v1/ports", `{"name":"a","netns":"a"}`); rec.Code != http.StatusCreated {
+		t.Fatal(rec.Body)
+	}
+	many, err := json.Marshal(make([]string, 65))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, policy := range map[string]string{
+		`security "loose": want strict, mac or off`:  `"security":"loose"`,
+		`allowed address "x": want`:                  `"allow_addresses":["x"]`,
+		`65 allowed addresses: want at most 64`:      `"allow_addresses":` + string(many),
+		`mac limit -2: want 1 to 16777216 addresses`: `"mac_limit":-2`,
+		`flood limit 1000000001: want 1 to`:          `"flood_limit":1000000001`,
+		`rate in: rate "fast": want`:                 `"rate_in":"fast"`,
+		`rate out: rate "1bit" is out of range`:      `"rate_out":"1bit"`,
+	} {
+		for route, body := range map[string]string{
+			"POST /v1/ports": `{"name":"b","netns":"b",` + policy + `}`, "PATCH /v1/ports/a": `{` + policy + `}`,
+		} {
+			method, path, _ := strings.Cut(route, " ")
+			if p := readProblem(t, do(t, fake, method, path, body)); p.Status != 400 || !strings.Contains(p.Detail, want) {
+				t.Errorf("%s %s: got %+v, want an invalid one with %q", route, body, p, want)
+			}
+		}
+	}
+}
+
+// What no text stands for is refused too: callers in the same process hand over values.
+func TestValuesThatMakeNoSense(t *testing.T) {
+	t.Parallel()
+	b := api.Checked(apitest.New())
 	for want, spec := range map[string]api.PortSpec{
-		`security "loose": want strict, mac or off`:  {Security: "loose"},
-		`allowed address "x": want`:                  {AllowAddresses: []string{"x"}},
-		`65 allowed addresses: want at most 64`:      {AllowAddresses: make([]string, 65)},
-		`mac limit -2: want 1 to 16777216 addresses`: {MACLimit: -2},
-		`flood limit 1000000001: want 1 to`:          {FloodLimit: 1_000_000_001},
-		`rate in: rate "fast": want`:                 {RateIn: "fast"},
-		`rate out: rate "1bit" is out of range`:      {RateOut: "1bit"},
+		"group address":            {MAC: api.MAC{1}},
+		"rate in":                  {RateIn: api.Rate{BurstBytes: 1}},
+		"allowed address":          {AllowAddresses: make([]netip.Prefix, 1)},
+		"65 allowed addresses":     {AllowAddresses: make([]netip.Prefix, 65)},
+		"only IPv4":                {IP: api.PortIP{Addr: netip.IPv6LinkLocalAllNodes()}},
+		"not a host's":             {IP: api.PortIP{Addr: netip.MustParseAddr("0.0.0.0")}},
+		"security \"loose\": want": {Security: "loose"},
 	} {
 		spec.Name, spec.NetNS = "a", "a"
-		if _, err := client.AddPort(context.Background(), spec); api.KindOf(err) != api.Invalid || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v: got %v, want an invalid one with %q", spec, err, want)
+		if _, err := b.AddPort(t.Context(), spec); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: got %v, want an error with %q", spec, err, want)
 		}
-		update := api.PortUpdate{MACLimit: &spec.MACLimit, FloodLimit: &spec.FloodLimit, AllowAddresses: &spec.AllowAddresses}
-		if spec.Security != "" {
-			update.Security = &spec.Security
-		}
-		if spec.RateIn != "" {
-			update.RateIn = &spec.RateIn
-		}
-		if spec.RateOut != "" {
-			update.RateOut = &spec.RateOut
-		}
-		if _, err := client.UpdatePort(context.Background(), "a", update); api.KindOf(err) != api.Invalid || !strings.Contains(err.Error(), want) {
-			t.Errorf("update %+v: got %v, want an invalid one with %q", spec, err, want)
+	}
+	for _, ports := range []api.PortRange{{First: 5, Last: 1}, {Last: 1}} {
+		if _, err := b.Publish(t.Context(), "a", api.PublishSpec{Ports: ports}); api.KindOf(err) != api.Invalid {
+			t.Errorf("ports %+v: got %v, want them refused", ports, err)
 		}
 	}
 }

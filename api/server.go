@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -35,7 +34,6 @@ const (
 // Server offers a [Backend] as HTTP and JSON. It is an [http.Handler]; Serve and
 // Shutdown run it on a listener.
 type Server struct {
-	backend  Backend
 	log      *slog.Logger
 	mux      *http.ServeMux
 	http     *http.Server
@@ -45,11 +43,13 @@ type Server struct {
 
 // NewServer returns a server for b that logs failures which are not the caller's.
 func NewServer(b Backend, log *slog.Logger) *Server {
-	s := &Server{backend: b, log: log, mux: http.NewServeMux(), stopping: make(chan struct{})}
-	for _, r := range s.routes() {
-		s.mux.HandleFunc(r.method+" "+r.path, s.handle(r.handler))
-	}
-	s.mux.HandleFunc(catchAll, s.handle(s.noRoute))
+	s := &Server{log: log, mux: http.NewServeMux(), stopping: make(chan struct{})}
+	strict := NewStrictHandlerWithOptions(operations{b}, []StrictMiddlewareFunc{checkRequest},
+		StrictHTTPServerOptions{RequestErrorHandlerFunc: s.refuseBody, ResponseErrorHandlerFunc: s.refuse})
+	HandlerWithOptions(strict, StdHTTPServerOptions{
+		BaseRouter: s.mux, Middlewares: []MiddlewareFunc{s.oneObject}, ErrorHandlerFunc: s.refuse,
+	})
+	s.mux.HandleFunc(catchAll, func(w http.ResponseWriter, r *http.Request) { s.refuse(w, r, s.noRoute(r)) })
 	s.http = &http.Server{
 		Handler:                      s,
 		ReadHeaderTimeout:            readHeaderTimeout,
@@ -100,75 +100,40 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // gets an answer after that reaches another server with the next request, or none.
 func (s *Server) Stopping() <-chan struct{} { return s.stopping }
 
-// ServeHTTP answers one request, always with JSON or a problem document.
+// ServeHTTP answers one request, always with JSON, the state or a problem document. A panic of
+// the backend becomes one.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-	// The mux would answer these itself, with a redirect or an empty page.
-	if p := r.URL.Path; r.RequestURI == "*" || !strings.HasPrefix(p, "/") || path.Clean(p) != p {
-		s.handle(unknownPath)(w, r)
-		return
-	}
-	s.mux.ServeHTTP(w, r)
-}
-
-// reply is a handler's success.
-type reply struct {
-	status   int
-	location string // of a created object
-	body     any
-}
-
-// rawBody is a body that is no JSON.
-type rawBody []byte
-
-type handler func(*http.Request) (reply, error)
-
-// handle makes an http handler that writes h's reply or its error.
-func (s *Server) handle(h handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		rep, err := s.call(h, r)
-		if err == nil {
-			err = writeReply(w, "application/json", rep)
-		}
-		if err != nil {
-			s.writeProblem(w, r, err)
-		}
-	}
-}
-
-// call runs h and turns a panic into an error.
-func (s *Server) call(h handler, r *http.Request) (rep reply, err error) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	a := &answer{ResponseWriter: w}
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
-			err = Internalf("internal error in %s %s: see the log of vswitchd", r.Method, r.URL.Path)
+			s.refuse(a, r, Internalf("internal error in %s %s: see the log of vswitchd", r.Method, r.URL.Path))
 		}
 	}()
-	return h(r)
+	// The mux would answer these itself, with a redirect or an empty page.
+	if p := r.URL.Path; r.RequestURI == "*" || !strings.HasPrefix(p, "/") || path.Clean(p) != p {
+		s.refuse(a, r, unknownPath(r))
+		return
+	}
+	s.mux.ServeHTTP(a, r)
 }
 
-// rawContentType is that of a [rawBody].
+// answer knows whether it has begun.
+type answer struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (a *answer) WriteHeader(status int) {
+	a.begun = true
+	a.ResponseWriter.WriteHeader(status)
+}
+
+// rawContentType is that of a copy of the state.
 const rawContentType = "application/octet-stream"
-
-// writeReply writes nothing when the body cannot be encoded.
-func writeReply(w http.ResponseWriter, contentType string, rep reply) error {
-	var body bytes.Buffer
-	if raw, ok := rep.body.(rawBody); ok {
-		contentType = rawContentType
-		body.Write(raw)
-	} else if err := encode(&body, rep.body); err != nil {
-		return Internalf("encoding the answer: %w", err)
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if rep.location != "" {
-		w.Header().Set("Location", rep.location)
-	}
-	w.WriteHeader(rep.status)
-	// A failure here means that the client has gone; there is nobody left to tell.
-	_, _ = w.Write(body.Bytes())
-	return nil
-}
 
 // encode writes JSON in which <, > and & take one byte each: no web page shows it.
 func encode(w io.Writer, v any) error {
@@ -177,7 +142,18 @@ func encode(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
-func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
+// refuseBody is refuse for what the generated code says of a body.
+func (s *Server) refuseBody(w http.ResponseWriter, r *http.Request, err error) {
+	s.refuse(w, r, bodyError(err))
+}
+
+// refuse answers with a problem document. Where an answer has begun the client has gone: there
+// is nobody left to tell.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	if a, ok := w.(*answer); ok && a.begun {
+		return
+	}
+	err = requestError(r.URL, err)
 	p := newProblem(err, r.URL.EscapedPath())
 	if KindOf(err) == Internal {
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
@@ -185,7 +161,9 @@ func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error)
 	if e, ok := errors.AsType[*methodError](err); ok {
 		w.Header().Set("Allow", e.allow)
 	}
-	_ = writeReply(w, problemContentType, reply{status: p.Status, body: p}) // strings and a number always encode
+	w.Header().Set("Content-Type", problemContentType)
+	w.WriteHeader(p.Status)
+	_ = encode(w, p)
 }
 
 // methodError carries the Allow header that RFC 9110 §15.5.6 demands of a 405.
@@ -197,7 +175,7 @@ func (e *methodError) Error() string { return "want " + e.allow }
 const catchAll = "/"
 
 // noRoute tells a path that does not exist from one that lacks only the method.
-func (s *Server) noRoute(r *http.Request) (reply, error) {
+func (s *Server) noRoute(r *http.Request) error {
 	var allowed []string
 	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost} {
 		other := &http.Request{Method: method, URL: r.URL, Host: r.Host}
@@ -209,11 +187,11 @@ func (s *Server) noRoute(r *http.Request) (reply, error) {
 		return unknownPath(r)
 	}
 	cause := &methodError{allow: strings.Join(allowed, ", ")}
-	return reply{}, errorf(MethodNotAllowed, "method %q is not for %q: %w", []any{clip(r.Method), clip(r.URL.Path), cause})
+	return errorf(MethodNotAllowed, "method %q is not for %q: %w", []any{clip(r.Method), clip(r.URL.Path), cause})
 }
 
-func unknownPath(r *http.Request) (reply, error) {
-	return reply{}, NotFoundf("no route %q: want one of openapi.yaml, such as /%s/segments", clip(r.URL.Path), APIVersion)
+func unknownPath(r *http.Request) error {
+	return NotFoundf("no route %q: want one of openapi.yaml, such as /%s/segments", clip(r.URL.Path), APIVersion)
 }
 
 // sorted makes lists come in the same order each time, and an empty one as [].

@@ -21,6 +21,16 @@ type problem struct {
 	Status                        int
 }
 
+// macOf and portsOf read a value that is right.
+func macOf(s string) api.MAC         { return right(api.ParseMAC(s)) }
+func portsOf(s string) api.PortRange { return right(api.ParsePorts(s)) }
+func right[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
 // do sends one request to a server of b without a socket between.
 func do(t testing.TB, b api.Backend, method, target, body string) *httptest.ResponseRecorder {
 	t.Helper()
@@ -188,14 +198,14 @@ func TestServerCanonicalises(t *testing.T) {
 		if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil {
 			t.Fatal(err)
 		}
-		if p.MAC != "02:42:ac:11:00:99" || p.Segment != "bridge" || p.IfName != "eth0" {
+		if p.MAC != macOf("02:42:ac:11:00:99") || p.Segment != "bridge" || p.IfName != "eth0" {
 			t.Errorf("mac %s: got %s", mac, rec.Body)
 		}
 		if got, want := rec.Header().Get("Location"), "/v1/ports/"+p.ID; got != want {
 			t.Errorf("got location %q, want %q", got, want)
 		}
 		rec = do(t, fake, "PATCH", "/v1/ports/p", `{"mac":"`+strings.ReplaceAll(mac, "99", "98")+`"}`)
-		if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || p.MAC != "02:42:ac:11:00:98" {
+		if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || p.MAC != macOf("02:42:ac:11:00:98") {
 			t.Errorf("changed in the form of %s: got %s, %v", mac, rec.Body, err)
 		}
 		if rec := do(t, fake, "DELETE", "/v1/ports/p", ""); rec.Code != http.StatusOK {

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -48,26 +47,16 @@ func (s SegmentSpec) validate() (SegmentSpec, error) {
 	if err := validateUplink(s.Uplink, s.Internal); err != nil {
 		return s, err
 	}
-	if s.Subnet == "" {
-		if s.Gateway != "" || s.IPRange != "" {
-			return s, Invalidf("a gateway or an ip range needs a subnet: give the subnet as well")
-		}
-		return s, nil
-	}
-	subnet, err := parseSubnet(s.Subnet)
-	if err != nil {
+	if err := validateSubnet(s.Subnet, s.IPRange); err != nil {
 		return s, err
 	}
-	s.Subnet = subnet.String()
-	if s.Gateway != "" {
-		if s.Gateway, err = hostIn("gateway", s.Gateway, subnet); err != nil {
-			return s, err
-		}
+	if !s.Gateway.IsValid() {
+		return s, nil
 	}
-	if s.IPRange != "" {
-		s.IPRange, err = rangeIn(s.IPRange, subnet)
+	if !s.Subnet.IsValid() {
+		return s, Invalidf("a gateway needs a subnet: give the subnet as well")
 	}
-	return s, err
+	return s, validateHostIn("gateway", s.Gateway, s.Subnet)
 }
 
 // validate returns the spec in canonical form with its defaults filled in, or an
@@ -91,19 +80,18 @@ func (s PortSpec) validate() (PortSpec, error) {
 	if s.IfName == "" && !s.Handover {
 		s.IfName = DefaultIfName
 	}
-	if s.IP != "" && s.IP != IPDHCP {
-		ip, err := parseHost("ip", s.IP)
-		if err != nil {
-			return s, err
-		}
-		s.IP = ip.String()
+	if s.IP.DHCP {
+		s.IP.Addr = netip.Addr{}
 	}
-	if s.MAC != "" {
-		mac, err := canonicalMAC(s.MAC)
-		if err != nil {
+	if s.IP.Addr.IsValid() {
+		if err := validateHost("ip", s.IP.Addr); err != nil {
 			return s, err
 		}
-		s.MAC = mac
+	}
+	if !s.MAC.IsZero() {
+		if err := validateMAC(s.MAC); err != nil {
+			return s, err
+		}
 	}
 	if err := validateLabels(s.Labels); err != nil {
 		return s, err
@@ -126,11 +114,9 @@ func (u PortUpdate) validate() (PortUpdate, error) {
 		}
 	}
 	if u.MAC != nil {
-		mac, err := canonicalMAC(*u.MAC)
-		if err != nil {
+		if err := validateMAC(*u.MAC); err != nil {
 			return u, err
 		}
-		u.MAC = &mac
 	}
 	if u.NetNS != nil && *u.NetNS != "" {
 		if err := validateNetNS(*u.NetNS); err != nil {
@@ -144,7 +130,7 @@ func (u PortUpdate) validate() (PortUpdate, error) {
 	if err != nil {
 		return u, err
 	}
-	return u.withPolicy()
+	return u, u.validatePolicy()
 }
 
 // empty says that the update changes nothing.
@@ -154,11 +140,9 @@ func (u PortUpdate) empty() bool {
 }
 
 func (s FDBSpec) validate() (FDBSpec, error) {
-	mac, err := canonicalMAC(s.MAC)
-	if err != nil {
+	if err := validateMAC(s.MAC); err != nil {
 		return s, err
 	}
-	s.MAC = mac
 	return s, validateRef("port", s.Port)
 }
 
@@ -250,38 +234,60 @@ func validateLabels(labels map[string]string) error {
 	return nil
 }
 
-func parseSubnet(s string) (netip.Prefix, error) {
-	subnet, err := netip.ParsePrefix(s)
+// ParsePrefix reads a network; what is the name that it goes by.
+func ParsePrefix(what, s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
 	if err != nil {
-		return netip.Prefix{}, Invalidf("subnet %q: want an address and a prefix length, such as 10.1.0.0/24", clip(s))
+		return p, Invalidf("%s %q: want an address and a prefix length, such as 10.1.0.0/24", what, clip(s))
 	}
-	if !subnet.Addr().Is4() {
-		return netip.Prefix{}, Unsupportedf("subnet %s: only IPv4 is supported so far, such as 10.1.0.0/24", subnet)
-	}
-	if subnet.Bits() < minSubnetBits || subnet.Bits() > maxSubnetBits {
-		return netip.Prefix{}, Invalidf("subnet %s: want a prefix length of %d to %d", subnet, minSubnetBits, maxSubnetBits)
-	}
-	if masked := subnet.Masked(); subnet != masked {
-		return netip.Prefix{}, Invalidf("subnet %s has host bits set: want %s", subnet, masked)
-	}
-	if !forHosts(subnet.Addr()) {
-		return netip.Prefix{}, Invalidf("subnet %s is not for hosts: want a unicast network, such as 10.1.0.0/24", subnet)
-	}
-	return subnet, nil
+	return p, nil
 }
 
-func parseHost(what, s string) (netip.Addr, error) {
+// ParseAddr reads an address; what is the name that it goes by.
+func ParseAddr(what, s string) (netip.Addr, error) {
 	ip, err := netip.ParseAddr(s)
 	if err != nil {
 		return ip, Invalidf("%s %q: want an address without prefix length, such as 10.1.0.5", what, clip(s))
 	}
+	return ip, nil
+}
+
+// validateSubnet checks a subnet and the part of it that addresses are taken from, each of which
+// may be the zero Prefix, for none.
+func validateSubnet(subnet, part netip.Prefix) error {
+	switch masked := subnet.Masked(); {
+	case !subnet.IsValid() && part.IsValid():
+		return Invalidf("an ip range needs a subnet: give the subnet as well")
+	case !subnet.IsValid():
+		return nil
+	case !subnet.Addr().Is4():
+		return Unsupportedf("subnet %s: only IPv4 is supported so far, such as 10.1.0.0/24", subnet)
+	case subnet.Bits() < minSubnetBits || subnet.Bits() > maxSubnetBits:
+		return Invalidf("subnet %s: want a prefix length of %d to %d", subnet, minSubnetBits, maxSubnetBits)
+	case subnet != masked:
+		return Invalidf("subnet %s has host bits set: want %s", subnet, masked)
+	case !forHosts(subnet.Addr()):
+		return Invalidf("subnet %s is not for hosts: want a unicast network, such as 10.1.0.0/24", subnet)
+	}
+	switch masked := part.Masked(); {
+	case !part.IsValid():
+		return nil
+	case part != masked:
+		return Invalidf("ip range %s has host bits set: want %s", part, masked)
+	case !subnet.Contains(part.Addr()) || part.Bits() < subnet.Bits():
+		return Invalidf("ip range %s is not inside subnet %s", part, subnet)
+	}
+	return nil
+}
+
+func validateHost(what string, ip netip.Addr) error {
 	if !ip.Is4() {
-		return ip, Unsupportedf("%s %q: only IPv4 is supported so far, such as 10.1.0.5", what, clip(s))
+		return Unsupportedf("%s %q: only IPv4 is supported so far, such as 10.1.0.5", what, clip(ip.String()))
 	}
 	if !forHosts(ip) {
-		return ip, Invalidf("%s %s is not a host's: want a unicast address", what, ip)
+		return Invalidf("%s %s is not a host's: want a unicast address", what, ip)
 	}
-	return ip, nil
+	return nil
 }
 
 // forHosts excludes "this network", loopback, multicast and the reserved class E
@@ -291,47 +297,15 @@ func forHosts(ip netip.Addr) bool {
 	return first != 0 && first != 127 && first < 224
 }
 
-// hostIn wants an address of subnet that a host can have, so neither the first
+// validateHostIn wants an address of subnet that a host can have, so neither the first
 // (the network's) nor the last (broadcast).
-func hostIn(what, s string, subnet netip.Prefix) (string, error) {
-	ip, err := parseHost(what, s)
-	if err != nil {
-		return "", err
+func validateHostIn(what string, ip netip.Addr, subnet netip.Prefix) error {
+	if err := validateHost(what, ip); err != nil {
+		return err
 	}
 	first := subnet.Addr()
 	if !subnet.Contains(ip) || ip == first || !subnet.Contains(ip.Next()) {
-		return "", Invalidf("%s %s is not a host of subnet %s: want one such as %s", what, ip, subnet, first.Next())
+		return Invalidf("%s %s is not a host of subnet %s: want one such as %s", what, ip, subnet, first.Next())
 	}
-	return ip.String(), nil
-}
-
-func rangeIn(s string, subnet netip.Prefix) (string, error) {
-	r, err := netip.ParsePrefix(s)
-	if err != nil {
-		return "", Invalidf("ip range %q: want an address and a prefix length, such as %s", clip(s), subnet)
-	}
-	if masked := r.Masked(); r != masked {
-		return "", Invalidf("ip range %s has host bits set: want %s", r, masked)
-	}
-	if !subnet.Contains(r.Addr()) || r.Bits() < subnet.Bits() {
-		return "", Invalidf("ip range %s is not inside subnet %s", r, subnet)
-	}
-	return r.String(), nil
-}
-
-// canonicalMAC takes the forms of [net.ParseMAC] and returns lower case with
-// colons. Only an address that one host can have is taken: not zero, and the group
-// bit clear (IEEE 802-2014 §8.2).
-func canonicalMAC(s string) (string, error) {
-	mac, err := net.ParseMAC(s)
-	if err != nil || len(mac) != 6 {
-		return "", Invalidf("mac %q: want six bytes in hex, such as 02:42:ac:11:00:02", clip(s))
-	}
-	if mac[0]&1 != 0 {
-		return "", Invalidf("mac %s is a group address: want a unicast one, its first byte even", mac)
-	}
-	if [6]byte(mac) == [6]byte{} {
-		return "", Invalidf("mac %s belongs to nobody: want a unicast address, such as 02:42:ac:11:00:02", mac)
-	}
-	return mac.String(), nil
+	return nil
 }

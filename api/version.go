@@ -9,15 +9,6 @@ import (
 // APIVersion is the version of the interface, the first element of every path.
 const APIVersion = "v1"
 
-// Version says what a program was built from.
-type Version struct {
-	PID       int    `json:"pid,omitempty"` // of the daemon's process
-	Version   string `json:"version"`
-	GoVersion string `json:"go_version"`
-	API       string `json:"api"`                // [APIVersion]
-	Revision  string `json:"revision,omitempty"` // of the source; ends in "-dirty" when it was changed
-}
-
 // BuildVersion describes the running program. linked is the version set by the
 // linker (-ldflags "-X main.version=..."); when it is empty the module's own is
 // taken, "(devel)" in a build from a work tree.

@@ -84,8 +84,10 @@ func (f *Fake) Learn(port string, ageSeconds int) {
 	defer f.mu.Unlock()
 	for _, p := range f.ports {
 		if p.Name == port {
+			learned := p.MAC
+			learned[0] = 0x06
 			f.fdb = append(f.fdb, entry{
-				port: p, mac: "06" + p.MAC[2:], kind: api.Dynamic, age: ageSeconds,
+				port: p, mac: learned, kind: api.Dynamic, age: ageSeconds,
 			})
 		}
 	}
@@ -177,12 +179,8 @@ func find[T any](
 }
 
 // free is a subnet that no segment but except, and no pool, has any of.
-func (f *Fake) free(subnet string, except *segment) (netip.Prefix, error) {
-	if subnet != "" {
-		p, err := netip.ParsePrefix(subnet)
-		if err != nil {
-			return p, err
-		}
+func (f *Fake) free(p netip.Prefix, except *segment) (netip.Prefix, error) {
+	if p.IsValid() {
 		if other := f.overlapping(p, except); other.IsValid() {
 			return p, api.Conflictf("subnet %s overlaps the existing subnet %s: "+
 				"choose another prefix, or none for a free one", p, other)

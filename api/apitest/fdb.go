@@ -3,7 +3,6 @@ package apitest
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -13,8 +12,8 @@ import (
 // entry is a dynamic or static entry of the forwarding table.
 type entry struct {
 	port *api.Port
-	mac  string
-	kind string
+	mac  api.MAC
+	kind api.FDBEntryKind
 	age  int // in seconds
 }
 
@@ -58,20 +57,20 @@ func (f *Fake) entries(s *segment) []api.FDBEntry {
 			list = append(list, e.view())
 		}
 	}
-	slices.SortFunc(list, func(a, b api.FDBEntry) int { return cmp.Compare(a.MAC, b.MAC) })
+	slices.SortFunc(list, func(a, b api.FDBEntry) int { return cmp.Compare(a.MAC.Uint64(), b.MAC.Uint64()) })
 	return list
 }
 
-func (s *segment) gatewayMAC() string { return macOf(netip.MustParseAddr(s.Gateway)) }
+func (s *segment) gatewayMAC() api.MAC { return macOf(netip.MustParseAddr(s.Gateway)) }
 
 // macOf is the MAC of whoever has an address and no other MAC.
-func macOf(a netip.Addr) string {
+func macOf(a netip.Addr) api.MAC {
 	b := a.As4()
-	return fmt.Sprintf("02:42:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3])
+	return api.MAC{0x02, 0x42, b[0], b[1], b[2], b[3]}
 }
 
 // checkOwn returns a Conflict if a MAC is the segment's gateway's or a port's own.
-func (f *Fake) checkOwn(s *segment, mac string) error {
+func (f *Fake) checkOwn(s *segment, mac api.MAC) error {
 	if mac == s.gatewayMAC() {
 		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another", mac, s.Name)
 	}
@@ -85,7 +84,7 @@ func (f *Fake) checkOwn(s *segment, mac string) error {
 }
 
 // isEntry says whether an entry is that of a segment for a MAC.
-func isEntry(s *segment, mac string) func(entry) bool {
+func isEntry(s *segment, mac api.MAC) func(entry) bool {
 	return func(e entry) bool { return e.port.SegmentID == s.ID && e.mac == mac }
 }
 
@@ -113,7 +112,7 @@ func (f *Fake) AddFDB(ctx context.Context, ref string, spec api.FDBSpec) (api.FD
 }
 
 // DeleteFDB implements [api.Backend].
-func (f *Fake) DeleteFDB(ctx context.Context, ref, mac string) (api.FDBEntry, error) {
+func (f *Fake) DeleteFDB(ctx context.Context, ref string, mac api.MAC) (api.FDBEntry, error) {
 	if err := f.enter(ctx, "DeleteFDB"); err != nil {
 		return api.FDBEntry{}, err
 	}

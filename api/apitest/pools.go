@@ -38,8 +38,8 @@ func (f *Fake) AddPool(ctx context.Context, spec api.PoolSpec) (api.Pool, error)
 	}
 	gateway := subnet.Addr().Next()
 	p := &pool{Pool: api.Pool{ID: f.id(""), Subnet: subnet, Gateway: gateway, Created: f.now()}, next: gateway}
-	if spec.IPRange != "" {
-		p.next = netip.MustParsePrefix(spec.IPRange).Addr() // which the caller has checked
+	if spec.IPRange.IsValid() {
+		p.next = spec.IPRange.Addr()
 	}
 	f.pools = append(f.pools, p)
 	return p.view(), nil
@@ -166,14 +166,14 @@ func (f *Fake) AddSegmentOver(ctx context.Context, id string, spec api.SegmentSp
 	case p.segment != nil:
 		return api.Segment{}, api.Conflictf("pool %s is in use by segment %q: choose another",
 			p.Subnet, p.segment.Name)
-	case spec.Gateway != "" && spec.Gateway != p.Gateway.String():
+	case spec.Gateway.IsValid() && spec.Gateway != p.Gateway:
 		return api.Segment{}, api.Conflictf("gateway %s is not that of pool %s, %s: "+
 			"lease it as such before", spec.Gateway, p.Subnet, p.Gateway)
 	}
 	if err := f.checkSegment(spec); err != nil {
 		return api.Segment{}, err
 	}
-	spec.Gateway = p.Gateway.String()
+	spec.Gateway = p.Gateway
 	s := f.addSegment(spec, p.Subnet)
 	p.segment = f.segments[len(f.segments)-1]
 	return s, nil

@@ -23,7 +23,7 @@ func (f *Fake) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error)
 	if err != nil {
 		return api.Port{}, err
 	}
-	ip, err := f.address(s, spec.IP)
+	ip, err := f.address(s, spec.IP.Addr)
 	if err != nil {
 		return api.Port{}, err
 	}
@@ -57,12 +57,9 @@ func (f *Fake) checkPort(name, id string) error {
 }
 
 // address is the one that was asked for, or the next free one.
-func (f *Fake) address(s *segment, want string) (netip.Addr, error) {
-	if want != "" && want != api.IPDHCP {
-		ip, err := netip.ParseAddr(want)
+func (f *Fake) address(s *segment, ip netip.Addr) (netip.Addr, error) {
+	if ip.IsValid() {
 		switch {
-		case err != nil:
-			return ip, err
 		case !s.Subnet.Contains(ip):
 			return ip, api.Invalidf("%s is outside the subnet %s: request an address in it", ip, s.Subnet)
 		case f.taken(s, ip):
@@ -102,7 +99,7 @@ func newPort(s *segment, ip netip.Addr, spec api.PortSpec) *api.Port {
 		IPs: []netip.Prefix{netip.PrefixFrom(ip, s.Subnet.Bits())}, Gateway: s.Gateway,
 		NetNS: spec.NetNS, IfName: cmp.Or(spec.IfName, api.DefaultIfName), MTU: s.MTU,
 		Kind: api.PortTAP, Labels: spec.Labels,
-		Aliases: spec.Aliases, DHCP: spec.IP == api.IPDHCP, ResolvConf: spec.ResolvConf,
+		Aliases: spec.Aliases, DHCP: spec.IP.DHCP, ResolvConf: spec.ResolvConf,
 		Security: cmp.Or(spec.Security, api.SecurityStrict), AllowAddresses: spec.AllowAddresses,
 		AllowReserved: spec.AllowReserved, BPDUGuard: spec.BPDUGuard, Isolated: spec.Isolated,
 		RateIn: limited(spec.RateIn), RateOut: limited(spec.RateOut),
@@ -198,16 +195,19 @@ func (f *Fake) UpdatePort(ctx context.Context, ref string, u api.PortUpdate) (ap
 	update(&p.Isolated, u.Isolated)
 	update(&p.MACLimit, u.MACLimit)
 	update(&p.FloodLimit, u.FloodLimit)
-	update(&p.RateIn, u.RateIn)
-	update(&p.RateOut, u.RateOut)
+	if u.RateIn != nil {
+		p.RateIn = limited(*u.RateIn)
+	}
+	if u.RateOut != nil {
+		p.RateOut = limited(*u.RateOut)
+	}
 	p.MACLimit, p.FloodLimit = cmp.Or(p.MACLimit, api.DefaultMACLimit), cmp.Or(p.FloodLimit, api.DefaultFloodLimit)
-	p.RateIn, p.RateOut = limited(p.RateIn), limited(p.RateOut)
 	return *p, nil
 }
 
 // checkMAC returns a Conflict if p may not have the MAC: the gateway or another port of its
 // segment has it, or it has a static entry.
-func (f *Fake) checkMAC(p *api.Port, mac string) error {
+func (f *Fake) checkMAC(p *api.Port, mac api.MAC) error {
 	s, err := f.findSegment(p.SegmentID)
 	if err != nil {
 		return err
@@ -233,11 +233,11 @@ func (f *Fake) checkMAC(p *api.Port, mac string) error {
 }
 
 // limited is a rate as a port shows it: empty where there is no bound.
-func limited(rate string) string {
-	if rate == (api.Rate{}).String() {
+func limited(rate api.Rate) string {
+	if rate == (api.Rate{}) {
 		return ""
 	}
-	return rate
+	return rate.String()
 }
 
 // DeletePort implements [api.Backend].

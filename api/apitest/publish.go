@@ -31,9 +31,7 @@ func (q publication) overlaps(other api.Published) bool {
 		q.HostIP != other.HostIP && !q.HostIP.IsUnspecified() && !other.HostIP.IsUnspecified() {
 		return false
 	}
-	first, last, _ := api.ParsePorts(q.HostPorts) // which were checked
-	otherFirst, otherLast, _ := api.ParsePorts(other.HostPorts)
-	return first <= otherLast && otherFirst <= last
+	return q.HostPorts.First <= other.HostPorts.Last && other.HostPorts.First <= q.HostPorts.Last
 }
 
 // Publish implements [api.Backend].
@@ -51,15 +49,12 @@ func (f *Fake) Publish(ctx context.Context, port string, spec api.PublishSpec) (
 			"publish ports of a segment with uplink host", p.Segment, p.Name)
 	}
 	published := api.Published{
-		Port: p.Name, PortID: p.ID, Segment: p.Segment, HostIP: netip.IPv4Unspecified(),
+		Port: p.Name, PortID: p.ID, Segment: p.Segment, HostIP: cmp.Or(spec.HostIP, netip.IPv4Unspecified()),
 		HostPorts: spec.HostPorts, IP: p.IPs[0].Addr(), Ports: spec.Ports, Protocol: spec.Protocol,
 	}
-	if spec.HostIP != "" {
-		published.HostIP = netip.MustParseAddr(spec.HostIP)
-	}
-	if spec.HostPorts == "" {
+	if spec.HostPorts == (api.PortRange{}) {
 		free := uint16(firstFree + len(f.published))
-		published.HostPorts = api.FormatPorts(free, free)
+		published.HostPorts = api.PortRange{First: free, Last: free}
 	}
 	for _, q := range f.published {
 		if q.overlaps(published) {
@@ -103,7 +98,7 @@ func (f *Fake) Unpublish(ctx context.Context, port string, key api.PublishedKey)
 		return api.Published{}, err
 	}
 	i := slices.IndexFunc(f.published, func(q publication) bool {
-		return q.port == p && q.HostIP.String() == cmp.Or(key.HostIP, "0.0.0.0") &&
+		return q.port == p && q.HostIP == cmp.Or(key.HostIP, netip.IPv4Unspecified()) &&
 			q.HostPorts == key.HostPorts && q.Protocol == key.Protocol
 	})
 	if i < 0 {

@@ -70,7 +70,7 @@ func (f *Fake) AddRule(ctx context.Context, ref string, spec api.RuleSpec) (api.
 	}
 	s.rules = slices.Insert(s.rules, at, api.Rule{
 		ID: f.id(""), Action: spec.Action, From: spec.From, To: spec.To,
-		Protocol: cmp.Or(spec.Protocol, api.ProtocolAny), Ports: spec.Ports, Since: f.now(),
+		Protocol: cmp.Or(spec.Protocol, api.ProtocolAny), Ports: spec.Ports.String(), Since: f.now(),
 	})
 	return f.numbered(s)[at], nil
 }

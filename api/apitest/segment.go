@@ -1,6 +1,7 @@
 package apitest
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -42,14 +43,13 @@ func (f *Fake) addSegment(spec api.SegmentSpec, subnet netip.Prefix) api.Segment
 	id, uplink := f.id(spec.ID), api.UplinkOf(spec.Uplink, spec.Internal)
 	s := &segment{Segment: api.Segment{
 		ID: id, Uplink: uplink, Name: spec.Name, Driver: "vswitch", Scope: "local", Subnet: subnet,
-		Gateway: spec.Gateway, IPRange: spec.IPRange, Internal: spec.Internal, MTU: spec.MTU,
+		Internal: spec.Internal, MTU: spec.MTU,
 		Labels: spec.Labels, Created: f.now(),
 	}}
-	if s.Gateway == "" {
-		s.Gateway = subnet.Addr().Next().String()
-	}
-	if s.IPRange == subnet.String() {
-		s.IPRange = ""
+	s.Gateway = cmp.Or(spec.Gateway, subnet.Addr().Next()).String()
+	s.next = subnet.Addr().Next()
+	if r := spec.IPRange; r.IsValid() && r != subnet {
+		s.IPRange, s.next = r.String(), r.Addr()
 	}
 	if s.MTU == 0 {
 		s.MTU = 1500
@@ -57,10 +57,6 @@ func (f *Fake) addSegment(spec api.SegmentSpec, subnet netip.Prefix) api.Segment
 	if uplink == api.UplinkHost {
 		counters := api.Counters{Since: s.Created, Drops: map[string]uint64{}}
 		s.HostLink = api.HostLink{Name: "vs-" + id[:11], State: api.PortUp, Counters: counters}
-	}
-	s.next = subnet.Addr().Next()
-	if s.IPRange != "" {
-		s.next = netip.MustParsePrefix(s.IPRange).Addr() // which the server has checked
 	}
 	f.segments = append(f.segments, s)
 	return s.Segment
@@ -111,7 +107,7 @@ func (f *Fake) UpdateSegment(ctx context.Context, ref string, u api.SegmentUpdat
 			return api.Segment{}, err
 		}
 	}
-	if u.Subnet != nil && *u.Subnet != s.Subnet.String() {
+	if u.Subnet != nil && *u.Subnet != s.Subnet {
 		if err := f.renumber(s, *u.Subnet); err != nil {
 			return api.Segment{}, err
 		}
@@ -127,7 +123,7 @@ func (f *Fake) UpdateSegment(ctx context.Context, ref string, u api.SegmentUpdat
 }
 
 // renumber gives a segment without ports another subnet.
-func (f *Fake) renumber(s *segment, subnet string) error {
+func (f *Fake) renumber(s *segment, subnet netip.Prefix) error {
 	if s.Ports > 0 {
 		return api.Conflictf("segment %q has %d ports with addresses of %s: "+
 			"remove them with vsctl del-port first", s.Name, s.Ports, s.Subnet)

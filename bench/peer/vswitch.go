@@ -63,7 +63,7 @@ func (l *Lab) startVswitch(ctx context.Context, flags ...string) (*vswitchFabric
 	}
 	l.own(daemon.Process)
 	f := &vswitchFabric{
-		daemon: daemon, client: api.NewClient(socket, apiTimeout), segments: make(map[int]string),
+		daemon: daemon, client: api.NewSocketClient(socket, apiTimeout), segments: make(map[int]string),
 	}
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
@@ -93,7 +93,7 @@ func (f *vswitchFabric) attach(ctx context.Context, e load.Endpoint) error {
 	if !ok {
 		name = fmt.Sprintf("bench%d", e.Segment)
 		// Of the others none has the host on its network.
-		spec := api.SegmentSpec{Name: name, Subnet: e.Addr.Masked().String(), Uplink: api.UplinkNone}
+		spec := api.SegmentSpec{Name: name, Subnet: e.Addr.Masked(), Uplink: api.UplinkNone}
 		if _, err := f.client.AddSegment(ctx, spec); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (f *vswitchFabric) attach(ctx context.Context, e load.Endpoint) error {
 	}
 	_, err := f.client.AddPort(ctx, api.PortSpec{
 		Name: portName(e), Segment: name, NetNS: e.Namespace, IfName: e.IfName,
-		IP: e.Addr.Addr().String(), MAC: e.MAC.String(), NoDefaultRoute: true,
+		IP: api.PortIP{Addr: e.Addr.Addr()}, MAC: e.MAC, NoDefaultRoute: true,
 		// The others check nothing, and most of the harness's frames are not the port's
 		// own: of an experimental Ethertype, and from up to 64,000 addresses.
 		Security: security, MACLimit: api.NoLimit, FloodLimit: api.NoLimit,

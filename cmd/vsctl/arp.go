@@ -29,9 +29,9 @@ gateway's, and a port's while the port is up and its interface has the address.
 			return printList(cmd.OutOrStdout(), &f, list, []column[api.Binding]{
 				{"SEGMENT", func(b api.Binding) string { return b.Segment }},
 				{"IP", func(b api.Binding) string { return b.IP.String() }},
-				{"MAC", func(b api.Binding) string { return b.MAC }},
+				{"MAC", func(b api.Binding) string { return b.MAC.String() }},
 				{"PORT", func(b api.Binding) string { return b.Port }},
-				{"KIND", func(b api.Binding) string { return b.Kind }},
+				{"KIND", func(b api.Binding) string { return string(b.Kind) }},
 			})
 		},
 	}

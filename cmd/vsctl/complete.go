@@ -21,7 +21,7 @@ func nothing(*cobra.Command) []string { return nil }
 // completionClient does not wait long. Without a daemon its lists are empty, and there
 // is nothing to offer.
 func (a *app) completionClient() *api.Client {
-	return api.NewClient(a.socket, min(a.timeout, completionTimeout))
+	return api.NewSocketClient(a.socket, min(a.timeout, completionTimeout))
 }
 
 func (a *app) segmentNames(cmd *cobra.Command) []string {

@@ -20,7 +20,11 @@ place of what was learned for MAC, and neither ages nor moves.`,
 		Args:              want(3, 3, "SEGMENT MAC PORT"),
 		ValidArgsFunction: complete(a.segmentNames, nothing, a.portNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, err := a.client().AddFDB(cmd.Context(), args[0], api.FDBSpec{MAC: args[1], Port: args[2]})
+			mac, err := api.ParseMAC(args[1])
+			if err != nil {
+				return err
+			}
+			_, err = a.client().AddFDB(cmd.Context(), args[0], api.FDBSpec{MAC: mac, Port: args[2]})
 			return err
 		},
 	}
@@ -37,7 +41,11 @@ cannot be removed: it is the MAC of a port or of the gateway, and goes with it.`
 		Args:              want(2, 2, "SEGMENT MAC"),
 		ValidArgsFunction: complete(a.segmentNames, nothing),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, err := a.client().DeleteFDB(cmd.Context(), args[0], args[1])
+			mac, err := api.ParseMAC(args[1])
+			if err != nil {
+				return err
+			}
+			_, err = a.client().DeleteFDB(cmd.Context(), args[0], mac)
 			return err
 		},
 	}
@@ -89,9 +97,9 @@ An entry's kind is one of these:
 			}
 			return printList(cmd.OutOrStdout(), &f, list, []column[api.FDBEntry]{
 				{"SEGMENT", func(e api.FDBEntry) string { return e.Segment }},
-				{"MAC", func(e api.FDBEntry) string { return e.MAC }},
+				{"MAC", func(e api.FDBEntry) string { return e.MAC.String() }},
 				{"PORT", func(e api.FDBEntry) string { return e.Port }},
-				{"KIND", func(e api.FDBEntry) string { return e.Kind }},
+				{"KIND", func(e api.FDBEntry) string { return string(e.Kind) }},
 				{"AGE", age},
 			})
 		},

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// textFlag is a flag whose text the daemon checks, so that a value which makes no
-// sense is a failure like any other. Its kind names the value in the help.
+// textFlag is a flag whose text is checked later, by read or by the daemon, so that a value which
+// makes no sense is a failure like any other. Its kind names the value in the help.
 type textFlag struct {
 	text *string // what it is beforehand is the default
 	kind string
@@ -28,6 +28,24 @@ func (t textFlag) Set(s string) error {
 	}
 	*t.text = s
 	return nil
+}
+
+// read parses the text of a flag, if it was given, into what a request has for it. A text that
+// makes no sense is a failure like any other, and not wrong usage.
+func read[T any](text string, parse func(string) (T, error), field *T) error {
+	if text == "" {
+		return nil
+	}
+	v, err := parse(text)
+	if err == nil {
+		*field = v
+	}
+	return err
+}
+
+// named returns a parser of texts that go by a name.
+func named[T any](what string, parse func(what, s string) (T, error)) func(string) (T, error) {
+	return func(s string) (T, error) { return parse(what, s) }
 }
 
 // labelFlag is a repeatable flag of labels to set and, where removable, to remove.

@@ -10,10 +10,9 @@ import (
 	"vswitch/api"
 )
 
-// policyFlags are the flags that say what a container may do. The daemon checks
-// their values.
+// policyFlags are the flags that say what a container may do.
 type policyFlags struct {
-	security       string
+	security       api.Security
 	allowAddresses []string
 	allowReserved  bool
 	bpduGuard      bool
@@ -39,7 +38,7 @@ optional burst, such as 100mbit:64kb.`
 
 func (p *policyFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Var(textFlag{&p.security, "strict|mac|off"}, "security", "how far to trust the container (default strict)")
+	flags.Var(textFlag{(*string)(&p.security), "strict|mac|off"}, "security", "how far to trust the container (default strict)")
 	flags.Var((*wordsFlag)(&p.allowAddresses), "allow-address", "an address or network besides the port's own; may be repeated")
 	flags.BoolVar(&p.allowReserved, "allow-reserved", false, "let frames to 01:80:C2:00:00:01 to -0F pass")
 	flags.BoolVar(&p.bpduGuard, "bpdu-guard", false,
@@ -50,36 +49,58 @@ func (p *policyFlags) register(cmd *cobra.Command) {
 	flags.Var(textFlag{&p.rateIn, "RATE"}, "rate-in", "bound what the container sends (default none)")
 	flags.Var(textFlag{&p.rateOut, "RATE"}, "rate-out", "bound what the container is sent (default none)")
 	completeFlag(cmd, "security", func(*cobra.Command) []string {
-		return []string{api.SecurityStrict, api.SecurityMAC, api.SecurityOff}
+		return []string{string(api.SecurityStrict), string(api.SecurityMAC), string(api.SecurityOff)}
 	})
 }
 
-func (p *policyFlags) into(spec *api.PortSpec) {
-	spec.Security, spec.AllowAddresses = p.security, p.allowAddresses
+func (p *policyFlags) into(spec *api.PortSpec) (err error) {
+	spec.Security = p.security
 	spec.AllowReserved, spec.BPDUGuard, spec.Isolated = p.allowReserved, p.bpduGuard, p.isolated
-	spec.MACLimit, spec.FloodLimit, spec.RateIn, spec.RateOut = p.macLimit, p.floodLimit, p.rateIn, p.rateOut
+	spec.MACLimit, spec.FloodLimit = p.macLimit, p.floodLimit
+	if spec.AllowAddresses, err = api.ParseAllAllowed(p.allowAddresses); err != nil {
+		return err
+	}
+	if err := read(p.rateIn, parseRate("rate in"), &spec.RateIn); err != nil {
+		return err
+	}
+	return read(p.rateOut, parseRate("rate out"), &spec.RateOut)
+}
+
+// parseRate returns [api.ParseRate] with errors that say which rate is wrong.
+func parseRate(what string) func(string) (api.Rate, error) {
+	return func(s string) (api.Rate, error) {
+		r, err := api.ParseRate(s)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", what, err)
+		}
+		return r, err
+	}
 }
 
 // change puts what was given into update, and says whether anything was.
-func (p *policyFlags) change(flags *pflag.FlagSet, update *api.PortUpdate) bool {
+func (p *policyFlags) change(flags *pflag.FlagSet, update *api.PortUpdate) (changes bool, err error) {
+	var spec api.PortSpec
+	if list := p.allowAddresses; len(list) == 1 && list[0] == "none" {
+		p.allowAddresses = nil
+	}
+	if err := p.into(&spec); err != nil {
+		return false, err
+	}
 	given(flags, "security", &update.Security, &p.security)
 	given(flags, "allow-reserved", &update.AllowReserved, &p.allowReserved)
 	given(flags, "bpdu-guard", &update.BPDUGuard, &p.bpduGuard)
 	given(flags, "isolated", &update.Isolated, &p.isolated)
 	given(flags, "mac-limit", &update.MACLimit, &p.macLimit)
 	given(flags, "flood-limit", &update.FloodLimit, &p.floodLimit)
-	given(flags, "rate-in", &update.RateIn, &p.rateIn)
-	given(flags, "rate-out", &update.RateOut, &p.rateOut)
-	given(flags, "allow-address", &update.AllowAddresses, &p.allowAddresses)
-	if list := p.allowAddresses; len(list) == 1 && list[0] == "none" {
-		update.AllowAddresses = &[]string{}
-	}
+	given(flags, "rate-in", &update.RateIn, &spec.RateIn)
+	given(flags, "rate-out", &update.RateOut, &spec.RateOut)
+	given(flags, "allow-address", &update.AllowAddresses, &spec.AllowAddresses)
 	for _, name := range policyNames {
 		if flags.Changed(name) {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // given points field to value if the flag was given.
@@ -89,7 +110,7 @@ func given[T any](flags *pflag.FlagSet, name string, field **T, value *T) {
 	}
 }
 
-// wordsFlag is a repeatable flag of texts that the daemon checks.
+// wordsFlag is a repeatable flag of texts that are checked later.
 type wordsFlag []string
 
 // String, Set and Type implement [pflag.Value].

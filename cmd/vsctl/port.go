@@ -11,12 +11,7 @@ import (
 )
 
 func (a *app) addPort() *cobra.Command {
-	var (
-		spec   = api.PortSpec{Segment: api.DefaultSegment, IfName: api.DefaultIfName}
-		labels labelFlag
-		names  namesFlag
-		policy policyFlags
-	)
+	p := newPort{spec: api.PortSpec{Segment: api.DefaultSegment, IfName: api.DefaultIfName}}
 	cmd := &cobra.Command{
 		Use:     "add-port NAME (--netns NAME-or-PATH | --pid PID)",
 		GroupID: groupPorts,
@@ -41,15 +36,10 @@ its --alias names, which it may share with others. --resolv-conf writes
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(nothing),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			netns, pid := cmd.Flags().Changed("netns"), cmd.Flags().Changed("pid")
-			switch {
-			case netns && pid:
-				return usagef("--netns and --pid exclude each other: give one of them")
-			case !netns && !pid:
-				return usagef("no namespace to attach: give --netns or --pid")
+			spec, err := p.request(cmd.Flags(), args[0])
+			if err != nil {
+				return err
 			}
-			spec.Name, spec.Labels, spec.Aliases = args[0], labels.values(), names
-			policy.into(&spec)
 			port, err := a.client().AddPort(cmd.Context(), spec)
 			if err != nil {
 				return err
@@ -57,20 +47,63 @@ its --alias names, which it may share with others. --resolv-conf writes
 			return printLine(cmd, port.ID)
 		},
 	}
-	flags := cmd.Flags()
-	flags.Var(textFlag{&spec.Segment, "SEGMENT"}, "segment", "the segment to attach to")
-	flags.Var(textFlag{&spec.NetNS, "NAME-or-PATH"}, "netns", "the container's namespace: its name as in \"ip netns list\", or an absolute path")
-	flags.IntVar(&spec.PID, "pid", 0, "a process in the container, `PID`")
-	flags.Var(textFlag{&spec.IfName, "NAME"}, "ifname", "the interface's name in the container")
-	flags.Var(textFlag{&spec.IP, "IP|dhcp"}, "ip", "the container's address; dhcp has it fetch the next free one (default the next free one)")
-	flags.Var(textFlag{&spec.MAC, "MAC"}, "mac", "the container's MAC (default 02:42 and the address)")
-	flags.BoolVar(&spec.NoDefaultRoute, "no-default-route", false, "leave the container's routes alone")
-	flags.Var(&names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
-	flags.BoolVar(&spec.ResolvConf, "resolv-conf", false, "write the namespace's resolv.conf, which names the gateway; needs the name of a namespace")
-	flags.Var(&labels, "label", "a label to set; may be repeated")
-	policy.register(cmd)
+	p.register(cmd)
 	completeFlag(cmd, "segment", a.segmentNames)
 	return cmd
+}
+
+// newPort is the flags of add-port.
+type newPort struct {
+	spec      api.PortSpec
+	addresses addressFlags
+	labels    labelFlag
+	names     namesFlag
+	policy    policyFlags
+}
+
+func (p *newPort) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Var(textFlag{&p.spec.Segment, "SEGMENT"}, "segment", "the segment to attach to")
+	flags.Var(textFlag{&p.spec.NetNS, "NAME-or-PATH"}, "netns", "the container's namespace: its name as in \"ip netns list\", or an absolute path")
+	flags.IntVar(&p.spec.PID, "pid", 0, "a process in the container, `PID`")
+	flags.Var(textFlag{&p.spec.IfName, "NAME"}, "ifname", "the interface's name in the container")
+	p.addresses.register(flags)
+	flags.BoolVar(&p.spec.NoDefaultRoute, "no-default-route", false, "leave the container's routes alone")
+	flags.Var(&p.names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
+	flags.BoolVar(&p.spec.ResolvConf, "resolv-conf", false, "write the namespace's resolv.conf, which names the gateway; needs the name of a namespace")
+	flags.Var(&p.labels, "label", "a label to set; may be repeated")
+	p.policy.register(cmd)
+}
+
+// request returns what the flags ask for, or a usage error.
+func (p *newPort) request(flags *pflag.FlagSet, name string) (api.PortSpec, error) {
+	spec := p.spec
+	switch netns, pid := flags.Changed("netns"), flags.Changed("pid"); {
+	case netns && pid:
+		return spec, usagef("--netns and --pid exclude each other: give one of them")
+	case !netns && !pid:
+		return spec, usagef("no namespace to attach: give --netns or --pid")
+	}
+	spec.Name, spec.Labels, spec.Aliases = name, p.labels.values(), p.names
+	if err := p.addresses.into(&spec); err != nil {
+		return spec, err
+	}
+	return spec, p.policy.into(&spec)
+}
+
+// addressFlags are the flags that say which addresses a port gets.
+type addressFlags struct{ ip, mac string }
+
+func (a *addressFlags) register(flags *pflag.FlagSet) {
+	flags.Var(textFlag{&a.ip, "IP|dhcp"}, "ip", "the container's address; dhcp has it fetch the next free one (default the next free one)")
+	flags.Var(textFlag{&a.mac, "MAC"}, "mac", "the container's MAC (default 02:42 and the address)")
+}
+
+func (a *addressFlags) into(spec *api.PortSpec) error {
+	if err := read(a.ip, api.ParsePortIP, &spec.IP); err != nil {
+		return err
+	}
+	return read(a.mac, api.ParseMAC, &spec.MAC)
 }
 
 func (a *app) delPort() *cobra.Command {
@@ -157,7 +190,12 @@ func (c *portChange) register(cmd *cobra.Command) {
 func (c *portChange) update(flags *pflag.FlagSet) (api.PortUpdate, error) {
 	update := api.PortUpdate{Labels: c.labels.labels}
 	given(flags, "rename", &update.Name, &c.rename)
-	given(flags, "mac", &update.MAC, &c.mac)
+	if flags.Changed("mac") {
+		update.MAC = new(api.MAC)
+		if err := read(c.mac, api.ParseMAC, update.MAC); err != nil {
+			return update, err
+		}
+	}
 	switch {
 	case c.up && c.down:
 		return update, usagef("--up and --down exclude each other: give one of them")
@@ -167,7 +205,10 @@ func (c *portChange) update(flags *pflag.FlagSet) (api.PortUpdate, error) {
 		update.Up = new(false)
 	}
 	c.names.change(flags, &update)
-	policy := c.policy.change(flags, &update)
+	policy, err := c.policy.change(flags, &update)
+	if err != nil {
+		return update, err
+	}
 	if !policy && update.Name == nil && update.MAC == nil && update.Up == nil &&
 		len(update.Labels) == 0 && update.Aliases == nil {
 		return update, usagef("nothing to change: give --rename, --alias, --mac, --up, --down, --label " +
@@ -201,10 +242,10 @@ func (a *app) listPorts() *cobra.Command {
 				{"NAME", func(p api.Port) string { return p.Name }},
 				{"SEGMENT", func(p api.Port) string { return p.Segment }},
 				{"IP", addresses},
-				{"MAC", func(p api.Port) string { return p.MAC }},
+				{"MAC", func(p api.Port) string { return p.MAC.String() }},
 				{"NETNS", func(p api.Port) string { return p.NetNS }},
 				{"IFNAME", func(p api.Port) string { return p.IfName }},
-				{"STATE", func(p api.Port) string { return p.State }},
+				{"STATE", func(p api.Port) string { return string(p.State) }},
 			})
 		},
 	}

@@ -103,14 +103,14 @@ it cannot be reached.
 			return printList(cmd.OutOrStdout(), &f, list, []column[api.Published]{
 				{"PORT", func(p api.Published) string { return p.Port }},
 				{"SEGMENT", func(p api.Published) string { return p.Segment }},
-				{"HOST", func(p api.Published) string { return p.HostIP.String() + ":" + p.HostPorts }},
-				{"TO", func(p api.Published) string { return p.IP.String() + ":" + p.Ports }},
-				{"PROTOCOL", func(p api.Published) string { return p.Protocol }},
+				{"HOST", func(p api.Published) string { return p.HostIP.String() + ":" + p.HostPorts.String() }},
+				{"TO", func(p api.Published) string { return p.IP.String() + ":" + p.Ports.String() }},
+				{"PROTOCOL", func(p api.Published) string { return string(p.Protocol) }},
 				{"STATE", func(p api.Published) string {
 					if p.Reason != "" {
 						return p.Reason
 					}
-					return api.PortUp
+					return string(api.PortUp)
 				}},
 			})
 		},

@@ -153,7 +153,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
-func (a *app) client() *api.Client { return api.NewClient(a.socket, a.timeout) }
+func (a *app) client() *api.Client { return api.NewSocketClient(a.socket, a.timeout) }
 
 // complain writes the one line of an error.
 func (a *app) complain(cmd *cobra.Command, err error) {

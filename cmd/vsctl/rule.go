@@ -43,12 +43,15 @@ any. A rule that names a port goes with it. The rule is in force when the comman
 returns.`
 
 // addRule completes a command that adds a rule.
-func (a *app) addRule(cmd *cobra.Command, action string) *cobra.Command {
-	spec := api.RuleSpec{Action: action}
+func (a *app) addRule(cmd *cobra.Command, action api.RuleAction) *cobra.Command {
+	spec, ports := api.RuleSpec{Action: action}, ""
 	cmd.GroupID = groupRules
 	cmd.Args = want(1, 1, "one SEGMENT")
 	cmd.ValidArgsFunction = complete(a.segmentNames)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := read(ports, api.ParsePorts, &spec.Ports); err != nil {
+			return err
+		}
 		rule, err := a.client().AddRule(cmd.Context(), args[0], spec)
 		if err != nil {
 			return err
@@ -58,13 +61,15 @@ func (a *app) addRule(cmd *cobra.Command, action string) *cobra.Command {
 	flags := cmd.Flags()
 	flags.Var((*endFlag)(&spec.From), "from", "the ports that frames come from (default any)")
 	flags.Var((*endFlag)(&spec.To), "to", "the ports that frames go to (default any)")
-	flags.Var(textFlag{&spec.Protocol, "tcp|udp|icmp|any"}, "protocol", "the frames' protocol (default any)")
-	flags.Var(textFlag{&spec.Ports, "N[-M]"}, "port", "the destination port of TCP or UDP, or a range (default all)")
+	flags.Var(textFlag{(*string)(&spec.Protocol), "tcp|udp|icmp|any"}, "protocol", "the frames' protocol (default any)")
+	flags.Var(textFlag{&ports, "N[-M]"}, "port", "the destination port of TCP or UDP, or a range (default all)")
 	flags.IntVar(&spec.Position, "at", 0, "put the rule at this `POSITION`, 1 for the first (default behind all others)")
 	completeFlag(cmd, "from", a.portNames)
 	completeFlag(cmd, "to", a.portNames)
 	completeFlag(cmd, "protocol", func(*cobra.Command) []string {
-		return []string{api.ProtocolTCP, api.ProtocolUDP, api.ProtocolICMP, api.ProtocolAny}
+		return []string{
+			string(api.ProtocolTCP), string(api.ProtocolUDP), string(api.ProtocolICMP), string(api.ProtocolAny),
+		}
 	})
 	return cmd
 }
@@ -148,10 +153,10 @@ begins anew.
 				{"RULE ID", func(r api.Rule) string { return l.id(r.ID) }},
 				{"SEGMENT", func(r api.Rule) string { return r.Segment }},
 				{"AT", func(r api.Rule) string { return strconv.Itoa(r.Position) }},
-				{"ACTION", func(r api.Rule) string { return r.Action }},
+				{"ACTION", func(r api.Rule) string { return string(r.Action) }},
 				{"FROM", func(r api.Rule) string { return r.From.String() }},
 				{"TO", func(r api.Rule) string { return r.To.String() }},
-				{"PROTOCOL", func(r api.Rule) string { return r.Protocol }},
+				{"PROTOCOL", func(r api.Rule) string { return string(r.Protocol) }},
 				{"PORT", func(r api.Rule) string { return r.Ports }},
 				{"HITS", func(r api.Rule) string { return decimal(r.Hits) }},
 				{"SINCE", func(r api.Rule) string { return since(r.Since) }},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,7 +85,7 @@ func hit(ts *testscript.TestScript, _ bool, args []string) {
 
 func pool(ts *testscript.TestScript, _ bool, args []string) {
 	fake := ts.Value("fake").(*apitest.Fake)
-	made, err := fake.AddPool(context.Background(), api.PoolSpec{Subnet: args[0]})
+	made, err := fake.AddPool(context.Background(), api.PoolSpec{Subnet: netip.MustParsePrefix(args[0])})
 	ts.Check(err)
 	if len(args) > 1 {
 		_, err = fake.AddSegmentOver(context.Background(), made.ID, api.SegmentSpec{Name: args[1]})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,8 @@ func (a *app) addSegment() *cobra.Command {
 	var (
 		spec   api.SegmentSpec
 		labels labelFlag
+
+		subnet, gateway, ipRange string
 	)
 	cmd := &cobra.Command{
 		Use:     "add-segment NAME",
@@ -32,6 +35,15 @@ containers, they reach it, and it is their way out. With --uplink none, or
 		ValidArgsFunction: complete(nothing),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			spec.Name, spec.Labels = args[0], labels.values()
+			if err := read(subnet, named("subnet", api.ParsePrefix), &spec.Subnet); err != nil {
+				return err
+			}
+			if err := read(gateway, named("gateway", api.ParseAddr), &spec.Gateway); err != nil {
+				return err
+			}
+			if err := read(ipRange, named("ip range", api.ParsePrefix), &spec.IPRange); err != nil {
+				return err
+			}
 			segment, err := a.client().AddSegment(cmd.Context(), spec)
 			if err != nil {
 				return err
@@ -40,14 +52,14 @@ containers, they reach it, and it is their way out. With --uplink none, or
 		},
 	}
 	flags := cmd.Flags()
-	flags.Var(textFlag{&spec.Subnet, "CIDR"}, "subnet", "the segment's network (default the next free pool)")
-	flags.Var(textFlag{&spec.Gateway, "IP"}, "gateway", "the gateway's address (default the subnet's first)")
-	flags.Var(textFlag{&spec.IPRange, "CIDR"}, "ip-range", "part of the subnet that addresses are taken from (default all of it)")
+	flags.Var(textFlag{&subnet, "CIDR"}, "subnet", "the segment's network (default the next free pool)")
+	flags.Var(textFlag{&gateway, "IP"}, "gateway", "the gateway's address (default the subnet's first)")
+	flags.Var(textFlag{&ipRange, "CIDR"}, "ip-range", "part of the subnet that addresses are taken from (default all of it)")
 	flags.BoolVar(&spec.Internal, "internal", false, "give the segment no way out")
-	flags.Var(textFlag{&spec.Uplink, "host|none"}, "uplink", "the way out, host or none (default host; none with --internal)")
+	flags.Var(textFlag{(*string)(&spec.Uplink), "host|none"}, "uplink", "the way out, host or none (default host; none with --internal)")
 	flags.IntVar(&spec.MTU, "mtu", 0, "largest packet in bytes, `N` of 68 to 65521 (default the daemon's)")
 	flags.Var(&labels, "label", "a label to set; may be repeated")
-	completeFlag(cmd, "uplink", func(*cobra.Command) []string { return []string{api.UplinkHost, api.UplinkNone} })
+	completeFlag(cmd, "uplink", func(*cobra.Command) []string { return []string{string(api.UplinkHost), string(api.UplinkNone)} })
 	return cmd
 }
 
@@ -76,7 +88,10 @@ address of that.`,
 				update.Name = &rename
 			}
 			if cmd.Flags().Changed("subnet") {
-				update.Subnet = &subnet
+				update.Subnet = new(netip.Prefix)
+				if err := read(subnet, named("subnet", api.ParsePrefix), update.Subnet); err != nil {
+					return err
+				}
 			}
 			if update.Name == nil && update.Subnet == nil && len(update.Labels) == 0 {
 				return usagef("nothing to change: give --rename, --subnet or --label")

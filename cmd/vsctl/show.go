@@ -58,23 +58,23 @@ func tree(v api.Version, segments []api.Segment, ports []api.Port) []byte {
 		if s.Internal {
 			line(2, "internal: ", "true")
 		} else if s.Uplink == api.UplinkNone {
-			line(2, "uplink: ", s.Uplink)
+			line(2, "uplink: ", string(s.Uplink))
 		}
 		if s.HostLink.Name != "" {
 			line(2, "Host link ", s.HostLink.Name)
-			line(3, "state: ", s.HostLink.State)
+			line(3, "state: ", string(s.HostLink.State))
 			line(3, "reason: ", s.HostLink.Reason)
 		}
 		for _, p := range bySegment[s.ID] {
 			line(2, "Port ", p.Name)
 			line(3, "address: ", addresses(p))
-			line(3, "mac: ", p.MAC)
+			line(3, "mac: ", p.MAC.String())
 			line(3, "netns: ", p.NetNS)
 			line(3, "ifname: ", p.IfName)
-			line(3, "state: ", p.State)
+			line(3, "state: ", string(p.State))
 			line(3, "reason: ", p.Reason)
 			if p.Security != api.SecurityStrict {
-				line(3, "security: ", p.Security)
+				line(3, "security: ", string(p.Security))
 			}
 			if p.Isolated {
 				line(3, "isolated: ", "true")

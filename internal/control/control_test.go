@@ -73,7 +73,7 @@ func TestWhatAPortIs(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		edit   func(*Port, *place)
-		state  string
+		state  api.PortState
 		reason string
 		mac    frame.MAC
 		answer bool // the segment answers for it
@@ -101,7 +101,7 @@ func TestWhatAPortIs(t *testing.T) {
 			if v.State != test.state || !strings.Contains(v.Reason, test.reason) || (v.Reason == "") != (test.reason == "") {
 				t.Errorf("it is %s, %q; want %s, %q", v.State, v.Reason, test.state, test.reason)
 			}
-			if p.MAC() != test.mac || v.MAC != test.mac.String() {
+			if p.MAC() != test.mac || v.MAC != test.mac {
 				t.Errorf("its MAC is %s, shown as %s, want %s", p.MAC(), v.MAC, test.mac)
 			}
 			want := arp.Binding{IP: addr, MAC: p.Link.MAC, Kind: arp.Port, Port: "web", Slot: 7}
@@ -227,7 +227,7 @@ func TestUplinkOfARecord(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		record model.Segment
-		want   string
+		want   api.Uplink
 	}{
 		{model.Segment{Uplink: "host"}, "host"},
 		{model.Segment{Uplink: "none"}, "none"},

@@ -11,7 +11,7 @@ import (
 
 // securities are the names of the levels of security. A record without one is of
 // a version that had no levels.
-var securities = map[string]policy.Security{
+var securities = map[api.Security]policy.Security{
 	api.SecurityOff:    policy.SecurityOff,
 	api.SecurityMAC:    policy.SecurityMACOnly,
 	api.SecurityStrict: policy.SecurityStrict,
@@ -20,7 +20,7 @@ var securities = map[string]policy.Security{
 // Policy returns what a record lets its port do. A level that we do not know is a later
 // version's: it is taken for the strictest.
 func Policy(record model.Port) policy.Policy {
-	level, known := securities[record.Security]
+	level, known := securities[api.Security(record.Security)]
 	if !known {
 		level = policy.SecurityStrict
 	}
@@ -47,10 +47,8 @@ func rate(bits, burst uint64) policy.Rate {
 
 // viewPolicy shows what a record lets its port do, with the defaults filled in.
 func viewPolicy(v *api.Port, r model.Port) {
-	v.Security = cmp.Or(r.Security, api.SecurityStrict)
-	for _, p := range r.AllowAddresses {
-		v.AllowAddresses = append(v.AllowAddresses, p.String())
-	}
+	v.Security = cmp.Or(api.Security(r.Security), api.SecurityStrict)
+	v.AllowAddresses = slices.Clone(r.AllowAddresses)
 	v.AllowReserved, v.BPDUGuard, v.Isolated = r.AllowReserved, r.BPDUGuard, r.Isolated
 	v.MACLimit, v.FloodLimit = limit(r.MACLimit, policy.DefaultMACLimit), limit(r.FloodLimit, policy.DefaultFloodLimit)
 	v.RateIn, v.RateOut = rateView(r.RateIn, r.RateInBurst), rateView(r.RateOut, r.RateOutBurst)

@@ -30,7 +30,7 @@ func TestPolicyOfARecord(t *testing.T) {
 		"of a version without levels": {model.Port{Addrs: []netip.Addr{addr}}, plain},
 		"of a later version's level":  {model.Port{Addrs: []netip.Addr{addr}, Security: "paranoid"}, plain},
 		"with everything": {model.Port{
-			Addrs: []netip.Addr{addr}, Security: api.SecurityMAC, Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
+			Addrs: []netip.Addr{addr}, Security: string(api.SecurityMAC), Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
 			RateIn: 1e8, RateInBurst: 65536, RateOut: 18e18,
 			AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("172.17.0.99/32")},
 		}, full},

@@ -99,7 +99,7 @@ func (p *Port) Lease() dhcp.Lease {
 	return l
 }
 
-func (p *Port) state() string {
+func (p *Port) state() api.PortState {
 	switch {
 	case p.Lost:
 		return api.PortLost
@@ -132,7 +132,7 @@ func (p *Port) reason() string {
 func (p *Port) View() api.Port {
 	r, segment := p.Record, p.Segment.Record
 	v := api.Port{
-		ID: r.ID, Name: r.Name, Segment: segment.Name, SegmentID: r.SegmentID, MAC: p.MAC().String(),
+		ID: r.ID, Name: r.Name, Segment: segment.Name, SegmentID: r.SegmentID, MAC: p.MAC(),
 		IPs: []netip.Prefix{p.Prefix()}, Gateway: segment.IPv4().Gateway.String(), NetNS: Namespace(r),
 		IfName: r.IfName, MTU: segment.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.Counts),

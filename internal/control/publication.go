@@ -17,9 +17,12 @@ type Publication struct {
 // Count returns how many ports of the host a record is about.
 func Count(r model.Publication) int { return max(r.Count, 1) }
 
-// HostPorts returns the first and the last of them.
-func HostPorts(r model.Publication) (first, last uint16) {
-	return r.HostPort, r.HostPort + uint16(Count(r)-1)
+// HostPorts returns them.
+func HostPorts(r model.Publication) api.PortRange { return portRange(r.HostPort, Count(r)) }
+
+// portRange returns n ports from the first on.
+func portRange(first uint16, n int) api.PortRange {
+	return api.PortRange{First: first, Last: first + uint16(n-1)}
 }
 
 // Forward returns a record as the host's kernel needs it; p may be nil where that is of no
@@ -60,8 +63,8 @@ func (p *Port) PublishedView(q Publication, beyond string) api.Published {
 func (p *Port) published(r model.Publication) api.Published {
 	v := api.Published{
 		Port: p.Record.Name, PortID: p.Record.ID, Segment: p.Segment.Record.Name,
-		HostIP: netip.IPv4Unspecified(), HostPorts: api.FormatPorts(HostPorts(r)),
-		IP: p.Record.IPv4(), Ports: api.FormatPorts(r.Port, r.Port+uint16(Count(r)-1)), Protocol: r.Protocol,
+		HostIP: netip.IPv4Unspecified(), HostPorts: HostPorts(r),
+		IP: p.Record.IPv4(), Ports: portRange(r.Port, Count(r)), Protocol: api.Protocol(r.Protocol),
 	}
 	if r.HostIP.IsValid() {
 		v.HostIP = r.HostIP

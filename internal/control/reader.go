@@ -103,7 +103,7 @@ func (r Reader) Pools(context.Context) ([]api.Pool, error) {
 const GatewayName = "gateway"
 
 // entryKinds are the names of the kinds of entry.
-var entryKinds = map[fdb.Kind]string{fdb.Learned: api.Dynamic, fdb.Own: api.Own, fdb.Static: api.Static}
+var entryKinds = map[fdb.Kind]api.FDBEntryKind{fdb.Learned: api.Dynamic, fdb.Own: api.Own, fdb.Static: api.Static}
 
 // FDB implements [api.Backend].
 func (r Reader) FDB(_ context.Context, segment string) ([]api.FDBEntry, error) {
@@ -121,7 +121,7 @@ func (r Reader) FDB(_ context.Context, segment string) ([]api.FDBEntry, error) {
 // Entry returns the entry of a segment for a MAC; the zero value: it has none.
 func (s *Segment) Entry(sw *vswitch.Switch, mac frame.MAC) api.FDBEntry {
 	for _, e := range s.entries(sw) {
-		if e.MAC == mac.String() {
+		if e.MAC == mac {
 			return e
 		}
 	}
@@ -138,7 +138,7 @@ func (s *Segment) entries(sw *vswitch.Switch) []api.FDBEntry {
 	var list []api.FDBEntry
 	for _, e := range sw.Entries(s.Place) {
 		v := api.FDBEntry{
-			Segment: s.Record.Name, MAC: e.MAC.String(), Port: names[e.Port],
+			Segment: s.Record.Name, MAC: e.MAC, Port: names[e.Port],
 			Kind: entryKinds[e.Kind], AgeSeconds: int(e.Age),
 		}
 		if e.Port.Gateway() {
@@ -159,7 +159,7 @@ func (r Reader) ARP(_ context.Context, segment string) ([]api.Binding, error) {
 	for _, s := range segments {
 		for _, b := range s.Bindings.Bindings() {
 			list = append(list, api.Binding{
-				Segment: s.Record.Name, IP: b.IP, MAC: b.MAC.String(), Port: b.Port, Kind: b.Kind.String(),
+				Segment: s.Record.Name, IP: b.IP, MAC: b.MAC, Port: b.Port, Kind: api.BindingKind(b.Kind.String()),
 			})
 		}
 	}

@@ -12,7 +12,7 @@ func (s *Segment) RuleView(i int) api.Rule {
 	v := api.Rule{
 		ID: r.ID, Segment: s.Record.Name, Position: i + 1, Action: api.RuleAllow,
 		From: s.endView(r.From), To: s.endView(r.To),
-		Protocol: api.ProtocolAny, Ports: api.FormatPorts(r.FirstPort, r.LastPort),
+		Protocol: api.ProtocolAny, Ports: api.PortRange{First: r.FirstPort, Last: r.LastPort}.String(),
 	}
 	if hits := s.Hits[r.ID]; hits != nil {
 		v.Hits, v.Since = policy.ReadHits(hits.Words), hits.Since()
@@ -21,7 +21,7 @@ func (s *Segment) RuleView(i int) api.Rule {
 		v.Action = api.RuleDeny
 	}
 	if r.Protocol != "" {
-		v.Protocol = r.Protocol
+		v.Protocol = api.Protocol(r.Protocol)
 	}
 	return v
 }

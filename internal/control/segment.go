@@ -24,8 +24,8 @@ func (s *Segment) title() string { return s.Record.Name }
 
 // UplinkOf returns a segment's uplink. A record without one is of a version that had
 // none; a kind that we do not know is a later version's, and no way out for us.
-func UplinkOf(r model.Segment) string {
-	if u := api.UplinkOf(r.Uplink, r.Internal); u == api.UplinkHost {
+func UplinkOf(r model.Segment) api.Uplink {
+	if u := api.UplinkOf(api.Uplink(r.Uplink), r.Internal); u == api.UplinkHost {
 		return u
 	}
 	return api.UplinkNone

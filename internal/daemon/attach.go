@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"net/netip"
 	"regexp"
 
@@ -62,26 +63,14 @@ func (d *Daemon) attach(p *port, spec api.PortSpec) error {
 
 // assign gives p its address and MAC.
 func (d *Daemon) assign(p *port, spec api.PortSpec, undo *undo) error {
-	var want netip.Addr
-	var err error
-	if spec.IP != "" && !p.record.DHCP {
-		if want, err = netip.ParseAddr(spec.IP); err != nil {
-			return api.Invalidf("address %q: %w", spec.IP, err)
-		}
-	}
-	addr, err := d.allocate(p.segment, want)
+	addr, err := d.allocate(p.segment, spec.IP.Addr)
 	if err != nil {
 		return ipamError(err)
 	}
 	p.record.Addrs = []netip.Addr{addr}
 	undo.add(func() { d.logFailure("take back address", p.segment.cancel(addr)) })
-	p.record.MAC = frame.MACFromIPv4(addr)
-	if spec.MAC != "" {
-		if p.record.MAC, err = frame.ParseMAC(spec.MAC); err != nil {
-			return api.Invalidf("%w", err)
-		}
-	}
-	return d.checkMAC(p.segment, p.record.MAC, p, spec.MAC != "")
+	p.record.MAC = cmp.Or(spec.MAC, frame.MACFromIPv4(addr))
+	return d.checkMAC(p.segment, p.record.MAC, p, !spec.MAC.IsZero())
 }
 
 // makeDevice makes p's device, puts it into ns as the record says, and connects it.

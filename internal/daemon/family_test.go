@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"net/netip"
 	"testing"
 
 	"vswitch/api"
@@ -17,7 +18,7 @@ func TestIPv6IsNotOfferedYet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, subnet := range []string{"fd00:1::/64", "2001:db8::1/32", "::/0", "fe80::/128"} {
-		config, err := subnetConfig(api.SegmentSpec{Subnet: subnet})
+		config, err := subnetConfig(api.SegmentSpec{Subnet: netip.MustParsePrefix(subnet)})
 		if err == nil {
 			if _, err = addresses.Add(config, nil); err != nil {
 				err = ipamError(err)

@@ -25,10 +25,7 @@ func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FD
 	if p.segment != s {
 		return api.FDBEntry{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
 	}
-	mac, err := frame.ParseMAC(spec.MAC)
-	if err != nil {
-		return api.FDBEntry{}, api.Invalidf("%w", err)
-	}
+	mac := spec.MAC
 	if p.lost() {
 		return api.FDBEntry{}, api.Conflictf("port %q is lost: %s; name a port that is not", p.record.Name, p.record.LostReason)
 	}
@@ -42,20 +39,16 @@ func (d *Daemon) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FD
 		d.logFailure("take back entry", d.sw.RemoveEntry(s.sw, mac))
 		return api.FDBEntry{}, api.Internalf("store entry %s: %w", mac, err)
 	}
-	return api.FDBEntry{Segment: s.record.Name, MAC: mac.String(), Port: p.record.Name, Kind: api.Static}, nil
+	return api.FDBEntry{Segment: s.record.Name, MAC: mac, Port: p.record.Name, Kind: api.Static}, nil
 }
 
 // DeleteFDB implements [api.Backend].
-func (d *Daemon) DeleteFDB(_ context.Context, ref, text string) (api.FDBEntry, error) {
+func (d *Daemon) DeleteFDB(_ context.Context, ref string, mac frame.MAC) (api.FDBEntry, error) {
 	d.lock()
 	defer d.unlock()
 	s, err := d.findSegment(ref)
 	if err != nil {
 		return api.FDBEntry{}, err
-	}
-	mac, err := frame.ParseMAC(text)
-	if err != nil {
-		return api.FDBEntry{}, api.Invalidf("%w", err)
 	}
 	view := d.segmentNow(s).Entry(d.sw, mac)
 	if err := d.sw.RemoveEntry(s.sw, mac); err != nil {

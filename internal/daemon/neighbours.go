@@ -70,11 +70,7 @@ func (d *Daemon) followMAC(p *port, mac frame.MAC) {
 }
 
 // newMAC puts another MAC into p's record, if p may have it.
-func (d *Daemon) newMAC(p *port, record *model.Port, text string) error {
-	mac, err := frame.ParseMAC(text)
-	if err != nil {
-		return api.Invalidf("%w", err)
-	}
+func (d *Daemon) newMAC(p *port, record *model.Port, mac frame.MAC) error {
 	if record.Handover {
 		return api.Invalidf("port %q is externally managed: set the MAC of its interface there", record.Name)
 	}

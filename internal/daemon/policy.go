@@ -17,14 +17,16 @@ func policyOf(spec api.PortSpec) api.PortUpdate {
 		Security: new(cmp.Or(spec.Security, api.SecurityStrict)), AllowAddresses: &spec.AllowAddresses,
 		AllowReserved: &spec.AllowReserved, BPDUGuard: &spec.BPDUGuard, Isolated: &spec.Isolated,
 		MACLimit: &spec.MACLimit, FloodLimit: &spec.FloodLimit,
-		RateIn: new(cmp.Or(spec.RateIn, api.Rate{}.String())), RateOut: new(cmp.Or(spec.RateOut, api.Rate{}.String())),
+		RateIn: &spec.RateIn, RateOut: &spec.RateOut,
 	}
 }
 
 // setPolicy brings into a record what update says of the policy. The server has
 // checked the values' form.
 func setPolicy(record *model.Port, s *segment, update api.PortUpdate) (err error) {
-	set(&record.Security, update.Security)
+	if update.Security != nil {
+		record.Security = string(*update.Security)
+	}
 	set(&record.AllowReserved, update.AllowReserved)
 	set(&record.BPDUGuard, update.BPDUGuard)
 	set(&record.Isolated, update.Isolated)
@@ -35,10 +37,9 @@ func setPolicy(record *model.Port, s *segment, update api.PortUpdate) (err error
 			return err
 		}
 	}
-	if err := setRate(&record.RateIn, &record.RateInBurst, update.RateIn); err != nil {
-		return err
-	}
-	return setRate(&record.RateOut, &record.RateOutBurst, update.RateOut)
+	setRate(&record.RateIn, &record.RateInBurst, update.RateIn)
+	setRate(&record.RateOut, &record.RateOutBurst, update.RateOut)
+	return nil
 }
 
 func set[T any](field, to *T) {
@@ -47,25 +48,15 @@ func set[T any](field, to *T) {
 	}
 }
 
-func setRate(bits, burst *uint64, text *string) error {
-	if text == nil || *text == "" {
-		return nil
+func setRate(bits, burst *uint64, to *api.Rate) {
+	if to != nil {
+		*bits, *burst = to.BitsPerSecond, to.BurstBytes
 	}
-	r, err := api.ParseRate(*text)
-	if err != nil {
-		return err
-	}
-	*bits, *burst = r.BitsPerSecond, r.BurstBytes
-	return nil
 }
 
-func allowed(list []string, s *segment) ([]netip.Prefix, error) {
+func allowed(list []netip.Prefix, s *segment) ([]netip.Prefix, error) {
 	var prefixes []netip.Prefix
-	for _, text := range list {
-		p, err := api.ParseAllowed(text)
-		if err != nil {
-			return nil, err
-		}
+	for _, p := range list {
 		if p.IsSingleIP() && p.Addr() == s.record.IPv4().Gateway {
 			return nil, api.Invalidf("allowed address %s is the gateway's on segment %q, which no port may use: give another", p.Addr(), s.record.Name)
 		}

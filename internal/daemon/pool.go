@@ -193,7 +193,7 @@ func (d *Daemon) AddSegmentOver(_ context.Context, id string, spec api.SegmentSp
 	if s := d.segmentOver(p); s != nil {
 		return api.Segment{}, api.Conflictf("pool %s is in use by segment %q: choose another", p.record.Prefix, s.record.Name)
 	}
-	if spec.Gateway != "" && spec.Gateway != p.record.Gateway.String() {
+	if spec.Gateway.IsValid() && spec.Gateway != p.record.Gateway {
 		return api.Segment{}, api.Conflictf("gateway %s is not that of pool %s, %s: lease it as such before", spec.Gateway, p.record.Prefix, p.record.Gateway)
 	}
 	return d.newSegment(spec, p)

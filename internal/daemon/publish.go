@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -76,9 +77,7 @@ func (d *Daemon) publishAs(
 	if err := d.checkPublishable(p); err != nil {
 		return r, view, err
 	}
-	if r, err = publicationOf(spec); err != nil {
-		return r, view, err
-	}
+	r = publicationOf(spec)
 	if err := d.checkPublication(r); err != nil {
 		return r, view, err
 	}
@@ -104,27 +103,12 @@ func (d *Daemon) checkPublishable(p *port) error {
 	return nil
 }
 
-// publicationOf is what a spec that the server has checked asks for.
-func publicationOf(spec api.PublishSpec) (r model.Publication, err error) {
-	first, last, err := api.ParsePorts(spec.Ports)
-	if err != nil {
-		return r, err
+// publicationOf returns what a spec asks for.
+func publicationOf(spec api.PublishSpec) model.Publication {
+	return model.Publication{
+		Protocol: string(cmp.Or(spec.Protocol, api.ProtocolTCP)), HostIP: spec.HostIP,
+		HostPort: spec.HostPorts.First, Port: spec.Ports.First, Count: spec.Ports.Len(),
 	}
-	r = model.Publication{Protocol: spec.Protocol, Port: first, Count: int(last-first) + 1}
-	if r.Protocol == "" {
-		r.Protocol = api.ProtocolTCP
-	}
-	if spec.HostPorts != "" {
-		if r.HostPort, _, err = api.ParsePorts(spec.HostPorts); err != nil {
-			return r, err
-		}
-	}
-	if spec.HostIP != "" {
-		if r.HostIP, err = netip.ParseAddr(spec.HostIP); err != nil {
-			return r, api.Invalidf("host address %q: %w", spec.HostIP, err)
-		}
-	}
-	return r, nil
 }
 
 // checkPublication refuses what would be too much, or what another port publishes.
@@ -135,7 +119,7 @@ func (d *Daemon) checkPublication(r model.Publication) error {
 			n += control.Count(q.record)
 			if r.HostPort != 0 && control.Forward(r, nil).Overlaps(control.Forward(q.record, nil)) {
 				return api.Conflictf("port %s of the host is published by port %q already, as %s: choose another, or unpublish that",
-					api.FormatPorts(control.HostPorts(r)), p.record.Name, p.now().PublishedView(q.now(), d.natProblem))
+					control.HostPorts(r), p.record.Name, p.now().PublishedView(q.now(), d.natProblem))
 			}
 		}
 	}
@@ -255,11 +239,8 @@ func (d *Daemon) unpublish(
 
 // names says whether key is that of a publication.
 func names(key api.PublishedKey, p api.Published) bool {
-	host := netip.IPv4Unspecified().String()
-	if key.HostIP != "" {
-		host = key.HostIP
-	}
-	return p.HostIP.String() == host && p.HostPorts == key.HostPorts && p.Protocol == key.Protocol
+	return p.HostIP == cmp.Or(key.HostIP, netip.IPv4Unspecified()) &&
+		p.HostPorts == key.HostPorts && p.Protocol == key.Protocol
 }
 
 // withdraw ends all that a port publishes which has gone.
@@ -280,11 +261,11 @@ func (d *Daemon) withdraw(p *port) {
 // TCP end by themselves. It looks through all that the kernel tracks, so a caller that can does it
 // without the lock.
 func (d *Daemon) forgetFlows(r model.Publication) {
-	if r.Protocol != api.ProtocolUDP {
+	if r.Protocol != string(api.ProtocolUDP) {
 		return
 	}
-	first, last := control.HostPorts(r)
-	if err := netns.ForgetUDP(r.HostIP, first, last); err != nil {
+	ports := control.HostPorts(r)
+	if err := netns.ForgetUDP(r.HostIP, ports.First, ports.Last); err != nil {
 		d.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
 	}
 }

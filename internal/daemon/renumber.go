@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net/netip"
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
@@ -28,7 +29,7 @@ func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.Segment
 	if record.Labels, err = withLabels(record.Labels, update.Labels); err != nil {
 		return api.Segment{}, err
 	}
-	if update.Subnet != nil && *update.Subnet != record.IPv4().Prefix.String() {
+	if update.Subnet != nil && *update.Subnet != record.IPv4().Prefix {
 		return d.renumber(s, record, *update.Subnet)
 	}
 	if err := d.store.Apply(model.PutSegment(record)); err != nil {
@@ -44,7 +45,7 @@ func (d *Daemon) UpdateSegment(_ context.Context, ref string, update api.Segment
 // renumber gives a segment without ports another subnet, a free one if none is
 // given, or leaves it as it was. The other may be a part of the one that it has, or
 // more than that.
-func (d *Daemon) renumber(s *segment, record model.Segment, wanted string) (api.Segment, error) {
+func (d *Daemon) renumber(s *segment, record model.Segment, wanted netip.Prefix) (api.Segment, error) {
 	if ports := d.portsOf(s); len(ports) > 0 {
 		return api.Segment{}, api.Conflictf("segment %q has %d ports with addresses of %s: remove them with vsctl del-port first", s.record.Name, len(ports), s.record.IPv4().Prefix)
 	}
@@ -71,7 +72,7 @@ func (d *Daemon) renumber(s *segment, record model.Segment, wanted string) (api.
 	})
 	d.removeSegment(s)
 	undo.add(func() { d.logFailure("put back segment "+old.Name, d.restoreSegmentOn(old, s.subnet)) })
-	if record.Uplink == api.UplinkHost { // whose interface for the old subnet is gone by now
+	if record.Uplink == string(api.UplinkHost) { // whose interface for the old subnet is gone by now
 		if err := checkHostFree(subnet.Prefix()); err != nil {
 			return api.Segment{}, err
 		}

@@ -13,7 +13,7 @@ import (
 )
 
 // protocols are the names of what rules are about.
-var protocols = map[string]policy.Protocol{
+var protocols = map[api.Protocol]policy.Protocol{
 	"":               policy.ProtocolAny,
 	api.ProtocolAny:  policy.ProtocolAny,
 	api.ProtocolTCP:  policy.ProtocolTCP,
@@ -32,11 +32,9 @@ func (d *Daemon) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api.
 	if len(s.record.Rules) >= policy.MaxRules {
 		return api.Rule{}, api.Exhaustedf("segment %q has %d rules, which is all it may have: delete some with vsctl del-rule", s.record.Name, len(s.record.Rules))
 	}
-	r := model.Rule{ID: newID(), Deny: spec.Action == api.RuleDeny, Protocol: spec.Protocol}
-	if spec.Ports != "" {
-		if r.FirstPort, r.LastPort, err = api.ParsePorts(spec.Ports); err != nil {
-			return api.Rule{}, err
-		}
+	r := model.Rule{
+		ID: newID(), Deny: spec.Action == api.RuleDeny, Protocol: string(spec.Protocol),
+		FirstPort: spec.Ports.First, LastPort: spec.Ports.Last,
 	}
 	if r.From, err = d.ruleEnd(s, spec.From); err != nil {
 		return api.Rule{}, err
@@ -133,7 +131,7 @@ func (d *Daemon) enforceRules(s *segment, rules []model.Rule, more ...*port) err
 	}
 	list, ids := make([]vswitch.Rule, len(rules)), make([]string, len(rules))
 	for i, r := range rules {
-		protocol, known := protocols[r.Protocol]
+		protocol, known := protocols[api.Protocol(r.Protocol)]
 		if !known {
 			return api.Internalf("rule %s of segment %q has protocol %q, which this version does not know", r.ID, s.record.Name, r.Protocol)
 		}

@@ -92,7 +92,7 @@ func (d *Daemon) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, ove
 	}
 	record := model.Segment{
 		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, Subnets: subnetsOf(subnet),
-		Internal: spec.Internal, Uplink: uplink, MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
+		Internal: spec.Internal, Uplink: string(uplink), MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
 	}
 	if over != nil {
 		record.Subnets[0].PoolID = over.record.ID
@@ -192,27 +192,12 @@ func subnetRecord(s *ipam.Subnet) model.Subnet {
 	return model.Subnet{Prefix: s.Prefix(), Gateway: s.Gateway(), Range: s.Range()}
 }
 
-// subnetConfig reads the addresses of a spec, whose form the server has checked.
-func subnetConfig(spec api.SegmentSpec) (c ipam.SubnetConfig, err error) {
-	if spec.Subnet != "" {
-		if c.Prefix, err = netip.ParsePrefix(spec.Subnet); err != nil {
-			return c, api.Invalidf("subnet %q: %w", spec.Subnet, err)
-		}
-		if err = checkOffered(c.Prefix); err != nil {
-			return c, api.Invalidf("%w", err)
-		}
+// subnetConfig returns the addresses of a spec.
+func subnetConfig(spec api.SegmentSpec) (ipam.SubnetConfig, error) {
+	if err := checkOffered(spec.Subnet); err != nil {
+		return ipam.SubnetConfig{}, api.Invalidf("%w", err)
 	}
-	if spec.Gateway != "" {
-		if c.Gateway, err = netip.ParseAddr(spec.Gateway); err != nil {
-			return c, api.Invalidf("gateway %q: %w", spec.Gateway, err)
-		}
-	}
-	if spec.IPRange != "" {
-		if c.Range, err = netip.ParsePrefix(spec.IPRange); err != nil {
-			return c, api.Invalidf("ip range %q: %w", spec.IPRange, err)
-		}
-	}
-	return c, nil
+	return ipam.SubnetConfig{Prefix: spec.Subnet, Gateway: spec.Gateway, Range: spec.IPRange}, nil
 }
 
 // checkOffered refuses a prefix of a family that users cannot have yet.

@@ -199,9 +199,7 @@ func attachment(p api.Port) (a Attachment, err error) {
 		return a, fmt.Errorf("port %s has no address", p.Name)
 	}
 	a.IP = p.IPs[0]
-	if a.MAC, err = frame.ParseMAC(p.MAC); err != nil {
-		return a, fmt.Errorf("port %s: %w", p.Name, err)
-	}
+	a.MAC = p.MAC
 	if err := a.Gateway.UnmarshalText([]byte(p.Gateway)); err != nil {
 		return a, fmt.Errorf("port %s: gateway: %w", p.Name, err)
 	}
@@ -240,13 +238,9 @@ func (v *VSwitch) FDB(segment string) ([]Entry, error) {
 	}
 	var entries []Entry
 	for _, e := range list {
-		mac, err := frame.ParseMAC(e.MAC)
-		if err != nil {
-			return nil, fmt.Errorf("vsctl list-fdb %s: %w", segment, err)
-		}
 		if e.Port != "gateway" {
 			// A port's own MAC is pinned to it as if by hand.
-			entries = append(entries, Entry{MAC: mac, Port: e.Port, Static: e.Kind == api.Static || e.Kind == "own"})
+			entries = append(entries, Entry{MAC: e.MAC, Port: e.Port, Static: e.Kind == api.Static || e.Kind == "own"})
 		}
 	}
 	return entries, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -50,7 +51,7 @@ func TestWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.network("blue", "--subnet", "10.71.0.0/24")
-	if _, err := h.Client.AddSegment(h.Context(), api.SegmentSpec{Name: "ours", Subnet: "10.72.0.0/24"}); err != nil {
+	if _, err := h.Client.AddSegment(h.Context(), api.SegmentSpec{Name: "ours", Subnet: netip.MustParsePrefix("10.72.0.0/24")}); err != nil {
 		t.Fatal(err)
 	}
 	create := []string{"network", "create", "-d", h.driver, "red"}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -300,7 +301,7 @@ func TestCountersFollowAHostLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	before = h.counted()
-	subnet := "10.9.0.0/24"
+	subnet := netip.MustParsePrefix("10.9.0.0/24")
 	update := api.SegmentUpdate{Subnet: &subnet}
 	if _, err := h.Client.UpdateSegment(t.Context(), "moves", update); err != nil {
 		t.Fatal(err)

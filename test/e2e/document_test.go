@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -241,7 +242,7 @@ func newAsked(
 func newAskedFake(t *testing.T, known map[string]string) *asked {
 	t.Helper()
 	fake := apitest.New()
-	pool, err := fake.AddPool(t.Context(), api.PoolSpec{Subnet: requestedPool})
+	pool, err := fake.AddPool(t.Context(), api.PoolSpec{Subnet: netip.MustParsePrefix(requestedPool)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -142,7 +143,7 @@ func (h *host) storm(n int) {
 	failed := make(chan error, n)
 	for range n {
 		asking.Go(func() {
-			client := api.NewClient(h.Socket, lab.Patience)
+			client := api.NewSocketClient(h.Socket, lab.Patience)
 			defer client.Close()
 			if _, err := client.Ports(h.Context(), ""); err != nil {
 				failed <- err
@@ -175,7 +176,7 @@ func TestStateDiskFull(t *testing.T) {
 	inMount("sh", "-c", "cat /dev/zero >"+fill+" 2>/dev/null || true")
 	full := func() (failed error) {
 		for i := range 200 { // until the file must grow
-			if _, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: fmt.Sprintf("s%d", i), Subnet: fmt.Sprintf("10.9.%d.0/24", i)}); err != nil {
+			if _, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: fmt.Sprintf("s%d", i), Subnet: netip.MustParsePrefix(fmt.Sprintf("10.9.%d.0/24", i))}); err != nil {
 				return err
 			}
 		}
@@ -188,7 +189,7 @@ func TestStateDiskFull(t *testing.T) {
 	a.Reaches(b.Addr().String())
 	before := h.picture()
 	inMount("rm", fill)
-	if _, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: "later", Subnet: "10.10.0.0/24"}); err != nil {
+	if _, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: "later", Subnet: netip.MustParsePrefix("10.10.0.0/24")}); err != nil {
 		t.Errorf("after space was freed: %v", err)
 	}
 	if _, err := h.Client.DeleteSegment(t.Context(), "later", false); err != nil {

@@ -62,8 +62,8 @@ func gatewayClaims(claimant, victim *lab.Container) map[string][]byte {
 // it says.
 func TestNobodyClaimsTheGateway(t *testing.T) {
 	t.Parallel()
-	for _, level := range []string{api.SecurityOff, api.SecurityMAC, api.SecurityStrict} {
-		t.Run(level, func(t *testing.T) {
+	for _, level := range []api.Security{api.SecurityOff, api.SecurityMAC, api.SecurityStrict} {
+		t.Run(string(level), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			claimant, victim := h.Attach("claimant", secured(level)), h.Attach("victim")

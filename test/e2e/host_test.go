@@ -32,14 +32,14 @@ func (h *host) loses(port string, act func()) {
 // setInterface sets a container's interface up or down, and returns when the switch has seen it.
 func (h *host) setInterface(c *lab.Container, name string, up bool) {
 	h.Helper()
-	state := map[bool]string{true: api.PortUp, false: api.PortDown}[up]
-	h.LogAfter(func() { c.Run("ip", "link", "set", name, state) },
+	state := map[bool]api.PortState{true: api.PortUp, false: api.PortDown}[up]
+	h.LogAfter(func() { c.Run("ip", "link", "set", name, string(state)) },
 		`msg="interface set in its namespace"`, "port="+c.Port.Name+" ", fmt.Sprintf("up=%t", up))
 	h.hasState(c.Port.Name, state)
 }
 
 // hasState wants a port in this state.
-func (h *host) hasState(port, want string) {
+func (h *host) hasState(port string, want api.PortState) {
 	h.Helper()
 	if p := h.Port(port); p.State != want {
 		h.Errorf("port %s is %s (%s), want %s", port, p.State, p.Reason, want)
@@ -51,7 +51,7 @@ func (h *host) changeMAC(c *lab.Container, mac string) {
 	h.Helper()
 	h.LogAfter(func() { c.Run("ip", "link", "set", c.Port.IfName, "address", mac) },
 		"MAC address changed in the port's namespace", "port="+c.Port.Name+" ", "to="+mac)
-	if p := h.Port(c.Port.Name); p.MAC != mac && !strings.Contains(p.Reason, mac) {
+	if p := h.Port(c.Port.Name); p.MAC.String() != mac && !strings.Contains(p.Reason, mac) {
 		h.Errorf("the log names the MAC %s, and port %s has %s (%s)", mac, p.Name, p.MAC, p.Reason)
 	}
 }
@@ -98,4 +98,13 @@ func macOf(c *lab.Container) string {
 		c.Fatalf("interface %s has no MAC: %s", c.Port.IfName, out)
 	}
 	return mac
+}
+
+// parsedMAC reads a MAC address.
+func parsedMAC(s string) api.MAC {
+	var m api.MAC
+	if err := m.UnmarshalText([]byte(s)); err != nil {
+		panic(err)
+	}
+	return m
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vswitch/api"
 	"vswitch/test/lab"
 	"vswitch/test/lab/seed"
 )
@@ -90,7 +91,7 @@ func TestTheGatewaysMACCannotBeTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range fdb {
-		if e.MAC == gateway.String() && e.Port != "gateway" {
+		if e.MAC == api.MAC(gateway) && e.Port != "gateway" {
 			t.Errorf("the forwarding table has the gateway's MAC at port %s", e.Port)
 		}
 	}

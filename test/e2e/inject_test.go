@@ -192,7 +192,7 @@ func TestOutOfMemory(t *testing.T) {
 	h.NS.Run("prlimit", "--pid", strconv.Itoa(victim), "--data=1")
 	h.Eventually("the carrier, of which each turn wants more memory, has ended", func() bool {
 		for range 50 { // each wants a little of it
-			client := api.NewClient(h.Socket, lab.Patience)
+			client := api.NewSocketClient(h.Socket, lab.Patience)
 			defer client.Close()
 			_, _ = client.Ports(t.Context(), "")
 		}

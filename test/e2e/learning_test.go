@@ -17,7 +17,7 @@ func (h *host) learned(segment string) (macs []string) {
 	}
 	for _, e := range fdb {
 		if e.Kind == api.Dynamic {
-			macs = append(macs, e.MAC)
+			macs = append(macs, e.MAC.String())
 		}
 	}
 	return macs
@@ -27,7 +27,7 @@ func TestLearnedAddressesAge(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, "--ageing", "1s")
 	c1, c2 := h.Attach("c1", secured(api.SecurityOff)), h.Attach("c2")
-	if _, err := h.Client.AddFDB(t.Context(), "bridge", api.FDBSpec{MAC: "02:00:00:00:00:77", Port: "c1"}); err != nil {
+	if _, err := h.Client.AddFDB(t.Context(), "bridge", api.FDBSpec{MAC: parsedMAC("02:00:00:00:00:77"), Port: "c1"}); err != nil {
 		t.Fatal(err)
 	}
 	behind := c1.Socket(experimental)
@@ -37,7 +37,7 @@ func TestLearnedAddressesAge(t *testing.T) {
 	})
 	h.Eventually("the address of a silent host is forgotten", func() bool { return len(h.learned("bridge")) == 0 })
 	before := h.picture()
-	for _, stays := range []string{"static bridge 02:00:00:00:00:77", "own bridge " + c2.Port.MAC} {
+	for _, stays := range []string{"static bridge 02:00:00:00:00:77", "own bridge " + c2.Port.MAC.String()} {
 		if !strings.Contains(before, stays) {
 			t.Errorf("the entry %q has aged:\n%s", stays, before)
 		}

@@ -18,7 +18,7 @@ type dhcpClient struct {
 }
 
 // withDHCP leaves the address to the container.
-func withDHCP(s *api.PortSpec) { s.IP = api.IPDHCP }
+func withDHCP(s *api.PortSpec) { s.IP = api.PortIP{DHCP: true} }
 
 // dhcpScript is what udhcpc calls: it configures the interface as that of a small
 // distribution does, and prints each event with what the client was told.

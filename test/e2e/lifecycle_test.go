@@ -62,8 +62,11 @@ func TestAPortOfADeletedNamespaceIsLost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	// .2 and .3 are all there is.
-	h.AddSegment("small", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/30"; s.Gateway = "10.1.1.1" })
-	h.AddSegment("pair", func(s *api.SegmentSpec) { s.Subnet = "10.1.2.0/29" })
+	h.AddSegment("small", func(s *api.SegmentSpec) {
+		s.Subnet = netip.MustParsePrefix("10.1.1.0/30")
+		s.Gateway = netip.MustParseAddr("10.1.1.1")
+	})
+	h.AddSegment("pair", func(s *api.SegmentSpec) { s.Subnet = netip.MustParsePrefix("10.1.2.0/29") })
 	doomed := h.Attach("doomed", lab.On("small"))
 	c1, c2 := h.Attach("c1", lab.On("pair")), h.Attach("c2", lab.On("pair"))
 	h.loses("doomed", doomed.Remove)

@@ -49,7 +49,7 @@ func (h *host) errDisabledOf(names ...string) (disabled api.Port, found bool) {
 type bridgedHost struct{ *lab.Container }
 
 // bridged makes one that does not bridge its ports yet.
-func (h *host) bridged(security string) *bridgedHost {
+func (h *host) bridged(security api.Security) *bridgedHost {
 	h.Helper()
 	c := h.Container()
 	// The last one is the container's port.
@@ -159,8 +159,8 @@ func (b *bridgedHost) portState(link string) string {
 // send, before anybody else has noticed.
 func TestLoopIsCutAtEveryLevelOfSecurity(t *testing.T) {
 	t.Parallel()
-	for _, level := range []string{api.SecurityStrict, api.SecurityMAC, api.SecurityOff} {
-		t.Run(level, func(t *testing.T) {
+	for _, level := range []api.Security{api.SecurityStrict, api.SecurityMAC, api.SecurityOff} {
+		t.Run(string(level), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			a, c := h.Attach("a"), h.Attach("c")
@@ -278,8 +278,8 @@ func TestBPDUsAreForwarded(t *testing.T) {
 	h.AddSegment("other")
 	elsewhere := h.Attach("elsewhere", lab.On("other"))
 	bystander, abroad := h.Attach("bystander").Witness(), elsewhere.Witness()
-	for _, level := range []string{api.SecurityStrict, api.SecurityMAC, api.SecurityOff} {
-		c := h.Attach(level, secured(level))
+	for _, level := range []api.Security{api.SecurityStrict, api.SecurityMAC, api.SecurityOff} {
+		c := h.Attach(string(level), secured(level))
 		bpdu := configurationBPDU(c.MAC())
 		c.Sender().Send(bpdu)
 		if n := len(with(bystander.Until(sendMark(c)), bpdu)); n != 1 {

@@ -24,7 +24,7 @@ func (h *host) answerFor(addr netip.Addr) string {
 	}
 	for _, b := range list {
 		if b.IP == addr {
-			return b.MAC
+			return b.MAC.String()
 		}
 	}
 	return ""
@@ -43,8 +43,8 @@ func (h *host) awaitAnswerFor(addr netip.Addr, mac string) {
 // worth nothing once the port has security: else the port's own ARP would be refused.
 func TestClaimEndsWithSecurity(t *testing.T) {
 	t.Parallel()
-	for _, level := range []string{api.SecurityStrict, api.SecurityMAC} {
-		t.Run(level, func(t *testing.T) {
+	for _, level := range []api.Security{api.SecurityStrict, api.SecurityMAC} {
+		t.Run(string(level), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			a, b := h.Attach("a"), h.Attach("b", secured(api.SecurityOff))
@@ -58,8 +58,8 @@ func TestClaimEndsWithSecurity(t *testing.T) {
 			if mac := h.answerFor(b.Addr()); mac != claimed.String() {
 				t.Fatalf("the switch answers with %s, want the claimed %s", mac, claimed)
 			}
-			h.MustVsctl("set-port", "b", "--security", level)
-			if mac := h.answerFor(b.Addr()); mac != b.Port.MAC {
+			h.MustVsctl("set-port", "b", "--security", string(level))
+			if mac := h.answerFor(b.Addr()); mac != b.Port.MAC.String() {
 				t.Errorf("at %s the switch answers with %s, want the port's %s", level, mac, b.Port.MAC)
 			}
 			a.Run("ip", "neigh", "flush", "dev", "eth0")
@@ -75,8 +75,8 @@ func TestClaimEndsWithSecurity(t *testing.T) {
 // The MAC that a port has already may be set too: its interface may have another.
 func TestSetPortMACSetsTheInterfaceBack(t *testing.T) {
 	t.Parallel()
-	for _, level := range []string{api.SecurityStrict, api.SecurityOff} {
-		t.Run(level, func(t *testing.T) {
+	for _, level := range []api.Security{api.SecurityStrict, api.SecurityOff} {
+		t.Run(string(level), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			a, b := h.Attach("a"), h.Attach("b", secured(level))
@@ -86,8 +86,8 @@ func TestSetPortMACSetsTheInterfaceBack(t *testing.T) {
 			if out := b.Run("ip", "link", "show", "dev", "eth0"); !strings.Contains(out, mac) {
 				t.Errorf("another name set the interface's MAC:\n%s", out)
 			}
-			h.MustVsctl("set-port", "renamed", "--rename", "b", "--mac", b.Port.MAC)
-			h.hasMAC(b, b.Port.MAC, a)
+			h.MustVsctl("set-port", "renamed", "--rename", "b", "--mac", b.Port.MAC.String())
+			h.hasMAC(b, b.Port.MAC.String(), a)
 			if reason := h.Port("b").Reason; reason != "" {
 				t.Errorf("the port's reason is %q, want none", reason)
 			}
@@ -114,7 +114,7 @@ func TestStaticEntriesAndOwnAddresses(t *testing.T) {
 		wantStatic("with b's interface at " + mac)
 	}
 	// The MAC of the port's record is its own, although its interface has another.
-	h.refusesCommand([]string{b.Port.MAC, `"b"`}, "add-fdb", "bridge", b.Port.MAC, "a")
+	h.refusesCommand([]string{b.Port.MAC.String(), `"b"`}, "add-fdb", "bridge", b.Port.MAC.String(), "a")
 	h.MustVsctl("add-fdb", "bridge", "02:00:00:00:55:04", "b")
 	h.refusesCommand([]string{"static"}, "set-port", "b", "--mac", "02:00:00:00:55:04")
 	h.Kill()
@@ -132,12 +132,8 @@ func TestStaticEntryOfAnOwnAddressEndsAtTheStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mac, err := frame.ParseMAC(a.Port.MAC)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, port := range []string{a.Port.ID, b.Port.ID} {
-		e := model.Entry{SegmentID: a.Port.SegmentID, MAC: mac, PortID: port}
+		e := model.Entry{SegmentID: a.Port.SegmentID, MAC: a.Port.MAC, PortID: port}
 		if err := state.Apply(model.PutEntry(e)); err != nil {
 			t.Fatal(err)
 		}
@@ -146,10 +142,10 @@ func TestStaticEntryOfAnOwnAddressEndsAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Start()
-	if kind, port := h.macKind(a.Port.MAC); kind != "own" || port != "a" {
+	if kind, port := h.macKind(a.Port.MAC.String()); kind != "own" || port != "a" {
 		t.Errorf("a's MAC has kind %q at port %q, want own at a", kind, port)
 	}
-	for _, mac := range []string{"02:00:00:00:66:06", a.Port.MAC} {
+	for _, mac := range []string{"02:00:00:00:66:06", a.Port.MAC.String()} {
 		h.MustVsctl("set-port", "a", "--mac", mac)
 	}
 	b.Reaches(a.Addr().String())
@@ -161,11 +157,11 @@ func TestPortsExchangeTheirMACs(t *testing.T) {
 	h := newHost(t, "--ageing", "1s")
 	a, b := h.Attach("a", secured(api.SecurityOff)), h.Attach("b", secured(api.SecurityOff))
 	c := h.Attach("c")
-	a.Run("ip", "link", "set", "eth0", "address", b.Port.MAC)
-	b.Run("ip", "link", "set", "eth0", "address", a.Port.MAC)
+	a.Run("ip", "link", "set", "eth0", "address", b.Port.MAC.String())
+	b.Run("ip", "link", "set", "eth0", "address", a.Port.MAC.String())
 	h.Eventually("each MAC is the other port's own, once the table has been looked through", func() bool {
-		_, atB := h.macKind(a.Port.MAC)
-		kind, atA := h.macKind(b.Port.MAC)
+		_, atB := h.macKind(a.Port.MAC.String())
+		kind, atA := h.macKind(b.Port.MAC.String())
 		return atB == "b" && atA == "a" && kind == "own"
 	})
 	c.Reaches(a.Addr().String())
@@ -209,7 +205,7 @@ func TestTakenMACKeepsNoPortFromBeingAdded(t *testing.T) {
 	mac := frame.MACFromIPv4(next).String()
 	h.changeMAC(evil, mac)
 	a, b := h.Attach("a"), h.Attach("b")
-	if a.Port.MAC != mac || a.Addr() != next {
+	if a.Port.MAC.String() != mac || a.Addr() != next {
 		t.Errorf("the next port has %s and %s, want %s and %s", a.Addr(), a.Port.MAC, next, mac)
 	}
 	b.Reaches(a.Addr().String())

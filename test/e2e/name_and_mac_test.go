@@ -43,9 +43,9 @@ func TestMACOfAPortIsItsOwn(t *testing.T) {
 	h := newHost(t)
 	h.AddSegment("other")
 	a := h.Attach("a")
-	h.Attach("b", func(s *api.PortSpec) { s.MAC = "02:00:00:00:66:01" })
+	h.Attach("b", func(s *api.PortSpec) { s.MAC = parsedMAC("02:00:00:00:66:01") })
 	c := h.Container()
-	for _, mac := range []string{a.Port.MAC, "02:00:00:00:66:01", "02:42:ac:11:00:01"} {
+	for _, mac := range []string{a.Port.MAC.String(), "02:00:00:00:66:01", "02:42:ac:11:00:01"} {
 		h.refusesCommand([]string{mac}, "add-port", "c", "--netns", c.Name(), "--mac", mac)
 	}
 	h.MustVsctl(
@@ -72,13 +72,13 @@ func TestChangedMACAtAStrictPortIsExplained(t *testing.T) {
 	b.Ping(a.Addr().String(), "-W", "0.5")
 	explained := func() (n int) {
 		for line := range strings.Lines(h.Daemon.Output()) {
-			if containsAll(line, "level=WARN", "set-port", "--mac", mac, b.Port.MAC) {
+			if containsAll(line, "level=WARN", "set-port", "--mac", mac, b.Port.MAC.String()) {
 				n++
 			}
 		}
 		return n
 	}
-	h.AwaitLog(from, "level=WARN", "set-port", "--mac", mac, b.Port.MAC)
+	h.AwaitLog(from, "level=WARN", "set-port", "--mac", mac, b.Port.MAC.String())
 	before := h.Counters("b").Drops["spoofed-mac"]
 	b.Ping(a.Addr().String(), "-W", "0.5")
 	h.AwaitDrops("b", "spoofed-mac", before+1)
@@ -115,7 +115,7 @@ func (h *host) macKind(mac string) (kind, port string) {
 // hasMAC wants the port to have this MAC everywhere, and to work with it.
 func (h *host) hasMAC(b *lab.Container, mac string, peer *lab.Container) {
 	h.Helper()
-	if p := h.Port("b"); p.MAC != mac {
+	if p := h.Port("b"); p.MAC.String() != mac {
 		h.Errorf("the port's MAC is %s, want %s", p.MAC, mac)
 	}
 	if out := b.Run("ip", "link", "show", "dev", "eth0"); !strings.Contains(out, "link/ether "+mac) {
@@ -140,7 +140,7 @@ func TestSetPortMAC(t *testing.T) {
 	const mac = "02:00:00:00:66:03"
 	h.MustVsctl("set-port", "b", "--mac", mac)
 	h.hasMAC(b, mac, a)
-	if kind, _ := h.macKind(old); kind != "" {
+	if kind, _ := h.macKind(old.String()); kind != "" {
 		t.Errorf("the forwarding table still has the MAC before, as kind %q", kind)
 	}
 	h.Kill()
@@ -148,7 +148,7 @@ func TestSetPortMAC(t *testing.T) {
 	h.hasMAC(b, mac, a)
 
 	for why, refused := range map[string]string{
-		"a group's": "01:00:5e:00:00:01", "all zero": "00:00:00:00:00:00", "another port's": a.Port.MAC,
+		"a group's": "01:00:5e:00:00:01", "all zero": "00:00:00:00:00:00", "another port's": a.Port.MAC.String(),
 		"the gateway's": "02:42:ac:11:00:01", "none": "02:00:00:00:66",
 	} {
 		t.Log(why)

@@ -105,7 +105,7 @@ func TestResolverIsNotCrowdedOut(t *testing.T) {
 		<-stopped
 	}()
 	h.AwaitDrops("greedy", "gateway-busy", 1000)
-	h.AwaitLog(0, "level=WARN", "reason=gateway-busy", "segment=internal", "mac="+greedy.Port.MAC)
+	h.AwaitLog(0, "level=WARN", "reason=gateway-busy", "segment=internal", "mac="+greedy.Port.MAC.String())
 	for range 5 {
 		resolves(modest, "greedy", greedy.Addr().String())
 	}

@@ -63,7 +63,7 @@ func (h *host) onHost(segment string) *lab.Container {
 }
 
 // hostLink returns the segment's host link, which is to be up or down.
-func (h *host) hostLink(segment, state string) api.HostLink {
+func (h *host) hostLink(segment string, state api.PortState) api.HostLink {
 	h.Helper()
 	l := h.Segment(segment).HostLink
 	if l.State != state {

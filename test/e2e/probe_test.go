@@ -25,8 +25,8 @@ func taken(c *lab.Container, addr netip.Addr) bool {
 // for it before the neighbours could keep them from taking it.
 func TestProbeForATakenAddressIsAnswered(t *testing.T) {
 	t.Parallel()
-	for _, level := range []string{api.SecurityStrict, api.SecurityMAC, api.SecurityOff} {
-		t.Run(level, func(t *testing.T) {
+	for _, level := range []api.Security{api.SecurityStrict, api.SecurityMAC, api.SecurityOff} {
+		t.Run(string(level), func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			asker, peer, bystander := h.Attach(
@@ -72,7 +72,7 @@ func TestProbeForAFreeAddressGoesToWhoMayUseIt(t *testing.T) {
 	h := newHost(t)
 	reserved, nobodys := netip.MustParseAddr("172.17.0.77"), netip.MustParseAddr("172.17.0.99")
 	asker := h.Attach("asker")
-	user := h.Attach("user", func(s *api.PortSpec) { s.AllowAddresses = []string{reserved.String()} })
+	user := h.Attach("user", func(s *api.PortSpec) { s.AllowAddresses = []netip.Prefix{netip.PrefixFrom(reserved, 32)} })
 	seen, atUser := h.Attach("bystander").Witness(), user.Witness()
 
 	if taken(asker, reserved) {

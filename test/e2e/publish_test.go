@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -194,7 +195,7 @@ func TestPublishedPorts(t *testing.T) {
 	gets(outside, hostOutside+":8082", "web sees "+farOutside)
 	gets(outside, hostOutside+":9000", "web sees "+farOutside)
 	gets(outside, hostOutside+":9001", "second sees "+farOutside)
-	gets(outside, hostOutside+":"+chosen.HostPorts, "web sees "+farOutside)
+	gets(outside, hostOutside+":"+chosen.HostPorts.String(), "web sees "+farOutside)
 	getsNothing(outside, hostOutside+":8081") // the host's loopback only
 	getsNothing(outside, web.Addr().String()+":80")
 
@@ -239,7 +240,7 @@ func TestHostReachesPublishedPortByEachOfItsAddresses(t *testing.T) {
 	h, web, _ := newWebHost(t)
 	other := h.AddSegment("other")
 	odd := h.AddSegment("odd", func(s *api.SegmentSpec) {
-		s.Subnet, s.Gateway = "10.7.0.0/24", "10.7.0.254"
+		s.Subnet, s.Gateway = netip.MustParsePrefix("10.7.0.0/24"), netip.MustParseAddr("10.7.0.254")
 	})
 	far, self := h.Attach("far", lab.On("other")), h.onHost("bridge")
 	h.publish("web", "8080:80/udp")
@@ -330,7 +331,7 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 		}
 		reasons := make(map[string]string)
 		for _, p := range list {
-			reasons[p.HostPorts] = p.Reason
+			reasons[p.HostPorts.String()] = p.Reason
 		}
 		return reasons
 	}

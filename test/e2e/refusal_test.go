@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,6 +22,35 @@ type refused struct {
 	do   func(context.Context, *api.Client) error
 	kind api.Kind
 	says string // part of the line
+}
+
+// posts sends a body that no client of ours would.
+func (h *host) posts(path, body string) func(context.Context, *api.Client) error {
+	return func(ctx context.Context, _ *api.Client) error {
+		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", h.Socket)
+		}
+		client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+		request, err := http.NewRequestWithContext(
+			ctx, http.MethodPost, "http://vswitchd"+path, strings.NewReader(body))
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Content-Type", "application/json")
+		response, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode < http.StatusBadRequest {
+			return nil
+		}
+		var p api.Problem
+		if err := json.NewDecoder(response.Body).Decode(&p); err != nil {
+			return err
+		}
+		return &api.Error{Kind: api.Kind(strings.TrimPrefix(p.Type, "urn:vswitch:problem:")), Detail: p.Detail}
+	}
 }
 
 // state is all that a user can see of the switch and of these namespaces.
@@ -60,7 +91,7 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.AddSegment("other")
-	h.AddSegment("full", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/30" })
+	h.AddSegment("full", func(s *api.SegmentSpec) { s.Subnet = netip.MustParsePrefix("10.1.1.0/30") })
 	c1, c2 := h.Attach("c1"), h.Attach("c2", lab.On("other"))
 	c3 := h.Attach("c3", lab.On("full"))
 	empty := h.Container()
@@ -69,7 +100,7 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range append(append(refusedPorts(c1, empty, file), refusedSegments()...), refusedEntries()...) {
+	for _, test := range append(append(refusedPorts(c1, empty, file), refusedSegments(h)...), refusedEntries()...) {
 		err := test.do(t.Context(), h.Client)
 		if err == nil {
 			t.Fatalf("%s: accepted", test.name)
@@ -113,6 +144,9 @@ func refusedPorts(c1, empty *lab.Container, file string) []refused {
 		return err
 	}
 	taken, down := "c2", false
+	text := func(field string) func(context.Context, *api.Client) error {
+		return (&host{c1.Host}).posts("/v1/ports", `{"name":"new","netns":"`+empty.Name()+`",`+field+`}`)
+	}
 	return []refused{
 		{"unknown segment", add(func(s *api.PortSpec) { s.Segment = "none" }), api.NotFound, `segment "none" does not exist`},
 		{"unknown namespace", add(func(s *api.PortSpec) { s.NetNS = "vst-none" }), api.NotFound, `namespace "vst-none" does not exist`},
@@ -125,21 +159,21 @@ func refusedPorts(c1, empty *lab.Container, file string) []refused {
 		{"no namespace", add(func(s *api.PortSpec) { s.NetNS = "" }), api.Invalid, "give netns or pid"},
 		{"name taken", add(func(s *api.PortSpec) { s.Name = "c1" }), api.Conflict, `port "c1" already exists`},
 		{"bad name", add(func(s *api.PortSpec) { s.Name = "no name" }), api.Invalid, `port name "no name"`},
-		{"address outside", add(func(s *api.PortSpec) { s.IP = "10.9.9.9" }), api.Invalid, "10.9.9.9 is outside the subnet 172.17.0.0/16"},
-		{"address in use", add(func(s *api.PortSpec) { s.IP = "172.17.0.2" }), api.Conflict, "172.17.0.2 is already in use"},
-		{"gateway's address", add(func(s *api.PortSpec) { s.IP = "172.17.0.1" }), api.Conflict, "gateway"},
-		{"network address", add(func(s *api.PortSpec) { s.IP = "172.17.0.0" }), api.Conflict, "network address"},
-		{"broadcast address", add(func(s *api.PortSpec) { s.IP = "172.17.255.255" }), api.Conflict, "broadcast address"},
-		{"not an address", add(func(s *api.PortSpec) { s.IP = "172.17.0" }), api.Invalid, `"172.17.0"`},
-		{"IPv6 address", add(func(s *api.PortSpec) { s.IP = "fe80::1" }), api.Unsupported, "only IPv4"},
+		{"address outside", add(func(s *api.PortSpec) { s.IP = api.PortIP{Addr: netip.MustParseAddr("10.9.9.9")} }), api.Invalid, "10.9.9.9 is outside the subnet 172.17.0.0/16"},
+		{"address in use", add(func(s *api.PortSpec) { s.IP = api.PortIP{Addr: netip.MustParseAddr("172.17.0.2")} }), api.Conflict, "172.17.0.2 is already in use"},
+		{"gateway's address", add(func(s *api.PortSpec) { s.IP = api.PortIP{Addr: netip.MustParseAddr("172.17.0.1")} }), api.Conflict, "gateway"},
+		{"network address", add(func(s *api.PortSpec) { s.IP = api.PortIP{Addr: netip.MustParseAddr("172.17.0.0")} }), api.Conflict, "network address"},
+		{"broadcast address", add(func(s *api.PortSpec) { s.IP = api.PortIP{Addr: netip.MustParseAddr("172.17.255.255")} }), api.Conflict, "broadcast address"},
+		{"not an address", text(`"ip":"172.17.0"`), api.Invalid, `"172.17.0"`},
+		{"IPv6 address", add(func(s *api.PortSpec) { s.IP = api.PortIP{Addr: netip.MustParseAddr("fe80::1")} }), api.Unsupported, "only IPv4"},
 		{"interface exists", add(func(s *api.PortSpec) { s.NetNS = c1.Name() }), api.Conflict, `"eth0" already exists`},
 		{"interface name too long", add(func(s *api.PortSpec) { s.IfName = "abcdefghijklmnop" }), api.Invalid, `"abcdefghijklmnop"`},
 		{"loopback's name", add(func(s *api.PortSpec) { s.IfName = "lo" }), api.Invalid, `"lo"`},
-		{"not a MAC", add(func(s *api.PortSpec) { s.MAC = "02:00" }), api.Invalid, `"02:00"`},
-		{"group MAC", add(func(s *api.PortSpec) { s.MAC = "01:00:5e:00:00:01" }), api.Invalid, "group address"},
-		{"zero MAC", add(func(s *api.PortSpec) { s.MAC = "00:00:00:00:00:00" }), api.Invalid, "unicast"},
+		{"not a MAC", text(`"mac":"02:00"`), api.Invalid, `"02:00"`},
+		{"group MAC", add(func(s *api.PortSpec) { s.MAC = parsedMAC("01:00:5e:00:00:01") }), api.Invalid, "group address"},
+		{"zero MAC", text(`"mac":"00:00:00:00:00:00"`), api.Invalid, "unicast"},
 		{"MAC in use", add(func(s *api.PortSpec) { s.MAC = c1.Port.MAC }), api.Conflict, `that of port "c1"`},
-		{"gateway's MAC", add(func(s *api.PortSpec) { s.MAC = "02:42:ac:11:00:01" }), api.Conflict, "gateway"},
+		{"gateway's MAC", add(func(s *api.PortSpec) { s.MAC = parsedMAC("02:42:ac:11:00:01") }), api.Conflict, "gateway"},
 		{"subnet full", add(func(s *api.PortSpec) { s.Segment = "full" }), api.Exhausted, "10.1.1.0/30 is full"},
 		{"unknown port", remove, api.NotFound, `port "nobody" does not exist`},
 		{"change an unknown port", update("nobody", api.PortUpdate{Up: &down}), api.NotFound, `port "nobody" does not exist`},
@@ -148,7 +182,10 @@ func refusedPorts(c1, empty *lab.Container, file string) []refused {
 	}
 }
 
-func refusedSegments() []refused {
+func refusedSegments(h *host) []refused {
+	text := func(field string) func(context.Context, *api.Client) error {
+		return h.posts("/v1/segments", `{"name":"new",`+field+`}`)
+	}
 	add := func(edit func(*api.SegmentSpec)) func(context.Context, *api.Client) error {
 		spec := api.SegmentSpec{Name: "new"}
 		edit(&spec)
@@ -164,21 +201,25 @@ func refusedSegments() []refused {
 		}
 	}
 	subnet := func(s string) func(context.Context, *api.Client) error {
-		return add(func(spec *api.SegmentSpec) { spec.Subnet = s })
+		return add(func(spec *api.SegmentSpec) { spec.Subnet = netip.MustParsePrefix(s) })
 	}
 	return []refused{
 		{"segment's name taken", add(func(s *api.SegmentSpec) { s.Name = "other" }), api.Conflict, `segment "other" already exists`},
 		{"bad segment name", add(func(s *api.SegmentSpec) { s.Name = "-x" }), api.Invalid, `"-x"`},
-		{"not a subnet", subnet("10.1.0.0"), api.Invalid, `"10.1.0.0"`},
-		{"prefix too long", subnet("10.1.0.0/33"), api.Invalid, `"10.1.0.0/33"`},
+		{"not a subnet", text(`"subnet":"10.1.0.0"`), api.Invalid, `"10.1.0.0"`},
+		{"prefix too long", text(`"subnet":"10.1.0.0/33"`), api.Invalid, `"10.1.0.0/33"`},
 		{"subnet without room", subnet("10.1.0.0/31"), api.Invalid, "10.1.0.0/31"},
 		{"host bits", subnet("10.2.0.1/24"), api.Invalid, "want 10.2.0.0/24"},
 		{"IPv6 subnet", subnet("fd00::/64"), api.Unsupported, "only IPv4"},
 		{"overlapping subnet", subnet("172.17.128.0/24"), api.Conflict, "172.17.0.0/16"},
 		{"subnet around others", subnet("172.16.0.0/12"), api.Conflict, "overlap"},
-		{"gateway without a subnet", add(func(s *api.SegmentSpec) { s.Gateway = "10.2.0.1" }), api.Invalid, "needs a subnet"},
-		{"gateway outside", add(func(s *api.SegmentSpec) { s.Subnet, s.Gateway = "10.2.0.0/24", "10.3.0.1" }), api.Invalid, "10.3.0.1"},
-		{"range outside", add(func(s *api.SegmentSpec) { s.Subnet, s.IPRange = "10.2.0.0/24", "10.3.0.0/25" }), api.Invalid, "not inside subnet 10.2.0.0/24"},
+		{"gateway without a subnet", add(func(s *api.SegmentSpec) { s.Gateway = netip.MustParseAddr("10.2.0.1") }), api.Invalid, "needs a subnet"},
+		{"gateway outside", add(func(s *api.SegmentSpec) {
+			s.Subnet, s.Gateway = netip.MustParsePrefix("10.2.0.0/24"), netip.MustParseAddr("10.3.0.1")
+		}), api.Invalid, "10.3.0.1"},
+		{"range outside", add(func(s *api.SegmentSpec) {
+			s.Subnet, s.IPRange = netip.MustParsePrefix("10.2.0.0/24"), netip.MustParsePrefix("10.3.0.0/25")
+		}), api.Invalid, "not inside subnet 10.2.0.0/24"},
 		{"MTU too small", add(func(s *api.SegmentSpec) { s.MTU = 67 }), api.Invalid, "mtu 67"},
 		{"delete an unknown segment", remove("none", true), api.NotFound, `segment "none" does not exist`},
 		{"delete a segment in use", remove("other", false), api.Conflict, `segment "other" has 1 port`},
@@ -189,13 +230,13 @@ func refusedSegments() []refused {
 func refusedEntries() []refused {
 	add := func(segment, mac, port string) func(context.Context, *api.Client) error {
 		return func(ctx context.Context, c *api.Client) error {
-			_, err := c.AddFDB(ctx, segment, api.FDBSpec{MAC: mac, Port: port})
+			_, err := c.AddFDB(ctx, segment, api.FDBSpec{MAC: parsedMAC(mac), Port: port})
 			return err
 		}
 	}
 	remove := func(segment, mac string) func(context.Context, *api.Client) error {
 		return func(ctx context.Context, c *api.Client) error {
-			_, err := c.DeleteFDB(ctx, segment, mac)
+			_, err := c.DeleteFDB(ctx, segment, parsedMAC(mac))
 			return err
 		}
 	}

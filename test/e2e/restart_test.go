@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -221,7 +222,7 @@ func (h *host) isStill(before string) {
 func (h *host) furnish() (a, b *lab.Container) {
 	h.Helper()
 	h.AddSegment("other", func(s *api.SegmentSpec) {
-		s.Subnet, s.Gateway, s.IPRange, s.MTU, s.Labels = "10.7.0.0/24", "10.7.0.254", "10.7.0.64/26", 1400, map[string]string{"k": "v"}
+		s.Subnet, s.Gateway, s.IPRange, s.MTU, s.Labels = netip.MustParsePrefix("10.7.0.0/24"), netip.MustParseAddr("10.7.0.254"), netip.MustParsePrefix("10.7.0.64/26"), 1400, map[string]string{"k": "v"}
 	})
 	a, b = h.Attach("a"), h.Attach("b")
 	h.Attach("c", lab.On("other"), func(s *api.PortSpec) { s.IfName = "net0"; s.NoDefaultRoute = true })
@@ -230,7 +231,7 @@ func (h *host) furnish() (a, b *lab.Container) {
 	if _, err := h.Client.UpdatePort(h.Context(), "d", api.PortUpdate{Up: &down}); err != nil {
 		h.Fatal(err)
 	}
-	if _, err := h.Client.AddFDB(h.Context(), "bridge", api.FDBSpec{MAC: "02:00:00:00:00:77", Port: "b"}); err != nil {
+	if _, err := h.Client.AddFDB(h.Context(), "bridge", api.FDBSpec{MAC: parsedMAC("02:00:00:00:00:77"), Port: "b"}); err != nil {
 		h.Fatal(err)
 	}
 	return a, b

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,7 +22,7 @@ func TestSixtyFourContainers(t *testing.T) {
 	addrs, macs := map[string]bool{}, map[string]bool{}
 	for i := range n {
 		c := h.Attach(fmt.Sprintf("c%02d", i))
-		addrs[c.Addr().String()], macs[c.Port.MAC] = true, true
+		addrs[c.Addr().String()], macs[c.Port.MAC.String()] = true, true
 		all = append(all, c)
 	}
 	if len(addrs) != n || len(macs) != n {
@@ -33,11 +34,11 @@ func TestSixtyFourContainers(t *testing.T) {
 	}
 	port := map[string]string{}
 	for _, e := range fdb {
-		port[e.MAC] = e.Port
+		port[e.MAC.String()] = e.Port
 	}
 	for _, c := range all {
-		if port[c.Port.MAC] != c.Port.Name {
-			t.Errorf("forwarding table has %s at %q, want %s", c.Port.MAC, port[c.Port.MAC], c.Port.Name)
+		if port[c.Port.MAC.String()] != c.Port.Name {
+			t.Errorf("forwarding table has %s at %q, want %s", c.Port.MAC, port[c.Port.MAC.String()], c.Port.Name)
 		}
 	}
 	if len(fdb) != n+1 || port["02:42:ac:11:00:01"] != "gateway" {
@@ -67,7 +68,7 @@ func TestAttachingAndDetachingLeavesNothing(t *testing.T) {
 	h.NS.Run("ip", "link", "set", "lo", "up")
 	h.Start("--metrics-listen", metrics)
 	// Five addresses, so that they come round and round.
-	h.AddSegment("small", func(s *api.SegmentSpec) { s.Subnet = "10.1.1.0/29" })
+	h.AddSegment("small", func(s *api.SegmentSpec) { s.Subnet = netip.MustParsePrefix("10.1.1.0/29") })
 	c := h.Container()
 	turn := func(i int) {
 		p := h.Connect(c, "c", lab.On("small"))

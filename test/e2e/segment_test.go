@@ -20,7 +20,7 @@ func TestContainersOfOneSegmentReachEachOther(t *testing.T) {
 	if c1.Addr() != netip.MustParseAddr("172.17.0.2") || c2.Addr() != netip.MustParseAddr("172.17.0.3") {
 		t.Errorf("addresses %s and %s, want 172.17.0.2 and 172.17.0.3", c1.Addr(), c2.Addr())
 	}
-	if c1.Port.MAC != "02:42:ac:11:00:02" {
+	if c1.Port.MAC != parsedMAC("02:42:ac:11:00:02") {
 		t.Errorf("MAC %s, want that of the address, 02:42:ac:11:00:02", c1.Port.MAC)
 	}
 	c1.Reaches("172.17.0.3")
@@ -60,7 +60,7 @@ func TestHandMadeRoutesDoNotCrossSegments(t *testing.T) {
 	heard, onHost := far.Socket(unix.ETH_P_ALL), h.onHost("bridge").Witness()
 	for _, way := range []struct{ from, to *lab.Container }{{near, far}, {far, near}} {
 		way.from.Run("ip", "route", "add", way.to.Addr().String(), "dev", "eth0")
-		way.from.Run("ip", "neigh", "add", way.to.Addr().String(), "lladdr", way.to.Port.MAC, "dev", "eth0", "nud", "permanent")
+		way.from.Run("ip", "neigh", "add", way.to.Addr().String(), "lladdr", way.to.Port.MAC.String(), "dev", "eth0", "nud", "permanent")
 	}
 	near.Misses(far.Addr().String())
 	far.Misses(near.Addr().String())
@@ -73,7 +73,7 @@ func TestHandMadeRoutesDoNotCrossSegments(t *testing.T) {
 		if bytes.HasPrefix(frame, mark) {
 			return
 		}
-		if net.HardwareAddr(frame[6:12]).String() == near.Port.MAC {
+		if api.MAC(frame[6:12]) == near.Port.MAC {
 			t.Fatalf("a frame crossed from segment bridge to segment other: % x", frame)
 		}
 	}
@@ -147,7 +147,7 @@ func TestPortOptionsReachTheContainer(t *testing.T) {
 	h := newHost(t)
 	peer := h.Attach("peer")
 	c := h.Attach("c", func(s *api.PortSpec) {
-		s.IfName, s.IP, s.MAC, s.NoDefaultRoute = "lan0", "172.17.5.6", "02:00:00:00:00:77", true
+		s.IfName, s.IP, s.MAC, s.NoDefaultRoute = "lan0", api.PortIP{Addr: netip.MustParseAddr("172.17.5.6")}, parsedMAC("02:00:00:00:00:77"), true
 	})
 	link := lab.Inside(c, func() (*net.Interface, error) { return net.InterfaceByName("lan0") })
 	if got := link.HardwareAddr.String(); got != "02:00:00:00:00:77" {

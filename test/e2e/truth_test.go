@@ -35,7 +35,7 @@ func flowTo(c *lab.Container, to *lab.Container) *flow {
 		"replace",
 		addr,
 		"lladdr",
-		to.Port.MAC,
+		to.Port.MAC.String(),
 		"dev",
 		c.Port.IfName,
 		"nud",
@@ -91,7 +91,7 @@ func TestOneWayFlowIsNeverFlooded(t *testing.T) {
 		"replace",
 		b.Addr().String(),
 		"lladdr",
-		b.Port.MAC,
+		b.Port.MAC.String(),
 		"dev",
 		"eth0",
 		"nud",
@@ -177,7 +177,7 @@ func (d departure) awaitLeft(h *host, b *lab.Container, from int) {
 }
 
 func departures() []departure {
-	state := func(want string) func(*host, *lab.Container) bool {
+	state := func(want api.PortState) func(*host, *lab.Container) bool {
 		return func(h *host, _ *lab.Container) bool { return h.Port("b").State == want }
 	}
 	return []departure{
@@ -208,7 +208,7 @@ func departures() []departure {
 			asked: true,
 			comeup: func(h *host, b *lab.Container) {
 				b.Run("ip", "addr", "add", b.Port.IPs[0].String(), "dev", "eth0")
-				h.awaitAnswerFor(b.Addr(), b.Port.MAC)
+				h.awaitAnswerFor(b.Addr(), b.Port.MAC.String())
 			},
 		},
 	}
@@ -323,7 +323,7 @@ func TestLiveMACChangeAtAnOpenPort(t *testing.T) {
 }
 
 // secured chooses a level of security for attach and connect.
-func secured(level string) func(*api.PortSpec) {
+func secured(level api.Security) func(*api.PortSpec) {
 	return func(s *api.PortSpec) { s.Security = level }
 }
 

@@ -99,8 +99,8 @@ func TestSubnetsOfTheHostAreRefused(t *testing.T) {
 	if s := h.Segment("bridge"); s.Subnet.String() != "172.18.0.0/16" {
 		t.Errorf("the default segment has %s, want 172.18.0.0/16: the host has an address in 172.17.0.0/16", s.Subnet)
 	}
-	add := func(subnet, uplink string) error {
-		_, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: "s", Subnet: subnet, Uplink: uplink})
+	add := func(subnet string, uplink api.Uplink) error {
+		_, err := h.Client.AddSegment(t.Context(), api.SegmentSpec{Name: "s", Subnet: netip.MustParsePrefix(subnet), Uplink: uplink})
 		return err
 	}
 	for subnet, says := range map[string]string{
@@ -120,7 +120,7 @@ func TestSubnetsOfTheHostAreRefused(t *testing.T) {
 	// Within a route that leads elsewhere the longer prefix wins, and who has no link
 	// to the host cannot be in its way.
 	for _, subnet := range []string{"10.6.0.0/16", "172.17.0.0/16"} {
-		uplink := map[string]string{"172.17.0.0/16": api.UplinkNone}[subnet]
+		uplink := map[string]api.Uplink{"172.17.0.0/16": api.UplinkNone}[subnet]
 		if err := add(subnet, uplink); err != nil {
 			t.Errorf("subnet %s with uplink %q: %v", subnet, uplink, err)
 		}
@@ -195,10 +195,10 @@ func TestAnotherSubnetThatTheHostHas(t *testing.T) {
 	t.Parallel()
 	lab.RequireCommand(t, "nft")
 	h := newHost(t)
-	s := h.AddSegment("blue", func(s *api.SegmentSpec) { s.Subnet = "10.9.0.0/24" })
+	s := h.AddSegment("blue", func(s *api.SegmentSpec) { s.Subnet = netip.MustParsePrefix("10.9.0.0/24") })
 	h.NS.Run("ip", "address", "add", "10.9.7.1/24", "dev", "lo")
 	for _, subnet := range []string{"10.9.7.0/25", "10.9.0.0/16"} {
-		_, err := h.Client.UpdateSegment(t.Context(), "blue", api.SegmentUpdate{Subnet: &subnet})
+		_, err := h.Client.UpdateSegment(t.Context(), "blue", api.SegmentUpdate{Subnet: new(netip.MustParsePrefix(subnet))})
 		if api.KindOf(err) != api.Conflict || !strings.Contains(err.Error(), "overlaps the host's address 10.9.7.1/24") {
 			t.Errorf("subnet %s: %v, want a conflict with the host's", subnet, err)
 		}
@@ -210,7 +210,7 @@ func TestAnotherSubnetThatTheHostHas(t *testing.T) {
 	if rules := h.NS.Run("nft", "list", "table", "inet", "vswitch"); !strings.Contains(rules, s.HostLink.Name) || !strings.Contains(rules, "10.9.0.0/24") {
 		t.Errorf("the segment has no way out any more:\n%s", rules)
 	}
-	h.AddSegment("green", func(s *api.SegmentSpec) { s.Subnet = "10.9.1.0/24" }) // what was refused is not reserved
+	h.AddSegment("green", func(s *api.SegmentSpec) { s.Subnet = netip.MustParsePrefix("10.9.1.0/24") }) // what was refused is not reserved
 }
 
 func TestRulesGoOnCountingInAnotherSubnet(t *testing.T) {
@@ -231,7 +231,7 @@ func TestRulesGoOnCountingInAnotherSubnet(t *testing.T) {
 	h.DelPort("a")
 	h.DelPort("b")
 	before := hits()
-	if _, err := h.Client.UpdateSegment(t.Context(), "bridge", api.SegmentUpdate{Subnet: new("10.9.0.0/24")}); err != nil {
+	if _, err := h.Client.UpdateSegment(t.Context(), "bridge", api.SegmentUpdate{Subnet: new(netip.MustParsePrefix("10.9.0.0/24"))}); err != nil {
 		t.Fatal(err)
 	}
 	if after := hits(); before == 0 || after != before {

@@ -29,12 +29,7 @@ func (c *Container) Addr() netip.Addr { return c.Port.IPs[0].Addr() }
 
 // MAC returns the port's MAC address.
 func (c *Container) MAC() net.HardwareAddr {
-	c.Helper()
-	mac, err := net.ParseMAC(c.Port.MAC)
-	if err != nil {
-		c.Fatal(err)
-	}
-	return mac
+	return c.Port.MAC[:]
 }
 
 // Ping sends three echo requests.

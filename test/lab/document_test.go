@@ -115,7 +115,7 @@ func TestCheckedChangesNothing(t *testing.T) {
 		"half an answer":        {serveRaw(t, answer("99")), "closed the connection without a whole answer", ""},
 	} {
 		r := record(func(tb testing.TB) {
-			client := api.NewClient(test.socket, Patience, api.WithTransport(check(t, tb)))
+			client := api.NewSocketClient(test.socket, Patience, api.WithTransport(check(t, tb)))
 			defer client.Close()
 			compare(t, name, test.socket, client, test.err)
 		})
@@ -124,7 +124,7 @@ func TestCheckedChangesNothing(t *testing.T) {
 			continue // the error names the socket, or connecting to the proxy succeeds
 		}
 		r = record(func(tb testing.TB) {
-			client := api.NewClient(serveProxy(tb, test.socket, check(t, tb)), Patience)
+			client := api.NewSocketClient(serveProxy(tb, test.socket, check(t, tb)), Patience)
 			defer client.Close()
 			compare(t, name+" by the proxy", test.socket, client, test.err)
 		})
@@ -143,7 +143,7 @@ func check(t *testing.T, tb testing.TB) func(http.RoundTripper) http.RoundTrippe
 // compare wants twice the answer, or the error, that a client without a check gets.
 func compare(t *testing.T, name, socket string, client *api.Client, wantText string) {
 	t.Helper()
-	bare := api.NewClient(socket, Patience)
+	bare := api.NewSocketClient(socket, Patience)
 	defer bare.Close()
 	for range 2 {
 		want, wantErr := bare.Version(t.Context())
@@ -173,7 +173,7 @@ func wantFaults(t *testing.T, name string, r *recorder, fault string) {
 func TestProxyOfADaemonThatDies(t *testing.T) {
 	t.Parallel()
 	r := record(func(tb testing.TB) {
-		client := api.NewClient(serveProxy(tb, serveRaw(t, ""), check(t, tb)), Patience)
+		client := api.NewSocketClient(serveProxy(tb, serveRaw(t, ""), check(t, tb)), Patience)
 		defer client.Close()
 		if _, err := client.AddSegment(t.Context(), api.SegmentSpec{Name: "s"}); err == nil ||
 			!strings.Contains(err.Error(), "closed the connection without a whole answer") {

@@ -57,7 +57,7 @@ func NewQuietHost(tb testing.TB) *Host {
 // ServeAt chooses where the host's daemon serves the API, before the first start.
 func (h *Host) ServeAt(socket string) {
 	h.Socket = socket
-	h.Client = api.NewClient(socket, Patience, api.WithTransport(h.check))
+	h.Client = api.NewSocketClient(socket, Patience, api.WithTransport(h.check))
 	h.Cleanup(h.Client.Close)
 }
 

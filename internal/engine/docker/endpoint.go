@@ -35,7 +35,7 @@ func (p *Plugin) createEndpoint(ctx context.Context, r createEndpointRequest) (a
 		answer.Address = port.IPs[0].String()
 	}
 	if want.MacAddress == "" {
-		answer.MacAddress = port.MAC
+		answer.MacAddress = port.MAC.String()
 	}
 	return createEndpointResponse{Interface: &answer}, nil
 }
@@ -49,11 +49,16 @@ func portSpec(r createEndpointRequest, want endpointInterface, segment api.Segme
 		return spec, errors.New("IPv6 is not supported yet: leave out --ip6")
 	}
 	spec = api.PortSpec{
-		ID: r.EndpointID, Name: derivedName(r.EndpointID), Segment: segment.ID, Handover: true, MAC: want.MacAddress,
+		ID: r.EndpointID, Name: derivedName(r.EndpointID), Segment: segment.ID, Handover: true,
 		NoDefaultRoute: segment.Internal, Isolated: isolated(segment),
 	}
 	if want.Address != "" {
-		if spec.IP, err = address("address", want.Address); err != nil {
+		if spec.IP.Addr, err = address("address", want.Address); err != nil {
+			return spec, err
+		}
+	}
+	if want.MacAddress != "" {
+		if spec.MAC, err = api.ParseMAC(want.MacAddress); err != nil {
 			return spec, err
 		}
 	}
@@ -72,7 +77,7 @@ func (p *Plugin) addPort(ctx context.Context, spec api.PortSpec) (api.Port, erro
 		return port, err
 	}
 	if there, e := p.port(ctx, spec.Segment, spec.ID); e == nil {
-		if spec.IP == "" || there.IPs[0].Addr().String() == spec.IP {
+		if !spec.IP.Addr.IsValid() || there.IPs[0].Addr() == spec.IP.Addr {
 			return there, nil
 		}
 		return port, err
@@ -82,7 +87,7 @@ func (p *Plugin) addPort(ctx context.Context, spec api.PortSpec) (api.Port, erro
 		return port, err
 	}
 	for _, other := range ports {
-		sameAddr, sameMAC := other.IPs[0].Addr().String() == spec.IP, other.MAC == spec.MAC
+		sameAddr, sameMAC := other.IPs[0].Addr() == spec.IP.Addr, other.MAC == spec.MAC
 		if other.Device == "" || !sameAddr && (!sameMAC || other.State != api.PortLost) {
 			continue
 		}

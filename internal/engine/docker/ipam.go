@@ -89,7 +89,11 @@ func (p *Plugin) requestPool(ctx context.Context, r requestPoolRequest) (any, er
 	for key := range r.Options {
 		return nil, fmt.Errorf("option %q is unknown to the vswitch IPAM driver: it takes none", clip(key))
 	}
-	pool, err := p.pools.AddPool(ctx, api.PoolSpec{Subnet: r.Pool, IPRange: r.SubPool})
+	spec, err := poolSpec(r)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := p.pools.AddPool(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +102,19 @@ func (p *Plugin) requestPool(ctx context.Context, r requestPoolRequest) (any, er
 		return nil, err
 	}
 	return requestPoolResponse{PoolID: pool.ID, Pool: pool.Subnet.String(), Data: map[string]string{}}, nil
+}
+
+// poolSpec reads the subnet that Docker wants, if any.
+func poolSpec(r requestPoolRequest) (spec api.PoolSpec, err error) {
+	if r.Pool != "" {
+		if spec.Subnet, err = api.ParsePrefix("subnet", r.Pool); err != nil {
+			return spec, err
+		}
+	}
+	if r.SubPool != "" {
+		spec.IPRange, err = api.ParsePrefix("ip range", r.SubPool)
+	}
+	return spec, err
 }
 
 // releasePool gives a subnet back, if it is there.

@@ -47,12 +47,12 @@ func (p *Plugin) addSegment(ctx context.Context, spec api.SegmentSpec) error {
 // makeRoom moves the default segment out of the way of a subnet that Docker has
 // chosen, if nobody uses it: both take the lowest free pool and do not know of each
 // other. It says whether it did.
-func (p *Plugin) makeRoom(ctx context.Context, wanted string) bool {
+func (p *Plugin) makeRoom(ctx context.Context, wanted netip.Prefix) bool {
 	s, err := p.backend.Segment(ctx, api.DefaultSegment)
-	if err != nil || s.Ports > 0 || !s.Subnet.Overlaps(netip.MustParsePrefix(wanted)) {
+	if err != nil || s.Ports > 0 || !s.Subnet.Overlaps(wanted) {
 		return false
 	}
-	_, err = p.backend.UpdateSegment(ctx, s.ID, api.SegmentUpdate{Subnet: new("")})
+	_, err = p.backend.UpdateSegment(ctx, s.ID, api.SegmentUpdate{Subnet: new(netip.Prefix{})})
 	return err == nil
 }
 
@@ -81,7 +81,7 @@ func segmentSpec(r createNetworkRequest) (spec api.SegmentSpec, err error) {
 	if err != nil {
 		return spec, fmt.Errorf("subnet %q: want an address and a prefix length, such as 10.1.0.0/24", r.IPv4Data[0].Pool)
 	}
-	spec.Subnet = subnet.Masked().String()
+	spec.Subnet = subnet.Masked()
 	if gateway := r.IPv4Data[0].Gateway; gateway != "" {
 		if spec.Gateway, err = address("gateway", gateway); err != nil {
 			return spec, err
@@ -91,12 +91,12 @@ func segmentSpec(r createNetworkRequest) (spec api.SegmentSpec, err error) {
 }
 
 // address is an address in CIDR notation without its length.
-func address(what, cidr string) (string, error) {
+func address(what, cidr string) (netip.Addr, error) {
 	prefix, err := netip.ParsePrefix(cidr)
 	if err != nil {
-		return "", fmt.Errorf("%s %q: want an address and a prefix length, such as 10.1.0.1/24", what, cidr)
+		return netip.Addr{}, fmt.Errorf("%s %q: want an address and a prefix length, such as 10.1.0.1/24", what, cidr)
 	}
-	return prefix.Addr().String(), nil
+	return prefix.Addr(), nil
 }
 
 // derivedName is what a segment or port is called until Docker's name is known.
@@ -105,8 +105,8 @@ func derivedName(id string) string { return "docker-" + id[:min(12, len(id))] }
 // sameSegment says whether the segment exists as spec wants it.
 func (p *Plugin) sameSegment(ctx context.Context, spec api.SegmentSpec) bool {
 	s, err := p.backend.Segment(ctx, spec.ID)
-	return err == nil && s.ID == spec.ID && s.Subnet.String() == spec.Subnet &&
-		(spec.Gateway == "" || s.Gateway == spec.Gateway) && s.Internal == spec.Internal
+	return err == nil && s.ID == spec.ID && s.Subnet == spec.Subnet &&
+		(!spec.Gateway.IsValid() || s.Gateway == spec.Gateway.String()) && s.Internal == spec.Internal
 }
 
 // deleteNetwork removes the segment, if it is there.

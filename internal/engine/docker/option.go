@@ -59,7 +59,7 @@ func (o *options) set(key, value string) (err error) {
 			return fmt.Errorf("option %s=%q: want %d to %d bytes", key, clip(value), api.MinMTU, api.MaxMTU)
 		}
 	case optionSecurity:
-		if !slices.Contains(securities, value) {
+		if !api.Security(value).Valid() {
 			return errSecurity(value)
 		}
 	case bridgeICC:
@@ -73,16 +73,13 @@ func (o *options) set(key, value string) (err error) {
 	return nil
 }
 
-// securities are the levels of security that a port may have.
-var securities = []string{api.SecurityStrict, api.SecurityMAC, api.SecurityOff}
-
 func errSecurity(value string) error {
-	return fmt.Errorf("option %s=%q: want %s", optionSecurity, clip(value), strings.Join(securities, ", "))
+	return fmt.Errorf("option %s=%q: want strict, mac, off", optionSecurity, clip(value))
 }
 
 // endpointSecurity is the level of security of a container's port: its own, from
 // --network name=…,driver-opt=…, or else the network's, or else the default.
-func endpointSecurity(given map[string]any, segment api.Segment) (string, error) {
+func endpointSecurity(given map[string]any, segment api.Segment) (api.Security, error) {
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		if strings.HasPrefix(key, "vswitch.") && key != optionSecurity {
 			return "", fmt.Errorf("option %q is unknown to the vswitch driver for a container: it takes %s", clip(key), optionSecurity)
@@ -90,10 +87,10 @@ func endpointSecurity(given map[string]any, segment api.Segment) (string, error)
 	}
 	value, there := given[optionSecurity]
 	if !there {
-		return segment.Labels[optionSecurity], nil
+		return api.Security(segment.Labels[optionSecurity]), nil
 	}
-	if s, ok := value.(string); ok && slices.Contains(securities, s) {
-		return s, nil
+	if s, ok := value.(string); ok && api.Security(s).Valid() {
+		return api.Security(s), nil
 	}
 	return "", errSecurity(fmt.Sprint(value))
 }

@@ -167,7 +167,7 @@ func TestOptionsReachSegmentAndPort(t *testing.T) {
 	if s, err := fake.Segment(t.Context(), networkID); err != nil || s.Name != "lab" || s.MTU != 9000 {
 		t.Errorf("segment %+v, %v", s, err)
 	}
-	for id, security := range map[string]string{endpointID: api.SecurityMAC, otherID: api.SecurityOff} {
+	for id, security := range map[string]api.Security{endpointID: api.SecurityMAC, otherID: api.SecurityOff} {
 		if port, err := fake.Port(t.Context(), id); err != nil || port.Security != security || !port.Isolated {
 			t.Errorf("port %+v, %v; want it isolated and with security %s", port, err, security)
 		}

@@ -47,17 +47,25 @@ func (p *Plugin) publish(ctx context.Context, r endpointRequest) (any, error) {
 
 // publishOne publishes a binding, on the first port of its range that is free.
 func (p *Plugin) publishOne(ctx context.Context, port api.Port, b portBinding) error {
-	spec := api.PublishSpec{HostIP: b.HostIP, Ports: api.FormatPorts(b.Port, b.Port), Protocol: b.protocol()}
-	for n := b.HostPort; ; n++ {
-		if n != 0 {
-			spec.HostPorts = api.FormatPorts(n, n)
+	spec := api.PublishSpec{Ports: onePort(b.Port), Protocol: b.protocol()}
+	if b.HostIP != "" {
+		host, err := api.ParseAddr("host address", b.HostIP)
+		if err != nil {
+			return err
 		}
+		spec.HostIP = host
+	}
+	for n := b.HostPort; ; n++ {
+		spec.HostPorts = onePort(n)
 		_, err := p.backend.Publish(ctx, port.ID, spec)
 		if api.KindOf(err) != api.Conflict || n >= b.HostPortEnd || ctx.Err() != nil {
 			return err
 		}
 	}
 }
+
+// onePort is a range of one port; of 0, none.
+func onePort(n uint16) api.PortRange { return api.PortRange{First: n, Last: n} }
 
 // unpublish takes back what publish has done.
 func (p *Plugin) unpublish(ctx context.Context, r endpointRequest) (any, error) {
@@ -111,7 +119,7 @@ func portBindings(options map[string]any) ([]portBinding, error) {
 }
 
 // protocol is the name of the binding's protocol, empty when it has no ports here.
-func (b portBinding) protocol() string {
+func (b portBinding) protocol() api.Protocol {
 	switch b.Proto {
 	case 6:
 		return api.ProtocolTCP

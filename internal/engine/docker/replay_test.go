@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"reflect"
 	"strings"
@@ -44,7 +45,7 @@ func TestReplay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, fake := newPlugin()
-			if _, err := fake.AddSegment(t.Context(), api.SegmentSpec{Name: "other", Subnet: "172.18.0.0/16"}); err != nil {
+			if _, err := fake.AddSegment(t.Context(), api.SegmentSpec{Name: "other", Subnet: netip.MustParsePrefix("172.18.0.0/16")}); err != nil {
 				t.Fatal(err)
 			}
 			pools := map[string]string{} // ids now, by those that were recorded
