@@ -1,0 +1,339 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"vswitch/api"
+	"vswitch/api/apitest"
+)
+
+// exchange is a request of the client and the answer of the server of the last version whose both
+// were written by hand, on an [apitest.Fake]. The file holds one of each kind, in the order in
+// which they were made.
+type exchange struct {
+	Call   string          // what the client was asked for
+	Method string          // of the request
+	Target string          // path and query
+	Sent   json.RawMessage // the request's body
+	Status int
+	Type   string          // of the answer's content
+	Got    json.RawMessage // the answer's body; of one that is no JSON, its text
+}
+
+func exchanges(t *testing.T) []exchange {
+	t.Helper()
+	data, err := os.ReadFile("testdata/exchanges.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []exchange
+	if err := json.Unmarshal(data, &list); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// body is the answer's as it was on the wire.
+func (e exchange) body(t *testing.T) []byte {
+	t.Helper()
+	if e.Type != "application/octet-stream" {
+		return e.Got
+	}
+	var text string
+	if err := json.Unmarshal(e.Got, &text); err != nil {
+		t.Fatal(err)
+	}
+	return []byte(text)
+}
+
+// equalJSON says whether two texts are the same value but for fields that are newer than the
+// exchanges; both may be empty.
+func equalJSON(a, b []byte) bool {
+	var x, y any
+	errA, errB := json.Unmarshal(a, &x), json.Unmarshal(b, &y)
+	if errA != nil || errB != nil {
+		return bytes.Equal(a, b)
+	}
+	return reflect.DeepEqual(withoutNewer(x), withoutNewer(y))
+}
+
+// withoutNewer takes the fields out of a value that are newer than the exchanges.
+func withoutNewer(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		delete(v, "since")
+		for _, field := range v {
+			withoutNewer(field)
+		}
+	case []any:
+		for _, element := range v {
+			withoutNewer(element)
+		}
+	}
+	return v
+}
+
+// A client of the version before is answered as it was by its own.
+func TestServerAnswersOlderClients(t *testing.T) {
+	t.Parallel()
+	fake := fakeWithPool(t)
+	for _, e := range exchanges(t) {
+		rec := do(t, fake, e.Method, e.Target, string(e.Sent))
+		contentType := rec.Header().Get("Content-Type")
+		if rec.Code != e.Status || contentType != e.Type || !equalJSON(rec.Body.Bytes(), e.body(t)) {
+			t.Errorf("%s: got %d %s %s,\nwant %d %s %s",
+				e.Call, rec.Code, contentType, rec.Body, e.Status, e.Type, e.Got)
+		}
+	}
+}
+
+func fakeWithPool(t *testing.T) *apitest.Fake {
+	t.Helper()
+	fake := apitest.New()
+	spec := api.PoolSpec{Subnet: prefixOf("10.9.0.0/24")}
+	if _, err := fake.AddPool(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	return fake
+}
+
+// withoutLength writes the addresses of a body as the client before did; its server takes both.
+var withoutLength = strings.NewReplacer(`/32"`, `"`, `/128"`, `"`)
+
+// oldServer answers a request as the version before did, if it is the one that its client sent.
+type oldServer struct {
+	*testing.T
+	exchange
+}
+
+func (s oldServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	var sent []byte
+	if r.Body != nil {
+		var err error
+		if sent, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+	}
+	want, err := url.Parse(s.Target)
+	if err != nil {
+		return nil, err
+	}
+	sent = []byte(withoutLength.Replace(string(sent)))
+	if r.Method != s.Method || r.URL.Path != want.Path ||
+		!reflect.DeepEqual(r.URL.Query(), want.Query()) || !equalJSON(sent, s.Sent) {
+		s.Errorf("%s: it sends %s %s %s,\nwant %s %s %s",
+			s.Call, r.Method, r.URL.RequestURI(), sent, s.Method, s.Target, s.Sent)
+	}
+	rec := httptest.NewRecorder()
+	rec.Header().Set("Content-Type", s.Type)
+	rec.WriteHeader(s.Status)
+	rec.Body.Write(s.body(s.T))
+	return rec.Result(), nil
+}
+
+// A client asks a server of the version before as its own client did, and understands the answer.
+func TestClientAsksOlderServers(t *testing.T) {
+	t.Parallel()
+	for _, e := range exchanges(t) {
+		call, known := oldCalls[e.Call]
+		if !known {
+			t.Errorf("%s is not asked for", e.Call)
+			continue
+		}
+		c := api.NewSocketClient("", 0, api.WithTransport(func(http.RoundTripper) http.RoundTripper {
+			return oldServer{t, e}
+		}))
+		got, err := call(c)
+		switch {
+		case e.Status >= 400:
+			if err == nil || !strings.Contains(string(e.Got), strconv.Quote(err.Error())) {
+				t.Errorf("%s: got %v, want %s", e.Call, err, e.Got)
+			}
+			continue
+		case err != nil:
+			t.Errorf("%s: %v", e.Call, err)
+			continue
+		case got == nil:
+			continue
+		}
+		if back, err := json.Marshal(got); err != nil || !equalJSON(back, e.Got) {
+			t.Errorf("%s: it understands %s, %v,\nwant %s", e.Call, back, err, e.Got)
+		}
+	}
+}
+
+// prefixOf and addrOf read a value that is right.
+func prefixOf(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+func addrOf(s string) netip.Addr     { return netip.MustParseAddr(s) }
+
+// returned is a result for a call.
+func returned[T any](v T, err error) (any, error) { return v, err }
+
+type oldCall = func(*api.Client) (any, error)
+
+var bg = context.Background()
+
+// oldCalls are what the client was asked for.
+var oldCalls = map[string]oldCall{
+	"version": func(c *api.Client) (any, error) { return returned(c.Version(bg)) },
+	"upgrade": func(c *api.Client) (any, error) {
+		return nil, c.Upgrade(bg, "/usr/sbin/vswitchd")
+	},
+	"backup": func(c *api.Client) (any, error) {
+		var text strings.Builder
+		err := c.Backup(bg, &text)
+		return text.String(), err
+	},
+	"add segment": func(c *api.Client) (any, error) {
+		return returned(c.AddSegment(bg, api.SegmentSpec{
+			Name: "lab", Subnet: prefixOf("10.1.0.0/24"), Gateway: addrOf("10.1.0.9"),
+			IPRange: prefixOf("10.1.0.128/25"), Internal: true, Uplink: api.UplinkNone, MTU: 9000,
+			Labels: map[string]string{"a": "<b>"},
+		}))
+	},
+	"add segment of defaults": addPlain,
+	"add segment again":       addPlain,
+	"update segment": func(c *api.Client) (any, error) {
+		return returned(c.UpdateSegment(bg, "plain", api.SegmentUpdate{
+			Name: new("renamed"), Subnet: new(prefixOf("10.2.0.0/24")),
+			Labels: map[string]*string{"x": new("y"), "z": nil},
+		}))
+	},
+	"update segment to a free subnet": func(c *api.Client) (any, error) {
+		return returned(c.UpdateSegment(bg, "renamed", api.SegmentUpdate{Subnet: new(netip.Prefix{})}))
+	},
+	"segment": func(c *api.Client) (any, error) {
+		return returned(c.Segment(bg, "lab"))
+	},
+	"segments": func(c *api.Client) (any, error) { return returned(c.Segments(bg)) },
+	"add port": func(c *api.Client) (any, error) {
+		return returned(c.AddPort(bg, api.PortSpec{
+			Name: "web", Segment: "bridge", NetNS: "c1", IfName: "eth1",
+			IP: api.PortIP{Addr: addrOf("172.17.0.80")}, MAC: macOf("02:00:00:00:00:80"),
+			NoDefaultRoute: true, Labels: map[string]string{"tier": "front"}, Aliases: []string{"www"},
+			ResolvConf: true, Security: api.SecurityMAC, AllowReserved: true, BPDUGuard: true,
+			Isolated:       true,
+			AllowAddresses: []netip.Prefix{prefixOf("10.8.0.0/24"), prefixOf("172.17.0.99/32")},
+			MACLimit:       4, FloodLimit: api.NoLimit,
+			RateIn:  api.Rate{BitsPerSecond: 1e8, BurstBytes: 64 << 10},
+			RateOut: api.Rate{BitsPerSecond: 1e9},
+		}))
+	},
+	"add port of defaults": func(c *api.Client) (any, error) {
+		return returned(c.AddPort(bg, api.PortSpec{Name: "db", PID: 4711}))
+	},
+	"add port for dhcp": func(c *api.Client) (any, error) {
+		return returned(c.AddPort(bg, api.PortSpec{Name: "vm", NetNS: "c3", IP: api.PortIP{DHCP: true}}))
+	},
+	"add port to hand over": func(c *api.Client) (any, error) {
+		return returned(c.AddPort(bg, api.PortSpec{
+			ID: strings.Repeat("0a", 32), Name: "handed", Handover: true,
+		}))
+	},
+	"add port of a taken address": func(c *api.Client) (any, error) {
+		ip := api.PortIP{Addr: addrOf("172.17.0.80")}
+		return returned(c.AddPort(bg, api.PortSpec{Name: "n", NetNS: "n", IP: ip}))
+	},
+	"update port": func(c *api.Client) (any, error) {
+		return returned(c.UpdatePort(bg, "web", api.PortUpdate{
+			Name: new("www1"), MAC: new(macOf("02:00:00:00:00:81")), Up: new(false),
+			Labels:  map[string]*string{"x": new("y"), "tier": nil},
+			Aliases: &[]string{"a", "b"}, Security: new(api.SecurityOff),
+			AllowAddresses: &[]netip.Prefix{prefixOf("fd00::1/128")},
+			AllowReserved:  new(false), BPDUGuard: new(false), Isolated: new(false),
+			MACLimit: new(0), FloodLimit: new(5), RateIn: new(api.Rate{}),
+			RateOut: &api.Rate{BitsPerSecond: 2e6},
+		}))
+	},
+	"move port": func(c *api.Client) (any, error) {
+		return returned(c.UpdatePort(bg, "handed", api.PortUpdate{NetNS: new("/run/docker/netns/1")}))
+	},
+	"port": func(c *api.Client) (any, error) {
+		return returned(c.Port(bg, "www1"))
+	},
+	"ports": func(c *api.Client) (any, error) {
+		return returned(c.Ports(bg, ""))
+	},
+	"ports of a segment": func(c *api.Client) (any, error) {
+		return returned(c.Ports(bg, "bridge"))
+	},
+	"inspect": func(c *api.Client) (any, error) {
+		return returned(c.Inspect(bg, "bridge"))
+	},
+	"publish": func(c *api.Client) (any, error) {
+		return returned(c.Publish(bg, "db", api.PublishSpec{
+			HostIP: addrOf("127.0.0.1"), HostPorts: portsOf("8000-8010"), Ports: portsOf("80-90"),
+			Protocol: api.ProtocolUDP,
+		}))
+	},
+	"publish on a free port": func(c *api.Client) (any, error) {
+		return returned(c.Publish(bg, "db", api.PublishSpec{Ports: portsOf("80")}))
+	},
+	"published": func(c *api.Client) (any, error) {
+		return returned(c.Published(bg, ""))
+	},
+	"unpublish": func(c *api.Client) (any, error) {
+		return returned(c.Unpublish(bg, "db", api.PublishedKey{
+			HostIP: addrOf("127.0.0.1"), HostPorts: portsOf("8000-8010"), Protocol: api.ProtocolUDP,
+		}))
+	},
+	"unpublish what is not": func(c *api.Client) (any, error) {
+		return returned(c.Unpublish(bg, "db", api.PublishedKey{HostPorts: portsOf("1")}))
+	},
+	"add entry": func(c *api.Client) (any, error) {
+		return returned(c.AddFDB(bg, "bridge", api.FDBSpec{MAC: macOf("02:00:00:00:00:aa"), Port: "db"}))
+	},
+	"entries": func(c *api.Client) (any, error) { return returned(c.FDB(bg, "bridge")) },
+	"flush": func(c *api.Client) (any, error) {
+		return returned(c.FlushFDB(bg, "bridge", api.FDBFlush{Port: "db"}))
+	},
+	"flush all": func(c *api.Client) (any, error) {
+		return returned(c.FlushFDB(bg, "bridge", api.FDBFlush{}))
+	},
+	"delete entry": func(c *api.Client) (any, error) {
+		return returned(c.DeleteFDB(bg, "bridge", macOf("02:00:00:00:00:aa")))
+	},
+	"add rule": func(c *api.Client) (any, error) {
+		return returned(c.AddRule(bg, "bridge", api.RuleSpec{
+			Action: api.RuleDeny, From: api.RuleEnd{Port: "db"}, To: api.RuleEnd{Label: "tier=front"},
+			Protocol: api.ProtocolTCP, Ports: portsOf("80-90"), Position: 1,
+		}))
+	},
+	"add rule of defaults": func(c *api.Client) (any, error) {
+		return returned(c.AddRule(bg, "bridge", api.RuleSpec{Action: api.RuleAllow}))
+	},
+	"rules": func(c *api.Client) (any, error) { return returned(c.Rules(bg, "")) },
+	"delete rule": func(c *api.Client) (any, error) {
+		return returned(c.DeleteRule(bg, "bridge", "19581e27de7c"))
+	},
+	"bindings": func(c *api.Client) (any, error) { return returned(c.ARP(bg, "bridge")) },
+	"pools":    func(c *api.Client) (any, error) { return returned(c.Pools(bg)) },
+	"reclaim pool": func(c *api.Client) (any, error) {
+		return returned(c.ReclaimPool(bg, "d4735e3a265e"))
+	},
+	"delete port": func(c *api.Client) (any, error) {
+		return returned(c.DeletePort(bg, "vm"))
+	},
+	"delete segment": func(c *api.Client) (any, error) {
+		return returned(c.DeleteSegment(bg, "lab", true))
+	},
+	"delete the default segment": func(c *api.Client) (any, error) {
+		return returned(c.DeleteSegment(bg, "bridge", false))
+	},
+}
+
+func addPlain(c *api.Client) (any, error) {
+	return returned(c.AddSegment(bg, api.SegmentSpec{Name: "plain"}))
+}
