@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -190,7 +191,14 @@ func (s *Server) noRoute(r *http.Request) error {
 	return errorf(MethodNotAllowed, "method %q is not for %q: %w", []any{clip(r.Method), clip(r.URL.Path), cause})
 }
 
+// otherVersion is the beginning of a path of another version of the interface.
+var otherVersion = regexp.MustCompile(`^/(v[0-9]{1,9})(/|$)`)
+
 func unknownPath(r *http.Request) error {
+	if v := otherVersion.FindStringSubmatch(r.URL.Path); v != nil && v[1] != APIVersion {
+		return NotFoundf("no route %q: this vswitchd has version %s of the API, not %s: "+
+			"use a client of that version", clip(r.URL.Path), APIVersion, v[1])
+	}
 	return NotFoundf("no route %q: want one of openapi.yaml, such as /%s/segments", clip(r.URL.Path), APIVersion)
 }
 
