@@ -80,11 +80,18 @@ func (p *Plugin) unpublish(ctx context.Context, r endpointRequest) (any, error) 
 }
 
 func (p *Plugin) unpublishAll(ctx context.Context, port api.Port) error {
-	for _, text := range port.Published {
-		key, err := api.ParsePublished(text)
-		if err != nil {
-			return err
+	if len(port.Published) == 0 {
+		return nil
+	}
+	list, err := p.backend.Published(ctx, port.SegmentID)
+	if err != nil {
+		return err
+	}
+	for _, q := range list {
+		if q.PortID != port.ID {
+			continue
 		}
+		key := api.PublishedKey{HostIP: q.HostIP, HostPorts: q.HostPorts, Protocol: q.Protocol}
 		if _, err := p.backend.Unpublish(ctx, port.ID, key); err != nil && api.KindOf(err) != api.NotFound {
 			return err
 		}
