@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
+	"vswitch/internal/control"
 	"vswitch/internal/daemon"
 	"vswitch/internal/engine/docker"
 )
@@ -36,8 +37,8 @@ func (d *dockerFlags) check() error {
 }
 
 // serve is what runs beside the daemon, as often as it fails.
-func (d *dockerFlags) serve(l net.Listener, log *slog.Logger) func(context.Context, *daemon.Daemon) error {
-	return func(ctx context.Context, backend *daemon.Daemon) error {
+func (d *dockerFlags) serve(l net.Listener, log *slog.Logger) func(context.Context, *control.Control) error {
+	return func(ctx context.Context, backend *control.Control) error {
 		shared, err := daemon.Relisten(l)
 		if err != nil {
 			return err

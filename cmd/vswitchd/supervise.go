@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vswitch/api"
+	"vswitch/internal/control"
 	"vswitch/internal/daemon"
 	"vswitch/internal/supervise"
 )
@@ -133,7 +134,7 @@ func (o *options) carry(ctx context.Context, config daemon.Config, child *superv
 	}
 	config.Keeper, config.Kept = child.Notify, child.Files
 	config.Upgrade, config.Replaced = child.Control.Upgrade, child.Control.Replaced()
-	return daemon.Run(ctx, config, func(d *daemon.Daemon) {
+	return daemon.Run(ctx, config, func(d *control.Control) {
 		if err := child.Notify.Ready(""); err != nil {
 			config.Log.Error("cannot tell that the switch is ready", "error", err)
 		}
@@ -152,7 +153,7 @@ func inheritedListener(files *supervise.Files, name string) (net.Listener, error
 }
 
 // beat tells the supervisor that the workers live, until ctx ends.
-func beat(ctx context.Context, config daemon.Config, notify *supervise.Notifier, d *daemon.Daemon) {
+func beat(ctx context.Context, config daemon.Config, notify *supervise.Notifier, d *control.Control) {
 	interval := notify.WatchdogInterval()
 	if interval <= 0 {
 		return

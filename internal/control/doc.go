@@ -1,7 +1,8 @@
-// Package control is the switch as it was asked for beside the switch as it is. A [Snapshot] holds
-// both at one moment and never changes: lists, metrics and the gateways' services are answered
-// from the latest one, and wait for no change that is under way.
+// Package control applies each change that is asked for to the switch, the TAP devices, the
+// namespaces, the addresses, the host and the store, in an order that can be undone: a change that
+// fails leaves everything as it was. It follows what becomes of the ports outside its reach, and
+// answers from package view what there is.
 //
-// What was asked for comes from package model, what is from whoever attaches and watches the
-// ports. What follows from the two, such as for whom a segment answers ARP, is a function of them.
+// Requests flow in from the API, devices' ends from the switch, and events from the kernel;
+// nothing here stands on the packet path.
 package control

@@ -7,50 +7,39 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
-	"vswitch/internal/frame"
-	"vswitch/switch/policy"
 )
 
-func TestPolicyOfARecord(t *testing.T) {
+func TestSetPolicy(t *testing.T) {
 	t.Parallel()
-	mac := frame.MAC{0x02, 0x42, 172, 17, 0, 2}
-	addr := netip.MustParseAddr("172.17.0.2")
-	plain := policy.Policy{Security: policy.SecurityStrict, MAC: mac, Addrs: []netip.Addr{addr}, IPv6: true}
-	full := policy.Policy{
-		Security: policy.SecurityMACOnly, MAC: mac, IPv6: true,
-		Addrs:    []netip.Addr{addr, netip.MustParseAddr("172.17.0.99")},
-		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24")},
-		Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
-		RateIn: policy.Rate{BitsPerSecond: 1e8, BurstBytes: 65536}, RateOut: policy.Rate{BitsPerSecond: policy.MaxRate},
+	s := &segment{record: model.Segment{Name: "bridge", Subnets: []model.SegmentSubnet{{Subnet: model.Subnet{
+		Prefix: netip.MustParsePrefix("172.17.0.0/16"), Gateway: netip.MustParseAddr("172.17.0.1"),
+	}}}}}
+	record := model.Port{Name: "a"}
+	routed := netip.MustParsePrefix("10.8.0.0/24")
+	spec := api.PortSpec{
+		AllowAddresses: []netip.Prefix{routed, routed, netip.MustParsePrefix("fd00::1/128")}, BPDUGuard: true,
+		MACLimit: 3, RateIn: api.Rate{BitsPerSecond: 1e9, BurstBytes: 65536},
 	}
-	for name, test := range map[string]struct {
-		record model.Port
-		want   policy.Policy
-	}{
-		"of a version without levels": {model.Port{Addrs: []netip.Addr{addr}}, plain},
-		"of a later version's level":  {model.Port{Addrs: []netip.Addr{addr}, Security: "paranoid"}, plain},
-		"with everything": {model.Port{
-			Addrs: []netip.Addr{addr}, Security: string(api.SecurityMAC), Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
-			RateIn: 1e8, RateInBurst: 65536, RateOut: 18e18,
-			AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("172.17.0.99/32")},
-		}, full},
-	} {
-		test.record.MAC = mac
-		if got := Policy(test.record); !reflect.DeepEqual(got, test.want) {
-			t.Errorf("a record %s: got %+v, want %+v", name, got, test.want)
-		}
+	if err := setPolicy(&record, s, policyOf(spec)); err != nil {
+		t.Fatal(err)
 	}
-}
-
-func TestViewOfAPolicy(t *testing.T) {
-	t.Parallel()
-	var v api.Port
-	viewPolicy(&v, model.Port{BPDUGuard: true, MACLimit: -7, RateOut: 1e9, RateOutBurst: 1024})
-	want := api.Port{Security: api.SecurityStrict, BPDUGuard: true, MACLimit: api.NoLimit, FloodLimit: api.DefaultFloodLimit, RateOut: "1gbit:1kb"}
-	if !reflect.DeepEqual(v, want) {
-		t.Errorf("got %+v, want %+v", v, want)
+	want := model.Port{
+		Name: "a", Security: string(api.SecurityStrict), BPDUGuard: true, MACLimit: 3, RateIn: 1e9, RateInBurst: 65536,
+		AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("fd00::1/128")},
 	}
-	if api.DefaultMACLimit != policy.DefaultMACLimit || api.DefaultFloodLimit != policy.DefaultFloodLimit || api.MaxRules != policy.MaxRules {
-		t.Error("the limits that the api tells are not those of the switch")
+	if !reflect.DeepEqual(record, want) {
+		t.Errorf("got %+v, want %+v", record, want)
+	}
+	// What is not named stays; "none" lifts a bound.
+	if err := setPolicy(&record, s, api.PortUpdate{RateIn: new(api.Rate{}), Isolated: new(true), BPDUGuard: new(false)}); err != nil {
+		t.Fatal(err)
+	}
+	want.RateIn, want.RateInBurst, want.Isolated, want.BPDUGuard = 0, 0, true, false
+	if !reflect.DeepEqual(record, want) {
+		t.Errorf("got %+v, want %+v", record, want)
+	}
+	gateway := []netip.Prefix{netip.MustParsePrefix("172.17.0.1/32")}
+	if err := setPolicy(&record, s, api.PortUpdate{AllowAddresses: &gateway}); api.KindOf(err) != api.Invalid {
+		t.Errorf("the gateway's address: got %v, want it refused", err)
 	}
 }

@@ -1,149 +1,210 @@
 package control
 
 import (
-	"net/netip"
-	"slices"
+	"cmp"
+	"context"
+	"maps"
 	"time"
 
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/control/model"
+	"vswitch/internal/control/view"
 	"vswitch/internal/counters"
 	"vswitch/internal/frame"
-	"vswitch/internal/gateway/dhcp"
 	"vswitch/internal/netns"
+	vswitch "vswitch/switch"
+	"vswitch/tap"
 )
 
-// Port is a port as it was asked for and as it is.
-type Port struct {
-	Record    model.Port
-	Segment   *Segment
-	Place     Place // in the switch
-	Counts    *counters.Block
-	Lost      bool // it has no device
-	Link      Link
-	Published []Publication // in the order of the record's
+// port is a port with its lease and, unless it is lost, its device and its place
+// in the switch.
+type port struct {
+	record  model.Port
+	segment *segment
+
+	published []*publication // in the order of the record's
+
+	device *tap.Device // nil when lost
+	sw     *vswitch.Port
+	counts *counters.Block
+	link   link
+	bound  arp.Binding // what the segment answers for it; zero: nothing
+
+	expiry *time.Timer // releases a lost port
 }
 
-// Place is a [vswitch.Port], or a test's.
-type Place interface {
-	Slot() uint32
-	Trusted() bool
-	ErrDisabled() bool
+func (p *port) title() string { return p.record.Name }
+
+func (p *port) lost() bool { return p.device == nil }
+
+// AddPort implements [api.Backend].
+func (d *Control) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error) {
+	d.lock()
+	defer d.unlock()
+	if err := d.checkPortName(spec.Name); err != nil {
+		return api.Port{}, err
+	}
+	s, err := d.findSegment(spec.Segment)
+	if err != nil {
+		return api.Port{}, err
+	}
+	if _, taken := d.ports[spec.ID]; taken {
+		return api.Port{}, api.Conflictf("port %s already exists: choose another id, or none for a new one", spec.ID)
+	}
+	p := &port{segment: s, record: model.Port{
+		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS, PID: spec.PID,
+		IfName: cmp.Or(spec.IfName, netns.DefaultName), NoDefaultRoute: spec.NoDefaultRoute,
+		Labels: spec.Labels, Created: time.Now().UTC(),
+		Aliases: spec.Aliases, DHCP: spec.IP.DHCP, ResolvConf: spec.ResolvConf,
+		Handover: spec.Handover,
+	}}
+	if spec.Handover {
+		p.record.IfName = view.HostName(p.record)
+	}
+	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
+		return api.Port{}, err
+	}
+	if err := d.attach(p, spec); err != nil {
+		return api.Port{}, err
+	}
+	d.ports[p.record.ID] = p
+	d.brief(s)
+	d.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", s.record.Name,
+		"address", p.record.IPv4(), "mac", p.record.MAC, "netns", view.Namespace(p.record))
+	d.checkNeighbourLimit()
+	return p.now().View(), nil
 }
 
-// Link is what the kernel says of a port's interface.
-type Link struct {
-	Down  bool // set down by whoever is in the namespace
-	MAC   frame.MAC
-	Addrs []netip.Addr // set there
+func (d *Control) checkPortName(name string) error {
+	if _, taken := d.store.State().PortNamed(name); taken {
+		return api.Conflictf("port %q already exists: choose another name", name)
+	}
+	return nil
 }
 
-func (p *Port) id() string    { return p.Record.ID }
-func (p *Port) title() string { return p.Record.Name }
-
-// HostName returns what the link of a port is called where vswitchd runs.
-func HostName(r model.Port) string { return "vst-" + r.ID[:8] }
-
-// Waits reports whether the device of a port that is externally managed is still, or again,
-// where it was made.
-func Waits(r model.Port) bool { return r.Handover && r.IfName == HostName(r) }
-
-// Namespace returns how to name a port's namespace to people; empty as long as its device waits
-// to be moved into one.
-func Namespace(r model.Port) string {
-	if r.NetNS != "" || r.Handover {
-		return r.NetNS
+// UpdatePort implements [api.Backend].
+func (d *Control) UpdatePort(_ context.Context, ref string, update api.PortUpdate) (api.Port, error) {
+	d.lock()
+	defer d.unlock()
+	p, err := d.findPort(ref)
+	if err != nil {
+		return api.Port{}, err
 	}
-	return netns.PID(r.PID).String()
+	record := p.record
+	if update.Name != nil && *update.Name != record.Name {
+		if err := d.checkPortName(*update.Name); err != nil {
+			return api.Port{}, err
+		}
+		record.Name = *update.Name
+	}
+	if update.Up != nil {
+		record.Down = !*update.Up
+	}
+	if update.NetNS != nil {
+		if !record.Handover {
+			return api.Port{}, api.Invalidf("port %q is not handed over: remove it, and add it anew with another namespace", record.Name)
+		}
+		record.NetNS = *update.NetNS
+	}
+	if update.MAC != nil {
+		if err := d.newMAC(p, &record, *update.MAC); err != nil {
+			return api.Port{}, err
+		}
+	}
+	if record.Labels, err = withLabels(record.Labels, update.Labels); err != nil {
+		return api.Port{}, err
+	}
+	set(&record.Aliases, update.Aliases)
+	if err := setPolicy(&record, p.segment, update); err != nil {
+		return api.Port{}, err
+	}
+	if err := d.change(p, record, update.MAC != nil); err != nil {
+		return api.Port{}, err
+	}
+	d.brief(p.segment)
+	d.updateNeighbours(p)
+	if update.MAC != nil {
+		d.announce(p)
+	}
+	return p.now().View(), nil
 }
 
-// Prefix returns the port's address with the length of its subnet's prefix.
-func (p *Port) Prefix() netip.Prefix {
-	return netip.PrefixFrom(p.Record.IPv4(), p.Segment.Record.IPv4().Prefix.Bits())
+// change takes every step to make record the port's, or none. withMAC has the interface get
+// the record's MAC.
+func (d *Control) change(p *port, record model.Port, withMAC bool) error {
+	var undo undo
+	defer undo.run()
+	old := p.record
+	if withMAC {
+		if err := d.setMAC(p, record, &undo); err != nil {
+			return err
+		}
+	}
+	if err := d.enforcePolicy(p, record, &undo); err != nil {
+		return err
+	}
+	s := p.segment
+	relabelled := !maps.Equal(old.Labels, record.Labels) &&
+		(s.named(old.ID, old.Labels) || s.named(record.ID, record.Labels))
+	if relabelled {
+		undo.add(func() {
+			d.logFailure("take back the rules of segment "+s.record.Name, d.enforceRules(s, s.record.Rules))
+		})
+	}
+	p.record = record
+	undo.add(func() { p.record = old })
+	if relabelled {
+		if err := d.enforceRules(s, s.record.Rules); err != nil {
+			return err
+		}
+	}
+	if err := d.store.Apply(model.PutPort(record)); err != nil {
+		return api.Internalf("store port %q: %w", record.Name, err)
+	}
+	undo.keep()
+	p.sw.SetDown(record.Down)
+	if p.sw.Trusted() && p.link.mac != (frame.MAC{}) {
+		d.logFailure("follow the MAC of port "+record.Name, d.sw.SetMAC(p.sw, p.link.mac))
+	}
+	return nil
 }
 
-// MAC returns the address of the port's interface as far as it may use it: at other levels of
-// security than off it is the one that the port was given.
-func (p *Port) MAC() frame.MAC {
-	if !p.Lost && !p.Link.MAC.IsZero() && p.Place.Trusted() {
-		return p.Link.MAC
+// withLabels is labels after a change, in which nil removes one. It makes no more of
+// them than there may be.
+func withLabels(labels map[string]string, change map[string]*string) (map[string]string, error) {
+	if len(change) == 0 {
+		return labels, nil
 	}
-	return p.Record.MAC
+	result := maps.Clone(labels)
+	if result == nil {
+		result = make(map[string]string)
+	}
+	for k, v := range change {
+		if v == nil {
+			delete(result, k)
+		} else {
+			result[k] = *v
+		}
+	}
+	if n := len(result); n > api.MaxLabels && n > len(labels) {
+		return nil, api.Invalidf("that makes %d labels: want at most %d, remove some", n, api.MaxLabels)
+	}
+	return result, nil
 }
 
-// Binding returns what the segment answers for the port as things are; false: nothing. It
-// answers only while a frame would get to the port.
-func (p *Port) Binding() (arp.Binding, bool) {
-	b := arp.Binding{
-		IP: p.Record.IPv4(), MAC: p.Link.MAC, Kind: arp.Port, Port: p.Record.Name, Slot: p.Place.Slot(),
+// DeletePort implements [api.Backend].
+func (d *Control) DeletePort(_ context.Context, ref string) (api.Port, error) {
+	d.lock()
+	defer d.unlock()
+	p, err := d.findPort(ref)
+	if err != nil {
+		return api.Port{}, err
 	}
-	return b, !p.Lost && !p.Record.Down && !p.Place.ErrDisabled() && !p.Link.Down &&
-		(p.Link.MAC == p.Record.MAC || p.Place.Trusted()) && slices.Contains(p.Link.Addrs, b.IP)
+	shown := p.now().View()
+	return shown, d.detach(p)
 }
 
-// leaseDuration is for how long a client may keep its address without asking again. The address
-// is its port's for as long as that exists.
-const leaseDuration = time.Hour
-
-// Lease returns what the port's DHCP client is told.
-func (p *Port) Lease() dhcp.Lease {
-	gw, mac := p.Segment.Record.IPv4().Gateway, p.MAC()
-	l := dhcp.Lease{
-		MAC: mac[:], Addr: p.Prefix(), Server: gw, Router: gw, DNS: gw,
-		MTU: p.Segment.Record.MTU, HostName: p.Record.Name, Duration: leaseDuration,
-	}
-	if p.Record.NoDefaultRoute {
-		l.Router = netip.Addr{}
-	}
-	return l
-}
-
-func (p *Port) state() api.PortState {
-	switch {
-	case p.Lost:
-		return api.PortLost
-	case p.Record.Down, p.Link.Down, p.Place.ErrDisabled():
-		return api.PortDown
-	}
-	return api.PortUp
-}
-
-// reason says why the port does not carry what it should; it may be empty.
-func (p *Port) reason() string {
-	switch {
-	case p.Lost:
-		return p.Record.LostReason
-	case p.Record.Down:
-		return "set down with vsctl set-port"
-	case p.Link.Down && Waits(p.Record):
-		return "waits to be moved into its container"
-	case p.Link.Down:
-		return "set down in its network namespace"
-	case p.Place.ErrDisabled():
-		return "err-disabled: a loop was found; resumes within 10 s"
-	case p.Link.MAC != p.Record.MAC && !p.Link.MAC.IsZero() && !p.Place.Trusted():
-		return "its MAC address was changed to " + p.Link.MAC.String() + " in its network namespace"
-	}
-	return ""
-}
-
-// View shows the port.
-func (p *Port) View() api.Port {
-	r, segment := p.Record, p.Segment.Record
-	v := api.Port{
-		ID: r.ID, Name: r.Name, Segment: segment.Name, SegmentID: r.SegmentID, MAC: p.MAC(),
-		IPs: []netip.Prefix{p.Prefix()}, Gateway: segment.IPv4().Gateway.String(), NetNS: Namespace(r),
-		IfName: r.IfName, MTU: segment.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
-		Labels: r.Labels, Created: r.Created, Counters: countersView(p.Counts),
-		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,
-	}
-	if r.Handover {
-		v.Device = HostName(r)
-	}
-	viewPolicy(&v, r)
-	for _, q := range p.Published {
-		v.Published = append(v.Published, p.published(q.Record).String())
-	}
-	return v
+func (d *Control) findPort(ref string) (*port, error) {
+	return resolve(d.ports, ref, "port", "list-ports")
 }

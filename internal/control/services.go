@@ -1,31 +1,163 @@
 package control
 
 import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/control/view"
 	"vswitch/internal/frame"
+	"vswitch/internal/gateway"
 	"vswitch/internal/gateway/dhcp"
 	"vswitch/internal/gateway/dns"
+	vswitch "vswitch/switch"
+	"vswitch/switch/drop"
 )
 
-// Stations returns the names of a segment's ports and their addresses, for its DNS.
-func (s *Segment) Stations() []dns.Station {
-	var stations []dns.Station
-	for _, p := range s.Ports {
-		if !p.Lost {
-			stations = append(stations, dns.Station{
-				Addrs: p.Record.Addrs, Name: p.Record.Name, Aliases: p.Record.Aliases,
-			})
-		}
-	}
-	return stations
+// services are what a segment's gateway has to offer beside ARP and echo: names
+// and leases. What the ports are is published to them whenever it changes, so that
+// no answer waits for a change under way.
+type services struct {
+	sw       *vswitch.Switch
+	gateway  *gateway.Gateway
+	port     *vswitch.Port // the gateway's
+	room     int           // bytes that a datagram may hold
+	inbox    *gateway.Inbox
+	names    dns.Names
+	resolver *dns.Resolver
+	leases   atomic.Pointer[map[frame.MAC]dhcp.Lease]
+	notice   func(dhcp.Event, dhcp.Lease)
+	busy     func(frame.MAC)
+	sockets  *sockets // where the host has the gateway's address; else nil
+
+	stop    chan struct{}
+	running sync.WaitGroup
 }
 
-// Leases returns what the segment's DHCP clients are told, by the MAC that each asks from.
-func (s *Segment) Leases() map[frame.MAC]dhcp.Lease {
-	leases := make(map[frame.MAC]dhcp.Lease)
-	for _, p := range s.Ports {
-		if p.Record.DHCP && !p.Lost {
-			leases[p.MAC()] = p.Lease()
+// udpHeaders is the size of the headers before a datagram's payload, in bytes.
+const udpHeaders = frame.IPv4HeaderLen + 8
+
+// newServices makes the services of s, and has its gateway hand them what is
+// theirs. They begin to answer with run. Outside names are for those who have a
+// way out.
+func (d *Control) newServices(s *segment) *services {
+	v := &services{
+		sw: d.sw, gateway: s.gateway, inbox: gateway.NewInbox(), room: s.record.MTU - udpHeaders,
+		notice: d.leaseNotice(s.record.Name), busy: d.busyNotice(s.record.Name),
+		stop: make(chan struct{}),
+	}
+	config := dns.Config{
+		Subnets: s.record.Prefixes(), Names: &v.names, OnLimit: d.limitNotice(s.record.Name),
+	}
+	if view.UplinkOf(s.record) == api.UplinkHost {
+		config.Forwarder = d.forwarder
+	}
+	v.resolver = dns.NewResolver(config)
+	v.leases.Store(new(map[frame.MAC]dhcp.Lease))
+	s.gateway.Serve(v.inbox)
+	return v
+}
+
+// run answers from the gateway's port in the switch until close is called.
+func (v *services) run(port *vswitch.Port) {
+	v.port = port
+	v.running.Go(func() {
+		for {
+			select {
+			case <-v.stop:
+				return
+			case datagram := <-v.inbox.Queue():
+				datagram.Taken()
+				v.handle(*datagram)
+			case mac := <-v.inbox.Busy():
+				v.busy(mac)
+			}
+		}
+	})
+}
+
+func (v *services) close() {
+	v.unlisten()
+	close(v.stop)
+	v.running.Wait()
+	v.resolver.Close()
+}
+
+// handle answers one datagram, and waits for nobody with it.
+func (v *services) handle(d gateway.Datagram) {
+	switch d.Dst.Port() {
+	case gateway.DNSPort:
+		v.resolver.Handle(d.Payload, d.Src.Addr(), v.room, func(answer []byte) {
+			v.sw.Answer(v.port, v.gateway.Frame(d, d.Src, answer))
+		})
+	case gateway.DHCPPort:
+		v.lease(d)
+	}
+}
+
+// lease answers a DHCP client, which must be at the port whose lease it is: a port
+// with security can send with its own MAC only.
+func (v *services) lease(d gateway.Datagram) {
+	lease, ok := (*v.leases.Load())[d.MAC]
+	if !ok {
+		return // it has gone meanwhile
+	}
+	answer := dhcp.Respond(d.Payload, lease)
+	if answer.Message != nil {
+		v.sw.Answer(v.port, v.gateway.Frame(d, netip.AddrPortFrom(answer.To, dhcp.ClientPort), answer.Message))
+	}
+	v.notice(answer.Event, lease)
+}
+
+// noticeEvery bounds how often a container can have the log written.
+const noticeEvery = time.Minute
+
+// leaseNotice tells people of what a client should not have to say.
+func (d *Control) leaseNotice(segment string) func(dhcp.Event, dhcp.Lease) {
+	var last time.Time
+	return func(event dhcp.Event, lease dhcp.Lease) {
+		d.log.Debug("lease", "event", event.String(), "segment", segment, "port", lease.HostName, "address", lease.Addr)
+		if event == dhcp.Declined && (last.IsZero() || time.Since(last) >= noticeEvery) {
+			last = time.Now()
+			d.log.Warn("a container declines its address: it has seen another station use it", "segment", segment, "port", lease.HostName, "address", lease.Addr)
 		}
 	}
-	return leases
+}
+
+// limitNotice tells people of limits that a segment's resolver has met.
+func (d *Control) limitNotice(segment string) func(dns.Limit, netip.Addr) {
+	return func(l dns.Limit, client netip.Addr) {
+		args := []any{"segment", segment, "reason", l.String()}
+		if client.IsValid() {
+			args = append(args, "address", client.String())
+		}
+		if l == dns.Waited {
+			d.log.Info("questions for names wait until others are answered", args...)
+		} else {
+			d.log.Warn("questions for names are dropped", args...)
+		}
+	}
+}
+
+// busyNotice tells people of a container that asks its gateway too much.
+func (d *Control) busyNotice(segment string) func(frame.MAC) {
+	return func(mac frame.MAC) {
+		d.log.Warn("questions to the gateway are dropped",
+			"segment", segment, "reason", drop.GatewayBusy.String(), "mac", mac.String())
+	}
+}
+
+// brief tells the services of s what its ports are now.
+func (d *Control) brief(s *segment) {
+	now := d.segmentNow(s)
+	leases := now.Leases()
+	clients := make(map[frame.MAC]struct{}, len(leases))
+	for mac := range leases {
+		clients[mac] = struct{}{}
+	}
+	s.services.names.Set(now.Stations())
+	s.services.leases.Store(&leases)
+	s.services.inbox.SetClients(clients)
 }

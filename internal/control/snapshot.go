@@ -1,78 +1,114 @@
 package control
 
 import (
-	"cmp"
-	"strings"
+	"maps"
+	"slices"
+	"time"
 
-	"vswitch/api"
+	"vswitch/internal/control/view"
 )
 
-// Snapshot is the switch at one moment.
-type Snapshot struct {
-	Pools    []*Pool
-	Segments []*Segment
-	Ports    []*Port
-
-	Way Way
-}
-
-// named is what [Find] looks through.
-type named interface {
-	id() string
-	title() string
-}
-
-// Find returns what ref means in a list: a whole id, a name, or the prefix of one id alone. kind
-// and list name what is looked for, and the command that lists it, in the error.
-func Find[T named](list []T, ref, kind, command string) (found T, err error) {
-	matches := 0
-	for _, v := range list {
-		if v.id() == ref || v.title() == ref {
-			return v, nil
-		}
-		if ref != "" && strings.HasPrefix(v.id(), ref) {
-			found = v
-			matches++
-		}
+// publishSnapshot makes what is now the snapshot that readers get.
+func (d *Control) publishSnapshot() {
+	begun := time.Now()
+	now := &view.Snapshot{Way: d.way()}
+	for _, id := range slices.Sorted(maps.Keys(d.segments)) {
+		s := d.segmentNow(d.segments[id])
+		now.Segments = append(now.Segments, s)
+		now.Ports = append(now.Ports, s.Ports...)
 	}
-	var none T
-	switch matches {
-	case 0:
-		return none, api.NotFoundf("%s %q does not exist: see vsctl %s", kind, ref, command)
-	case 1:
-		return found, nil
+	for _, id := range slices.Sorted(maps.Keys(d.leasePools)) {
+		now.Pools = append(now.Pools, d.poolNow(d.leasePools[id]))
 	}
-	return none, api.Conflictf("%s id %q is ambiguous, %d ids begin with it: give more digits or the name",
-		kind, ref, matches)
+	d.snapshot.Store(now)
+	if d.publishing != nil {
+		d.publishing.Stop()
+		d.publishing = nil
+	}
+	d.published = time.Now()
+	d.publishPause = publishPause * d.published.Sub(begun)
+	d.lines.release()
 }
 
-// Segment finds a segment; the empty ref is the default one.
-func (s *Snapshot) Segment(ref string) (*Segment, error) {
-	return Find(s.Segments, cmp.Or(ref, api.DefaultSegment), "segment", "list-segments")
+// poolNow returns what p is.
+func (d *Control) poolNow(p *pool) *view.Pool {
+	now := &view.Pool{Record: p.record}
+	if s := d.segmentOver(p); s != nil {
+		now.Segment = s.now()
+	}
+	return now
 }
 
-// Port finds a port.
-func (s *Snapshot) Port(ref string) (*Port, error) {
-	return Find(s.Ports, ref, "port", "list-ports")
+// segmentNow returns what s is, with its ports.
+func (d *Control) segmentNow(s *segment) *view.Segment {
+	now := s.now()
+	for _, p := range d.portsOf(s) {
+		now.Ports = append(now.Ports, p.in(now))
+	}
+	return now
 }
 
-// segmentsNamed returns the segment that ref names, or all when ref is empty.
-func (s *Snapshot) segmentsNamed(ref string) ([]*Segment, error) {
-	if ref == "" {
-		return s.Segments, nil
+// now returns what s is, without its ports.
+func (s *segment) now() *view.Segment {
+	now := &view.Segment{
+		Record: s.record, Place: s.sw, Bindings: s.bindings, Hits: maps.Clone(s.hits),
 	}
-	found, err := s.Segment(ref)
-	return []*Segment{found}, err
+	if h := s.host; h != nil {
+		now.HostLink = &view.HostLink{Name: h.name, Problem: h.problem, Counts: h.counts}
+	}
+	return now
 }
 
-// portsNamed returns the ports of the segment that ref names, or all when ref is empty.
-func (s *Snapshot) portsNamed(ref string) ([]*Port, error) {
-	if ref == "" {
-		return s.Ports, nil
+// now returns what p is.
+func (p *port) now() *view.Port { return p.in(p.segment.now()) }
+
+// in returns what p is as a port of s.
+func (p *port) in(s *view.Segment) *view.Port {
+	now := &view.Port{
+		Record: p.record, Segment: s, Place: p.sw, Counts: p.counts, Lost: p.lost(),
+		Link: view.Link{Down: p.link.down, MAC: p.link.mac, Addrs: p.link.addrs},
 	}
-	found, err := s.Segment(ref)
-	if err != nil {
-		return nil, err
+	for _, q := range p.published {
+		now.Published = append(now.Published, q.now())
 	}
-	return found.Ports, nil
+	return now
+}
+
+// current returns the latest snapshot.
+func (d *Control) current() *view.Snapshot { return d.snapshot.Load() }
+
+// lock begins a change, which unlock or unlockSoon ends. What is logged meanwhile is written once
+// readers find the change.
+func (d *Control) lock() {
+	d.mu.Lock()
+	d.lines.hold()
+}
+
+// unlock ends a change. Readers find it from then on.
+func (d *Control) unlock() {
+	d.publishSnapshot()
+	d.mu.Unlock()
+}
+
+// publishPause is how much longer than a snapshot takes it is valid at least while events come.
+const publishPause = 20
+
+// unlockSoon ends what follows an event, of which there may be thousands at once: readers find
+// it at once, or after the pause that follows each snapshot.
+func (d *Control) unlockSoon() {
+	defer d.mu.Unlock()
+	since := time.Since(d.published)
+	switch {
+	case d.publishing != nil:
+	case since >= d.publishPause:
+		d.publishSnapshot()
+	default:
+		d.publishing = time.AfterFunc(d.publishPause-since, func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.publishing != nil {
+				d.publishSnapshot()
+			}
+		})
+	}
 }

@@ -3,13 +3,13 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
+	"vswitch/internal/control"
 	"vswitch/internal/host"
 	"vswitch/internal/ipam"
 	vswitch "vswitch/switch"
@@ -55,60 +55,22 @@ func DefaultFlags() Flags {
 
 // Config is the configuration once it has been checked.
 type Config struct {
+	control.Config
+
 	Socket        string
 	StateDir      string
-	Poll          vswitch.PollMode
-	Spin          time.Duration
-	Workers       int
-	Ageing        time.Duration
-	FDBSize       int
 	MetricsListen string
-	Pools         []ipam.Pool
-	Version       string
-	Log           *slog.Logger
-
-	LostPortTTL      time.Duration
-	ResolvConf       string
-	NAT              bool
-	SysctlDir        string
+	// StopRemovesPorts has the devices removed when the daemon is stopped, not left for
+	// the next start.
 	StopRemovesPorts bool
-	IPv6LinkLocal    bool
 
 	// Beside run beside the daemon until ctx ends. One that returns an error is run again.
-	Beside []func(ctx context.Context, d *Daemon) error
+	Beside []func(ctx context.Context, backend *control.Control) error
 
 	// What a supervising process gives. Each may be zero.
-	Listener net.Listener                                   // for requests, instead of Socket
-	Kept     Kept                                           // descriptors kept for us
-	Keeper   Keeper                                         // keeps descriptors for the next process
-	Upgrade  func(ctx context.Context, binary string) error // returns only when it failed
-	Replaced <-chan struct{}                                // closed when the next process is up and wants our place
+	Listener net.Listener    // for requests, instead of Socket
+	Replaced <-chan struct{} // closed when the next process is up and wants our place
 }
-
-// Keeper holds descriptors under names for the process that comes after this one.
-// Sync returns once all that was asked for is done.
-type Keeper interface {
-	Keep(name string, fd int) error
-	Drop(name string) error
-	Sync(ctx context.Context) error
-}
-
-// Kept are the descriptors that a Keeper held for this process, by name. What Take
-// returns is the caller's.
-type Kept interface {
-	Names() []string
-	Take(name string) []int
-}
-
-// noKeeper keeps nothing: the next process finds the devices by their names.
-type noKeeper struct{}
-
-func (noKeeper) Names() []string   { return nil }
-func (noKeeper) Take(string) []int { return nil }
-
-func (noKeeper) Keep(string, int) error     { return nil }
-func (noKeeper) Drop(string) error          { return nil }
-func (noKeeper) Sync(context.Context) error { return nil }
 
 // pollModes are the values of --poll.
 var pollModes = map[string]vswitch.PollMode{
@@ -145,10 +107,14 @@ func (f Flags) Check() (Config, error) {
 		return Config{}, fmt.Errorf("--sysctl-dir %q: %w: give where the kernel's settings are, which have net/ipv4, such as %s", f.SysctlDir, err, host.DefaultSysctlDir)
 	}
 	c := Config{
-		Socket: f.Socket, StateDir: f.StateDir, Poll: mode, Spin: f.Spin, Workers: f.Workers,
-		Ageing: f.Ageing, FDBSize: f.FDBSize, MetricsListen: f.MetricsListen, Pools: ipam.DefaultPools(),
-		LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf, StopRemovesPorts: f.StopRemovesPorts, NAT: f.NAT, SysctlDir: f.SysctlDir,
-		IPv6LinkLocal: f.IPv6LinkLocal, Keeper: noKeeper{}, Kept: noKeeper{},
+		Socket: f.Socket, StateDir: f.StateDir, MetricsListen: f.MetricsListen,
+		StopRemovesPorts: f.StopRemovesPorts,
+		Config: control.Config{
+			Poll: mode, Spin: f.Spin, Workers: f.Workers, Ageing: f.Ageing, FDBSize: f.FDBSize,
+			Pools: ipam.DefaultPools(), LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf,
+			NAT: f.NAT, SysctlDir: f.SysctlDir, IPv6LinkLocal: f.IPv6LinkLocal,
+			Keeper: control.NoKeeper{}, Kept: control.NoKeeper{},
+		},
 	}
 	if c.Workers == 0 {
 		c.Workers = defaultWorkers(runtime.NumCPU())
@@ -164,7 +130,7 @@ func (f Flags) Check() (Config, error) {
 		if err != nil {
 			return Config{}, fmt.Errorf("--default-address-pool: %w", err)
 		}
-		if err := checkOffered(pool.Base); err != nil {
+		if err := control.CheckOffered(pool.Base); err != nil {
 			return Config{}, fmt.Errorf("--default-address-pool: address pool %q: %w", s, err)
 		}
 		c.Pools = append(c.Pools, pool)

@@ -12,9 +12,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
+	"vswitch/internal/control"
 	"vswitch/internal/gateway/dns"
 )
 
@@ -47,8 +47,8 @@ var (
 
 // collector reads the counters when it is asked to, and not before.
 type collector struct {
-	daemon *Daemon
-	server *api.Server
+	backend *control.Control
+	server  *api.Server
 }
 
 // Describe implements [prometheus.Collector].
@@ -63,24 +63,24 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	for i, r := range c.daemon.reactors {
-		batched := 1.0
-		if r.Batched() != nil {
-			batched = 0
+	for i, batched := range c.backend.Batched() {
+		value := 0.0
+		if batched {
+			value = 1
 		}
-		ch <- prometheus.MustNewConstMetric(ringMetric, prometheus.GaugeValue, batched, strconv.Itoa(i))
+		ch <- prometheus.MustNewConstMetric(ringMetric, prometheus.GaugeValue, value, strconv.Itoa(i))
 	}
-	ch <- counter(evictedMetric, c.daemon.sw.Evicted())
+	ch <- counter(evictedMetric, c.backend.Evicted())
 	ch <- counter(fullMetric, c.server.Full())
-	c.daemon.collectNames(ch)
-	ports, err := c.daemon.Ports(context.Background(), "")
+	c.collectNames(ch)
+	ports, err := c.backend.Ports(context.Background(), "")
 	if err != nil {
 		return
 	}
 	for _, p := range ports {
 		collect(ch, p.Segment, p.Name, p.Counters)
 	}
-	segments, err := c.daemon.Segments(context.Background())
+	segments, err := c.backend.Segments(context.Background())
 	if err != nil {
 		return
 	}
@@ -110,14 +110,8 @@ func collect(ch chan<- prometheus.Metric, segment, port string, c api.Counters) 
 }
 
 // collectNames collects what the segments' resolvers have counted.
-func (d *Daemon) collectNames(ch chan<- prometheus.Metric) {
-	met := make(map[string][dns.LimitCount]uint64)
-	d.mu.Lock()
-	for _, s := range d.segments {
-		met[s.record.Name] = s.services.resolver.Met()
-	}
-	d.mu.Unlock()
-	for segment, counts := range met {
+func (c collector) collectNames(ch chan<- prometheus.Metric) {
+	for segment, counts := range c.backend.MetByDNS() {
 		for l, n := range counts {
 			if dns.Limit(l) == dns.Waited {
 				ch <- counter(waitsMetric, n, segment)
@@ -145,16 +139,16 @@ func listenMetrics(address string) (net.Listener, error) {
 }
 
 // serveMetrics adds a task that answers /metrics until ctx ends; server is that of the API.
-func (d *Daemon) serveMetrics(
-	ctx context.Context, tasks *errgroup.Group, listener net.Listener, server *api.Server,
+func (d *daemon) serveMetrics(
+	ctx context.Context, listener net.Listener, server *api.Server,
 ) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector{d, server}, collectors.NewGoCollector(),
+	registry.MustRegister(collector{d.backend, server}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	scraped := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	d.startTask(ctx, tasks, "metrics", func(context.Context) error {
+	d.startTask(ctx, "metrics", func(context.Context) error {
 		shared, err := Relisten(listener)
 		if err != nil {
 			return err
@@ -164,7 +158,7 @@ func (d *Daemon) serveMetrics(
 		}
 		return nil
 	})
-	tasks.Go(func() error {
+	d.tasks.Go(func() error {
 		<-ctx.Done()
 		return scraped.Close()
 	})

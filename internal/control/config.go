@@ -1,0 +1,66 @@
+package control
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"vswitch/internal/ipam"
+	vswitch "vswitch/switch"
+)
+
+// Config is how a [Control] works.
+type Config struct {
+	Poll    vswitch.PollMode
+	Spin    time.Duration
+	Workers int
+	Ageing  time.Duration
+	FDBSize int
+	Pools   []ipam.Pool
+	Version string
+	Log     *slog.Logger
+
+	LostPortTTL   time.Duration
+	ResolvConf    string // the file that names the host's resolvers
+	NAT           bool   // have the host's kernel forward and masquerade
+	SysctlDir     string // where the host's links are set up and forwarding is enabled
+	IPv6LinkLocal bool   // leave the containers' interfaces the IPv6 of their kernels
+
+	// What a supervising process gives. Each may be zero.
+	Kept    Kept                                           // descriptors kept for us
+	Keeper  Keeper                                         // keeps descriptors for the next process
+	Upgrade func(ctx context.Context, binary string) error // returns only when it failed
+}
+
+// Keeper holds descriptors under names for the process that comes after this one.
+// Sync returns once all that was asked for is done.
+type Keeper interface {
+	Keep(name string, fd int) error
+	Drop(name string) error
+	Sync(ctx context.Context) error
+}
+
+// Kept are the descriptors that a Keeper held for this process, by name. What Take
+// returns is the caller's.
+type Kept interface {
+	Names() []string
+	Take(name string) []int
+}
+
+// NoKeeper keeps nothing: the next process finds the devices by their names.
+type NoKeeper struct{}
+
+// Names implements [Kept].
+func (NoKeeper) Names() []string { return nil }
+
+// Take implements [Kept].
+func (NoKeeper) Take(string) []int { return nil }
+
+// Keep implements [Keeper].
+func (NoKeeper) Keep(string, int) error { return nil }
+
+// Drop implements [Keeper].
+func (NoKeeper) Drop(string) error { return nil }
+
+// Sync implements [Keeper].
+func (NoKeeper) Sync(context.Context) error { return nil }

@@ -1,0 +1,110 @@
+package control
+
+import (
+	"context"
+	"errors"
+
+	"vswitch/api"
+	"vswitch/internal/control/model"
+	"vswitch/internal/frame"
+	vswitch "vswitch/switch"
+)
+
+// AddFDB implements [api.Backend].
+func (d *Control) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FDBEntry, error) {
+	d.lock()
+	defer d.unlock()
+	s, err := d.findSegment(ref)
+	if err != nil {
+		return api.FDBEntry{}, err
+	}
+	p, err := d.findPort(spec.Port)
+	if err != nil {
+		return api.FDBEntry{}, err
+	}
+	if p.segment != s {
+		return api.FDBEntry{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
+	}
+	mac := spec.MAC
+	if p.lost() {
+		return api.FDBEntry{}, api.Conflictf("port %q is lost: %s; name a port that is not", p.record.Name, p.record.LostReason)
+	}
+	if d.ownerOf(s, mac) != "" { // even while the interface has another
+		return api.FDBEntry{}, d.entryError(s, mac, vswitch.ErrInUse)
+	}
+	if err := d.sw.AddEntry(p.sw, mac); err != nil {
+		return api.FDBEntry{}, d.entryError(s, mac, err)
+	}
+	if err := d.store.Apply(model.PutEntry(model.Entry{SegmentID: s.record.ID, MAC: mac, PortID: p.record.ID})); err != nil {
+		d.logFailure("take back entry", d.sw.RemoveEntry(s.sw, mac))
+		return api.FDBEntry{}, api.Internalf("store entry %s: %w", mac, err)
+	}
+	return api.FDBEntry{Segment: s.record.Name, MAC: mac, Port: p.record.Name, Kind: api.Static}, nil
+}
+
+// DeleteFDB implements [api.Backend].
+func (d *Control) DeleteFDB(_ context.Context, ref string, mac frame.MAC) (api.FDBEntry, error) {
+	d.lock()
+	defer d.unlock()
+	s, err := d.findSegment(ref)
+	if err != nil {
+		return api.FDBEntry{}, err
+	}
+	shown := d.segmentNow(s).Entry(d.sw, mac)
+	if err := d.sw.RemoveEntry(s.sw, mac); err != nil {
+		return api.FDBEntry{}, d.entryError(s, mac, err)
+	}
+	if err := d.store.Apply(model.DeleteEntry(s.record.ID, mac)); err != nil {
+		if e, found := d.store.State().Entry(s.record.ID, mac); found {
+			d.logFailure("take back the end of entry "+mac.String(), d.sw.AddEntry(d.ports[e.PortID].sw, mac))
+		}
+		return api.FDBEntry{}, api.Internalf("store the end of entry %s: %w", mac, err)
+	}
+	return shown, nil
+}
+
+// FlushFDB implements [api.Backend].
+func (d *Control) FlushFDB(_ context.Context, ref string, flush api.FDBFlush) (api.FDBFlushed, error) {
+	d.lock()
+	defer d.unlock()
+	s, err := d.findSegment(ref)
+	if err != nil {
+		return api.FDBFlushed{}, err
+	}
+	var only *vswitch.Port
+	if flush.Port != "" {
+		p, err := d.findPort(flush.Port)
+		if err != nil {
+			return api.FDBFlushed{}, err
+		}
+		if p.segment != s {
+			return api.FDBFlushed{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
+		}
+		only = p.sw
+	}
+	return api.FDBFlushed{Flushed: d.sw.Flush(s.sw, only)}, nil
+}
+
+func (d *Control) entryError(s *segment, mac frame.MAC, err error) error {
+	switch {
+	case errors.Is(err, vswitch.ErrGroupMAC):
+		return api.Invalidf("MAC %s: %w", mac, err)
+	case errors.Is(err, vswitch.ErrInUse) && mac != s.mac:
+		return api.Conflictf("MAC %s is port %q's own address on segment %q, whose entry lasts as long as the port", mac, d.ownerOf(s, mac), s.record.Name)
+	case errors.Is(err, vswitch.ErrInUse):
+		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another", mac, s.record.Name)
+	case errors.Is(err, vswitch.ErrNoEntry):
+		return api.NotFoundf("MAC %s has no entry on segment %q: see vsctl list-fdb %s", mac, s.record.Name, s.record.Name)
+	}
+	return switchError(err)
+}
+
+// ownerOf is the name of the port whose own address mac is.
+func (d *Control) ownerOf(s *segment, mac frame.MAC) string {
+	for _, p := range d.portsOf(s) {
+		if p.record.MAC == mac || p.now().MAC() == mac {
+			return p.record.Name
+		}
+	}
+	return ""
+}

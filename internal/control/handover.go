@@ -1,0 +1,99 @@
+package control
+
+import (
+	"errors"
+	"io/fs"
+
+	"vswitch/internal/control/view"
+	"vswitch/internal/netns"
+	"vswitch/tap"
+)
+
+// A port may be handed over: its device is made where the daemon runs, and another
+// program, such as Docker, moves it into the container, names and configures it
+// there, and moves it back before the port is removed. The daemon only follows:
+//
+//	waits (in the daemon's namespace, down) <-> moved (in the container, up) -> lost (with the container)
+//
+// It is connected to the switch all the time, since frames to an interface that is
+// down are dropped as such.
+
+// makeHandover makes p's device in ns, which is the daemon's own, and connects it.
+func (d *Control) makeHandover(p *port, ns *netns.Namespace, undo *undo) error {
+	device, err := tap.Create(view.HostName(p.record), tap.Options{})
+	if err != nil {
+		return deviceError(err)
+	}
+	undo.add(func() { d.closeDevice(p, device) })
+	prepared, err := ns.PrepareLink(p.linkConfig())
+	if err != nil {
+		return kernelError(err)
+	}
+	p.link = link{index: prepared.Index, mac: p.record.MAC, down: true}
+	if err := d.connect(p, device); err != nil {
+		return err
+	}
+	undo.add(func() { d.sw.Detach(p.sw); p.device = nil })
+	return nil
+}
+
+// followHandover follows where p's device is, in ns now, and what it is there.
+func (d *Control) followHandover(p *port, ns *netns.Namespace) {
+	if p.link.watched && p.link.where != ns.ID() { // it was moved
+		pinned := p.link.pinned
+		d.unwatch(p)
+		p.link.pinned = pinned
+	}
+	l, err := d.watchedLink(p, ns)
+	if err != nil {
+		d.lookSoon(p) // it is being moved or renamed
+		return
+	}
+	// Stored with the next change of the record: a restart finds the device without,
+	// and a disk is slow beside the life of many a container.
+	p.record.Namespace = ns.Identity()
+	d.follow(p, l)
+}
+
+// reattachHandover opens p's persistent device in its container, or where it was
+// made. It is not made anew: whoever configured it would not do so again.
+func (d *Control) reattachHandover(p *port) error {
+	record := p.record
+	for {
+		err := d.reattachIn(p, record.NetNS)
+		if err == nil || record.NetNS == "" {
+			return err
+		}
+		record.NetNS = "" // not moved yet, or back already
+	}
+}
+
+func (d *Control) reattachIn(p *port, netnsPath string) error {
+	record := p.record
+	record.NetNS = netnsPath
+	ns, err := openNamespace(record)
+	if err != nil {
+		return errors.New(lostNamespace)
+	}
+	defer ns.Close()
+	name := view.HostName(p.record)
+	if netnsPath != "" {
+		l, err := ns.LinkByMAC(p.record.MAC[:])
+		if err != nil {
+			if l, err = ns.LinkByName(record.IfName); err != nil {
+				return errors.New(lostLink)
+			}
+		}
+		name = l.Name
+	}
+	device, err := attachIn(ns, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New(lostLink)
+	}
+	if err != nil {
+		return err
+	}
+	p.record.Namespace, p.record.IfName = ns.Identity(), name
+	p.link.pinned = netnsPath != ""
+	return d.restoreConnected(p, device)
+}

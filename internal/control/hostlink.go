@@ -1,0 +1,258 @@
+package control
+
+import (
+	"errors"
+	"io/fs"
+	"net/netip"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/counters"
+	"vswitch/internal/netns"
+	vswitch "vswitch/switch"
+	"vswitch/switch/policy"
+	"vswitch/tap"
+)
+
+// hostLink is the TAP in the daemon's own namespace by which the host reaches a
+// segment: it has the gateway's MAC and address.
+type hostLink struct {
+	segment *segment
+	name    string
+
+	device *tap.Device   // nil: there is none
+	sw     *vswitch.Port // nil: likewise
+	index  int           // 0: not looked at yet
+
+	counts  *counters.Block
+	problem string      // why it is not what it should be
+	soft    bool        // its settings could not be made; was logged
+	look    *time.Timer // runs when it is about to be looked at
+	mended  time.Time   // when something about it was last put right
+}
+
+func newHostLink(s *segment, counts *counters.Block) *hostLink {
+	return &hostLink{
+		segment: s, name: "vs-" + s.record.ID[:11], counts: counts, problem: "not made yet",
+	}
+}
+
+// checkHostFree refuses a subnet whose route would cut the host off from something.
+func checkHostFree(subnet netip.Prefix) error {
+	conflict, err := netns.HostConflict(subnet)
+	if err != nil {
+		return api.Internalf("%w", err)
+	}
+	if conflict != "" {
+		return api.Conflictf("subnet %s overlaps the host's %s: choose another subnet, or uplink none", subnet, conflict)
+	}
+	return nil
+}
+
+// addUplink makes a new segment's way out, if it is to have one. That of the default
+// segment may be missing, for that is made whatever the machine lacks.
+func (d *Control) addUplink(s *segment) error {
+	if s.host == nil {
+		return nil
+	}
+	err := d.makeHostLink(s.host)
+	if err != nil && s.record.Name == api.DefaultSegment {
+		d.failHostLink(s.host, err)
+		return nil
+	}
+	if err == nil {
+		_ = d.applyNAT() // without it the segment has its host, and says what it has not
+	}
+	return err
+}
+
+// makeHostLink takes every step to make a host link, or none.
+func (d *Control) makeHostLink(h *hostLink) error {
+	var undo undo
+	defer undo.run()
+	device, err := tap.Create(h.name, tap.Options{})
+	if err != nil {
+		return hostLinkError(h, err)
+	}
+	undo.add(func() { _ = device.Close() })
+	d.harden(h)
+	if h.index, _, err = netns.SetUpHostLink(0, h.config()); err != nil {
+		return api.Internalf("%w", err)
+	}
+	if err := d.connectHost(h, device); err != nil {
+		return err
+	}
+	undo.add(func() { d.disconnectHost(h) })
+	if err := device.SetPersist(true); err != nil {
+		return api.Internalf("%w", err)
+	}
+	undo.keep()
+	d.keepHostLink(h)
+	d.logNotKept(h.name, d.kept.sync())
+	return nil
+}
+
+func hostLinkError(h *hostLink, err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return api.Conflictf("the host's interface of segment %q: %w", h.segment.record.Name, err)
+	}
+	return deviceError(err)
+}
+
+func (h *hostLink) config() netns.HostLink {
+	r := h.segment.record
+	return netns.HostLink{
+		Name: h.name, Alias: "vswitch segment " + r.Name, MAC: h.segment.mac[:], MTU: r.MTU, TxQueueLen: txQueueLen,
+		Address: netip.PrefixFrom(r.IPv4().Gateway, r.IPv4().Prefix.Bits()),
+	}
+}
+
+// harden sets how the host treats what comes from the segment. The switch has the
+// wall; this is the second one.
+func (d *Control) harden(h *hostLink) {
+	err := netns.HardenHostLink(d.config.SysctlDir, h.name)
+	if err != nil && !h.soft {
+		d.log.Warn("the host treats a segment's packets as its defaults say", "segment", h.segment.record.Name, "error", err)
+	}
+	h.soft = err != nil
+}
+
+// connectHost gives a host link its place in the switch, behind device.
+func (d *Control) connectHost(h *hostLink, device *tap.Device) error {
+	s := h.segment
+	sw, err := d.sw.AddHostPort(s.sw, device, s.gateway, vswitch.PortConfig{
+		Name: h.name, Policy: policy.Policy{MACLimit: api.NoLimit, FloodLimit: api.NoLimit},
+		Counters: h.counts.Words,
+	})
+	if err != nil {
+		return switchError(err)
+	}
+	s.gateway.SetHost(true)
+	s.services.listen(d.log, device.Name(), s.record.IPv4().Gateway)
+	h.sw, h.device, h.problem = sw, device, ""
+	return nil
+}
+
+func (d *Control) disconnectHost(h *hostLink) {
+	h.segment.services.unlisten()
+	d.sw.RemovePort(h.sw)
+	h.segment.gateway.SetHost(false)
+	h.sw, h.device, h.index = nil, nil, 0
+}
+
+func (d *Control) keepHostLink(h *hostLink) {
+	d.logNotKept(h.name, d.kept.keep(keptHostLink, h.segment.record.ID, h.device.Fd()))
+}
+
+// removeHostLink ends a host link for good.
+func (d *Control) removeHostLink(h *hostLink) {
+	h.stop()
+	if h.device != nil {
+		d.dropHostLink(h)
+	}
+}
+
+// dropHostLink takes a host link out of the switch and deletes it, if that was not
+// done by others.
+func (d *Control) dropHostLink(h *hostLink) {
+	device := h.device
+	d.disconnectHost(h)
+	// The link ends with its last descriptor, which must be ours.
+	d.logFailure("drop a kept descriptor", d.kept.drop(keptHostLink, h.segment.record.ID))
+	d.logFailure("drop a kept descriptor", d.kept.sync())
+	_ = device.SetPersist(false) // fails when the link is gone
+	d.logFailure("close the device of "+h.name, device.Close())
+}
+
+// close lets go of the device; the link stays if it is persistent.
+func (h *hostLink) close() {
+	h.stop()
+	if h.device != nil {
+		_ = h.device.Close()
+	}
+}
+
+func (h *hostLink) stop() {
+	if h.look != nil {
+		h.look.Stop()
+		h.look = nil
+	}
+}
+
+// restoreHostLink connects a host link by the descriptor that was kept for it, or
+// opens it, or makes it again. Where that fails the segment goes on without, and
+// it is tried again.
+func (d *Control) restoreHostLink(h *hostLink) {
+	device, err := d.reopenHostLink(h)
+	switch {
+	case err == nil:
+		if err = d.connectHost(h, device); err == nil {
+			d.keepHostLink(h)
+			return
+		}
+		_ = device.Close()
+	case errors.Is(err, fs.ErrNotExist):
+		if err = checkHostFree(h.segment.record.IPv4().Prefix); err == nil {
+			if err = d.makeHostLink(h); err == nil {
+				d.log.Info("host link made again", "segment", h.segment.record.Name, "interface", h.name)
+				_ = d.applyNAT()
+				return
+			}
+		}
+	}
+	d.failHostLink(h, err)
+}
+
+// reopenHostLink is the device of a host link that exists already.
+func (d *Control) reopenHostLink(h *hostLink) (*tap.Device, error) {
+	if fds := d.kept.take(keptHostLink, h.segment.record.ID); len(fds) > 0 {
+		device, err := adopt(fds)
+		if err == nil && !inOwnNamespace(device) {
+			_ = device.SetPersist(false)
+			_ = device.Close()
+			err = errors.New(hostLinkMoved)
+		}
+		if err == nil {
+			return device, nil
+		}
+		d.logFailure("drop a kept descriptor", d.kept.drop(keptHostLink, h.segment.record.ID))
+		d.logFailure("drop a kept descriptor", d.kept.sync())
+		d.log.Warn("kept descriptor is of no use", "interface", h.name, "error", err)
+	}
+	own, err := netns.Current()
+	if err != nil {
+		return nil, err
+	}
+	defer own.Close()
+	return attachIn(own, h.name)
+}
+
+// Reasons why a host link is lost, as users read them.
+const (
+	hostLinkMoved   = "its interface was moved to another network namespace"
+	hostLinkDeleted = "its interface was deleted"
+)
+
+// inOwnNamespace says whether the device's link is in the daemon's namespace.
+func inOwnNamespace(device *tap.Device) bool {
+	own, err := netns.Current()
+	if err != nil {
+		return false
+	}
+	defer own.Close()
+	ns, err := netns.OfDevice(device.Fd(), device.Name())
+	if err != nil {
+		return false
+	}
+	defer ns.Close()
+	return ns.ID() == own.ID()
+}
+
+// failHostLink notes why there is no host link.
+func (d *Control) failHostLink(h *hostLink, err error) {
+	if why := err.Error(); why != h.problem {
+		h.problem = why
+		d.log.Warn("segment has no host link, and so no way out", "segment", h.segment.record.Name, "interface", h.name, "error", err)
+	}
+	d.lookAtHostSoon(h, hostLinkRetry)
+}

@@ -1,0 +1,128 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// keptStub is a supervisor that has some descriptors and notes what it is told.
+type keptStub struct {
+	has  map[string][]int
+	told []string
+}
+
+func (s *keptStub) Names() []string { return nil }
+
+func (s *keptStub) Take(name string) []int {
+	fds := s.has[name]
+	delete(s.has, name)
+	return fds
+}
+
+func (s *keptStub) Keep(name string, fd int) error {
+	s.told = append(s.told, fmt.Sprint("keep ", name, " ", fd))
+	return nil
+}
+
+func (s *keptStub) Drop(name string) error {
+	s.told = append(s.told, "drop "+name)
+	return nil
+}
+
+func (s *keptStub) Sync(context.Context) error { return nil }
+
+func (s *keptStub) wants(t *testing.T, told ...string) {
+	t.Helper()
+	if !slices.Equal(s.told, told) {
+		t.Errorf("the supervisor was told %q, want %q", s.told, told)
+	}
+}
+
+// maxDevices is how many there may be: ports, and host links of segments.
+const maxDevices = 8192 + 1024
+
+// TestNamesOfKeptDevices: all fit into one variable of the environment, and none is like another.
+func TestNamesOfKeptDevices(t *testing.T) {
+	t.Parallel()
+	seen, length := make(map[string]bool), 0
+	for range maxDevices {
+		id := newID()
+		for _, kind := range []keptKind{keptPort, keptHostLink} {
+			name := kind.name(id)
+			if seen[name] || name != kind.name(id) {
+				t.Fatalf("the name %s is not the device's own", name)
+			}
+			seen[name] = true
+			if len(name) > 15 || !isDeviceName(name) || !isDeviceName(oldPrefixes[kind]+id) {
+				t.Fatalf("%q is no name of a device, or too long", name)
+			}
+		}
+		length += len(keptPort.name(id)) + 1
+	}
+	if length > 127<<10 {
+		t.Errorf("the names of %d devices have %d bytes", maxDevices, length)
+	}
+	for _, name := range []string{
+		"", "api", "docker", "supervisor", "p", "pAAAAAAAAAAAA=", "qAAAAAAAAAAAA",
+	} {
+		if isDeviceName(name) {
+			t.Errorf("%q is taken for a device's name", name)
+		}
+	}
+}
+
+// The name of a device must be that of the build before: the next one adopts no other.
+func TestNameOfAKeptDeviceStays(t *testing.T) {
+	t.Parallel()
+	if name := keptPort.name("5fb1286b07ba"); name != "preaTyQr2NxCy" {
+		t.Errorf("the name is %s", name)
+	}
+}
+
+func TestOldNamesAreKeptUntilTheProcessIsProven(t *testing.T) {
+	t.Parallel()
+	a, b := keptPort.name("a"), keptHostLink.name("b")
+	s := &keptStub{has: map[string][]int{"port-a": {7}, "uplink-b": {8}, keptPort.name("c"): {9}}}
+	k := newKeptDevices(s, s)
+	for want, fds := range map[int][]int{
+		7: k.take(keptPort, "a"), 8: k.take(keptHostLink, "b"), 9: k.take(keptPort, "c"),
+	} {
+		if !slices.Equal(fds, []int{want}) {
+			t.Errorf("taken is %v, want [%d]", fds, want)
+		}
+	}
+	for _, err := range []error{
+		k.keep(keptPort, "a", 7), k.keep(keptHostLink, "b", 8), k.keep(keptPort, "c", 9),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	s.wants(t, "keep "+keptPort.name("c")+" 9")
+	if err := k.drop(keptHostLink, "b"); err != nil {
+		t.Error(err)
+	}
+	for range 2 { // the second one has nothing left to do
+		if err := k.rename(); err != nil {
+			t.Error(err)
+		}
+	}
+	s.wants(t, "keep "+keptPort.name("c")+" 9",
+		"drop uplink-b", "drop "+b, "drop port-a", "keep "+a+" 7")
+}
+
+// What was not taken for use, as its device has ended, is not kept again.
+func TestOldNameOfAnEndedDeviceIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := &keptStub{has: map[string][]int{"port-a": {7}}}
+	k := newKeptDevices(s, s)
+	k.take(keptPort, "a")
+	if err := errors.Join(k.drop(keptPort, "a"), k.keep(keptPort, "a", 10), k.rename()); err != nil {
+		t.Error(err)
+	}
+	name := keptPort.name("a")
+	s.wants(t, "drop port-a", "drop "+name, "keep "+name+" 10")
+}

@@ -1,0 +1,334 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/control/model"
+	"vswitch/internal/control/view"
+	"vswitch/internal/gateway"
+	"vswitch/internal/host"
+	"vswitch/internal/netns"
+)
+
+// maxPublished bounds the ports of the host that are published: each takes a
+// descriptor.
+const maxPublished = 4096
+
+// withoutNAT is why nothing is published when the configuration says so.
+const withoutNAT = "vswitchd runs with --nat=false, so the host's rules are yours"
+
+// publication is what has ports of the host lead to a port of the switch.
+type publication struct {
+	record   model.Publication
+	reserved *host.Reservation // nil: see problem
+	problem  string            // why it is not reachable
+}
+
+// now returns what q is.
+func (q *publication) now() view.Publication {
+	return view.Publication{Record: q.record, Problem: q.problem}
+}
+
+func (q *publication) close() {
+	if q.reserved != nil {
+		q.reserved.Close()
+	}
+}
+
+// forwards are those of all publications that are to be reachable.
+func (d *Control) forwards() (list []host.Forward) {
+	for _, p := range d.ports {
+		for _, q := range p.published {
+			if q.reserved != nil && p.segment.host != nil {
+				list = append(list, view.Forward(q.record, p.now()))
+			}
+		}
+	}
+	return list
+}
+
+// Publish implements [api.Backend].
+func (d *Control) Publish(
+	_ context.Context, ref string, spec api.PublishSpec,
+) (api.Published, error) {
+	r, shown, err := d.publishAs(ref, spec)
+	if err == nil {
+		d.forgetFlows(r)
+	}
+	return shown, err
+}
+
+// publishAs makes a publication, and returns its record and how it is shown.
+func (d *Control) publishAs(
+	ref string, spec api.PublishSpec,
+) (r model.Publication, shown api.Published, err error) {
+	d.lock()
+	defer d.unlock()
+	p, err := d.findPort(ref)
+	if err != nil {
+		return r, shown, err
+	}
+	if err := d.checkPublishable(p); err != nil {
+		return r, shown, err
+	}
+	r = publicationOf(spec)
+	if err := d.checkPublication(r); err != nil {
+		return r, shown, err
+	}
+	q, err := d.publish(p, r)
+	if err != nil {
+		return r, shown, err
+	}
+	shown = p.now().PublishedView(q.now(), d.natProblem)
+	d.log.Info("port published", "port", p.record.Name, "published", shown)
+	return q.record, shown, nil
+}
+
+// checkPublishable refuses a port that the host has no way to.
+func (d *Control) checkPublishable(p *port) error {
+	switch {
+	case p.segment.host == nil:
+		return api.Invalidf("segment %q of port %q has no link to the host: publish ports of a segment with uplink host", p.segment.record.Name, p.record.Name)
+	case !d.config.NAT:
+		return api.Unsupportedf("ports are not published: %s", withoutNAT)
+	case d.natProblem != "":
+		return api.Unsupportedf("ports are not published: %s", d.natProblem)
+	}
+	return nil
+}
+
+// publicationOf returns what a spec asks for.
+func publicationOf(spec api.PublishSpec) model.Publication {
+	return model.Publication{
+		Protocol: string(cmp.Or(spec.Protocol, api.ProtocolTCP)), HostIP: spec.HostIP,
+		HostPort: spec.HostPorts.First, Port: spec.Ports.First, Count: spec.Ports.Len(),
+	}
+}
+
+// checkPublication refuses what would be too much, or what another port publishes.
+func (d *Control) checkPublication(r model.Publication) error {
+	n := view.Count(r)
+	for _, p := range d.ports {
+		for _, q := range p.published {
+			n += view.Count(q.record)
+			if r.HostPort != 0 && view.Forward(r, nil).Overlaps(view.Forward(q.record, nil)) {
+				return api.Conflictf("port %s of the host is published by port %q already, as %s: choose another, or unpublish that",
+					view.HostPorts(r), p.record.Name, p.now().PublishedView(q.now(), d.natProblem))
+			}
+		}
+	}
+	if n > maxPublished {
+		return api.Exhaustedf("%d ports of the host would be published: at most %d can be", n, maxPublished)
+	}
+	return nil
+}
+
+// publish takes every step to have p publish r, or none.
+func (d *Control) publish(p *port, r model.Publication) (*publication, error) {
+	var undo undo
+	defer undo.run()
+	q, err := d.reserve(r)
+	if err != nil {
+		return nil, err
+	}
+	undo.add(q.close)
+	old := p.published
+	p.published = append(slices.Clip(old), q)
+	undo.add(func() {
+		p.published = old
+		d.logFailure("take back the rules of published ports", d.applyNAT())
+	})
+	if err := d.applyNAT(); err != nil {
+		return nil, err
+	}
+	return q, d.storePublished(p, &undo)
+}
+
+// reserve keeps the ports of the host from other programs. That of DNS the segments'
+// resolvers have as well, each on its own link: they make way until it is ours.
+func (d *Control) reserve(r model.Publication) (*publication, error) {
+	names := host.Forward{Protocol: host.Protocol(r.Protocol), HostPort: gateway.DNSPort}
+	shared := (!r.HostIP.IsValid() || r.HostIP.IsUnspecified()) && view.Forward(r, nil).Overlaps(names)
+	if shared {
+		defer d.pauseNames()()
+	}
+	reserved, err := host.Reserve(host.Protocol(r.Protocol), r.HostIP, r.HostPort, view.Count(r))
+	switch {
+	case errors.Is(err, host.ErrInUse):
+		return nil, api.Conflictf("%w: choose another, or end that program", err)
+	case errors.Is(err, host.ErrNotHost):
+		return nil, api.Invalidf("%w: publish on one that the host has, or on all", err)
+	case err != nil:
+		return nil, api.Internalf("%w", err)
+	}
+	if shared {
+		d.logFailure("share the port of names", reserved.Share(gateway.DNSPort))
+	}
+	r.HostPort = reserved.Port()
+	return &publication{record: r, reserved: reserved}, nil
+}
+
+// storePublished stores what p publishes now, and keeps the change.
+func (d *Control) storePublished(p *port, undo *undo) error {
+	record := p.record
+	record.Published = nil
+	for _, q := range p.published {
+		record.Published = append(record.Published, q.record)
+	}
+	if err := d.store.Apply(model.PutPort(record)); err != nil {
+		return api.Internalf("store port %q: %w", record.Name, err)
+	}
+	p.record = record
+	undo.keep()
+	return nil
+}
+
+// Unpublish implements [api.Backend].
+func (d *Control) Unpublish(
+	_ context.Context, ref string, key api.PublishedKey,
+) (api.Published, error) {
+	r, shown, err := d.unpublish(ref, key)
+	if err == nil {
+		d.forgetFlows(r)
+	}
+	return shown, err
+}
+
+// unpublish ends a publication, and returns its record and how it was shown.
+func (d *Control) unpublish(
+	ref string, key api.PublishedKey,
+) (r model.Publication, shown api.Published, err error) {
+	d.lock()
+	defer d.unlock()
+	p, err := d.findPort(ref)
+	if err != nil {
+		return r, shown, err
+	}
+	i := slices.IndexFunc(p.published, func(q *publication) bool {
+		return names(key, p.now().PublishedView(q.now(), d.natProblem))
+	})
+	if i < 0 {
+		return r, shown, api.NotFoundf("port %q does not publish %s/%s: see list-published",
+			p.record.Name, key.HostPorts, key.Protocol)
+	}
+	q, old := p.published[i], p.published
+	var undo undo
+	defer undo.run()
+	p.published = slices.Delete(slices.Clone(old), i, i+1)
+	undo.add(func() {
+		p.published = old
+		d.logFailure("take back the rules of published ports", d.applyNAT())
+	})
+	if err := d.applyNAT(); err != nil {
+		return r, shown, err
+	}
+	if err := d.storePublished(p, &undo); err != nil {
+		return r, shown, err
+	}
+	q.close()
+	shown = p.now().PublishedView(q.now(), d.natProblem)
+	d.log.Info("port not published any more", "port", p.record.Name, "published", shown)
+	return q.record, shown, nil
+}
+
+// names says whether key is that of a publication.
+func names(key api.PublishedKey, p api.Published) bool {
+	return p.HostIP == cmp.Or(key.HostIP, netip.IPv4Unspecified()) &&
+		p.HostPorts == key.HostPorts && p.Protocol == key.Protocol
+}
+
+// withdraw ends all that a port publishes which has gone.
+func (d *Control) withdraw(p *port) {
+	if len(p.published) == 0 {
+		return
+	}
+	published := p.published
+	p.published = nil
+	d.logFailure("take the ports that "+p.record.Name+" has published from the host", d.applyNAT())
+	for _, q := range published {
+		d.forgetFlows(q.record)
+		q.close()
+	}
+}
+
+// forgetFlows has datagrams go the way that they should from now on. Connections of
+// TCP end by themselves. It looks through all that the kernel tracks, so a caller that can does it
+// without the lock.
+func (d *Control) forgetFlows(r model.Publication) {
+	if r.Protocol != string(api.ProtocolUDP) {
+		return
+	}
+	ports := view.HostPorts(r)
+	if err := netns.ForgetUDP(r.HostIP, ports.First, ports.Last); err != nil {
+		d.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
+	}
+}
+
+// restorePublished brings back what the record says that p publishes. What cannot
+// be reserved stays in the record, out of reach, and is tried again.
+func (d *Control) restorePublished(p *port) {
+	for _, r := range p.record.Published {
+		if !d.config.NAT {
+			p.published = append(p.published, &publication{record: r, problem: withoutNAT})
+			continue
+		}
+		q, err := d.reserve(r)
+		if err != nil {
+			q = &publication{record: r, problem: err.Error()}
+			d.log.Warn("port not published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), d.natProblem), "error", err)
+			d.republishSoon()
+		}
+		p.published = append(p.published, q)
+	}
+}
+
+// republishDelay is how long to wait before ports that could not be reserved are
+// tried again: an address of the host may come late, and a program may end.
+const republishDelay = 5 * time.Second
+
+func (d *Control) republishSoon() {
+	if d.republishing != nil || d.closed {
+		return
+	}
+	d.republishing = time.AfterFunc(republishDelay, func() {
+		d.lock()
+		defer d.unlockSoon()
+		if d.republishing = nil; !d.closed {
+			d.republish()
+		}
+	})
+}
+
+// republish tries again what could not be published.
+func (d *Control) republish() {
+	var back []*publication
+	for _, p := range d.ports {
+		for _, q := range p.published {
+			if q.reserved != nil {
+				continue
+			}
+			again, err := d.reserve(q.record)
+			if err != nil {
+				q.problem = err.Error()
+				d.republishSoon()
+				continue
+			}
+			*q = *again
+			back = append(back, q)
+			d.log.Info("port published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), d.natProblem))
+		}
+	}
+	if len(back) == 0 {
+		return
+	}
+	d.logFailure("publish on the host", d.applyNAT())
+	for _, q := range back {
+		d.forgetFlows(q.record)
+	}
+}

@@ -1,0 +1,142 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"golang.org/x/sync/errgroup"
+
+	"vswitch/internal/gateway"
+	"vswitch/internal/gateway/dns"
+	"vswitch/internal/netns"
+)
+
+// sockets are the kernel's, by which a segment's resolver answers where the host
+// has the gateway's address: UDP and TCP, on the host link alone. While somebody
+// else has the port, it is tried again.
+type sockets struct {
+	log      *slog.Logger
+	resolver *dns.Resolver
+	link     string // the host link's name
+	at       netip.AddrPort
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when nothing is served any more
+}
+
+// listen begins to answer at the gateway's address on the host link of this name;
+// it has begun when listen returns, if the port was free.
+func (v *services) listen(log *slog.Logger, link string, address netip.Addr) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &sockets{
+		log: log, resolver: v.resolver, link: link, at: netip.AddrPortFrom(address, gateway.DNSPort),
+		cancel: cancel, done: make(chan struct{}),
+	}
+	v.sockets = s
+	socket, err := s.open()
+	go func() {
+		defer close(s.done)
+		for {
+			if err != nil {
+				if socket, err = s.retry(ctx); err != nil {
+					return // ctx has ended
+				}
+			}
+			if err = s.serve(ctx, socket); ctx.Err() != nil {
+				return
+			}
+		}
+	}()
+}
+
+// open makes the sockets, if the port is free.
+func (s *sockets) open() (netns.LinkSocket, error) {
+	return netns.ListenOnLink(s.link, s.at, s.resolver.Lost)
+}
+
+// unlisten ends that and waits for it.
+func (v *services) unlisten() {
+	if v.sockets == nil {
+		return
+	}
+	v.sockets.cancel()
+	<-v.sockets.done
+	v.sockets = nil
+}
+
+// pauseNames frees the resolvers' port until the function that it returns is called.
+func (d *Control) pauseNames() (resume func()) {
+	var resumes []func()
+	for _, s := range d.segments {
+		v, old := s.services, s.services.sockets
+		if old == nil {
+			continue
+		}
+		v.unlisten()
+		resumes = append(resumes, func() { v.listen(old.log, old.link, old.at.Addr()) })
+	}
+	return func() {
+		for _, f := range resumes {
+			f()
+		}
+	}
+}
+
+// How soon the port is tried again, and for how long a process that ends may keep
+// it before people are told.
+const (
+	listenFirst = 50 * time.Millisecond
+	listenMost  = 5 * time.Second
+	listenGrace = 2 * time.Second
+)
+
+// retry opens the sockets as soon as that is possible, unless ctx ends before.
+func (s *sockets) retry(ctx context.Context) (netns.LinkSocket, error) {
+	started, told := time.Now(), false
+	tell := func(err error, _ time.Duration) {
+		if !told && time.Since(started) >= listenGrace {
+			told = true
+			s.log.Warn("names are not served for now: another resolver on the host may have the port, and should leave out this interface",
+				"interface", s.link, "address", s.at, "error", err)
+		}
+	}
+	socket, err := backoff.Retry(ctx, s.open, backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(tell), backoff.WithBackOff(&backoff.ExponentialBackOff{
+			InitialInterval: listenFirst, Multiplier: 2, MaxInterval: listenMost,
+		}))
+	if err == nil && told {
+		s.log.Info("names are served", "interface", s.link, "address", s.at)
+	}
+	return socket, err
+}
+
+// serve answers until ctx ends or a socket fails, closes both, and returns why.
+func (s *sockets) serve(ctx context.Context, socket netns.LinkSocket) error {
+	defer context.AfterFunc(ctx, socket.Close)()
+	var tasks errgroup.Group
+	for _, serve := range []func() error{
+		func() error { return s.resolver.ServeUDP(socket.UDP) },
+		func() error { return s.resolver.ServeTCP(socket.TCP) },
+	} {
+		tasks.Go(func() error {
+			defer socket.Close() // neither goes on without the other
+			return serve()
+		})
+	}
+	err := tasks.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	s.log.Warn("names are served anew: a socket has failed", "interface", s.link, "address", s.at, "error", err)
+	select { // not as fast as it can fail
+	case <-ctx.Done():
+	case <-time.After(listenMost):
+	}
+	return errors.Join(errSocket, err)
+}
+
+// errSocket says that a socket has failed, whatever it said itself.
+var errSocket = errors.New("a socket has failed")

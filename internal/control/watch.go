@@ -1,0 +1,262 @@
+package control
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+
+	"vswitch/internal/control/model"
+	"vswitch/internal/frame"
+	"vswitch/internal/netns"
+)
+
+// link is what the kernel says of a port's link in its namespace.
+type link struct {
+	namespace int    // its number at the watcher
+	where     string // the id of that namespace
+	index     int
+	down      bool // set down by whoever is in the namespace
+	mac       frame.MAC
+	addrs     []netip.Addr // set there
+	watched   bool
+	pinned    bool           // our descriptor keeps the namespace alive: it was opened inside
+	process   *netns.Process // by whose end we let go of a pinned namespace
+	look      *time.Timer    // runs when the link is about to be looked at
+	looked    time.Time      // when that was last done
+	took      time.Duration  // how long that took
+	pause     time.Duration  // before it is done next
+}
+
+// stop ends what runs for the link.
+func (l *link) stop() {
+	if l.process != nil {
+		_ = l.process.Close()
+	}
+	if l.look != nil {
+		l.look.Stop()
+		l.look = nil
+	}
+}
+
+// linkKey finds a port by an event.
+type linkKey struct{ namespace, index int }
+
+// watch begins to follow p's link, which is in ns.
+func (d *Control) watch(p *port, ns *netns.Namespace) {
+	p.link.watched, p.link.where = true, ns.ID()
+	if d.links != nil {
+		number, err := d.links.Watch(ns)
+		if err != nil {
+			d.log.Warn("changes of the interface made in the namespace will go unnoticed", "port", p.record.Name, "error", err)
+		} else {
+			p.link.namespace = number
+			d.byLink[linkKey{number, p.link.index}] = p
+		}
+	}
+	if p.link.pinned && p.record.NetNS == "" {
+		d.watchProcess(p)
+	}
+}
+
+func (d *Control) unwatch(p *port) {
+	if key := (linkKey{p.link.namespace, p.link.index}); d.byLink[key] == p {
+		delete(d.byLink, key)
+	}
+	p.link.stop()
+	p.link = link{}
+}
+
+// watchProcess loses p when the process ends that its namespace was named by.
+func (d *Control) watchProcess(p *port) {
+	process, err := netns.OpenProcess(p.record.PID)
+	if err != nil {
+		d.log.Warn("the end of the port's process will go unnoticed", "port", p.record.Name, "error", err)
+		return
+	}
+	p.link.process = process
+	go func() {
+		if process.Wait() != nil {
+			return // closed
+		}
+		d.lock()
+		defer d.unlockSoon()
+		if !d.closed && p.link.process == process {
+			d.lose(p, lostNamespace)
+		}
+	}()
+}
+
+// A link is looked at lookDelay after its first change, which gathers those that come
+// together. As long as more keep coming the delay doubles up to maxLookDelay, so that a
+// container that flaps its interface cannot keep the daemon busy. The more addresses the
+// container gives its interface, the longer a look takes: the pause after it is at least
+// lookPause times as long.
+const (
+	lookDelay    = 20 * time.Millisecond
+	maxLookDelay = time.Second
+	lookPause    = 10
+)
+
+// nextPause is how long to wait before the link is looked at again.
+func (l *link) nextPause() time.Duration {
+	since := time.Since(l.looked)
+	if since > 2*maxLookDelay {
+		l.pause = 0
+	}
+	l.pause = min(max(2*l.pause, lookDelay), maxLookDelay)
+	return max(l.pause, lookPause*l.took-since)
+}
+
+// linkChanged follows one event.
+func (d *Control) linkChanged(e netns.LinkEvent) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e.Missed {
+		for _, p := range d.ports {
+			d.lookSoon(p)
+		}
+	} else if p := d.byLink[linkKey{e.Namespace, e.Index}]; p != nil {
+		d.lookSoon(p)
+	}
+}
+
+// lookSoon looks at p's link when the changes under way have been made.
+func (d *Control) lookSoon(p *port) {
+	if d.closed || p.lost() || p.link.look != nil {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(p.link.nextPause(), func() {
+		d.lock()
+		defer d.unlockSoon()
+		if p.link.look == timer {
+			start := time.Now()
+			p.link.look, p.link.looked = nil, start
+			d.lookAtLink(p)
+			p.link.took = time.Since(start)
+		}
+	})
+	p.link.look = timer
+}
+
+// lookAtLink follows what p's link is now, and begins to watch it.
+func (d *Control) lookAtLink(p *port) {
+	if p.lost() {
+		return
+	}
+	ns, err := netns.OfDevice(p.device.Fd(), p.record.Name)
+	if err != nil {
+		return // the link is just ending, which its descriptor tells
+	}
+	defer ns.Close()
+	if p.record.Handover {
+		d.followHandover(p, ns)
+		return
+	}
+	l, err := d.watchedLink(p, ns)
+	if err != nil {
+		if !p.link.watched {
+			d.lookSoon(p) // it is being renamed
+		}
+		return
+	}
+	d.follow(p, l)
+}
+
+// watchedLink returns what p's link in ns is. One that is not watched yet is from then on.
+func (d *Control) watchedLink(p *port, ns *netns.Namespace) (netns.Link, error) {
+	if p.link.watched {
+		return ns.LinkByIndex(p.link.index)
+	}
+	l, err := watchThenLook(ns, p.device.LinkName, func(index int) {
+		p.link.index, p.link.mac = index, p.record.MAC
+		d.watch(p, ns)
+	})
+	if err == nil && !stillThere(p, ns, l) {
+		err = errLinkMoved
+	}
+	if err != nil && p.link.watched {
+		pinned := p.link.pinned
+		d.unwatch(p)
+		p.link.pinned = pinned
+	}
+	return l, err
+}
+
+// errLinkMoved says that a link was moved or renamed while it was looked up.
+var errLinkMoved = errors.New("the interface is being moved or renamed")
+
+// stillThere says whether l, which was found in ns by its name, is p's. Another link may have
+// that name where the device was a moment before.
+func stillThere(p *port, ns *netns.Namespace, l netns.Link) bool {
+	name, err := p.device.LinkName()
+	if err != nil || name != l.Name {
+		return false
+	}
+	now, err := netns.OfDevice(p.device.Fd(), p.record.Name)
+	if err != nil {
+		return false
+	}
+	defer now.Close()
+	return now.ID() == ns.ID()
+}
+
+// linkFinder is a [netns.Namespace], or a test's.
+type linkFinder interface {
+	LinkByName(name string) (netns.Link, error)
+	LinkByIndex(index int) (netns.Link, error)
+}
+
+// watchThenLook finds a link by the name that it has now, has its index watched, and returns
+// what the link is after that. In this order no change is missed: what comes before the watch is
+// seen, what comes after it is an event.
+func watchThenLook(
+	in linkFinder, currentName func() (string, error), watch func(index int),
+) (netns.Link, error) {
+	name, err := currentName()
+	if err != nil {
+		return netns.Link{}, err
+	}
+	l, err := in.LinkByName(name)
+	if err != nil {
+		return netns.Link{}, err
+	}
+	watch(l.Index)
+	return in.LinkByIndex(l.Index)
+}
+
+// follow brings the port's state in line with that of its link.
+func (d *Control) follow(p *port, l netns.Link) {
+	if l.Name != p.record.IfName {
+		d.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", p.record.IfName, "to", l.Name)
+		p.record.IfName = l.Name
+		if !p.record.Handover {
+			d.logFailure("store the interface's name", d.store.Apply(model.PutPort(p.record)))
+		}
+	}
+	if down := !l.Up; down != p.link.down {
+		d.log.Info("interface set in its namespace", "port", p.record.Name, "up", l.Up)
+		p.link.down = down
+		if down {
+			d.sw.Flush(p.segment.sw, p.sw)
+		}
+	}
+	p.link.addrs = l.Addrs
+	if l.Changing {
+		d.lookSoon(p)
+	}
+	mac, ok := macOf(l)
+	changed := ok && mac != p.link.mac
+	if changed {
+		d.followMAC(p, mac)
+	}
+	d.updateNeighbours(p)
+	if changed {
+		d.announce(p) // neighbours have the old one, and requests that we answer do not reach them
+	}
+}
+
+func macOf(l netns.Link) (mac frame.MAC, ok bool) {
+	ok = copy(mac[:], l.MAC) == len(mac)
+	return mac, ok
+}
