@@ -170,7 +170,8 @@ func (t *Table) next() (*Block, error) {
 	return b, nil
 }
 
-// Release ends the block of this ID, if there is one. Nobody may count in it any more.
+// Release ends the block of this ID, if there is one. Nobody may count in it any more. Who reads
+// it may find what has its memory next, but the block's own beginning.
 func (t *Table) Release(id ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -183,7 +184,8 @@ func (t *Table) release(id ID, b *Block) {
 	delete(t.blocks, id)
 	b.end()
 	if b.head != nil {
-		t.free = append(t.free, b)
+		// Another Block, for who still reads this one.
+		t.free = append(t.free, &Block{Words: b.Words, head: b.head, index: b.index})
 	}
 }
 

@@ -111,6 +111,31 @@ func TestReleasedBlocksAreNotInherited(t *testing.T) {
 	holds(t, take(t, next, "a"), nil)
 }
 
+// TestReleasedBlockCanBeRead, as by who has not heard of its end yet, and does not change its
+// beginning with whatever takes its memory.
+func TestReleasedBlockCanBeRead(t *testing.T) {
+	t.Parallel()
+	table := newTable(t, layout(1, "a"))
+	old := take(t, table, "old")
+	since, done := old.Since(), make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 100 {
+			if got := old.Since(); !got.Equal(since) {
+				t.Errorf("a block that counted since %s is said to count since %s", since, got)
+				return
+			}
+			old.Words[0].Load()
+		}
+	}()
+	for i := range 100 {
+		table.Release(counters.NewID("port", "old"))
+		table.Release(counters.NewID("port", fmt.Sprint("new", i-1)))
+		take(t, table, fmt.Sprint("new", i)).Words[0].Add(1)
+	}
+	<-done
+}
+
 // TestTableGrows without moving blocks, and says when it is full.
 func TestTableGrows(t *testing.T) {
 	t.Parallel()
