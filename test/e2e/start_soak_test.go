@@ -31,7 +31,7 @@ func TestFramesAfterAStartOfManyPorts(t *testing.T) {
 		var written []uint64
 		var carriers []int
 		for range 3 {
-			before, from := c.Daemon, c.Daemon.Lines()
+			before, counted, from := c.Daemon, c.counters(), c.Daemon.Lines()
 			begin := time.Now()
 			s.do()
 			answered := make(chan time.Duration)
@@ -39,7 +39,7 @@ func TestFramesAfterAStartOfManyPorts(t *testing.T) {
 			c.awaitFrames()
 			frames = append(frames, time.Since(begin))
 			answers = append(answers, <-answered)
-			written = append(written, c.settled()/uint64(len(c.members)))
+			written = append(written, c.settled(counted)/uint64(len(c.members)))
 			if c.Daemon != before {
 				from = 0
 			}
