@@ -64,18 +64,18 @@ func (a *announcer) stop() {
 
 // announce tells the segment's other ports where p's address is, if that is so, in its turn. It
 // is for what has changed: neighbours have the rest, as far as they have asked for it.
-func (d *Control) announce(p *port) { d.announcer.add(p) }
+func (nb *neighbours) announce(p *port) { nb.announcer.add(p) }
 
 // sendAnnouncement is announce now. Nothing waits for the worker but the caller.
-func (d *Control) sendAnnouncement(p *port) (written int) {
-	d.mu.Lock()
+func (nb *neighbours) sendAnnouncement(p *port) (written int) {
+	nb.mu.Lock()
 	b, ok := p.now().Binding()
-	ok = ok && !d.closed && d.ports[p.record.ID] == p
-	ports := len(d.portsOf(p.segment))
-	d.mu.Unlock()
+	ok = ok && !nb.closed && nb.allPorts[p.record.ID] == p
+	ports := len(nb.portsOf(p.segment))
+	nb.mu.Unlock()
 	if !ok {
 		return 0
 	}
-	d.sw.Announce(p.sw, arp.AppendAnnouncement(nil, b.MAC, b.IP))
+	nb.sw.Announce(p.sw, arp.AppendAnnouncement(nil, b.MAC, b.IP))
 	return ports
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"regexp"
+	"sync"
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
@@ -14,12 +15,20 @@ import (
 	"vswitch/tap"
 )
 
+// devices are the TAPs of ports, and their places in the switch.
+type devices struct {
+	*core
+	rules   *rules
+	links   *links
+	closing sync.WaitGroup // of ports that are gone
+}
+
 // txQueueLen is the number of frames that a container may send before the
 // switch has read them: the size of the TAP's ring.
 const txQueueLen = 1000
 
 // attach takes every step of AddPort, or none.
-func (d *Control) attach(p *port, spec api.PortSpec) error {
+func (pc *ports) attach(p *port, spec api.PortSpec) error {
 	var undo undo
 	defer undo.run()
 	if err := netns.CheckName(p.record.IfName); err != nil {
@@ -30,66 +39,66 @@ func (d *Control) attach(p *port, spec api.PortSpec) error {
 		return err
 	}
 	defer ns.Close()
-	if err := d.assign(p, spec, &undo); err != nil {
+	if err := pc.assign(p, spec, &undo); err != nil {
 		return err
 	}
-	if err := d.place(p); err != nil {
+	if err := pc.devices.place(p); err != nil {
 		return err
 	}
-	undo.add(func() { d.displace(p) })
-	makeLink := d.makeDevice
+	undo.add(func() { pc.devices.displace(p) })
+	makeLink := pc.devices.makeDevice
 	if p.record.Handover {
-		makeLink = d.makeHandover
+		makeLink = pc.devices.makeHandover
 	}
 	if err := makeLink(p, ns, &undo); err != nil {
 		return err
 	}
 	p.record.Namespace = ns.Identity()
-	if err := d.writeResolvConf(p, &undo); err != nil {
+	if err := pc.devices.writeResolvConf(p, &undo); err != nil {
 		return err
 	}
-	if err := d.store.Apply(model.PutPort(p.record)); err != nil {
+	if err := pc.store.Apply(model.PutPort(p.record)); err != nil {
 		return api.Internalf("store port %q: %w", p.record.Name, err)
 	}
-	undo.add(func() { d.logFailure("take back port", d.store.Apply(model.DeletePort(p.record.ID))) })
-	if err := d.keep(p); err != nil {
+	undo.add(func() { pc.logFailure("take back port", pc.store.Apply(model.DeletePort(p.record.ID))) })
+	if err := pc.devices.keep(p); err != nil {
 		return err
 	}
-	d.logNotKept(view.HostName(p.record), d.kept.sync())
+	pc.logNotKept(view.HostName(p.record), pc.kept.sync())
 	undo.keep()
-	d.attached(p, ns)
+	pc.attached(p, ns)
 	return nil
 }
 
 // assign gives p its address and MAC.
-func (d *Control) assign(p *port, spec api.PortSpec, undo *undo) error {
-	addr, err := d.allocate(p.segment, spec.IP.Addr)
+func (pc *ports) assign(p *port, spec api.PortSpec, undo *undo) error {
+	addr, err := pc.pools.allocate(p.segment, spec.IP.Addr)
 	if err != nil {
 		return ipamError(err)
 	}
 	p.record.Addrs = []netip.Addr{addr}
-	undo.add(func() { d.logFailure("take back address", p.segment.cancel(addr)) })
+	undo.add(func() { pc.logFailure("take back address", p.segment.cancel(addr)) })
 	p.record.MAC = cmp.Or(spec.MAC, frame.MACFromIPv4(addr))
-	return d.checkMAC(p.segment, p.record.MAC, p, !spec.MAC.IsZero())
+	return pc.neighbours.checkMAC(p.segment, p.record.MAC, p, !spec.MAC.IsZero())
 }
 
 // makeDevice makes p's device, puts it into ns as the record says, and connects it.
-func (d *Control) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
+func (ds *devices) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
 	device, err := tap.Create(view.HostName(p.record), tap.Options{})
 	if err != nil {
 		return deviceError(err)
 	}
-	undo.add(func() { d.closeDevice(p, device) })
+	undo.add(func() { ds.closeDevice(p, device) })
 	config := p.linkConfig()
-	config.DisableIPv6, config.SysctlDir = !d.config.IPv6LinkLocal, d.config.SysctlDir
+	config.DisableIPv6, config.SysctlDir = !ds.config.IPv6LinkLocal, ds.config.SysctlDir
 	adopted, err := ns.AdoptLink(config)
 	if err != nil {
 		return kernelError(err)
 	}
 	if adopted.IPv6 != nil {
-		d.log.Warn("the container's kernel sends IPv6 multicasts on the port's interface",
+		ds.log.Warn("the container's kernel sends IPv6 multicasts on the port's interface",
 			"port", p.record.Name, "error", adopted.IPv6)
 	}
 	p.link = link{index: adopted.Index, mac: p.record.MAC}
@@ -98,19 +107,19 @@ func (d *Control) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 	}
 	// Only now: what the container sends meanwhile waits in the device, and nobody
 	// sends to an interface that is still down.
-	if err := d.connect(p, device); err != nil {
+	if err := ds.connect(p, device); err != nil {
 		return err
 	}
-	undo.add(func() { d.sw.Detach(p.sw); p.device = nil })
+	undo.add(func() { ds.sw.Detach(p.sw); p.device = nil })
 	return nil
 }
 
 // attached does what follows once p's device is in its namespace ns and stored.
-func (d *Control) attached(p *port, ns *netns.Namespace) {
-	d.watch(p, ns)
-	d.lookSoon(p) // for what has changed just before we watched
-	d.updateNeighbours(p)
-	d.announce(p)
+func (pc *ports) attached(p *port, ns *netns.Namespace) {
+	pc.links.watch(p, ns)
+	pc.links.lookSoon(p) // for what has changed just before we watched
+	pc.neighbours.updateNeighbours(p)
+	pc.neighbours.announce(p)
 }
 
 // portLink matches what hostName returns.
@@ -128,130 +137,121 @@ func (p *port) linkConfig() netns.LinkConfig {
 }
 
 // place gives p its place in the switch, without a device.
-func (d *Control) place(p *port) error {
-	p.counts = d.counters.take(countsPort, p.record.ID)
+func (ds *devices) place(p *port) error {
+	p.counts = ds.counters.take(countsPort, p.record.ID)
 	var err error
-	p.sw, err = d.sw.AddPort(p.segment.sw, nil, vswitch.PortConfig{
+	p.sw, err = ds.sw.AddPort(p.segment.sw, nil, vswitch.PortConfig{
 		Name: p.record.Name, Policy: view.Policy(p.record), Counters: p.counts.Words,
 	})
 	if err != nil {
-		d.counters.release(countsPort, p.record.ID)
+		ds.counters.release(countsPort, p.record.ID)
 		return switchError(err)
 	}
 	p.sw.SetDown(p.record.Down)
-	if err := d.joinRules(p); err != nil {
-		d.displace(p)
+	if err := ds.rules.joinRules(p); err != nil {
+		ds.displace(p)
 		return err
 	}
-	for e := range d.store.State().EntriesOf(p.record.ID) {
-		d.logFailure("restore static entry "+e.MAC.String(), d.sw.AddEntry(p.sw, e.MAC))
+	for e := range ds.store.State().EntriesOf(p.record.ID) {
+		ds.logFailure("restore static entry "+e.MAC.String(), ds.sw.AddEntry(p.sw, e.MAC))
 	}
 	return nil
 }
 
 // displace ends p's place in the switch and its counters.
-func (d *Control) displace(p *port) {
-	d.sw.RemovePort(p.sw)
-	d.counters.release(countsPort, p.record.ID)
+func (ds *devices) displace(p *port) {
+	ds.sw.RemovePort(p.sw)
+	ds.counters.release(countsPort, p.record.ID)
 }
 
 // connect puts device behind p's place in the switch.
-func (d *Control) connect(p *port, device *tap.Device) error {
-	if err := d.sw.Attach(p.sw, device); err != nil {
+func (ds *devices) connect(p *port, device *tap.Device) error {
+	if err := ds.sw.Attach(p.sw, device); err != nil {
 		return switchError(err)
 	}
 	p.device = device
 	if p.sw.Trusted() { // its own address has followed that of the device before
-		d.logFailure("give port "+p.record.Name+" its MAC", d.sw.SetMAC(p.sw, p.record.MAC))
+		ds.logFailure("give port "+p.record.Name+" its MAC", ds.sw.SetMAC(p.sw, p.record.MAC))
 	}
 	return nil
 }
 
 // keep has p's device outlive this process: its link in the kernel, and its
 // descriptor at whoever supervises us.
-func (d *Control) keep(p *port) error {
+func (ds *devices) keep(p *port) error {
 	if err := p.device.SetPersist(true); err != nil {
 		return api.Internalf("%w", err)
 	}
-	d.logNotKept(view.HostName(p.record), d.kept.keep(keptPort, p.record.ID, p.device.Fd()))
+	ds.logNotKept(view.HostName(p.record), ds.kept.keep(keptPort, p.record.ID, p.device.Fd()))
 	return nil
-}
-
-// logNotKept tells of a descriptor that was not kept, which costs the next process time and
-// its device the frames of it.
-func (d *Control) logNotKept(device string, err error) {
-	if err != nil {
-		d.log.Warn("descriptor not kept for the next process, which will open the device anew",
-			"interface", device, "error", err)
-	}
 }
 
 // disconnect takes the device from p's place in the switch, which keeps its address and
 // entries, and lets go of it, with which its link ends.
-func (d *Control) disconnect(p *port) {
-	d.sw.Detach(p.sw)
-	d.takeDevice(p)()
-	d.updateNeighbours(p)
+func (pc *ports) disconnect(p *port) {
+	pc.sw.Detach(p.sw)
+	pc.devices.takeDevice(p)()
+	pc.neighbours.updateNeighbours(p)
 }
 
 // takeDevice takes the device that the switch does not use any more from p. What it returns
 // lets go of it.
-func (d *Control) takeDevice(p *port) (letGo func()) {
-	d.unwatch(p)
+func (ds *devices) takeDevice(p *port) (letGo func()) {
+	ds.links.unwatch(p)
 	device := p.device
 	p.device = nil
 	return func() {
 		// First, for a process that dies before the rest leaves a link that ends with it.
 		_ = device.SetPersist(false) // fails when the link is gone
 		// The link ends with its last descriptor, which must be ours.
-		d.logFailure("drop a kept descriptor", d.kept.drop(keptPort, p.record.ID))
-		d.logFailure("drop a kept descriptor", d.kept.sync())
-		d.closeDevice(p, device)
+		ds.logFailure("drop a kept descriptor", ds.kept.drop(keptPort, p.record.ID))
+		ds.logFailure("drop a kept descriptor", ds.kept.sync())
+		ds.closeDevice(p, device)
 	}
 }
 
 // closeDevice deletes the link, unless that was done by others.
-func (d *Control) closeDevice(p *port, device *tap.Device) {
+func (ds *devices) closeDevice(p *port, device *tap.Device) {
 	_ = device.SetPersist(false) // fails when the link is gone
 	if err := device.Close(); err != nil {
-		d.log.Error("cannot close the port's device", "port", p.record.Name, "error", err)
+		ds.log.Error("cannot close the port's device", "port", p.record.Name, "error", err)
 	}
 }
 
 // detach takes a port out; its link goes with its device.
-func (d *Control) detach(p *port) error {
+func (pc *ports) detach(p *port) error {
 	rules := p.segment.rulesWithout(p)
-	if err := d.store.Apply(ends(p.segment, rules, p)...); err != nil {
+	if err := pc.store.Apply(ends(p.segment, rules, p)...); err != nil {
 		return api.Internalf("store the end of port %q: %w", p.record.Name, err)
 	}
-	d.remove(p)
-	d.dropRules(p.segment, rules, p)
+	pc.remove(p)
+	pc.rules.dropRules(p.segment, rules, p)
 	return nil
 }
 
 // remove takes down a port whose end is stored.
-func (d *Control) remove(p *port) {
-	delete(d.ports, p.record.ID)
-	d.brief(p.segment)
-	d.removeResolvConf(p)
-	d.unbind(p)
+func (pc *ports) remove(p *port) {
+	delete(pc.allPorts, p.record.ID)
+	pc.gateways.brief(p.segment)
+	pc.devices.removeResolvConf(p)
+	pc.neighbours.unbind(p)
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}
-	d.displace(p)
+	pc.devices.displace(p)
 	if !p.lost() {
-		letGo := d.takeDevice(p)
+		letGo := pc.devices.takeDevice(p)
 		if p.record.Handover {
 			// The kernel takes its time, and it is in no container's way. Should we die
 			// meanwhile, the next process finds a device without a port.
-			d.closing.Go(letGo)
+			pc.devices.closing.Go(letGo)
 		} else {
 			letGo()
 		}
 	}
-	d.withdraw(p)
-	d.logFailure("release address", p.segment.release(p.record.IPv4()))
-	d.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
+	pc.publications.withdraw(p)
+	pc.logFailure("release address", p.segment.release(p.record.IPv4()))
+	pc.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
 }
 
 // ends are the changes by which ports of a segment end, which keeps these of its rules.

@@ -10,15 +10,18 @@ import (
 	vswitch "vswitch/switch"
 )
 
+// entries are the static entries of the forwarding table.
+type entries struct{ *core }
+
 // AddFDB implements [api.Backend].
-func (d *Control) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FDBEntry, error) {
-	d.lock()
-	defer d.unlock()
-	s, err := d.findSegment(ref)
+func (es *entries) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.FDBEntry, error) {
+	es.lock()
+	defer es.unlock()
+	s, err := es.findSegment(ref)
 	if err != nil {
 		return api.FDBEntry{}, err
 	}
-	p, err := d.findPort(spec.Port)
+	p, err := es.findPort(spec.Port)
 	if err != nil {
 		return api.FDBEntry{}, err
 	}
@@ -29,34 +32,34 @@ func (d *Control) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.F
 	if p.lost() {
 		return api.FDBEntry{}, api.Conflictf("port %q is lost: %s; name a port that is not", p.record.Name, p.record.LostReason)
 	}
-	if d.ownerOf(s, mac) != "" { // even while the interface has another
-		return api.FDBEntry{}, d.entryError(s, mac, vswitch.ErrInUse)
+	if es.ownerOf(s, mac) != "" { // even while the interface has another
+		return api.FDBEntry{}, es.entryError(s, mac, vswitch.ErrInUse)
 	}
-	if err := d.sw.AddEntry(p.sw, mac); err != nil {
-		return api.FDBEntry{}, d.entryError(s, mac, err)
+	if err := es.sw.AddEntry(p.sw, mac); err != nil {
+		return api.FDBEntry{}, es.entryError(s, mac, err)
 	}
-	if err := d.store.Apply(model.PutEntry(model.Entry{SegmentID: s.record.ID, MAC: mac, PortID: p.record.ID})); err != nil {
-		d.logFailure("take back entry", d.sw.RemoveEntry(s.sw, mac))
+	if err := es.store.Apply(model.PutEntry(model.Entry{SegmentID: s.record.ID, MAC: mac, PortID: p.record.ID})); err != nil {
+		es.logFailure("take back entry", es.sw.RemoveEntry(s.sw, mac))
 		return api.FDBEntry{}, api.Internalf("store entry %s: %w", mac, err)
 	}
 	return api.FDBEntry{Segment: s.record.Name, MAC: mac, Port: p.record.Name, Kind: api.Static}, nil
 }
 
 // DeleteFDB implements [api.Backend].
-func (d *Control) DeleteFDB(_ context.Context, ref string, mac frame.MAC) (api.FDBEntry, error) {
-	d.lock()
-	defer d.unlock()
-	s, err := d.findSegment(ref)
+func (es *entries) DeleteFDB(_ context.Context, ref string, mac frame.MAC) (api.FDBEntry, error) {
+	es.lock()
+	defer es.unlock()
+	s, err := es.findSegment(ref)
 	if err != nil {
 		return api.FDBEntry{}, err
 	}
-	shown := d.segmentNow(s).Entry(d.sw, mac)
-	if err := d.sw.RemoveEntry(s.sw, mac); err != nil {
-		return api.FDBEntry{}, d.entryError(s, mac, err)
+	shown := es.segmentNow(s).Entry(es.sw, mac)
+	if err := es.sw.RemoveEntry(s.sw, mac); err != nil {
+		return api.FDBEntry{}, es.entryError(s, mac, err)
 	}
-	if err := d.store.Apply(model.DeleteEntry(s.record.ID, mac)); err != nil {
-		if e, found := d.store.State().Entry(s.record.ID, mac); found {
-			d.logFailure("take back the end of entry "+mac.String(), d.sw.AddEntry(d.ports[e.PortID].sw, mac))
+	if err := es.store.Apply(model.DeleteEntry(s.record.ID, mac)); err != nil {
+		if e, found := es.store.State().Entry(s.record.ID, mac); found {
+			es.logFailure("take back the end of entry "+mac.String(), es.sw.AddEntry(es.allPorts[e.PortID].sw, mac))
 		}
 		return api.FDBEntry{}, api.Internalf("store the end of entry %s: %w", mac, err)
 	}
@@ -64,16 +67,16 @@ func (d *Control) DeleteFDB(_ context.Context, ref string, mac frame.MAC) (api.F
 }
 
 // FlushFDB implements [api.Backend].
-func (d *Control) FlushFDB(_ context.Context, ref string, flush api.FDBFlush) (api.FDBFlushed, error) {
-	d.lock()
-	defer d.unlock()
-	s, err := d.findSegment(ref)
+func (es *entries) FlushFDB(_ context.Context, ref string, flush api.FDBFlush) (api.FDBFlushed, error) {
+	es.lock()
+	defer es.unlock()
+	s, err := es.findSegment(ref)
 	if err != nil {
 		return api.FDBFlushed{}, err
 	}
 	var only *vswitch.Port
 	if flush.Port != "" {
-		p, err := d.findPort(flush.Port)
+		p, err := es.findPort(flush.Port)
 		if err != nil {
 			return api.FDBFlushed{}, err
 		}
@@ -82,15 +85,15 @@ func (d *Control) FlushFDB(_ context.Context, ref string, flush api.FDBFlush) (a
 		}
 		only = p.sw
 	}
-	return api.FDBFlushed{Flushed: d.sw.Flush(s.sw, only)}, nil
+	return api.FDBFlushed{Flushed: es.sw.Flush(s.sw, only)}, nil
 }
 
-func (d *Control) entryError(s *segment, mac frame.MAC, err error) error {
+func (es *entries) entryError(s *segment, mac frame.MAC, err error) error {
 	switch {
 	case errors.Is(err, vswitch.ErrGroupMAC):
 		return api.Invalidf("MAC %s: %w", mac, err)
 	case errors.Is(err, vswitch.ErrInUse) && mac != s.mac:
-		return api.Conflictf("MAC %s is port %q's own address on segment %q, whose entry lasts as long as the port", mac, d.ownerOf(s, mac), s.record.Name)
+		return api.Conflictf("MAC %s is port %q's own address on segment %q, whose entry lasts as long as the port", mac, es.ownerOf(s, mac), s.record.Name)
 	case errors.Is(err, vswitch.ErrInUse):
 		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another", mac, s.record.Name)
 	case errors.Is(err, vswitch.ErrNoEntry):
@@ -100,8 +103,8 @@ func (d *Control) entryError(s *segment, mac frame.MAC, err error) error {
 }
 
 // ownerOf is the name of the port whose own address mac is.
-func (d *Control) ownerOf(s *segment, mac frame.MAC) string {
-	for _, p := range d.portsOf(s) {
+func (es *entries) ownerOf(s *segment, mac frame.MAC) string {
+	for _, p := range es.portsOf(s) {
 		if p.record.MAC == mac || p.now().MAC() == mac {
 			return p.record.Name
 		}

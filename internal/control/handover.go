@@ -19,48 +19,48 @@ import (
 // down are dropped as such.
 
 // makeHandover makes p's device in ns, which is the daemon's own, and connects it.
-func (d *Control) makeHandover(p *port, ns *netns.Namespace, undo *undo) error {
+func (ds *devices) makeHandover(p *port, ns *netns.Namespace, undo *undo) error {
 	device, err := tap.Create(view.HostName(p.record), tap.Options{})
 	if err != nil {
 		return deviceError(err)
 	}
-	undo.add(func() { d.closeDevice(p, device) })
+	undo.add(func() { ds.closeDevice(p, device) })
 	prepared, err := ns.PrepareLink(p.linkConfig())
 	if err != nil {
 		return kernelError(err)
 	}
 	p.link = link{index: prepared.Index, mac: p.record.MAC, down: true}
-	if err := d.connect(p, device); err != nil {
+	if err := ds.connect(p, device); err != nil {
 		return err
 	}
-	undo.add(func() { d.sw.Detach(p.sw); p.device = nil })
+	undo.add(func() { ds.sw.Detach(p.sw); p.device = nil })
 	return nil
 }
 
 // followHandover follows where p's device is, in ns now, and what it is there.
-func (d *Control) followHandover(p *port, ns *netns.Namespace) {
+func (ls *links) followHandover(p *port, ns *netns.Namespace) {
 	if p.link.watched && p.link.where != ns.ID() { // it was moved
 		pinned := p.link.pinned
-		d.unwatch(p)
+		ls.unwatch(p)
 		p.link.pinned = pinned
 	}
-	l, err := d.watchedLink(p, ns)
+	l, err := ls.watchedLink(p, ns)
 	if err != nil {
-		d.lookSoon(p) // it is being moved or renamed
+		ls.lookSoon(p) // it is being moved or renamed
 		return
 	}
 	// Stored with the next change of the record: a restart finds the device without,
 	// and a disk is slow beside the life of many a container.
 	p.record.Namespace = ns.Identity()
-	d.follow(p, l)
+	ls.follow(p, l)
 }
 
 // reattachHandover opens p's persistent device in its container, or where it was
 // made. It is not made anew: whoever configured it would not do so again.
-func (d *Control) reattachHandover(p *port) error {
+func (r *restorer) reattachHandover(p *port) error {
 	record := p.record
 	for {
-		err := d.reattachIn(p, record.NetNS)
+		err := r.reattachIn(p, record.NetNS)
 		if err == nil || record.NetNS == "" {
 			return err
 		}
@@ -68,7 +68,7 @@ func (d *Control) reattachHandover(p *port) error {
 	}
 }
 
-func (d *Control) reattachIn(p *port, netnsPath string) error {
+func (r *restorer) reattachIn(p *port, netnsPath string) error {
 	record := p.record
 	record.NetNS = netnsPath
 	ns, err := openNamespace(record)
@@ -95,5 +95,5 @@ func (d *Control) reattachIn(p *port, netnsPath string) error {
 	}
 	p.record.Namespace, p.record.IfName = ns.Identity(), name
 	p.link.pinned = netnsPath != ""
-	return d.restoreConnected(p, device)
+	return r.restoreConnected(p, device)
 }

@@ -14,6 +14,13 @@ import (
 	"vswitch/tap"
 )
 
+// hostLinks are the interfaces by which the host reaches segments.
+type hostLinks struct {
+	*core
+	firewall *firewall
+	watcher  *netns.Watcher // of the daemon's own namespace; nil: there is none
+}
+
 // hostLink is the TAP in the daemon's own namespace by which the host reaches a
 // segment: it has the gateway's MAC and address.
 type hostLink struct {
@@ -51,23 +58,23 @@ func checkHostFree(subnet netip.Prefix) error {
 
 // addUplink makes a new segment's way out, if it is to have one. That of the default
 // segment may be missing, for that is made whatever the machine lacks.
-func (d *Control) addUplink(s *segment) error {
+func (hs *hostLinks) addUplink(s *segment) error {
 	if s.host == nil {
 		return nil
 	}
-	err := d.makeHostLink(s.host)
+	err := hs.makeHostLink(s.host)
 	if err != nil && s.record.Name == api.DefaultSegment {
-		d.failHostLink(s.host, err)
+		hs.failHostLink(s.host, err)
 		return nil
 	}
 	if err == nil {
-		_ = d.applyNAT() // without it the segment has its host, and says what it has not
+		_ = hs.firewall.applyNAT() // without it the segment has its host, and says what it has not
 	}
 	return err
 }
 
 // makeHostLink takes every step to make a host link, or none.
-func (d *Control) makeHostLink(h *hostLink) error {
+func (hs *hostLinks) makeHostLink(h *hostLink) error {
 	var undo undo
 	defer undo.run()
 	device, err := tap.Create(h.name, tap.Options{})
@@ -75,20 +82,20 @@ func (d *Control) makeHostLink(h *hostLink) error {
 		return hostLinkError(h, err)
 	}
 	undo.add(func() { _ = device.Close() })
-	d.harden(h)
+	hs.harden(h)
 	if h.index, _, err = netns.SetUpHostLink(0, h.config()); err != nil {
 		return api.Internalf("%w", err)
 	}
-	if err := d.connectHost(h, device); err != nil {
+	if err := hs.connectHost(h, device); err != nil {
 		return err
 	}
-	undo.add(func() { d.disconnectHost(h) })
+	undo.add(func() { hs.disconnectHost(h) })
 	if err := device.SetPersist(true); err != nil {
 		return api.Internalf("%w", err)
 	}
 	undo.keep()
-	d.keepHostLink(h)
-	d.logNotKept(h.name, d.kept.sync())
+	hs.keepHostLink(h)
+	hs.logNotKept(h.name, hs.kept.sync())
 	return nil
 }
 
@@ -109,18 +116,18 @@ func (h *hostLink) config() netns.HostLink {
 
 // harden sets how the host treats what comes from the segment. The switch has the
 // wall; this is the second one.
-func (d *Control) harden(h *hostLink) {
-	err := netns.HardenHostLink(d.config.SysctlDir, h.name)
+func (hs *hostLinks) harden(h *hostLink) {
+	err := netns.HardenHostLink(hs.config.SysctlDir, h.name)
 	if err != nil && !h.soft {
-		d.log.Warn("the host treats a segment's packets as its defaults say", "segment", h.segment.record.Name, "error", err)
+		hs.log.Warn("the host treats a segment's packets as its defaults say", "segment", h.segment.record.Name, "error", err)
 	}
 	h.soft = err != nil
 }
 
 // connectHost gives a host link its place in the switch, behind device.
-func (d *Control) connectHost(h *hostLink, device *tap.Device) error {
+func (hs *hostLinks) connectHost(h *hostLink, device *tap.Device) error {
 	s := h.segment
-	sw, err := d.sw.AddHostPort(s.sw, device, s.gateway, vswitch.PortConfig{
+	sw, err := hs.sw.AddHostPort(s.sw, device, s.gateway, vswitch.PortConfig{
 		Name: h.name, Policy: policy.Policy{MACLimit: api.NoLimit, FloodLimit: api.NoLimit},
 		Counters: h.counts.Words,
 	})
@@ -128,40 +135,40 @@ func (d *Control) connectHost(h *hostLink, device *tap.Device) error {
 		return switchError(err)
 	}
 	s.gateway.SetHost(true)
-	s.services.listen(d.log, device.Name(), s.record.IPv4().Gateway)
+	s.services.listen(hs.log, device.Name(), s.record.IPv4().Gateway)
 	h.sw, h.device, h.problem = sw, device, ""
 	return nil
 }
 
-func (d *Control) disconnectHost(h *hostLink) {
+func (hs *hostLinks) disconnectHost(h *hostLink) {
 	h.segment.services.unlisten()
-	d.sw.RemovePort(h.sw)
+	hs.sw.RemovePort(h.sw)
 	h.segment.gateway.SetHost(false)
 	h.sw, h.device, h.index = nil, nil, 0
 }
 
-func (d *Control) keepHostLink(h *hostLink) {
-	d.logNotKept(h.name, d.kept.keep(keptHostLink, h.segment.record.ID, h.device.Fd()))
+func (hs *hostLinks) keepHostLink(h *hostLink) {
+	hs.logNotKept(h.name, hs.kept.keep(keptHostLink, h.segment.record.ID, h.device.Fd()))
 }
 
 // removeHostLink ends a host link for good.
-func (d *Control) removeHostLink(h *hostLink) {
+func (hs *hostLinks) removeHostLink(h *hostLink) {
 	h.stop()
 	if h.device != nil {
-		d.dropHostLink(h)
+		hs.dropHostLink(h)
 	}
 }
 
 // dropHostLink takes a host link out of the switch and deletes it, if that was not
 // done by others.
-func (d *Control) dropHostLink(h *hostLink) {
+func (hs *hostLinks) dropHostLink(h *hostLink) {
 	device := h.device
-	d.disconnectHost(h)
+	hs.disconnectHost(h)
 	// The link ends with its last descriptor, which must be ours.
-	d.logFailure("drop a kept descriptor", d.kept.drop(keptHostLink, h.segment.record.ID))
-	d.logFailure("drop a kept descriptor", d.kept.sync())
+	hs.logFailure("drop a kept descriptor", hs.kept.drop(keptHostLink, h.segment.record.ID))
+	hs.logFailure("drop a kept descriptor", hs.kept.sync())
 	_ = device.SetPersist(false) // fails when the link is gone
-	d.logFailure("close the device of "+h.name, device.Close())
+	hs.logFailure("close the device of "+h.name, device.Close())
 }
 
 // close lets go of the device; the link stays if it is persistent.
@@ -182,30 +189,30 @@ func (h *hostLink) stop() {
 // restoreHostLink connects a host link by the descriptor that was kept for it, or
 // opens it, or makes it again. Where that fails the segment goes on without, and
 // it is tried again.
-func (d *Control) restoreHostLink(h *hostLink) {
-	device, err := d.reopenHostLink(h)
+func (hs *hostLinks) restoreHostLink(h *hostLink) {
+	device, err := hs.reopenHostLink(h)
 	switch {
 	case err == nil:
-		if err = d.connectHost(h, device); err == nil {
-			d.keepHostLink(h)
+		if err = hs.connectHost(h, device); err == nil {
+			hs.keepHostLink(h)
 			return
 		}
 		_ = device.Close()
 	case errors.Is(err, fs.ErrNotExist):
 		if err = checkHostFree(h.segment.record.IPv4().Prefix); err == nil {
-			if err = d.makeHostLink(h); err == nil {
-				d.log.Info("host link made again", "segment", h.segment.record.Name, "interface", h.name)
-				_ = d.applyNAT()
+			if err = hs.makeHostLink(h); err == nil {
+				hs.log.Info("host link made again", "segment", h.segment.record.Name, "interface", h.name)
+				_ = hs.firewall.applyNAT()
 				return
 			}
 		}
 	}
-	d.failHostLink(h, err)
+	hs.failHostLink(h, err)
 }
 
 // reopenHostLink is the device of a host link that exists already.
-func (d *Control) reopenHostLink(h *hostLink) (*tap.Device, error) {
-	if fds := d.kept.take(keptHostLink, h.segment.record.ID); len(fds) > 0 {
+func (hs *hostLinks) reopenHostLink(h *hostLink) (*tap.Device, error) {
+	if fds := hs.kept.take(keptHostLink, h.segment.record.ID); len(fds) > 0 {
 		device, err := adopt(fds)
 		if err == nil && !inOwnNamespace(device) {
 			_ = device.SetPersist(false)
@@ -215,9 +222,9 @@ func (d *Control) reopenHostLink(h *hostLink) (*tap.Device, error) {
 		if err == nil {
 			return device, nil
 		}
-		d.logFailure("drop a kept descriptor", d.kept.drop(keptHostLink, h.segment.record.ID))
-		d.logFailure("drop a kept descriptor", d.kept.sync())
-		d.log.Warn("kept descriptor is of no use", "interface", h.name, "error", err)
+		hs.logFailure("drop a kept descriptor", hs.kept.drop(keptHostLink, h.segment.record.ID))
+		hs.logFailure("drop a kept descriptor", hs.kept.sync())
+		hs.log.Warn("kept descriptor is of no use", "interface", h.name, "error", err)
 	}
 	own, err := netns.Current()
 	if err != nil {
@@ -249,10 +256,10 @@ func inOwnNamespace(device *tap.Device) bool {
 }
 
 // failHostLink notes why there is no host link.
-func (d *Control) failHostLink(h *hostLink, err error) {
+func (hs *hostLinks) failHostLink(h *hostLink, err error) {
 	if why := err.Error(); why != h.problem {
 		h.problem = why
-		d.log.Warn("segment has no host link, and so no way out", "segment", h.segment.record.Name, "interface", h.name, "error", err)
+		hs.log.Warn("segment has no host link, and so no way out", "segment", h.segment.record.Name, "interface", h.name, "error", err)
 	}
-	d.lookAtHostSoon(h, hostLinkRetry)
+	hs.lookAtHostSoon(h, hostLinkRetry)
 }

@@ -16,19 +16,19 @@ const (
 )
 
 // hostChanged follows one event of the daemon's own namespace.
-func (d *Control) hostChanged(e netns.LinkEvent) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, s := range d.segments {
+func (hs *hostLinks) hostChanged(e netns.LinkEvent) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	for _, s := range hs.allSegments {
 		if s.host != nil && (e.Missed || s.host.index == e.Index) {
-			d.lookAtHostSoon(s.host, lookDelay)
+			hs.lookAtHostSoon(s.host, lookDelay)
 		}
 	}
 }
 
 // lookAtHostSoon looks at a host link once the changes under way have been made.
-func (d *Control) lookAtHostSoon(h *hostLink, delay time.Duration) {
-	if d.closed || h.look != nil {
+func (hs *hostLinks) lookAtHostSoon(h *hostLink, delay time.Duration) {
+	if hs.closed || h.look != nil {
 		return
 	}
 	if since := time.Since(h.mended); since < hostLinkPause {
@@ -36,11 +36,11 @@ func (d *Control) lookAtHostSoon(h *hostLink, delay time.Duration) {
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(delay, func() {
-		d.lock()
-		defer d.unlockSoon()
-		if h.look == timer && !d.closed {
+		hs.lock()
+		defer hs.unlockSoon()
+		if h.look == timer && !hs.closed {
 			h.look = nil
-			d.lookAtHostLink(h)
+			hs.lookAtHostLink(h)
 		}
 	})
 	h.look = timer
@@ -48,39 +48,39 @@ func (d *Control) lookAtHostSoon(h *hostLink, delay time.Duration) {
 
 // lookAtHostLinks looks at those that are there; it does what can wait until
 // frames flow again.
-func (d *Control) lookAtHostLinks() {
-	d.lock()
-	defer d.unlockSoon()
-	for _, s := range d.segments {
-		if s.host != nil && s.host.device != nil && !d.closed {
-			d.lookAtHostLink(s.host)
+func (hs *hostLinks) lookAtHostLinks() {
+	hs.lock()
+	defer hs.unlockSoon()
+	for _, s := range hs.allSegments {
+		if s.host != nil && s.host.device != nil && !hs.closed {
+			hs.lookAtHostLink(s.host)
 		}
 	}
 }
 
 // lookAtHostLink puts right what has become of a host link.
-func (d *Control) lookAtHostLink(h *hostLink) {
+func (hs *hostLinks) lookAtHostLink(h *hostLink) {
 	if h.device == nil {
-		d.restoreHostLink(h)
+		hs.restoreHostLink(h)
 		return
 	}
 	if !inOwnNamespace(h.device) {
-		d.loseHostLink(h, hostLinkMoved)
+		hs.loseHostLink(h, hostLinkMoved)
 		return
 	}
 	mended, err := h.setUp()
 	if err != nil {
 		h.problem = err.Error()
-		d.log.Warn("host link not put right", "segment", h.segment.record.Name, "interface", h.name, "error", err)
-		d.lookAtHostSoon(h, hostLinkRetry)
+		hs.log.Warn("host link not put right", "segment", h.segment.record.Name, "interface", h.name, "error", err)
+		hs.lookAtHostSoon(h, hostLinkRetry)
 		return
 	}
 	h.problem = ""
 	if len(mended) > 0 {
 		h.mended = time.Now()
-		d.log.Warn("host link was changed and is put right", "segment", h.segment.record.Name, "interface", h.name, "what", strings.Join(mended, ", "))
+		hs.log.Warn("host link was changed and is put right", "segment", h.segment.record.Name, "interface", h.name, "what", strings.Join(mended, ", "))
 	}
-	d.harden(h)
+	hs.harden(h)
 }
 
 // setUp makes the interface what it is to be, and says what it was not.
@@ -96,9 +96,9 @@ func (h *hostLink) setUp() (mended []string, err error) {
 
 // loseHostLink follows the end of a host link that the segment is to have, and
 // makes it again.
-func (d *Control) loseHostLink(h *hostLink, why string) {
-	d.log.Warn("host link lost", "segment", h.segment.record.Name, "interface", h.name, "reason", why)
-	d.dropHostLink(h)
+func (hs *hostLinks) loseHostLink(h *hostLink, why string) {
+	hs.log.Warn("host link lost", "segment", h.segment.record.Name, "interface", h.name, "reason", why)
+	hs.dropHostLink(h)
 	h.problem = why
-	d.lookAtHostSoon(h, lookDelay)
+	hs.lookAtHostSoon(h, lookDelay)
 }

@@ -9,48 +9,56 @@ import (
 	"vswitch/internal/host"
 )
 
+// firewall is what the host's kernel does for segments with a host link, by an nftables table.
+type firewall struct {
+	*core
+	table   *host.Table // nil: the kernel has nothing of the kind
+	problem string      // why containers reach the host and no farther
+	retry   *time.Timer // runs while what the kernel is to do is not done
+}
+
 // openNAT gets hold of what the host's kernel does for segments with a host link:
 // forwarding, masquerade, the wall. Where it cannot be had, containers reach the
 // host and no farther.
-func (d *Control) openNAT() {
-	if !d.config.NAT {
+func (fw *firewall) openNAT() {
+	if !fw.config.NAT {
 		return
 	}
 	var err error
-	d.table, err = host.Open(host.Options{Log: d.log, SysctlDir: d.config.SysctlDir})
+	fw.table, err = host.Open(host.Options{Log: fw.log, SysctlDir: fw.config.SysctlDir})
 	if err != nil {
-		d.noWayOut(err)
+		fw.noWayOut(err)
 	}
 }
 
 // noWayOut notes why containers reach the host and no farther; nil: they do.
-func (d *Control) noWayOut(err error) {
-	was := d.natProblem
-	d.natProblem = ""
+func (fw *firewall) noWayOut(err error) {
+	was := fw.problem
+	fw.problem = ""
 	if err != nil {
-		d.natProblem = "no way out beyond the host: " + err.Error()
+		fw.problem = "no way out beyond the host: " + err.Error()
 	}
-	if d.natProblem != "" && d.natProblem != was {
-		d.log.Warn("containers reach the host and no farther", "error", err)
+	if fw.problem != "" && fw.problem != was {
+		fw.log.Warn("containers reach the host and no farther", "error", err)
 	}
 }
 
 // beyondHost says why containers reach the host and no farther; empty: they do.
-func (d *Control) beyondHost() string { return d.way().Beyond() }
+func (fw *firewall) beyondHost() string { return fw.way().Beyond() }
 
 // way is the way from the host on, as it is.
-func (d *Control) way() view.Way {
-	w := view.Way{Problem: d.natProblem}
-	if d.table != nil {
-		w.Foreign = d.table.Foreign
+func (fw *firewall) way() view.Way {
+	w := view.Way{Problem: fw.problem}
+	if fw.table != nil {
+		w.Foreign = fw.table.Foreign
 	}
 	return w
 }
 
 // natConfig is what the host's kernel is to do.
-func (d *Control) natConfig() host.Config {
-	c := host.Config{Forwards: d.forwards()}
-	for _, s := range d.segments {
+func (fw *firewall) natConfig() host.Config {
+	c := host.Config{Forwards: fw.forwards()}
+	for _, s := range fw.allSegments {
 		if s.host == nil {
 			continue
 		}
@@ -65,37 +73,36 @@ func (d *Control) natConfig() host.Config {
 // was. What fails is logged and shown at the host links, and tried again; the error
 // is for who wants more than that. Where the kernel can do nothing of the kind, or
 // is not to, there is none.
-func (d *Control) applyNAT() error {
-	if d.table == nil || d.closed {
+func (fw *firewall) applyNAT() error {
+	if fw.table == nil || fw.closed {
 		return nil
 	}
-	err := d.table.Apply(d.natConfig())
-	d.noWayOut(err)
+	err := fw.table.Apply(fw.natConfig())
+	fw.noWayOut(err)
 	if err == nil || errors.Is(err, host.ErrMissing) {
 		return nil
 	}
-	if d.natRetry != nil {
-		d.natRetry.Stop()
+	if fw.retry != nil {
+		fw.retry.Stop()
 	}
-	d.natRetry = time.AfterFunc(hostLinkRetry, func() {
-		d.lock()
-		defer d.unlockSoon()
-		_ = d.applyNAT()
+	fw.retry = time.AfterFunc(hostLinkRetry, func() {
+		fw.lock()
+		defer fw.unlockSoon()
+		_ = fw.applyNAT()
 	})
 	return api.Internalf("%w", err)
 }
 
-// closeNAT leaves all as it is for the next start, or takes it away if ports are removed
-// as well.
-func (d *Control) closeNAT() {
-	if d.natRetry != nil {
-		d.natRetry.Stop()
+// closeNAT leaves all as it is for the next start, or removes it.
+func (fw *firewall) closeNAT(remove bool) {
+	if fw.retry != nil {
+		fw.retry.Stop()
 	}
-	if d.table == nil {
+	if fw.table == nil {
 		return
 	}
-	if d.removes {
-		d.logFailure("take back the way out", d.table.Remove())
+	if remove {
+		fw.logFailure("take back the way out", fw.table.Remove())
 	}
-	d.logFailure("close the nftables table", d.table.Close())
+	fw.logFailure("close the nftables table", fw.table.Close())
 }

@@ -8,6 +8,20 @@ import (
 	"vswitch/internal/netns"
 )
 
+// neighbours are what segments answer ARP for, and the MACs of ports.
+type neighbours struct {
+	*core
+	gateways  *gateways
+	announcer announcer
+	warned    bool // the kernel's neighbour table is too small, and the log has said so
+}
+
+func newNeighbours(c *core, gateways *gateways) *neighbours {
+	nb := &neighbours{core: c, gateways: gateways}
+	nb.announcer.send = nb.sendAnnouncement
+	return nb
+}
+
 // Whom the switch answers ARP for is a function of what was asked for (a port's address,
 // that it is up) and of what is (its device, its interface's state, MAC and addresses, a
 // loop). It answers for a port only while a frame would get there.
@@ -15,14 +29,14 @@ import (
 // updateNeighbours brings what the segment answers for p in line with what p is. A binding
 // that stays is left alone, for the port may have claimed it for another MAC behind it, as
 // long as its security lets it.
-func (d *Control) updateNeighbours(p *port) {
+func (nb *neighbours) updateNeighbours(p *port) {
 	b, ok := p.now().Binding()
 	switch {
 	case ok && (b != p.bound || !p.sw.Trusted() && p.segment.claimed(b)):
-		d.logFailure("bind address "+b.IP.String(), p.segment.bindings.Bind(b))
+		nb.logFailure("bind address "+b.IP.String(), p.segment.bindings.Bind(b))
 		p.bound = b
 	case !ok:
-		d.unbind(p)
+		nb.unbind(p)
 	}
 }
 
@@ -33,7 +47,7 @@ func (s *segment) claimed(b arp.Binding) bool {
 }
 
 // unbind ends p's binding.
-func (d *Control) unbind(p *port) {
+func (nb *neighbours) unbind(p *port) {
 	if p.bound != (arp.Binding{}) {
 		p.segment.bindings.Unbind(p.bound.IP)
 		p.bound = arp.Binding{}
@@ -41,56 +55,56 @@ func (d *Control) unbind(p *port) {
 }
 
 // followMAC follows a change of the interface's address in the namespace.
-func (d *Control) followMAC(p *port, mac frame.MAC) {
+func (nb *neighbours) followMAC(p *port, mac frame.MAC) {
 	from := p.link.mac
 	p.link.mac = mac
-	d.sw.Flush(p.segment.sw, p.sw)
+	nb.sw.Flush(p.segment.sw, p.sw)
 	if !p.sw.Trusted() {
 		if mac == p.record.MAC {
-			d.log.Info("MAC address set back in the port's namespace", "port", p.record.Name,
+			nb.log.Info("MAC address set back in the port's namespace", "port", p.record.Name,
 				"from", from, "to", mac)
 			return
 		}
-		d.log.Warn("MAC address changed in the port's namespace, and port security refuses what is "+
+		nb.log.Warn("MAC address changed in the port's namespace, and port security refuses what is "+
 			"sent from it: set it back, or use vsctl set-port "+p.record.Name+" --mac "+mac.String(),
 			"port", p.record.Name, "from", from, "to", mac)
 		return
 	}
-	d.log.Info("MAC address changed in the port's namespace", "port", p.record.Name,
+	nb.log.Info("MAC address changed in the port's namespace", "port", p.record.Name,
 		"from", from, "to", mac)
-	if err := d.sw.SetMAC(p.sw, mac); err != nil {
-		d.log.Warn("the port's new MAC address is another port's own or has a static entry there: what is sent to it goes there",
+	if err := nb.sw.SetMAC(p.sw, mac); err != nil {
+		nb.log.Warn("the port's new MAC address is another port's own or has a static entry there: what is sent to it goes there",
 			"port", p.record.Name, "mac", mac, "error", err)
 	}
 	// It was the own address as long as the interface had it.
-	if e, found := d.store.State().Entry(p.record.SegmentID, from); found && e.PortID == p.record.ID {
-		d.logFailure("restore static entry "+from.String(), d.sw.AddEntry(p.sw, from))
+	if e, found := nb.store.State().Entry(p.record.SegmentID, from); found && e.PortID == p.record.ID {
+		nb.logFailure("restore static entry "+from.String(), nb.sw.AddEntry(p.sw, from))
 	}
-	d.brief(p.segment)
+	nb.gateways.brief(p.segment)
 }
 
 // newMAC puts another MAC into p's record, if p may have it.
-func (d *Control) newMAC(p *port, record *model.Port, mac frame.MAC) error {
+func (nb *neighbours) newMAC(p *port, record *model.Port, mac frame.MAC) error {
 	if record.Handover {
 		return api.Invalidf("port %q is externally managed: set the MAC of its interface there", record.Name)
 	}
 	record.MAC = mac
-	return d.checkMAC(p.segment, mac, p, true)
+	return nb.checkMAC(p.segment, mac, p, true)
 }
 
 // setMAC gives p's interface the MAC that record has already. The interface may have another
 // one even where that is p's, from a change in its namespace.
-func (d *Control) setMAC(p *port, record model.Port, undo *undo) error {
+func (nb *neighbours) setMAC(p *port, record model.Port, undo *undo) error {
 	mac := record.MAC
 	if unchanged := mac == p.record.MAC && p.link.mac == mac; unchanged || p.lost() {
 		return nil
 	}
-	if err := d.setLinkMAC(p, mac); err != nil {
+	if err := nb.setLinkMAC(p, mac); err != nil {
 		return err
 	}
 	before := p.link.mac
 	undo.add(func() {
-		d.logFailure("take back the MAC of port "+p.record.Name, d.setLinkMAC(p, before))
+		nb.logFailure("take back the MAC of port "+p.record.Name, nb.setLinkMAC(p, before))
 		p.link.mac = before
 	})
 	p.link.mac = mac
@@ -98,7 +112,7 @@ func (d *Control) setMAC(p *port, record model.Port, undo *undo) error {
 }
 
 // setLinkMAC sets the MAC of p's interface, wherever that is.
-func (d *Control) setLinkMAC(p *port, mac frame.MAC) error {
+func (nb *neighbours) setLinkMAC(p *port, mac frame.MAC) error {
 	ns, err := netns.OfDevice(p.device.Fd(), p.record.Name)
 	if err != nil {
 		return kernelError(err)
@@ -113,21 +127,21 @@ func (d *Control) setLinkMAC(p *port, mac frame.MAC) error {
 // checkMAC says why a port may not have mac as its own on s. except is the port itself. That an
 // interface without security happens to have the address counts only if somebody asked for it:
 // a container could keep others from being added otherwise.
-func (d *Control) checkMAC(s *segment, mac frame.MAC, except *port, asked bool) error {
+func (nb *neighbours) checkMAC(s *segment, mac frame.MAC, except *port, asked bool) error {
 	if mac == s.mac {
 		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another with --mac",
 			mac, s.record.Name)
 	}
-	for _, q := range d.portsOf(s) {
+	for _, q := range nb.portsOf(s) {
 		if q != except && (q.record.MAC == mac || asked && q.now().MAC() == mac) {
 			return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac",
 				mac, q.record.Name, s.record.Name)
 		}
 	}
-	if e, found := d.store.State().Entry(s.record.ID, mac); found {
+	if e, found := nb.store.State().Entry(s.record.ID, mac); found {
 		return api.Conflictf("MAC %s has a static entry at port %q on segment %q: "+
 			"choose another with --mac, or remove the entry with vsctl del-fdb",
-			mac, d.ports[e.PortID].record.Name, s.record.Name)
+			mac, nb.allPorts[e.PortID].record.Name, s.record.Name)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func allowed(list []netip.Prefix, s *segment) ([]netip.Prefix, error) {
 }
 
 // enforcePolicy puts p under the policy of record, unless it is under that already.
-func (d *Control) enforcePolicy(p *port, record model.Port, undo *undo) error {
+func (pc *ports) enforcePolicy(p *port, record model.Port, undo *undo) error {
 	before, after := view.Policy(p.record), view.Policy(record)
 	if reflect.DeepEqual(before, after) { // what the limits have counted would begin anew
 		return nil
@@ -76,6 +76,6 @@ func (d *Control) enforcePolicy(p *port, record model.Port, undo *undo) error {
 	if err := p.sw.SetPolicy(after); err != nil {
 		return api.Invalidf("policy of port %q: %w", record.Name, err)
 	}
-	undo.add(func() { d.logFailure("take back the policy of port "+p.record.Name, p.sw.SetPolicy(before)) })
+	undo.add(func() { pc.logFailure("take back the policy of port "+p.record.Name, p.sw.SetPolicy(before)) })
 	return nil
 }

@@ -17,6 +17,19 @@ import (
 	"vswitch/tap"
 )
 
+// ports attaches containers to segments.
+type ports struct {
+	*core
+	pools        *pools
+	rules        *rules
+	publications *publications
+	gateways     *gateways
+	neighbours   *neighbours
+	devices      *devices
+	links        *links
+	hostLinks    *hostLinks
+}
+
 // port is a port with its lease and, unless it is lost, its device and its place
 // in the switch.
 type port struct {
@@ -39,17 +52,17 @@ func (p *port) title() string { return p.record.Name }
 func (p *port) lost() bool { return p.device == nil }
 
 // AddPort implements [api.Backend].
-func (d *Control) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error) {
-	d.lock()
-	defer d.unlock()
-	if err := d.checkPortName(spec.Name); err != nil {
+func (pc *ports) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error) {
+	pc.lock()
+	defer pc.unlock()
+	if err := pc.checkPortName(spec.Name); err != nil {
 		return api.Port{}, err
 	}
-	s, err := d.findSegment(spec.Segment)
+	s, err := pc.findSegment(spec.Segment)
 	if err != nil {
 		return api.Port{}, err
 	}
-	if _, taken := d.ports[spec.ID]; taken {
+	if _, taken := pc.allPorts[spec.ID]; taken {
 		return api.Port{}, api.Conflictf("port %s already exists: choose another id, or none for a new one", spec.ID)
 	}
 	p := &port{segment: s, record: model.Port{
@@ -65,35 +78,28 @@ func (d *Control) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error
 	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
 		return api.Port{}, err
 	}
-	if err := d.attach(p, spec); err != nil {
+	if err := pc.attach(p, spec); err != nil {
 		return api.Port{}, err
 	}
-	d.ports[p.record.ID] = p
-	d.brief(s)
-	d.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", s.record.Name,
+	pc.allPorts[p.record.ID] = p
+	pc.gateways.brief(s)
+	pc.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", s.record.Name,
 		"address", p.record.IPv4(), "mac", p.record.MAC, "netns", view.Namespace(p.record))
-	d.checkNeighbourLimit()
+	pc.neighbours.checkNeighbourLimit()
 	return p.now().View(), nil
 }
 
-func (d *Control) checkPortName(name string) error {
-	if _, taken := d.store.State().PortNamed(name); taken {
-		return api.Conflictf("port %q already exists: choose another name", name)
-	}
-	return nil
-}
-
 // UpdatePort implements [api.Backend].
-func (d *Control) UpdatePort(_ context.Context, ref string, update api.PortUpdate) (api.Port, error) {
-	d.lock()
-	defer d.unlock()
-	p, err := d.findPort(ref)
+func (pc *ports) UpdatePort(_ context.Context, ref string, update api.PortUpdate) (api.Port, error) {
+	pc.lock()
+	defer pc.unlock()
+	p, err := pc.findPort(ref)
 	if err != nil {
 		return api.Port{}, err
 	}
 	record := p.record
 	if update.Name != nil && *update.Name != record.Name {
-		if err := d.checkPortName(*update.Name); err != nil {
+		if err := pc.checkPortName(*update.Name); err != nil {
 			return api.Port{}, err
 		}
 		record.Name = *update.Name
@@ -108,7 +114,7 @@ func (d *Control) UpdatePort(_ context.Context, ref string, update api.PortUpdat
 		record.NetNS = *update.NetNS
 	}
 	if update.MAC != nil {
-		if err := d.newMAC(p, &record, *update.MAC); err != nil {
+		if err := pc.neighbours.newMAC(p, &record, *update.MAC); err != nil {
 			return api.Port{}, err
 		}
 	}
@@ -119,29 +125,29 @@ func (d *Control) UpdatePort(_ context.Context, ref string, update api.PortUpdat
 	if err := setPolicy(&record, p.segment, update); err != nil {
 		return api.Port{}, err
 	}
-	if err := d.change(p, record, update.MAC != nil); err != nil {
+	if err := pc.change(p, record, update.MAC != nil); err != nil {
 		return api.Port{}, err
 	}
-	d.brief(p.segment)
-	d.updateNeighbours(p)
+	pc.gateways.brief(p.segment)
+	pc.neighbours.updateNeighbours(p)
 	if update.MAC != nil {
-		d.announce(p)
+		pc.neighbours.announce(p)
 	}
 	return p.now().View(), nil
 }
 
 // change takes every step to make record the port's, or none. withMAC has the interface get
 // the record's MAC.
-func (d *Control) change(p *port, record model.Port, withMAC bool) error {
+func (pc *ports) change(p *port, record model.Port, withMAC bool) error {
 	var undo undo
 	defer undo.run()
 	old := p.record
 	if withMAC {
-		if err := d.setMAC(p, record, &undo); err != nil {
+		if err := pc.neighbours.setMAC(p, record, &undo); err != nil {
 			return err
 		}
 	}
-	if err := d.enforcePolicy(p, record, &undo); err != nil {
+	if err := pc.enforcePolicy(p, record, &undo); err != nil {
 		return err
 	}
 	s := p.segment
@@ -149,23 +155,23 @@ func (d *Control) change(p *port, record model.Port, withMAC bool) error {
 		(s.named(old.ID, old.Labels) || s.named(record.ID, record.Labels))
 	if relabelled {
 		undo.add(func() {
-			d.logFailure("take back the rules of segment "+s.record.Name, d.enforceRules(s, s.record.Rules))
+			pc.logFailure("take back the rules of segment "+s.record.Name, pc.rules.enforceRules(s, s.record.Rules))
 		})
 	}
 	p.record = record
 	undo.add(func() { p.record = old })
 	if relabelled {
-		if err := d.enforceRules(s, s.record.Rules); err != nil {
+		if err := pc.rules.enforceRules(s, s.record.Rules); err != nil {
 			return err
 		}
 	}
-	if err := d.store.Apply(model.PutPort(record)); err != nil {
+	if err := pc.store.Apply(model.PutPort(record)); err != nil {
 		return api.Internalf("store port %q: %w", record.Name, err)
 	}
 	undo.keep()
 	p.sw.SetDown(record.Down)
 	if p.sw.Trusted() && p.link.mac != (frame.MAC{}) {
-		d.logFailure("follow the MAC of port "+record.Name, d.sw.SetMAC(p.sw, p.link.mac))
+		pc.logFailure("follow the MAC of port "+record.Name, pc.sw.SetMAC(p.sw, p.link.mac))
 	}
 	return nil
 }
@@ -194,17 +200,13 @@ func withLabels(labels map[string]string, change map[string]*string) (map[string
 }
 
 // DeletePort implements [api.Backend].
-func (d *Control) DeletePort(_ context.Context, ref string) (api.Port, error) {
-	d.lock()
-	defer d.unlock()
-	p, err := d.findPort(ref)
+func (pc *ports) DeletePort(_ context.Context, ref string) (api.Port, error) {
+	pc.lock()
+	defer pc.unlock()
+	p, err := pc.findPort(ref)
 	if err != nil {
 		return api.Port{}, err
 	}
 	shown := p.now().View()
-	return shown, d.detach(p)
-}
-
-func (d *Control) findPort(ref string) (*port, error) {
-	return resolve(d.ports, ref, "port", "list-ports")
+	return shown, pc.detach(p)
 }

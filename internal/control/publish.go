@@ -16,6 +16,13 @@ import (
 	"vswitch/internal/netns"
 )
 
+// publications have ports of the host lead to ports of the switch.
+type publications struct {
+	*core
+	firewall     *firewall
+	republishing *time.Timer // runs while published ports are to be tried again
+}
+
 // maxPublished bounds the ports of the host that are published: each takes a
 // descriptor.
 const maxPublished = 4096
@@ -42,8 +49,8 @@ func (q *publication) close() {
 }
 
 // forwards are those of all publications that are to be reachable.
-func (d *Control) forwards() (list []host.Forward) {
-	for _, p := range d.ports {
+func (fw *firewall) forwards() (list []host.Forward) {
+	for _, p := range fw.allPorts {
 		for _, q := range p.published {
 			if q.reserved != nil && p.segment.host != nil {
 				list = append(list, view.Forward(q.record, p.now()))
@@ -54,51 +61,51 @@ func (d *Control) forwards() (list []host.Forward) {
 }
 
 // Publish implements [api.Backend].
-func (d *Control) Publish(
+func (pubs *publications) Publish(
 	_ context.Context, ref string, spec api.PublishSpec,
 ) (api.Published, error) {
-	r, shown, err := d.publishAs(ref, spec)
+	r, shown, err := pubs.publishAs(ref, spec)
 	if err == nil {
-		d.forgetFlows(r)
+		pubs.forgetFlows(r)
 	}
 	return shown, err
 }
 
 // publishAs makes a publication, and returns its record and how it is shown.
-func (d *Control) publishAs(
+func (pubs *publications) publishAs(
 	ref string, spec api.PublishSpec,
 ) (r model.Publication, shown api.Published, err error) {
-	d.lock()
-	defer d.unlock()
-	p, err := d.findPort(ref)
+	pubs.lock()
+	defer pubs.unlock()
+	p, err := pubs.findPort(ref)
 	if err != nil {
 		return r, shown, err
 	}
-	if err := d.checkPublishable(p); err != nil {
+	if err := pubs.checkPublishable(p); err != nil {
 		return r, shown, err
 	}
 	r = publicationOf(spec)
-	if err := d.checkPublication(r); err != nil {
+	if err := pubs.checkPublication(r); err != nil {
 		return r, shown, err
 	}
-	q, err := d.publish(p, r)
+	q, err := pubs.publish(p, r)
 	if err != nil {
 		return r, shown, err
 	}
-	shown = p.now().PublishedView(q.now(), d.natProblem)
-	d.log.Info("port published", "port", p.record.Name, "published", shown)
+	shown = p.now().PublishedView(q.now(), pubs.firewall.problem)
+	pubs.log.Info("port published", "port", p.record.Name, "published", shown)
 	return q.record, shown, nil
 }
 
 // checkPublishable refuses a port that the host has no way to.
-func (d *Control) checkPublishable(p *port) error {
+func (pubs *publications) checkPublishable(p *port) error {
 	switch {
 	case p.segment.host == nil:
 		return api.Invalidf("segment %q of port %q has no link to the host: publish ports of a segment with uplink host", p.segment.record.Name, p.record.Name)
-	case !d.config.NAT:
+	case !pubs.config.NAT:
 		return api.Unsupportedf("ports are not published: %s", withoutNAT)
-	case d.natProblem != "":
-		return api.Unsupportedf("ports are not published: %s", d.natProblem)
+	case pubs.firewall.problem != "":
+		return api.Unsupportedf("ports are not published: %s", pubs.firewall.problem)
 	}
 	return nil
 }
@@ -112,14 +119,14 @@ func publicationOf(spec api.PublishSpec) model.Publication {
 }
 
 // checkPublication refuses what would be too much, or what another port publishes.
-func (d *Control) checkPublication(r model.Publication) error {
+func (pubs *publications) checkPublication(r model.Publication) error {
 	n := view.Count(r)
-	for _, p := range d.ports {
+	for _, p := range pubs.allPorts {
 		for _, q := range p.published {
 			n += view.Count(q.record)
 			if r.HostPort != 0 && view.Forward(r, nil).Overlaps(view.Forward(q.record, nil)) {
 				return api.Conflictf("port %s of the host is published by port %q already, as %s: choose another, or unpublish that",
-					view.HostPorts(r), p.record.Name, p.now().PublishedView(q.now(), d.natProblem))
+					view.HostPorts(r), p.record.Name, p.now().PublishedView(q.now(), pubs.firewall.problem))
 			}
 		}
 	}
@@ -130,10 +137,10 @@ func (d *Control) checkPublication(r model.Publication) error {
 }
 
 // publish takes every step to have p publish r, or none.
-func (d *Control) publish(p *port, r model.Publication) (*publication, error) {
+func (pubs *publications) publish(p *port, r model.Publication) (*publication, error) {
 	var undo undo
 	defer undo.run()
-	q, err := d.reserve(r)
+	q, err := pubs.reserve(r)
 	if err != nil {
 		return nil, err
 	}
@@ -142,21 +149,21 @@ func (d *Control) publish(p *port, r model.Publication) (*publication, error) {
 	p.published = append(slices.Clip(old), q)
 	undo.add(func() {
 		p.published = old
-		d.logFailure("take back the rules of published ports", d.applyNAT())
+		pubs.logFailure("take back the rules of published ports", pubs.firewall.applyNAT())
 	})
-	if err := d.applyNAT(); err != nil {
+	if err := pubs.firewall.applyNAT(); err != nil {
 		return nil, err
 	}
-	return q, d.storePublished(p, &undo)
+	return q, pubs.storePublished(p, &undo)
 }
 
 // reserve keeps the ports of the host from other programs. That of DNS the segments'
 // resolvers have as well, each on its own link: they make way until it is ours.
-func (d *Control) reserve(r model.Publication) (*publication, error) {
+func (pubs *publications) reserve(r model.Publication) (*publication, error) {
 	names := host.Forward{Protocol: host.Protocol(r.Protocol), HostPort: gateway.DNSPort}
 	shared := (!r.HostIP.IsValid() || r.HostIP.IsUnspecified()) && view.Forward(r, nil).Overlaps(names)
 	if shared {
-		defer d.pauseNames()()
+		defer pubs.pauseNames()()
 	}
 	reserved, err := host.Reserve(host.Protocol(r.Protocol), r.HostIP, r.HostPort, view.Count(r))
 	switch {
@@ -168,20 +175,20 @@ func (d *Control) reserve(r model.Publication) (*publication, error) {
 		return nil, api.Internalf("%w", err)
 	}
 	if shared {
-		d.logFailure("share the port of names", reserved.Share(gateway.DNSPort))
+		pubs.logFailure("share the port of names", reserved.Share(gateway.DNSPort))
 	}
 	r.HostPort = reserved.Port()
 	return &publication{record: r, reserved: reserved}, nil
 }
 
 // storePublished stores what p publishes now, and keeps the change.
-func (d *Control) storePublished(p *port, undo *undo) error {
+func (pubs *publications) storePublished(p *port, undo *undo) error {
 	record := p.record
 	record.Published = nil
 	for _, q := range p.published {
 		record.Published = append(record.Published, q.record)
 	}
-	if err := d.store.Apply(model.PutPort(record)); err != nil {
+	if err := pubs.store.Apply(model.PutPort(record)); err != nil {
 		return api.Internalf("store port %q: %w", record.Name, err)
 	}
 	p.record = record
@@ -190,28 +197,28 @@ func (d *Control) storePublished(p *port, undo *undo) error {
 }
 
 // Unpublish implements [api.Backend].
-func (d *Control) Unpublish(
+func (pubs *publications) Unpublish(
 	_ context.Context, ref string, key api.PublishedKey,
 ) (api.Published, error) {
-	r, shown, err := d.unpublish(ref, key)
+	r, shown, err := pubs.unpublish(ref, key)
 	if err == nil {
-		d.forgetFlows(r)
+		pubs.forgetFlows(r)
 	}
 	return shown, err
 }
 
 // unpublish ends a publication, and returns its record and how it was shown.
-func (d *Control) unpublish(
+func (pubs *publications) unpublish(
 	ref string, key api.PublishedKey,
 ) (r model.Publication, shown api.Published, err error) {
-	d.lock()
-	defer d.unlock()
-	p, err := d.findPort(ref)
+	pubs.lock()
+	defer pubs.unlock()
+	p, err := pubs.findPort(ref)
 	if err != nil {
 		return r, shown, err
 	}
 	i := slices.IndexFunc(p.published, func(q *publication) bool {
-		return names(key, p.now().PublishedView(q.now(), d.natProblem))
+		return names(key, p.now().PublishedView(q.now(), pubs.firewall.problem))
 	})
 	if i < 0 {
 		return r, shown, api.NotFoundf("port %q does not publish %s/%s: see list-published",
@@ -223,17 +230,17 @@ func (d *Control) unpublish(
 	p.published = slices.Delete(slices.Clone(old), i, i+1)
 	undo.add(func() {
 		p.published = old
-		d.logFailure("take back the rules of published ports", d.applyNAT())
+		pubs.logFailure("take back the rules of published ports", pubs.firewall.applyNAT())
 	})
-	if err := d.applyNAT(); err != nil {
+	if err := pubs.firewall.applyNAT(); err != nil {
 		return r, shown, err
 	}
-	if err := d.storePublished(p, &undo); err != nil {
+	if err := pubs.storePublished(p, &undo); err != nil {
 		return r, shown, err
 	}
 	q.close()
-	shown = p.now().PublishedView(q.now(), d.natProblem)
-	d.log.Info("port not published any more", "port", p.record.Name, "published", shown)
+	shown = p.now().PublishedView(q.now(), pubs.firewall.problem)
+	pubs.log.Info("port not published any more", "port", p.record.Name, "published", shown)
 	return q.record, shown, nil
 }
 
@@ -244,15 +251,15 @@ func names(key api.PublishedKey, p api.Published) bool {
 }
 
 // withdraw ends all that a port publishes which has gone.
-func (d *Control) withdraw(p *port) {
+func (pubs *publications) withdraw(p *port) {
 	if len(p.published) == 0 {
 		return
 	}
 	published := p.published
 	p.published = nil
-	d.logFailure("take the ports that "+p.record.Name+" has published from the host", d.applyNAT())
+	pubs.logFailure("take the ports that "+p.record.Name+" has published from the host", pubs.firewall.applyNAT())
 	for _, q := range published {
-		d.forgetFlows(q.record)
+		pubs.forgetFlows(q.record)
 		q.close()
 	}
 }
@@ -260,29 +267,29 @@ func (d *Control) withdraw(p *port) {
 // forgetFlows has datagrams go the way that they should from now on. Connections of
 // TCP end by themselves. It looks through all that the kernel tracks, so a caller that can does it
 // without the lock.
-func (d *Control) forgetFlows(r model.Publication) {
+func (pubs *publications) forgetFlows(r model.Publication) {
 	if r.Protocol != string(api.ProtocolUDP) {
 		return
 	}
 	ports := view.HostPorts(r)
 	if err := netns.ForgetUDP(r.HostIP, ports.First, ports.Last); err != nil {
-		d.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
+		pubs.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
 	}
 }
 
 // restorePublished brings back what the record says that p publishes. What cannot
 // be reserved stays in the record, out of reach, and is tried again.
-func (d *Control) restorePublished(p *port) {
+func (pubs *publications) restorePublished(p *port) {
 	for _, r := range p.record.Published {
-		if !d.config.NAT {
+		if !pubs.config.NAT {
 			p.published = append(p.published, &publication{record: r, problem: withoutNAT})
 			continue
 		}
-		q, err := d.reserve(r)
+		q, err := pubs.reserve(r)
 		if err != nil {
 			q = &publication{record: r, problem: err.Error()}
-			d.log.Warn("port not published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), d.natProblem), "error", err)
-			d.republishSoon()
+			pubs.log.Warn("port not published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), pubs.firewall.problem), "error", err)
+			pubs.republishSoon()
 		}
 		p.published = append(p.published, q)
 	}
@@ -292,43 +299,43 @@ func (d *Control) restorePublished(p *port) {
 // tried again: an address of the host may come late, and a program may end.
 const republishDelay = 5 * time.Second
 
-func (d *Control) republishSoon() {
-	if d.republishing != nil || d.closed {
+func (pubs *publications) republishSoon() {
+	if pubs.republishing != nil || pubs.closed {
 		return
 	}
-	d.republishing = time.AfterFunc(republishDelay, func() {
-		d.lock()
-		defer d.unlockSoon()
-		if d.republishing = nil; !d.closed {
-			d.republish()
+	pubs.republishing = time.AfterFunc(republishDelay, func() {
+		pubs.lock()
+		defer pubs.unlockSoon()
+		if pubs.republishing = nil; !pubs.closed {
+			pubs.republish()
 		}
 	})
 }
 
 // republish tries again what could not be published.
-func (d *Control) republish() {
+func (pubs *publications) republish() {
 	var back []*publication
-	for _, p := range d.ports {
+	for _, p := range pubs.allPorts {
 		for _, q := range p.published {
 			if q.reserved != nil {
 				continue
 			}
-			again, err := d.reserve(q.record)
+			again, err := pubs.reserve(q.record)
 			if err != nil {
 				q.problem = err.Error()
-				d.republishSoon()
+				pubs.republishSoon()
 				continue
 			}
 			*q = *again
 			back = append(back, q)
-			d.log.Info("port published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), d.natProblem))
+			pubs.log.Info("port published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), pubs.firewall.problem))
 		}
 	}
 	if len(back) == 0 {
 		return
 	}
-	d.logFailure("publish on the host", d.applyNAT())
+	pubs.logFailure("publish on the host", pubs.firewall.applyNAT())
 	for _, q := range back {
-		d.forgetFlows(q.record)
+		pubs.forgetFlows(q.record)
 	}
 }

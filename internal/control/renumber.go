@@ -9,10 +9,10 @@ import (
 )
 
 // UpdateSegment implements [api.Backend].
-func (d *Control) UpdateSegment(_ context.Context, ref string, update api.SegmentUpdate) (api.Segment, error) {
-	d.lock()
-	defer d.unlock()
-	s, err := d.findSegment(ref)
+func (ss *segments) UpdateSegment(_ context.Context, ref string, update api.SegmentUpdate) (api.Segment, error) {
+	ss.lock()
+	defer ss.unlock()
+	s, err := ss.findSegment(ref)
 	if err != nil {
 		return api.Segment{}, err
 	}
@@ -21,7 +21,7 @@ func (d *Control) UpdateSegment(_ context.Context, ref string, update api.Segmen
 		if record.Name == api.DefaultSegment {
 			return api.Segment{}, api.Conflictf("segment %q is the default segment and keeps its name: ports without --segment need it", record.Name)
 		}
-		if err := d.checkSegmentName(*update.Name); err != nil {
+		if err := ss.checkSegmentName(*update.Name); err != nil {
 			return api.Segment{}, err
 		}
 		record.Name = *update.Name
@@ -30,23 +30,23 @@ func (d *Control) UpdateSegment(_ context.Context, ref string, update api.Segmen
 		return api.Segment{}, err
 	}
 	if update.Subnet != nil && *update.Subnet != record.IPv4().Prefix {
-		return d.renumber(s, record, *update.Subnet)
+		return ss.renumber(s, record, *update.Subnet)
 	}
-	if err := d.store.Apply(model.PutSegment(record)); err != nil {
+	if err := ss.store.Apply(model.PutSegment(record)); err != nil {
 		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
 	}
 	s.record = record
 	if s.host != nil {
-		d.lookAtHostSoon(s.host, 0) // its alias has the segment's name
+		ss.hostLinks.lookAtHostSoon(s.host, 0) // its alias has the segment's name
 	}
-	return d.segmentNow(s).View(d.beyondHost()), nil
+	return ss.segmentNow(s).View(ss.firewall.beyondHost()), nil
 }
 
 // renumber gives a segment without ports another subnet, a free one if none is
 // given, or leaves it as it was. The other may be a part of the one that it has, or
 // more than that.
-func (d *Control) renumber(s *segment, record model.Segment, wanted netip.Prefix) (api.Segment, error) {
-	if ports := d.portsOf(s); len(ports) > 0 {
+func (ss *segments) renumber(s *segment, record model.Segment, wanted netip.Prefix) (api.Segment, error) {
+	if ports := ss.portsOf(s); len(ports) > 0 {
 		return api.Segment{}, api.Conflictf("segment %q has %d ports with addresses of %s: remove them with vsctl del-port first", s.record.Name, len(ports), s.record.IPv4().Prefix)
 	}
 	if s.pool != nil {
@@ -58,35 +58,35 @@ func (d *Control) renumber(s *segment, record model.Segment, wanted netip.Prefix
 	}
 	var undo undo
 	defer undo.run()
-	subnet, err := d.takeSubnet(config, s.subnet, &undo)
+	subnet, err := ss.pools.takeSubnet(config, s.subnet, &undo)
 	if err != nil {
 		return api.Segment{}, err
 	}
 	old := s.record
 	record.Subnets = subnetsOf(subnet)
-	if err := d.store.Apply(model.PutSegment(record)); err != nil {
+	if err := ss.store.Apply(model.PutSegment(record)); err != nil {
 		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
 	}
 	undo.add(func() {
-		d.logFailure("take back the subnet of segment "+old.Name, d.store.Apply(model.PutSegment(old)))
+		ss.logFailure("take back the subnet of segment "+old.Name, ss.store.Apply(model.PutSegment(old)))
 	})
-	d.removeSegment(s)
-	undo.add(func() { d.logFailure("put back segment "+old.Name, d.restoreSegmentOn(old, s.subnet)) })
+	ss.removeSegment(s)
+	undo.add(func() { ss.logFailure("put back segment "+old.Name, ss.restoreSegmentOn(old, s.subnet)) })
 	if record.Uplink == string(api.UplinkHost) { // whose interface for the old subnet is gone by now
 		if err := checkHostFree(subnet.Prefix()); err != nil {
 			return api.Segment{}, err
 		}
 	}
-	fresh, err := d.addSegment(record, subnet)
+	fresh, err := ss.addSegment(record, subnet)
 	if err != nil {
 		return api.Segment{}, err
 	}
-	undo.add(func() { d.removeSegment(fresh) })
-	if err := d.addUplink(fresh); err != nil {
+	undo.add(func() { ss.removeSegment(fresh) })
+	if err := ss.hostLinks.addUplink(fresh); err != nil {
 		return api.Segment{}, err
 	}
 	undo.keep()
-	d.logFailure("release subnet", d.ipam.Remove(s.subnet))
-	d.log.Info("segment has another subnet", "segment", record.Name, "from", old.IPv4().Prefix, "to", subnet.Prefix())
-	return d.segmentNow(fresh).View(d.beyondHost()), nil
+	ss.logFailure("release subnet", ss.pools.ipam.Remove(s.subnet))
+	ss.log.Info("segment has another subnet", "segment", record.Name, "from", old.IPv4().Prefix, "to", subnet.Prefix())
+	return ss.segmentNow(fresh).View(ss.firewall.beyondHost()), nil
 }

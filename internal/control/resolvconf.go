@@ -9,25 +9,25 @@ import (
 
 // writeResolvConf has the processes of p's namespace ask the segment's gateway for
 // names, where that is wanted.
-func (d *Control) writeResolvConf(p *port, undo *undo) error {
+func (ds *devices) writeResolvConf(p *port, undo *undo) error {
 	if !p.record.ResolvConf {
 		return nil
 	}
 	err := netns.WriteResolvConf(netns.ResolvConfDir, p.record.NetNS, p.record.ID, p.segment.record.IPv4().Gateway,
-		func(id string) bool { return d.ports[id] != nil })
+		func(id string) bool { return ds.allPorts[id] != nil })
 	if errors.Is(err, netns.ErrNotOurs) {
 		return api.Conflictf("%w", err)
 	}
 	if err != nil {
 		return kernelError(err)
 	}
-	undo.add(func() { d.removeResolvConf(p) })
+	undo.add(func() { ds.removeResolvConf(p) })
 	return nil
 }
 
-func (d *Control) removeResolvConf(p *port) {
+func (ds *devices) removeResolvConf(p *port) {
 	if p.record.ResolvConf {
-		d.logFailure("remove the resolv.conf of network namespace "+p.record.NetNS,
+		ds.logFailure("remove the resolv.conf of network namespace "+p.record.NetNS,
 			netns.RemoveResolvConf(netns.ResolvConfDir, p.record.NetNS, p.record.ID))
 	}
 }

@@ -12,6 +12,9 @@ import (
 	"vswitch/switch/policy"
 )
 
+// rules has the switch allow and deny frames between ports.
+type rules struct{ *core }
+
 // protocols are the names of what rules are about.
 var protocols = map[api.Protocol]policy.Protocol{
 	"":               policy.ProtocolAny,
@@ -22,10 +25,10 @@ var protocols = map[api.Protocol]policy.Protocol{
 }
 
 // AddRule implements [api.Backend].
-func (d *Control) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api.Rule, error) {
-	d.lock()
-	defer d.unlock()
-	s, err := d.findSegment(ref)
+func (rs *rules) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api.Rule, error) {
+	rs.lock()
+	defer rs.unlock()
+	s, err := rs.findSegment(ref)
 	if err != nil {
 		return api.Rule{}, err
 	}
@@ -36,28 +39,28 @@ func (d *Control) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api
 		ID: newID(), Deny: spec.Action == api.RuleDeny, Protocol: string(spec.Protocol),
 		FirstPort: spec.Ports.First, LastPort: spec.Ports.Last,
 	}
-	if r.From, err = d.ruleEnd(s, spec.From); err != nil {
+	if r.From, err = rs.ruleEnd(s, spec.From); err != nil {
 		return api.Rule{}, err
 	}
-	if r.To, err = d.ruleEnd(s, spec.To); err != nil {
+	if r.To, err = rs.ruleEnd(s, spec.To); err != nil {
 		return api.Rule{}, err
 	}
 	at := len(s.record.Rules)
 	if spec.Position > 0 {
 		at = min(at, spec.Position-1)
 	}
-	if err := d.setRules(s, slices.Insert(slices.Clone(s.record.Rules), at, r)); err != nil {
+	if err := rs.setRules(s, slices.Insert(slices.Clone(s.record.Rules), at, r)); err != nil {
 		return api.Rule{}, err
 	}
-	d.log.Info("rule added", "segment", s.record.Name, "rule", r.ID, "position", at+1)
-	return d.segmentNow(s).RuleView(at), nil
+	rs.log.Info("rule added", "segment", s.record.Name, "rule", r.ID, "position", at+1)
+	return rs.segmentNow(s).RuleView(at), nil
 }
 
 // DeleteRule implements [api.Backend].
-func (d *Control) DeleteRule(_ context.Context, segment, ref string) (api.Rule, error) {
-	d.lock()
-	defer d.unlock()
-	s, err := d.findSegment(segment)
+func (rs *rules) DeleteRule(_ context.Context, segment, ref string) (api.Rule, error) {
+	rs.lock()
+	defer rs.unlock()
+	s, err := rs.findSegment(segment)
 	if err != nil {
 		return api.Rule{}, err
 	}
@@ -69,11 +72,11 @@ func (d *Control) DeleteRule(_ context.Context, segment, ref string) (api.Rule, 
 	if err != nil {
 		return api.Rule{}, err
 	}
-	shown := d.segmentNow(s).RuleView(int(i))
-	if err := d.setRules(s, slices.Delete(slices.Clone(s.record.Rules), int(i), int(i)+1)); err != nil {
+	shown := rs.segmentNow(s).RuleView(int(i))
+	if err := rs.setRules(s, slices.Delete(slices.Clone(s.record.Rules), int(i), int(i)+1)); err != nil {
 		return api.Rule{}, err
 	}
-	d.log.Info("rule removed", "segment", s.record.Name, "rule", shown.ID)
+	rs.log.Info("rule removed", "segment", s.record.Name, "rule", shown.ID)
 	return shown, nil
 }
 
@@ -83,12 +86,12 @@ type nameless int
 func (nameless) title() string { return "" }
 
 // ruleEnd finds the port that an end names.
-func (d *Control) ruleEnd(s *segment, end api.RuleEnd) (model.RuleEnd, error) {
+func (rs *rules) ruleEnd(s *segment, end api.RuleEnd) (model.RuleEnd, error) {
 	if end.Port == "" {
 		key, value, _ := strings.Cut(end.Label, "=")
 		return model.RuleEnd{LabelKey: key, LabelValue: value}, nil
 	}
-	p, err := d.findPort(end.Port)
+	p, err := rs.findPort(end.Port)
 	if err != nil {
 		return model.RuleEnd{}, err
 	}
@@ -100,16 +103,16 @@ func (d *Control) ruleEnd(s *segment, end api.RuleEnd) (model.RuleEnd, error) {
 
 // setRules takes every step to give a segment other rules, or none. When it
 // returns they are in force and on disk.
-func (d *Control) setRules(s *segment, rules []model.Rule) error {
+func (rs *rules) setRules(s *segment, rules []model.Rule) error {
 	old := s.record.Rules
-	defer d.releaseHits(s)
-	if err := d.enforceRules(s, rules); err != nil {
+	defer rs.releaseHits(s)
+	if err := rs.enforceRules(s, rules); err != nil {
 		return err
 	}
 	record := s.record
 	record.Rules = rules
-	if err := d.store.Apply(model.PutSegment(record)); err != nil {
-		d.logFailure("take back the rules of segment "+s.record.Name, d.enforceRules(s, old))
+	if err := rs.store.Apply(model.PutSegment(record)); err != nil {
+		rs.logFailure("take back the rules of segment "+s.record.Name, rs.enforceRules(s, old))
 		return api.Internalf("store the rules of segment %q: %w", s.record.Name, err)
 	}
 	s.record = record
@@ -119,11 +122,11 @@ func (d *Control) setRules(s *segment, rules []model.Rule) error {
 // enforceRules puts a segment's ports under rules, as they and their labels are
 // now. More ports may be given that are about to be the segment's. A rule's hits
 // go on counting.
-func (d *Control) enforceRules(s *segment, rules []model.Rule, more ...*port) error {
+func (rs *rules) enforceRules(s *segment, rules []model.Rule, more ...*port) error {
 	if len(rules) == 0 && len(s.enforced) == 0 {
 		return nil
 	}
-	ports := d.portsOf(s)
+	ports := rs.portsOf(s)
 	for _, p := range more {
 		if !slices.Contains(ports, p) {
 			ports = append(ports, p)
@@ -139,7 +142,7 @@ func (d *Control) enforceRules(s *segment, rules []model.Rule, more ...*port) er
 		list[i] = vswitch.Rule{
 			From: portsAt(r.From, ports), To: portsAt(r.To, ports), Protocol: protocol,
 			Ports: policy.PortRange{First: r.FirstPort, Last: r.LastPort},
-			Hits:  d.takeHits(s, r.ID).Words,
+			Hits:  rs.takeHits(s, r.ID).Words,
 		}
 		if r.Deny {
 			list[i].Action = policy.Deny
@@ -153,15 +156,15 @@ func (d *Control) enforceRules(s *segment, rules []model.Rule, more ...*port) er
 }
 
 // takeHits returns where the hits of a rule of the segment's are counted.
-func (d *Control) takeHits(s *segment, id string) *counters.Block {
+func (rs *rules) takeHits(s *segment, id string) *counters.Block {
 	if s.hits[id] == nil {
-		s.hits[id] = d.counters.take(countsRule, id)
+		s.hits[id] = rs.counters.take(countsRule, id)
 	}
 	return s.hits[id]
 }
 
 // releaseHits ends the hits of rules that are neither the segment's nor in force any more.
-func (d *Control) releaseHits(s *segment) {
+func (rs *rules) releaseHits(s *segment) {
 	used := make(map[string]bool, len(s.record.Rules))
 	for _, r := range s.record.Rules {
 		used[r.ID] = true
@@ -172,7 +175,7 @@ func (d *Control) releaseHits(s *segment) {
 	for id := range s.hits {
 		if !used[id] {
 			delete(s.hits, id)
-			d.counters.release(countsRule, id)
+			rs.counters.release(countsRule, id)
 		}
 	}
 }
@@ -208,11 +211,11 @@ func (s *segment) named(id string, labels map[string]string) bool {
 }
 
 // joinRules puts a port that has come into the switch under the rules that name it.
-func (d *Control) joinRules(p *port) error {
+func (rs *rules) joinRules(p *port) error {
 	if !p.segment.named(p.record.ID, p.record.Labels) {
 		return nil
 	}
-	return d.enforceRules(p.segment, p.segment.record.Rules, p)
+	return rs.enforceRules(p.segment, p.segment.record.Rules, p)
 }
 
 // rulesWithout are the segment's rules but for those that name one of these ports: its id will
@@ -229,14 +232,14 @@ func (s *segment) rulesWithout(ports ...*port) []model.Rule {
 
 // dropRules leaves a segment these of its rules, as is stored already, when a port has gone
 // that the others name.
-func (d *Control) dropRules(s *segment, rest []model.Rule, p *port) {
+func (rs *rules) dropRules(s *segment, rest []model.Rule, p *port) {
 	removed := len(s.record.Rules) - len(rest)
 	if removed == 0 {
 		return
 	}
 	s.record.Rules = rest
-	d.logFailure("remove the rules that name port "+p.record.Name, d.enforceRules(s, rest))
-	d.releaseHits(s)
-	d.log.Info("rules removed with the port that they name", "segment", s.record.Name,
+	rs.logFailure("remove the rules that name port "+p.record.Name, rs.enforceRules(s, rest))
+	rs.releaseHits(s)
+	rs.log.Info("rules removed with the port that they name", "segment", s.record.Name,
 		"port", p.record.Name, "rules", removed)
 }

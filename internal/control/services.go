@@ -16,6 +16,20 @@ import (
 	"vswitch/switch/drop"
 )
 
+// gateways are what answers at the segments' gateway addresses.
+type gateways struct {
+	*core
+	prefixes  *gateway.Prefixes // subnets of all segments
+	forwarder *dns.Forwarder    // to the host's resolvers
+}
+
+func newGateways(c *core) *gateways {
+	return &gateways{
+		core: c, prefixes: new(gateway.Prefixes),
+		forwarder: dns.NewForwarder(dns.NewHostServers(c.config.ResolvConf).List),
+	}
+}
+
 // services are what a segment's gateway has to offer beside ARP and echo: names
 // and leases. What the ports are is published to them whenever it changes, so that
 // no answer waits for a change under way.
@@ -42,17 +56,17 @@ const udpHeaders = frame.IPv4HeaderLen + 8
 // newServices makes the services of s, and has its gateway hand them what is
 // theirs. They begin to answer with run. Outside names are for those who have a
 // way out.
-func (d *Control) newServices(s *segment) *services {
+func (gs *gateways) newServices(s *segment) *services {
 	v := &services{
-		sw: d.sw, gateway: s.gateway, inbox: gateway.NewInbox(), room: s.record.MTU - udpHeaders,
-		notice: d.leaseNotice(s.record.Name), busy: d.busyNotice(s.record.Name),
+		sw: gs.sw, gateway: s.gateway, inbox: gateway.NewInbox(), room: s.record.MTU - udpHeaders,
+		notice: gs.leaseNotice(s.record.Name), busy: gs.busyNotice(s.record.Name),
 		stop: make(chan struct{}),
 	}
 	config := dns.Config{
-		Subnets: s.record.Prefixes(), Names: &v.names, OnLimit: d.limitNotice(s.record.Name),
+		Subnets: s.record.Prefixes(), Names: &v.names, OnLimit: gs.limitNotice(s.record.Name),
 	}
 	if view.UplinkOf(s.record) == api.UplinkHost {
-		config.Forwarder = d.forwarder
+		config.Forwarder = gs.forwarder
 	}
 	v.resolver = dns.NewResolver(config)
 	v.leases.Store(new(map[frame.MAC]dhcp.Lease))
@@ -115,43 +129,43 @@ func (v *services) lease(d gateway.Datagram) {
 const noticeEvery = time.Minute
 
 // leaseNotice tells people of what a client should not have to say.
-func (d *Control) leaseNotice(segment string) func(dhcp.Event, dhcp.Lease) {
+func (gs *gateways) leaseNotice(segment string) func(dhcp.Event, dhcp.Lease) {
 	var last time.Time
 	return func(event dhcp.Event, lease dhcp.Lease) {
-		d.log.Debug("lease", "event", event.String(), "segment", segment, "port", lease.HostName, "address", lease.Addr)
+		gs.log.Debug("lease", "event", event.String(), "segment", segment, "port", lease.HostName, "address", lease.Addr)
 		if event == dhcp.Declined && (last.IsZero() || time.Since(last) >= noticeEvery) {
 			last = time.Now()
-			d.log.Warn("a container declines its address: it has seen another station use it", "segment", segment, "port", lease.HostName, "address", lease.Addr)
+			gs.log.Warn("a container declines its address: it has seen another station use it", "segment", segment, "port", lease.HostName, "address", lease.Addr)
 		}
 	}
 }
 
 // limitNotice tells people of limits that a segment's resolver has met.
-func (d *Control) limitNotice(segment string) func(dns.Limit, netip.Addr) {
+func (gs *gateways) limitNotice(segment string) func(dns.Limit, netip.Addr) {
 	return func(l dns.Limit, client netip.Addr) {
 		args := []any{"segment", segment, "reason", l.String()}
 		if client.IsValid() {
 			args = append(args, "address", client.String())
 		}
 		if l == dns.Waited {
-			d.log.Info("questions for names wait until others are answered", args...)
+			gs.log.Info("questions for names wait until others are answered", args...)
 		} else {
-			d.log.Warn("questions for names are dropped", args...)
+			gs.log.Warn("questions for names are dropped", args...)
 		}
 	}
 }
 
 // busyNotice tells people of a container that asks its gateway too much.
-func (d *Control) busyNotice(segment string) func(frame.MAC) {
+func (gs *gateways) busyNotice(segment string) func(frame.MAC) {
 	return func(mac frame.MAC) {
-		d.log.Warn("questions to the gateway are dropped",
+		gs.log.Warn("questions to the gateway are dropped",
 			"segment", segment, "reason", drop.GatewayBusy.String(), "mac", mac.String())
 	}
 }
 
 // brief tells the services of s what its ports are now.
-func (d *Control) brief(s *segment) {
-	now := d.segmentNow(s)
+func (gs *gateways) brief(s *segment) {
+	now := gs.segmentNow(s)
 	leases := now.Leases()
 	clients := make(map[frame.MAC]struct{}, len(leases))
 	for mac := range leases {

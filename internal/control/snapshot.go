@@ -9,40 +9,40 @@ import (
 )
 
 // publishSnapshot makes what is now the snapshot that readers get.
-func (d *Control) publishSnapshot() {
+func (c *core) publishSnapshot() {
 	begun := time.Now()
-	now := &view.Snapshot{Way: d.way()}
-	for _, id := range slices.Sorted(maps.Keys(d.segments)) {
-		s := d.segmentNow(d.segments[id])
+	now := &view.Snapshot{Way: c.way()}
+	for _, id := range slices.Sorted(maps.Keys(c.allSegments)) {
+		s := c.segmentNow(c.allSegments[id])
 		now.Segments = append(now.Segments, s)
 		now.Ports = append(now.Ports, s.Ports...)
 	}
-	for _, id := range slices.Sorted(maps.Keys(d.leasePools)) {
-		now.Pools = append(now.Pools, d.poolNow(d.leasePools[id]))
+	for _, id := range slices.Sorted(maps.Keys(c.allPools)) {
+		now.Pools = append(now.Pools, c.poolNow(c.allPools[id]))
 	}
-	d.snapshot.Store(now)
-	if d.publishing != nil {
-		d.publishing.Stop()
-		d.publishing = nil
+	c.snapshot.Store(now)
+	if c.publishing != nil {
+		c.publishing.Stop()
+		c.publishing = nil
 	}
-	d.published = time.Now()
-	d.publishPause = publishPause * d.published.Sub(begun)
-	d.lines.release()
+	c.published = time.Now()
+	c.publishPause = publishPause * c.published.Sub(begun)
+	c.lines.release()
 }
 
 // poolNow returns what p is.
-func (d *Control) poolNow(p *pool) *view.Pool {
+func (c *core) poolNow(p *pool) *view.Pool {
 	now := &view.Pool{Record: p.record}
-	if s := d.segmentOver(p); s != nil {
+	if s := c.segmentOver(p); s != nil {
 		now.Segment = s.now()
 	}
 	return now
 }
 
 // segmentNow returns what s is, with its ports.
-func (d *Control) segmentNow(s *segment) *view.Segment {
+func (c *core) segmentNow(s *segment) *view.Segment {
 	now := s.now()
-	for _, p := range d.portsOf(s) {
+	for _, p := range c.portsOf(s) {
 		now.Ports = append(now.Ports, p.in(now))
 	}
 	return now
@@ -75,19 +75,19 @@ func (p *port) in(s *view.Segment) *view.Port {
 }
 
 // current returns the latest snapshot.
-func (d *Control) current() *view.Snapshot { return d.snapshot.Load() }
+func (c *core) current() *view.Snapshot { return c.snapshot.Load() }
 
 // lock begins a change, which unlock or unlockSoon ends. What is logged meanwhile is written once
 // readers find the change.
-func (d *Control) lock() {
-	d.mu.Lock()
-	d.lines.hold()
+func (c *core) lock() {
+	c.mu.Lock()
+	c.lines.hold()
 }
 
 // unlock ends a change. Readers find it from then on.
-func (d *Control) unlock() {
-	d.publishSnapshot()
-	d.mu.Unlock()
+func (c *core) unlock() {
+	c.publishSnapshot()
+	c.mu.Unlock()
 }
 
 // publishPause is how much longer than a snapshot takes it is valid at least while events come.
@@ -95,19 +95,19 @@ const publishPause = 20
 
 // unlockSoon ends what follows an event, of which there may be thousands at once: readers find
 // it at once, or after the pause that follows each snapshot.
-func (d *Control) unlockSoon() {
-	defer d.mu.Unlock()
-	since := time.Since(d.published)
+func (c *core) unlockSoon() {
+	defer c.mu.Unlock()
+	since := time.Since(c.published)
 	switch {
-	case d.publishing != nil:
-	case since >= d.publishPause:
-		d.publishSnapshot()
+	case c.publishing != nil:
+	case since >= c.publishPause:
+		c.publishSnapshot()
 	default:
-		d.publishing = time.AfterFunc(d.publishPause-since, func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			if d.publishing != nil {
-				d.publishSnapshot()
+		c.publishing = time.AfterFunc(c.publishPause-since, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if c.publishing != nil {
+				c.publishSnapshot()
 			}
 		})
 	}

@@ -68,9 +68,9 @@ func (v *services) unlisten() {
 }
 
 // pauseNames frees the resolvers' port until the function that it returns is called.
-func (d *Control) pauseNames() (resume func()) {
+func (pubs *publications) pauseNames() (resume func()) {
 	var resumes []func()
-	for _, s := range d.segments {
+	for _, s := range pubs.allSegments {
 		v, old := s.services, s.services.sockets
 		if old == nil {
 			continue

@@ -10,6 +10,15 @@ import (
 	"vswitch/internal/netns"
 )
 
+// links follows what becomes of the ports' interfaces in their namespaces.
+type links struct {
+	*core
+	neighbours *neighbours
+	lost       func(p *port, reason string) // called when a port's namespace has ended
+	watcher    *netns.Watcher               // nil: there is none
+	byLink     map[linkKey]*port            // ports whose links are watched
+}
+
 // link is what the kernel says of a port's link in its namespace.
 type link struct {
 	namespace int    // its number at the watcher
@@ -42,35 +51,35 @@ func (l *link) stop() {
 type linkKey struct{ namespace, index int }
 
 // watch begins to follow p's link, which is in ns.
-func (d *Control) watch(p *port, ns *netns.Namespace) {
+func (ls *links) watch(p *port, ns *netns.Namespace) {
 	p.link.watched, p.link.where = true, ns.ID()
-	if d.links != nil {
-		number, err := d.links.Watch(ns)
+	if ls.watcher != nil {
+		number, err := ls.watcher.Watch(ns)
 		if err != nil {
-			d.log.Warn("changes of the interface made in the namespace will go unnoticed", "port", p.record.Name, "error", err)
+			ls.log.Warn("changes of the interface made in the namespace will go unnoticed", "port", p.record.Name, "error", err)
 		} else {
 			p.link.namespace = number
-			d.byLink[linkKey{number, p.link.index}] = p
+			ls.byLink[linkKey{number, p.link.index}] = p
 		}
 	}
 	if p.link.pinned && p.record.NetNS == "" {
-		d.watchProcess(p)
+		ls.watchProcess(p)
 	}
 }
 
-func (d *Control) unwatch(p *port) {
-	if key := (linkKey{p.link.namespace, p.link.index}); d.byLink[key] == p {
-		delete(d.byLink, key)
+func (ls *links) unwatch(p *port) {
+	if key := (linkKey{p.link.namespace, p.link.index}); ls.byLink[key] == p {
+		delete(ls.byLink, key)
 	}
 	p.link.stop()
 	p.link = link{}
 }
 
 // watchProcess loses p when the process ends that its namespace was named by.
-func (d *Control) watchProcess(p *port) {
+func (ls *links) watchProcess(p *port) {
 	process, err := netns.OpenProcess(p.record.PID)
 	if err != nil {
-		d.log.Warn("the end of the port's process will go unnoticed", "port", p.record.Name, "error", err)
+		ls.log.Warn("the end of the port's process will go unnoticed", "port", p.record.Name, "error", err)
 		return
 	}
 	p.link.process = process
@@ -78,10 +87,10 @@ func (d *Control) watchProcess(p *port) {
 		if process.Wait() != nil {
 			return // closed
 		}
-		d.lock()
-		defer d.unlockSoon()
-		if !d.closed && p.link.process == process {
-			d.lose(p, lostNamespace)
+		ls.lock()
+		defer ls.unlockSoon()
+		if !ls.closed && p.link.process == process {
+			ls.lost(p, lostNamespace)
 		}
 	}()
 }
@@ -108,31 +117,31 @@ func (l *link) nextPause() time.Duration {
 }
 
 // linkChanged follows one event.
-func (d *Control) linkChanged(e netns.LinkEvent) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (ls *links) linkChanged(e netns.LinkEvent) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
 	if e.Missed {
-		for _, p := range d.ports {
-			d.lookSoon(p)
+		for _, p := range ls.allPorts {
+			ls.lookSoon(p)
 		}
-	} else if p := d.byLink[linkKey{e.Namespace, e.Index}]; p != nil {
-		d.lookSoon(p)
+	} else if p := ls.byLink[linkKey{e.Namespace, e.Index}]; p != nil {
+		ls.lookSoon(p)
 	}
 }
 
 // lookSoon looks at p's link when the changes under way have been made.
-func (d *Control) lookSoon(p *port) {
-	if d.closed || p.lost() || p.link.look != nil {
+func (ls *links) lookSoon(p *port) {
+	if ls.closed || p.lost() || p.link.look != nil {
 		return
 	}
 	var timer *time.Timer
 	timer = time.AfterFunc(p.link.nextPause(), func() {
-		d.lock()
-		defer d.unlockSoon()
+		ls.lock()
+		defer ls.unlockSoon()
 		if p.link.look == timer {
 			start := time.Now()
 			p.link.look, p.link.looked = nil, start
-			d.lookAtLink(p)
+			ls.lookAtLink(p)
 			p.link.took = time.Since(start)
 		}
 	})
@@ -140,7 +149,7 @@ func (d *Control) lookSoon(p *port) {
 }
 
 // lookAtLink follows what p's link is now, and begins to watch it.
-func (d *Control) lookAtLink(p *port) {
+func (ls *links) lookAtLink(p *port) {
 	if p.lost() {
 		return
 	}
@@ -150,34 +159,34 @@ func (d *Control) lookAtLink(p *port) {
 	}
 	defer ns.Close()
 	if p.record.Handover {
-		d.followHandover(p, ns)
+		ls.followHandover(p, ns)
 		return
 	}
-	l, err := d.watchedLink(p, ns)
+	l, err := ls.watchedLink(p, ns)
 	if err != nil {
 		if !p.link.watched {
-			d.lookSoon(p) // it is being renamed
+			ls.lookSoon(p) // it is being renamed
 		}
 		return
 	}
-	d.follow(p, l)
+	ls.follow(p, l)
 }
 
 // watchedLink returns what p's link in ns is. One that is not watched yet is from then on.
-func (d *Control) watchedLink(p *port, ns *netns.Namespace) (netns.Link, error) {
+func (ls *links) watchedLink(p *port, ns *netns.Namespace) (netns.Link, error) {
 	if p.link.watched {
 		return ns.LinkByIndex(p.link.index)
 	}
 	l, err := watchThenLook(ns, p.device.LinkName, func(index int) {
 		p.link.index, p.link.mac = index, p.record.MAC
-		d.watch(p, ns)
+		ls.watch(p, ns)
 	})
 	if err == nil && !stillThere(p, ns, l) {
 		err = errLinkMoved
 	}
 	if err != nil && p.link.watched {
 		pinned := p.link.pinned
-		d.unwatch(p)
+		ls.unwatch(p)
 		p.link.pinned = pinned
 	}
 	return l, err
@@ -226,33 +235,33 @@ func watchThenLook(
 }
 
 // follow brings the port's state in line with that of its link.
-func (d *Control) follow(p *port, l netns.Link) {
+func (ls *links) follow(p *port, l netns.Link) {
 	if l.Name != p.record.IfName {
-		d.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", p.record.IfName, "to", l.Name)
+		ls.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", p.record.IfName, "to", l.Name)
 		p.record.IfName = l.Name
 		if !p.record.Handover {
-			d.logFailure("store the interface's name", d.store.Apply(model.PutPort(p.record)))
+			ls.logFailure("store the interface's name", ls.store.Apply(model.PutPort(p.record)))
 		}
 	}
 	if down := !l.Up; down != p.link.down {
-		d.log.Info("interface set in its namespace", "port", p.record.Name, "up", l.Up)
+		ls.log.Info("interface set in its namespace", "port", p.record.Name, "up", l.Up)
 		p.link.down = down
 		if down {
-			d.sw.Flush(p.segment.sw, p.sw)
+			ls.sw.Flush(p.segment.sw, p.sw)
 		}
 	}
 	p.link.addrs = l.Addrs
 	if l.Changing {
-		d.lookSoon(p)
+		ls.lookSoon(p)
 	}
 	mac, ok := macOf(l)
 	changed := ok && mac != p.link.mac
 	if changed {
-		d.followMAC(p, mac)
+		ls.neighbours.followMAC(p, mac)
 	}
-	d.updateNeighbours(p)
+	ls.neighbours.updateNeighbours(p)
 	if changed {
-		d.announce(p) // neighbours have the old one, and requests that we answer do not reach them
+		ls.neighbours.announce(p) // neighbours have the old one, and requests that we answer do not reach them
 	}
 }
 

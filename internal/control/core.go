@@ -1,0 +1,150 @@
+package control
+
+import (
+	"cmp"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/control/model"
+	"vswitch/internal/control/view"
+	"vswitch/internal/store"
+	vswitch "vswitch/switch"
+)
+
+// core is what the nouns share: the lock under which one change is made at a time, the store, the
+// switch, and what there is of segments, ports and pools.
+type core struct {
+	config   Config
+	log      *slog.Logger
+	lines    *lines // of log
+	store    store.Store
+	sw       *vswitch.Switch
+	kept     *keptDevices
+	counters *keptCounters
+	way      func() view.Way // that containers have from the host on
+
+	snapshot atomic.Pointer[view.Snapshot]
+
+	mu          sync.Mutex // one change at a time; guards all below
+	allSegments map[string]*segment
+	allPorts    map[string]*port
+	allPools    map[string]*pool
+	closed      bool
+
+	published    time.Time     // when the snapshot was made
+	publishPause time.Duration // for how long it is valid at least, while events come
+	publishing   *time.Timer   // runs when it is out of date
+}
+
+func newCore(config Config, state store.Store) *core {
+	lines := newLines(config.Log.Handler())
+	return &core{
+		config: config, log: slog.New(lines), lines: lines, store: state,
+		kept:        newKeptDevices(config.Keeper, config.Kept),
+		allSegments: make(map[string]*segment), allPorts: make(map[string]*port),
+		allPools: make(map[string]*pool),
+	}
+}
+
+func (c *core) checkSegmentName(name string) error {
+	if _, taken := c.store.State().SegmentNamed(name); taken {
+		return api.Conflictf("segment %q already exists: choose another name", name)
+	}
+	return nil
+}
+
+func (c *core) checkPortName(name string) error {
+	if _, taken := c.store.State().PortNamed(name); taken {
+		return api.Conflictf("port %q already exists: choose another name", name)
+	}
+	return nil
+}
+
+func (c *core) findSegment(ref string) (*segment, error) {
+	return resolve(c.allSegments, cmp.Or(ref, api.DefaultSegment), "segment", "list-segments")
+}
+
+func (c *core) findPort(ref string) (*port, error) {
+	return resolve(c.allPorts, ref, "port", "list-ports")
+}
+
+func (c *core) portsOf(s *segment) []*port {
+	var list []*port
+	for record := range c.store.State().PortsOf(s.record.ID) {
+		if p := c.allPorts[record.ID]; p != nil { // not while it is being added
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// portAt is the port that has that place in the switch; nil: none.
+func (c *core) portAt(sw *vswitch.Port) *port {
+	for _, p := range c.allPorts {
+		if p.sw == sw {
+			return p
+		}
+	}
+	return nil
+}
+
+// segmentOver is the segment over a pool, or nil.
+func (c *core) segmentOver(p *pool) *segment {
+	for _, s := range c.allSegments {
+		if s.pool == p {
+			return s
+		}
+	}
+	return nil
+}
+
+func (c *core) portIDs() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids := make([]string, 0, len(c.allPorts))
+	for id := range c.allPorts {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+// storePorts stores the records of all ports; the store writes those that have changed.
+func (c *core) storePorts() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	changes := make([]model.Change, 0, len(c.allPorts))
+	for _, p := range c.allPorts {
+		changes = append(changes, model.PutPort(p.record))
+	}
+	if c.store.Apply(changes...) == nil {
+		return
+	}
+	// One of which a container has made what the store refuses must not keep the others.
+	for _, p := range c.allPorts {
+		c.logFailure("store port "+p.record.Name, c.store.Apply(model.PutPort(p.record)))
+	}
+}
+
+// logNotKept tells of a descriptor that was not kept, which costs the next process time and
+// its device the frames of it.
+func (c *core) logNotKept(device string, err error) {
+	if err != nil {
+		c.log.Warn("descriptor not kept for the next process, which will open the device anew",
+			"interface", device, "error", err)
+	}
+}
+
+// logFailure notes that taking something back did not work: nothing can be done
+// about it any more.
+func (c *core) logFailure(what string, err error) {
+	if err != nil && !errors.Is(err, vswitch.ErrClosed) {
+		c.log.Error("cannot "+what, "error", err)
+	}
+}
