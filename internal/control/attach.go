@@ -12,7 +12,6 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
-	"vswitch/tap"
 )
 
 // devices are the TAPs of ports, and their places in the switch.
@@ -34,7 +33,7 @@ func (pc *ports) attach(p *port, spec api.PortSpec) error {
 	if err := netns.CheckName(p.record.IfName); err != nil {
 		return api.Invalidf("%w", err)
 	}
-	ns, err := openNamespace(p.record)
+	ns, err := pc.openNamespace(p.record)
 	if err != nil {
 		return err
 	}
@@ -83,10 +82,10 @@ func (pc *ports) assign(p *port, spec api.PortSpec, undo *undo) error {
 }
 
 // makeDevice makes p's device, puts it into ns as the record says, and connects it.
-func (ds *devices) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
+func (ds *devices) makeDevice(p *port, ns namespace, undo *undo) error {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
-	device, err := tap.Create(view.HostName(p.record), tap.Options{})
+	device, err := ds.kernel.createTAP(view.HostName(p.record))
 	if err != nil {
 		return deviceError(err)
 	}
@@ -115,7 +114,7 @@ func (ds *devices) makeDevice(p *port, ns *netns.Namespace, undo *undo) error {
 }
 
 // attached does what follows once p's device is in its namespace ns and stored.
-func (pc *ports) attached(p *port, ns *netns.Namespace) {
+func (pc *ports) attached(p *port, ns namespace) {
 	pc.links.watch(p, ns)
 	pc.links.lookSoon(p) // for what has changed just before we watched
 	pc.neighbours.updateNeighbours(p)
@@ -165,7 +164,7 @@ func (ds *devices) displace(p *port) {
 }
 
 // connect puts device behind p's place in the switch.
-func (ds *devices) connect(p *port, device *tap.Device) error {
+func (ds *devices) connect(p *port, device device) error {
 	if err := ds.sw.Attach(p.sw, device); err != nil {
 		return switchError(err)
 	}
@@ -211,7 +210,7 @@ func (ds *devices) takeDevice(p *port) (letGo func()) {
 }
 
 // closeDevice deletes the link, unless that was done by others.
-func (ds *devices) closeDevice(p *port, device *tap.Device) {
+func (ds *devices) closeDevice(p *port, device device) {
 	_ = device.SetPersist(false) // fails when the link is gone
 	if err := device.Close(); err != nil {
 		ds.log.Error("cannot close the port's device", "port", p.record.Name, "error", err)
@@ -270,9 +269,9 @@ func ends(s *segment, rules []model.Rule, ports ...*port) []model.Change {
 
 // openNamespace opens the namespace that the record names, or ours for a device
 // that waits to be moved.
-func openNamespace(r model.Port) (*netns.Namespace, error) {
+func (c *core) openNamespace(r model.Port) (namespace, error) {
 	if r.Handover && r.NetNS == "" {
-		return netns.Current()
+		return c.kernel.ownNamespace()
 	}
 	ref := netns.PID(r.PID)
 	if r.NetNS != "" {
@@ -281,7 +280,7 @@ func openNamespace(r model.Port) (*netns.Namespace, error) {
 			return nil, api.Invalidf("%w", err)
 		}
 	}
-	ns, err := netns.Open(ref)
+	ns, err := c.kernel.openNamespace(ref)
 	if err != nil {
 		return nil, kernelError(err)
 	}

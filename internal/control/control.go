@@ -11,8 +11,6 @@ import (
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/ipam"
-	"vswitch/internal/netns"
-	"vswitch/internal/reactor"
 	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 )
@@ -38,8 +36,8 @@ type Control struct {
 	links      *links
 	restorer   *restorer
 
-	reactors []*reactor.Reactor // of the workers, in their order
-	stopping <-chan struct{}    // closed once the server takes no more requests
+	pollers  []vswitch.Poller // of the workers, in their order
+	stopping <-chan struct{}  // closed once the server takes no more requests
 }
 
 var (
@@ -96,17 +94,17 @@ func (c *Control) start() (err error) {
 	if c.ipam, err = ipam.New(config.Pools); err != nil {
 		return err
 	}
-	if c.links.watcher, err = netns.NewWatcher(); err != nil {
+	if c.links.watcher, err = c.kernel.watchLinks(); err != nil {
 		c.log.Warn("changes to interfaces made in the containers will go unnoticed", "error", err)
 	}
-	if c.hostLinks.watcher, err = netns.NewHostWatcher(); err != nil {
+	if c.hostLinks.watcher, err = c.kernel.watchHostLinks(); err != nil {
 		c.log.Warn("changes to host links will go unnoticed", "error", err)
 	}
 	c.counters = openCounters(config)
 	// A worker that spins holds its processor: the control side needs one too.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), config.Workers+1))
 	c.sw, err = vswitch.New(vswitch.Options{
-		NewPoller: c.newReactor, Workers: config.Workers, Poll: config.Poll, Spin: config.Spin,
+		NewPoller: c.newPoller, Workers: config.Workers, Poll: config.Poll, Spin: config.Spin,
 		Held: true, Ageing: config.Ageing, Capacity: config.FDBSize, OnGone: c.deviceGone,
 		OnLoop: c.loopFound, OnViolation: c.violated,
 	})
@@ -134,16 +132,15 @@ func (c *Control) start() (err error) {
 	return nil
 }
 
-// newReactor makes the next worker's.
-func (c *Control) newReactor() (vswitch.Poller, error) {
-	r, err := reactor.New(reactor.Options{Batch: vswitch.BatchFrames, OnFallback: func(why error) {
+// newPoller makes the next worker's.
+func (c *Control) newPoller() (vswitch.Poller, error) {
+	p, err := c.kernel.newPoller(func(why error) {
 		c.log.Warn("no io_uring: each frame takes system calls of its own, which is slower", "error", why)
-	}})
-	if err != nil {
-		return nil, err
+	})
+	if err == nil {
+		c.pollers = append(c.pollers, p)
 	}
-	c.reactors = append(c.reactors, r)
-	return r, nil
+	return p, err
 }
 
 // Healthy returns nil once every worker has shown that it lives, be it by carrying frames,
@@ -177,7 +174,7 @@ func (c *Control) Tasks() []Task {
 		}})
 	}
 	tasks = append(tasks, Task{"watch the mounts", func(ctx context.Context) error {
-		return netns.WatchMounts(ctx, c.mountsChanged)
+		return c.kernel.watchMounts(ctx, c.mountsChanged)
 	}})
 	if c.firewall.table != nil {
 		tasks = append(tasks, Task{"watch the nftables ruleset", c.firewall.table.Run})

@@ -22,6 +22,7 @@ type core struct {
 	log      *slog.Logger
 	lines    *lines // of log
 	store    store.Store
+	kernel   kernel
 	sw       *vswitch.Switch
 	kept     *keptDevices
 	counters *keptCounters
@@ -43,7 +44,7 @@ type core struct {
 func newCore(config Config, state store.Store) *core {
 	lines := newLines(config.Log.Handler())
 	return &core{
-		config: config, log: slog.New(lines), lines: lines, store: state,
+		config: config, log: slog.New(lines), lines: lines, store: state, kernel: system{},
 		kept:        newKeptDevices(config.Keeper, config.Kept),
 		allSegments: make(map[string]*segment), allPorts: make(map[string]*port),
 		allPools: make(map[string]*pool),

@@ -5,8 +5,6 @@ import (
 	"io/fs"
 
 	"vswitch/internal/control/view"
-	"vswitch/internal/netns"
-	"vswitch/tap"
 )
 
 // A port may be handed over: its device is made where the daemon runs, and another
@@ -19,8 +17,8 @@ import (
 // down are dropped as such.
 
 // makeHandover makes p's device in ns, which is the daemon's own, and connects it.
-func (ds *devices) makeHandover(p *port, ns *netns.Namespace, undo *undo) error {
-	device, err := tap.Create(view.HostName(p.record), tap.Options{})
+func (ds *devices) makeHandover(p *port, ns namespace, undo *undo) error {
+	device, err := ds.kernel.createTAP(view.HostName(p.record))
 	if err != nil {
 		return deviceError(err)
 	}
@@ -38,7 +36,7 @@ func (ds *devices) makeHandover(p *port, ns *netns.Namespace, undo *undo) error 
 }
 
 // followHandover follows where p's device is, in ns now, and what it is there.
-func (ls *links) followHandover(p *port, ns *netns.Namespace) {
+func (ls *links) followHandover(p *port, ns namespace) {
 	if p.link.watched && p.link.where != ns.ID() { // it was moved
 		pinned := p.link.pinned
 		ls.unwatch(p)
@@ -71,7 +69,7 @@ func (r *restorer) reattachHandover(p *port) error {
 func (r *restorer) reattachIn(p *port, netnsPath string) error {
 	record := p.record
 	record.NetNS = netnsPath
-	ns, err := openNamespace(record)
+	ns, err := r.openNamespace(record)
 	if err != nil {
 		return errors.New(lostNamespace)
 	}
@@ -86,7 +84,7 @@ func (r *restorer) reattachIn(p *port, netnsPath string) error {
 		}
 		name = l.Name
 	}
-	device, err := attachIn(ns, name)
+	device, err := r.kernel.attachTAP(ns, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.New(lostLink)
 	}

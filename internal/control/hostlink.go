@@ -11,14 +11,13 @@ import (
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
 	"vswitch/switch/policy"
-	"vswitch/tap"
 )
 
 // hostLinks are the interfaces by which the host reaches segments.
 type hostLinks struct {
 	*core
 	firewall *firewall
-	watcher  *netns.Watcher // of the daemon's own namespace; nil: there is none
+	watcher  linkWatcher // of the daemon's own namespace; nil: there is none
 }
 
 // hostLink is the TAP in the daemon's own namespace by which the host reaches a
@@ -27,7 +26,7 @@ type hostLink struct {
 	segment *segment
 	name    string
 
-	device *tap.Device   // nil: there is none
+	device device        // nil: there is none
 	sw     *vswitch.Port // nil: likewise
 	index  int           // 0: not looked at yet
 
@@ -45,8 +44,8 @@ func newHostLink(s *segment, counts *counters.Block) *hostLink {
 }
 
 // checkHostFree refuses a subnet whose route would cut the host off from something.
-func checkHostFree(subnet netip.Prefix) error {
-	conflict, err := netns.HostConflict(subnet)
+func (c *core) checkHostFree(subnet netip.Prefix) error {
+	conflict, err := c.kernel.hostConflict(subnet)
 	if err != nil {
 		return api.Internalf("%w", err)
 	}
@@ -77,13 +76,13 @@ func (hs *hostLinks) addUplink(s *segment) error {
 func (hs *hostLinks) makeHostLink(h *hostLink) error {
 	var undo undo
 	defer undo.run()
-	device, err := tap.Create(h.name, tap.Options{})
+	device, err := hs.kernel.createTAP(h.name)
 	if err != nil {
 		return hostLinkError(h, err)
 	}
 	undo.add(func() { _ = device.Close() })
 	hs.harden(h)
-	if h.index, _, err = netns.SetUpHostLink(0, h.config()); err != nil {
+	if h.index, _, err = hs.kernel.setUpHostLink(0, h.config()); err != nil {
 		return api.Internalf("%w", err)
 	}
 	if err := hs.connectHost(h, device); err != nil {
@@ -117,7 +116,7 @@ func (h *hostLink) config() netns.HostLink {
 // harden sets how the host treats what comes from the segment. The switch has the
 // wall; this is the second one.
 func (hs *hostLinks) harden(h *hostLink) {
-	err := netns.HardenHostLink(hs.config.SysctlDir, h.name)
+	err := hs.kernel.hardenHostLink(hs.config.SysctlDir, h.name)
 	if err != nil && !h.soft {
 		hs.log.Warn("the host treats a segment's packets as its defaults say", "segment", h.segment.record.Name, "error", err)
 	}
@@ -125,7 +124,7 @@ func (hs *hostLinks) harden(h *hostLink) {
 }
 
 // connectHost gives a host link its place in the switch, behind device.
-func (hs *hostLinks) connectHost(h *hostLink, device *tap.Device) error {
+func (hs *hostLinks) connectHost(h *hostLink, device device) error {
 	s := h.segment
 	sw, err := hs.sw.AddHostPort(s.sw, device, s.gateway, vswitch.PortConfig{
 		Name: h.name, Policy: policy.Policy{MACLimit: api.NoLimit, FloodLimit: api.NoLimit},
@@ -135,7 +134,7 @@ func (hs *hostLinks) connectHost(h *hostLink, device *tap.Device) error {
 		return switchError(err)
 	}
 	s.gateway.SetHost(true)
-	s.services.listen(hs.log, device.Name(), s.record.IPv4().Gateway)
+	s.services.listen(hs.log, hs.kernel, device.Name(), s.record.IPv4().Gateway)
 	h.sw, h.device, h.problem = sw, device, ""
 	return nil
 }
@@ -199,7 +198,7 @@ func (hs *hostLinks) restoreHostLink(h *hostLink) {
 		}
 		_ = device.Close()
 	case errors.Is(err, fs.ErrNotExist):
-		if err = checkHostFree(h.segment.record.IPv4().Prefix); err == nil {
+		if err = hs.checkHostFree(h.segment.record.IPv4().Prefix); err == nil {
 			if err = hs.makeHostLink(h); err == nil {
 				hs.log.Info("host link made again", "segment", h.segment.record.Name, "interface", h.name)
 				_ = hs.firewall.applyNAT()
@@ -211,10 +210,10 @@ func (hs *hostLinks) restoreHostLink(h *hostLink) {
 }
 
 // reopenHostLink is the device of a host link that exists already.
-func (hs *hostLinks) reopenHostLink(h *hostLink) (*tap.Device, error) {
+func (hs *hostLinks) reopenHostLink(h *hostLink) (device, error) {
 	if fds := hs.kept.take(keptHostLink, h.segment.record.ID); len(fds) > 0 {
-		device, err := adopt(fds)
-		if err == nil && !inOwnNamespace(device) {
+		device, err := hs.kernel.adoptTAP(fds)
+		if err == nil && !hs.inOwnNamespace(device) {
 			_ = device.SetPersist(false)
 			_ = device.Close()
 			err = errors.New(hostLinkMoved)
@@ -226,12 +225,12 @@ func (hs *hostLinks) reopenHostLink(h *hostLink) (*tap.Device, error) {
 		hs.logFailure("drop a kept descriptor", hs.kept.sync())
 		hs.log.Warn("kept descriptor is of no use", "interface", h.name, "error", err)
 	}
-	own, err := netns.Current()
+	own, err := hs.kernel.ownNamespace()
 	if err != nil {
 		return nil, err
 	}
 	defer own.Close()
-	return attachIn(own, h.name)
+	return hs.kernel.attachTAP(own, h.name)
 }
 
 // Reasons why a host link is lost, as users read them.
@@ -241,13 +240,13 @@ const (
 )
 
 // inOwnNamespace says whether the device's link is in the daemon's namespace.
-func inOwnNamespace(device *tap.Device) bool {
-	own, err := netns.Current()
+func (hs *hostLinks) inOwnNamespace(d device) bool {
+	own, err := hs.kernel.ownNamespace()
 	if err != nil {
 		return false
 	}
 	defer own.Close()
-	ns, err := netns.OfDevice(device.Fd(), device.Name())
+	ns, err := hs.kernel.namespaceOf(d, d.Name())
 	if err != nil {
 		return false
 	}

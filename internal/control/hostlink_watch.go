@@ -64,11 +64,11 @@ func (hs *hostLinks) lookAtHostLink(h *hostLink) {
 		hs.restoreHostLink(h)
 		return
 	}
-	if !inOwnNamespace(h.device) {
+	if !hs.inOwnNamespace(h.device) {
 		hs.loseHostLink(h, hostLinkMoved)
 		return
 	}
-	mended, err := h.setUp()
+	mended, err := h.setUp(hs.kernel)
 	if err != nil {
 		h.problem = err.Error()
 		hs.log.Warn("host link not put right", "segment", h.segment.record.Name, "interface", h.name, "error", err)
@@ -84,13 +84,13 @@ func (hs *hostLinks) lookAtHostLink(h *hostLink) {
 }
 
 // setUp makes the interface what it is to be, and says what it was not.
-func (h *hostLink) setUp() (mended []string, err error) {
+func (h *hostLink) setUp(k kernel) (mended []string, err error) {
 	if h.index == 0 { // it may have been renamed while nobody looked
-		if h.index, err = netns.LinkIndex(h.device.Name()); err != nil {
+		if h.index, err = k.linkIndex(h.device.Name()); err != nil {
 			return nil, err
 		}
 	}
-	_, mended, err = netns.SetUpHostLink(h.index, h.config())
+	_, mended, err = k.setUpHostLink(h.index, h.config())
 	return mended, err
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
-	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
 )
 
@@ -41,7 +40,7 @@ func (pc *ports) deviceGone(sw *vswitch.Port) {
 
 // stands says whether p's namespace is still found where it was.
 func (pc *ports) stands(p *port) bool {
-	ns, err := openNamespace(p.record)
+	ns, err := pc.openNamespace(p.record)
 	if err != nil {
 		return false
 	}
@@ -106,7 +105,7 @@ func (pc *ports) regainPort(p *port) {
 	if p.record.NetNS == "" || p.record.Handover {
 		return // the id of a process that has ended means nothing, and others hand over anew
 	}
-	ns, err := openNamespace(p.record)
+	ns, err := pc.openNamespace(p.record)
 	if err != nil {
 		return
 	}
@@ -120,7 +119,7 @@ func (pc *ports) regainPort(p *port) {
 }
 
 // regain takes every step to attach a lost port, or none.
-func (pc *ports) regain(p *port, ns *netns.Namespace) error {
+func (pc *ports) regain(p *port, ns namespace) error {
 	var undo undo
 	defer undo.run()
 	if err := pc.devices.makeDevice(p, ns, &undo); err != nil {

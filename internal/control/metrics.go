@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"vswitch/internal/gateway/dns"
+	"vswitch/internal/reactor"
 )
 
 // Log returns where what becomes of the switch is logged.
@@ -11,9 +12,10 @@ func (c *Control) Log() *slog.Logger { return c.log }
 
 // Batched reports for each worker whether it carries several frames in one system call.
 func (c *Control) Batched() []bool {
-	batched := make([]bool, len(c.reactors))
-	for i, r := range c.reactors {
-		batched[i] = r.Batched() == nil
+	batched := make([]bool, len(c.pollers))
+	for i, p := range c.pollers {
+		r, ok := p.(*reactor.Reactor)
+		batched[i] = ok && r.Batched() == nil
 	}
 	return batched
 }

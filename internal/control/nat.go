@@ -12,7 +12,7 @@ import (
 // firewall is what the host's kernel does for segments with a host link, by an nftables table.
 type firewall struct {
 	*core
-	table   *host.Table // nil: the kernel has nothing of the kind
+	table   ruleset     // nil: the kernel has nothing of the kind
 	problem string      // why containers reach the host and no farther
 	retry   *time.Timer // runs while what the kernel is to do is not done
 }
@@ -25,7 +25,7 @@ func (fw *firewall) openNAT() {
 		return
 	}
 	var err error
-	fw.table, err = host.Open(host.Options{Log: fw.log, SysctlDir: fw.config.SysctlDir})
+	fw.table, err = fw.kernel.openRuleset(fw.log, fw.config.SysctlDir)
 	if err != nil {
 		fw.noWayOut(err)
 	}

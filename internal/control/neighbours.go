@@ -5,7 +5,6 @@ import (
 	"vswitch/arp"
 	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
-	"vswitch/internal/netns"
 )
 
 // neighbours are what segments answer ARP for, and the MACs of ports.
@@ -113,7 +112,7 @@ func (nb *neighbours) setMAC(p *port, record model.Port, undo *undo) error {
 
 // setLinkMAC sets the MAC of p's interface, wherever that is.
 func (nb *neighbours) setLinkMAC(p *port, mac frame.MAC) error {
-	ns, err := netns.OfDevice(p.device.Fd(), p.record.Name)
+	ns, err := nb.kernel.namespaceOf(p.device, p.record.Name)
 	if err != nil {
 		return kernelError(err)
 	}

@@ -9,7 +9,6 @@ import (
 	"vswitch/api"
 	"vswitch/internal/control/model"
 	"vswitch/internal/ipam"
-	"vswitch/internal/netns"
 )
 
 // pools leases addresses: to ports, and to others through [api.Pools].
@@ -43,7 +42,7 @@ func (ps *pools) AddPool(_ context.Context, spec api.PoolSpec) (api.Pool, error)
 	if err != nil {
 		return api.Pool{}, err
 	}
-	avoid, err := netns.HostPrefixes()
+	avoid, err := ps.kernel.hostPrefixes()
 	if err != nil {
 		return api.Pool{}, api.Internalf("list the host's routes: %w", err)
 	}

@@ -14,7 +14,6 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
-	"vswitch/tap"
 )
 
 // ports attaches containers to segments.
@@ -38,7 +37,7 @@ type port struct {
 
 	published []*publication // in the order of the record's
 
-	device *tap.Device // nil when lost
+	device device // nil when lost
 	sw     *vswitch.Port
 	counts *counters.Block
 	link   link

@@ -13,7 +13,6 @@ import (
 	"vswitch/internal/control/view"
 	"vswitch/internal/gateway"
 	"vswitch/internal/host"
-	"vswitch/internal/netns"
 )
 
 // publications have ports of the host lead to ports of the switch.
@@ -33,8 +32,8 @@ const withoutNAT = "vswitchd runs with --nat=false, so the host's rules are your
 // publication is what has ports of the host lead to a port of the switch.
 type publication struct {
 	record   model.Publication
-	reserved *host.Reservation // nil: see problem
-	problem  string            // why it is not reachable
+	reserved reservation // nil: see problem
+	problem  string      // why it is not reachable
 }
 
 // now returns what q is.
@@ -165,7 +164,7 @@ func (pubs *publications) reserve(r model.Publication) (*publication, error) {
 	if shared {
 		defer pubs.pauseNames()()
 	}
-	reserved, err := host.Reserve(host.Protocol(r.Protocol), r.HostIP, r.HostPort, view.Count(r))
+	reserved, err := pubs.kernel.reserve(host.Protocol(r.Protocol), r.HostIP, r.HostPort, view.Count(r))
 	switch {
 	case errors.Is(err, host.ErrInUse):
 		return nil, api.Conflictf("%w: choose another, or end that program", err)
@@ -272,7 +271,7 @@ func (pubs *publications) forgetFlows(r model.Publication) {
 		return
 	}
 	ports := view.HostPorts(r)
-	if err := netns.ForgetUDP(r.HostIP, ports.First, ports.Last); err != nil {
+	if err := pubs.kernel.forgetUDP(r.HostIP, ports.First, ports.Last); err != nil {
 		pubs.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
 	}
 }

@@ -73,7 +73,7 @@ func (ss *segments) renumber(s *segment, record model.Segment, wanted netip.Pref
 	ss.removeSegment(s)
 	undo.add(func() { ss.logFailure("put back segment "+old.Name, ss.restoreSegmentOn(old, s.subnet)) })
 	if record.Uplink == string(api.UplinkHost) { // whose interface for the old subnet is gone by now
-		if err := checkHostFree(subnet.Prefix()); err != nil {
+		if err := ss.checkHostFree(subnet.Prefix()); err != nil {
 			return api.Segment{}, err
 		}
 	}

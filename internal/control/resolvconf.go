@@ -13,7 +13,7 @@ func (ds *devices) writeResolvConf(p *port, undo *undo) error {
 	if !p.record.ResolvConf {
 		return nil
 	}
-	err := netns.WriteResolvConf(netns.ResolvConfDir, p.record.NetNS, p.record.ID, p.segment.record.IPv4().Gateway,
+	err := ds.kernel.writeResolvConf(p.record.NetNS, p.record.ID, p.segment.record.IPv4().Gateway,
 		func(id string) bool { return ds.allPorts[id] != nil })
 	if errors.Is(err, netns.ErrNotOurs) {
 		return api.Conflictf("%w", err)
@@ -28,6 +28,6 @@ func (ds *devices) writeResolvConf(p *port, undo *undo) error {
 func (ds *devices) removeResolvConf(p *port) {
 	if p.record.ResolvConf {
 		ds.logFailure("remove the resolv.conf of network namespace "+p.record.NetNS,
-			netns.RemoveResolvConf(netns.ResolvConfDir, p.record.NetNS, p.record.ID))
+			ds.kernel.removeResolvConf(p.record.NetNS, p.record.ID))
 	}
 }

@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
-	"os"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/ipam"
-	"vswitch/internal/netns"
 	"vswitch/tap"
 )
 
@@ -137,7 +132,7 @@ func (r *restorer) restoreRecord(record model.Port) (*port, error) {
 // namespace. The error is the reason why it is lost.
 func (r *restorer) restoreDevice(p *port) error {
 	if fds := r.kept.take(keptPort, p.record.ID); len(fds) > 0 {
-		device, err := adopt(fds)
+		device, err := r.kernel.adoptTAP(fds)
 		if err == nil {
 			if p.record.IfName != device.Name() { // renamed while nobody looked
 				p.record.IfName = device.Name()
@@ -152,16 +147,8 @@ func (r *restorer) restoreDevice(p *port) error {
 	return r.reattach(p)
 }
 
-// adopt makes a device of what was kept under its name, of which one is enough.
-func adopt(fds []int) (*tap.Device, error) {
-	for _, fd := range fds[1:] {
-		_ = os.NewFile(uintptr(fd), "").Close()
-	}
-	return tap.Adopt(fds[0])
-}
-
 // restoreConnected connects a device that is in its namespace already.
-func (r *restorer) restoreConnected(p *port, device *tap.Device) error {
+func (r *restorer) restoreConnected(p *port, device device) error {
 	if err := r.devices.connect(p, device); err != nil {
 		_ = device.Close()
 		return err
@@ -181,7 +168,7 @@ func (r *restorer) reattach(p *port) error {
 	if p.record.Handover {
 		return r.reattachHandover(p)
 	}
-	ns, err := openNamespace(p.record)
+	ns, err := r.openNamespace(p.record)
 	if err != nil {
 		return errors.New(lostNamespace)
 	}
@@ -194,7 +181,7 @@ func (r *restorer) reattach(p *port) error {
 		return errors.New(lostLink)
 	}
 	if same {
-		device, err := attachIn(ns, p.record.IfName)
+		device, err := r.kernel.attachTAP(ns, p.record.IfName)
 		if err == nil {
 			p.link.pinned = true
 			return r.restoreConnected(p, device)
@@ -211,26 +198,6 @@ func (r *restorer) reattach(p *port) error {
 	return nil
 }
 
-// attachTimeout is how long a predecessor that was killed may take to let go of
-// its devices.
-const attachTimeout = 2 * time.Second
-
-// attachIn opens a persistent device in ns.
-func attachIn(ns *netns.Namespace, name string) (*tap.Device, error) {
-	return backoff.Retry(context.Background(), func() (device *tap.Device, err error) {
-		err = ns.Do(func() error {
-			device, err = tap.Attach(name, tap.Options{Persist: true})
-			return err
-		})
-		if err != nil && !errors.Is(err, tap.ErrBusy) {
-			err = backoff.Permanent(err)
-		}
-		return device, err
-	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
-		InitialInterval: 2 * time.Millisecond, Multiplier: 2, MaxInterval: 100 * time.Millisecond,
-	}), backoff.WithMaxElapsedTime(attachTimeout))
-}
-
 // closeStrays ends devices that were kept for ports or segments not in the state:
 // their removal was acknowledged, or their making never was.
 func (ds *devices) closeStrays() {
@@ -238,7 +205,7 @@ func (ds *devices) closeStrays() {
 		if !isDeviceName(name) {
 			continue
 		}
-		if device, err := adopt(ds.config.Kept.Take(name)); err == nil {
+		if device, err := ds.kernel.adoptTAP(ds.config.Kept.Take(name)); err == nil {
 			_ = device.SetPersist(false)
 			_ = device.Close()
 		}
@@ -250,7 +217,7 @@ func (ds *devices) closeStrays() {
 // removeStrayLinks deletes the interfaces of ports that were never added: a TAP is persistent
 // while it is made, and stays when its process is killed then.
 func (ds *devices) removeStrayLinks() {
-	links, err := net.Interfaces()
+	names, err := ds.kernel.linkNames()
 	if err != nil {
 		ds.log.Warn("interfaces of ports that were never added may be left", "error", err)
 		return
@@ -259,18 +226,16 @@ func (ds *devices) removeStrayLinks() {
 	for _, p := range ds.allPorts {
 		known[view.HostName(p.record)] = true
 	}
-	for _, l := range links {
-		if !portLink.MatchString(l.Name) || known[l.Name] {
+	for _, name := range names {
+		if !portLink.MatchString(name) || known[name] {
 			continue
 		}
-		device, err := tap.Attach(l.Name, tap.Options{})
-		switch {
+		switch err := ds.kernel.removeTAP(name); {
 		case errors.Is(err, tap.ErrBusy): // another daemon's
 		case err != nil:
-			ds.logFailure("delete interface "+l.Name, err)
+			ds.logFailure("delete interface "+name, err)
 		default:
-			ds.logFailure("delete interface "+l.Name, device.Close())
-			ds.log.Info("interface of a port that was never added removed", "interface", l.Name)
+			ds.log.Info("interface of a port that was never added removed", "interface", name)
 		}
 	}
 }

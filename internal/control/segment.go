@@ -15,7 +15,6 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway"
 	"vswitch/internal/ipam"
-	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
 )
 
@@ -89,7 +88,7 @@ func (ss *segments) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, 
 	}
 	uplink := api.UplinkOf(spec.Uplink, spec.Internal)
 	if uplink == api.UplinkHost {
-		if err := checkHostFree(subnet.Prefix()); err != nil {
+		if err := ss.checkHostFree(subnet.Prefix()); err != nil {
 			return nil, err
 		}
 	}
@@ -119,7 +118,7 @@ func (ss *segments) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, 
 // takeSubnet reserves a subnet, which may have addresses of old: it is to take that
 // one's place.
 func (ps *pools) takeSubnet(config ipam.SubnetConfig, old *ipam.Subnet, undo *undo) (*ipam.Subnet, error) {
-	avoid, err := netns.HostPrefixes()
+	avoid, err := ps.kernel.hostPrefixes()
 	if err != nil {
 		return nil, api.Internalf("list the host's routes: %w", err)
 	}

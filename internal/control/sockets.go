@@ -20,6 +20,7 @@ import (
 // else has the port, it is tried again.
 type sockets struct {
 	log      *slog.Logger
+	kernel   hostStack
 	resolver *dns.Resolver
 	link     string // the host link's name
 	at       netip.AddrPort
@@ -29,10 +30,10 @@ type sockets struct {
 
 // listen begins to answer at the gateway's address on the host link of this name;
 // it has begun when listen returns, if the port was free.
-func (v *services) listen(log *slog.Logger, link string, address netip.Addr) {
+func (v *services) listen(log *slog.Logger, k hostStack, link string, address netip.Addr) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sockets{
-		log: log, resolver: v.resolver, link: link, at: netip.AddrPortFrom(address, gateway.DNSPort),
+		log: log, kernel: k, resolver: v.resolver, link: link, at: netip.AddrPortFrom(address, gateway.DNSPort),
 		cancel: cancel, done: make(chan struct{}),
 	}
 	v.sockets = s
@@ -54,7 +55,7 @@ func (v *services) listen(log *slog.Logger, link string, address netip.Addr) {
 
 // open makes the sockets, if the port is free.
 func (s *sockets) open() (netns.LinkSocket, error) {
-	return netns.ListenOnLink(s.link, s.at, s.resolver.Lost)
+	return s.kernel.listenOnLink(s.link, s.at, s.resolver.Lost)
 }
 
 // unlisten ends that and waits for it.
@@ -76,7 +77,7 @@ func (pubs *publications) pauseNames() (resume func()) {
 			continue
 		}
 		v.unlisten()
-		resumes = append(resumes, func() { v.listen(old.log, old.link, old.at.Addr()) })
+		resumes = append(resumes, func() { v.listen(old.log, old.kernel, old.link, old.at.Addr()) })
 	}
 	return func() {
 		for _, f := range resumes {

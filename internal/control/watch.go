@@ -15,7 +15,7 @@ type links struct {
 	*core
 	neighbours *neighbours
 	lost       func(p *port, reason string) // called when a port's namespace has ended
-	watcher    *netns.Watcher               // nil: there is none
+	watcher    linkWatcher                  // nil: there is none
 	byLink     map[linkKey]*port            // ports whose links are watched
 }
 
@@ -28,12 +28,12 @@ type link struct {
 	mac       frame.MAC
 	addrs     []netip.Addr // set there
 	watched   bool
-	pinned    bool           // our descriptor keeps the namespace alive: it was opened inside
-	process   *netns.Process // by whose end we let go of a pinned namespace
-	look      *time.Timer    // runs when the link is about to be looked at
-	looked    time.Time      // when that was last done
-	took      time.Duration  // how long that took
-	pause     time.Duration  // before it is done next
+	pinned    bool          // our descriptor keeps the namespace alive: it was opened inside
+	process   process       // by whose end we let go of a pinned namespace
+	look      *time.Timer   // runs when the link is about to be looked at
+	looked    time.Time     // when that was last done
+	took      time.Duration // how long that took
+	pause     time.Duration // before it is done next
 }
 
 // stop ends what runs for the link.
@@ -51,7 +51,7 @@ func (l *link) stop() {
 type linkKey struct{ namespace, index int }
 
 // watch begins to follow p's link, which is in ns.
-func (ls *links) watch(p *port, ns *netns.Namespace) {
+func (ls *links) watch(p *port, ns namespace) {
 	p.link.watched, p.link.where = true, ns.ID()
 	if ls.watcher != nil {
 		number, err := ls.watcher.Watch(ns)
@@ -77,7 +77,7 @@ func (ls *links) unwatch(p *port) {
 
 // watchProcess loses p when the process ends that its namespace was named by.
 func (ls *links) watchProcess(p *port) {
-	process, err := netns.OpenProcess(p.record.PID)
+	process, err := ls.kernel.openProcess(p.record.PID)
 	if err != nil {
 		ls.log.Warn("the end of the port's process will go unnoticed", "port", p.record.Name, "error", err)
 		return
@@ -153,7 +153,7 @@ func (ls *links) lookAtLink(p *port) {
 	if p.lost() {
 		return
 	}
-	ns, err := netns.OfDevice(p.device.Fd(), p.record.Name)
+	ns, err := ls.kernel.namespaceOf(p.device, p.record.Name)
 	if err != nil {
 		return // the link is just ending, which its descriptor tells
 	}
@@ -173,7 +173,7 @@ func (ls *links) lookAtLink(p *port) {
 }
 
 // watchedLink returns what p's link in ns is. One that is not watched yet is from then on.
-func (ls *links) watchedLink(p *port, ns *netns.Namespace) (netns.Link, error) {
+func (ls *links) watchedLink(p *port, ns namespace) (netns.Link, error) {
 	if p.link.watched {
 		return ns.LinkByIndex(p.link.index)
 	}
@@ -181,7 +181,7 @@ func (ls *links) watchedLink(p *port, ns *netns.Namespace) (netns.Link, error) {
 		p.link.index, p.link.mac = index, p.record.MAC
 		ls.watch(p, ns)
 	})
-	if err == nil && !stillThere(p, ns, l) {
+	if err == nil && !ls.stillThere(p, ns, l) {
 		err = errLinkMoved
 	}
 	if err != nil && p.link.watched {
@@ -197,12 +197,12 @@ var errLinkMoved = errors.New("the interface is being moved or renamed")
 
 // stillThere says whether l, which was found in ns by its name, is p's. Another link may have
 // that name where the device was a moment before.
-func stillThere(p *port, ns *netns.Namespace, l netns.Link) bool {
+func (ls *links) stillThere(p *port, ns namespace, l netns.Link) bool {
 	name, err := p.device.LinkName()
 	if err != nil || name != l.Name {
 		return false
 	}
-	now, err := netns.OfDevice(p.device.Fd(), p.record.Name)
+	now, err := ls.kernel.namespaceOf(p.device, p.record.Name)
 	if err != nil {
 		return false
 	}

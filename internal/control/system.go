@@ -1,0 +1,184 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"vswitch/internal/host"
+	"vswitch/internal/netns"
+	"vswitch/internal/reactor"
+	vswitch "vswitch/switch"
+	"vswitch/tap"
+)
+
+// system is the kernel.
+type system struct{}
+
+func (system) newPoller(fallback func(why error)) (vswitch.Poller, error) {
+	r, err := reactor.New(reactor.Options{Batch: vswitch.BatchFrames, OnFallback: fallback})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (system) createTAP(name string) (device, error) {
+	return deviceOf(tap.Create(name, tap.Options{}))
+}
+
+func (system) adoptTAP(fds []int) (device, error) {
+	for _, fd := range fds[1:] {
+		_ = os.NewFile(uintptr(fd), "").Close()
+	}
+	return deviceOf(tap.Adopt(fds[0]))
+}
+
+// attachTimeout is how long a predecessor that was killed may take to let go of
+// its devices.
+const attachTimeout = 2 * time.Second
+
+func (system) attachTAP(in namespace, name string) (device, error) {
+	ns := in.(*netns.Namespace)
+	return deviceOf(backoff.Retry(context.Background(), func() (d *tap.Device, err error) {
+		err = ns.Do(func() error {
+			d, err = tap.Attach(name, tap.Options{Persist: true})
+			return err
+		})
+		if err != nil && !errors.Is(err, tap.ErrBusy) {
+			err = backoff.Permanent(err)
+		}
+		return d, err
+	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: 2 * time.Millisecond, Multiplier: 2, MaxInterval: 100 * time.Millisecond,
+	}), backoff.WithMaxElapsedTime(attachTimeout)))
+}
+
+func (system) removeTAP(name string) error {
+	d, err := tap.Attach(name, tap.Options{})
+	if err != nil {
+		return err
+	}
+	return d.Close()
+}
+
+// deviceOf makes a device of what opened one, and none of a failure.
+func deviceOf(d *tap.Device, err error) (device, error) {
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (system) openNamespace(ref netns.Ref) (namespace, error) { return namespaceOf(netns.Open(ref)) }
+
+func (system) ownNamespace() (namespace, error) { return namespaceOf(netns.Current()) }
+
+func (system) namespaceOf(d device, name string) (namespace, error) {
+	return namespaceOf(netns.OfDevice(d.Fd(), name))
+}
+
+func namespaceOf(ns *netns.Namespace, err error) (namespace, error) {
+	if err != nil {
+		return nil, err
+	}
+	return ns, nil
+}
+
+func (system) openProcess(pid int) (process, error) {
+	p, err := netns.OpenProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// systemWatcher is a [netns.Watcher].
+type systemWatcher struct{ *netns.Watcher }
+
+// Watch implements linkWatcher.
+func (w systemWatcher) Watch(in namespace) (int, error) {
+	return w.Watcher.Watch(in.(*netns.Namespace))
+}
+
+func (system) watchLinks() (linkWatcher, error) { return watcherOf(netns.NewWatcher()) }
+
+func (system) watchHostLinks() (linkWatcher, error) { return watcherOf(netns.NewHostWatcher()) }
+
+func watcherOf(w *netns.Watcher, err error) (linkWatcher, error) {
+	if err != nil {
+		return nil, err
+	}
+	return systemWatcher{w}, nil
+}
+
+func (system) watchMounts(ctx context.Context, changed func()) error {
+	return netns.WatchMounts(ctx, changed)
+}
+
+func (system) writeResolvConf(
+	name, id string, nameserver netip.Addr, held func(id string) bool,
+) error {
+	return netns.WriteResolvConf(netns.ResolvConfDir, name, id, nameserver, held)
+}
+
+func (system) removeResolvConf(name, id string) error {
+	return netns.RemoveResolvConf(netns.ResolvConfDir, name, id)
+}
+
+func (system) linkNames() ([]string, error) {
+	links, err := net.Interfaces()
+	names := make([]string, len(links))
+	for i, l := range links {
+		names[i] = l.Name
+	}
+	return names, err
+}
+
+func (system) linkIndex(name string) (int, error) { return netns.LinkIndex(name) }
+
+func (system) hostPrefixes() ([]netip.Prefix, error) { return netns.HostPrefixes() }
+
+func (system) hostConflict(p netip.Prefix) (string, error) { return netns.HostConflict(p) }
+
+func (system) setUpHostLink(index int, c netns.HostLink) (int, []string, error) {
+	return netns.SetUpHostLink(index, c)
+}
+
+func (system) hardenHostLink(sysctlDir, name string) error {
+	return netns.HardenHostLink(sysctlDir, name)
+}
+
+func (system) listenOnLink(
+	link string, at netip.AddrPort, lost func(n uint64),
+) (netns.LinkSocket, error) {
+	return netns.ListenOnLink(link, at, lost)
+}
+
+func (system) forgetUDP(at netip.Addr, first, last uint16) error {
+	return netns.ForgetUDP(at, first, last)
+}
+
+func (system) openRuleset(log *slog.Logger, sysctlDir string) (ruleset, error) {
+	t, err := host.Open(host.Options{Log: log, SysctlDir: sysctlDir})
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (system) reserve(
+	p host.Protocol, at netip.Addr, port uint16, count int,
+) (reservation, error) {
+	r, err := host.Reserve(p, at, port, count)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
