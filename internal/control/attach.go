@@ -56,14 +56,16 @@ func (pc *ports) attach(p *port, spec api.PortSpec) error {
 	if err := pc.devices.writeResolvConf(p, &undo); err != nil {
 		return err
 	}
-	if err := pc.store.Apply(model.PutPort(p.record)); err != nil {
-		return api.Internalf("store port %q: %w", p.record.Name, err)
-	}
-	undo.add(func() { pc.logFailure("take back port", pc.store.Apply(model.DeletePort(p.record.ID))) })
+	// Before it is stored, so that a process that dies between leaves no port without its device,
+	// but a device without its port, which the next one removes.
+	undo.add(func() { pc.logFailure("drop a kept descriptor", pc.kept.drop(keptPort, p.record.ID)) })
 	if err := pc.devices.keep(p); err != nil {
 		return err
 	}
 	pc.logNotKept(view.HostName(p.record), pc.kept.sync())
+	if err := pc.store.Apply(model.PutPort(p.record)); err != nil {
+		return api.Internalf("store port %q: %w", p.record.Name, err)
+	}
 	undo.keep()
 	pc.attached(p, ns)
 	return nil
@@ -121,8 +123,8 @@ func (pc *ports) attached(p *port, ns namespace) {
 	pc.neighbours.announce(p)
 }
 
-// portLink matches what hostName returns.
-var portLink = regexp.MustCompile(`^vst-[0-9a-f]{8}$`)
+// ownLink matches the names of ports' links where vswitchd runs, and of host links.
+var ownLink = regexp.MustCompile(`^(vst-[0-9a-f]{8}|vs-[0-9a-f]{11})$`)
 
 func (p *port) linkConfig() netns.LinkConfig {
 	config := netns.LinkConfig{
@@ -178,10 +180,12 @@ func (ds *devices) connect(p *port, device device) error {
 // keep has p's device outlive this process: its link in the kernel, and its
 // descriptor at whoever supervises us.
 func (ds *devices) keep(p *port) error {
+	// In this order, so that a process that dies between leaves a descriptor by which the next one
+	// finds the link.
+	ds.logNotKept(view.HostName(p.record), ds.kept.keep(keptPort, p.record.ID, p.device.Fd()))
 	if err := p.device.SetPersist(true); err != nil {
 		return api.Internalf("%w", err)
 	}
-	ds.logNotKept(view.HostName(p.record), ds.kept.keep(keptPort, p.record.ID, p.device.Fd()))
 	return nil
 }
 

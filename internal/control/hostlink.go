@@ -163,10 +163,11 @@ func (hs *hostLinks) removeHostLink(h *hostLink) {
 func (hs *hostLinks) dropHostLink(h *hostLink) {
 	device := h.device
 	hs.disconnectHost(h)
+	// First, for a process that dies before the rest leaves a link that ends with it.
+	_ = device.SetPersist(false) // fails when the link is gone
 	// The link ends with its last descriptor, which must be ours.
 	hs.logFailure("drop a kept descriptor", hs.kept.drop(keptHostLink, h.segment.record.ID))
 	hs.logFailure("drop a kept descriptor", hs.kept.sync())
-	_ = device.SetPersist(false) // fails when the link is gone
 	hs.logFailure("close the device of "+h.name, device.Close())
 }
 

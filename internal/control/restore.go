@@ -214,8 +214,8 @@ func (ds *devices) closeStrays() {
 	ds.removeStrayLinks()
 }
 
-// removeStrayLinks deletes the interfaces of ports that were never added: a TAP is persistent
-// while it is made, and stays when its process is killed then.
+// removeStrayLinks deletes the interfaces of ports and host links that were never added: a TAP is
+// persistent while it is made, and stays when its process is killed then.
 func (ds *devices) removeStrayLinks() {
 	names, err := ds.kernel.linkNames()
 	if err != nil {
@@ -226,8 +226,13 @@ func (ds *devices) removeStrayLinks() {
 	for _, p := range ds.allPorts {
 		known[view.HostName(p.record)] = true
 	}
+	for _, s := range ds.allSegments {
+		if s.host != nil {
+			known[s.host.name] = true
+		}
+	}
 	for _, name := range names {
-		if !portLink.MatchString(name) || known[name] {
+		if !ownLink.MatchString(name) || known[name] {
 			continue
 		}
 		switch err := ds.kernel.removeTAP(name); {
