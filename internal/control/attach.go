@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"net/netip"
 	"regexp"
 	"sync"
@@ -9,7 +8,6 @@ import (
 	"vswitch/api"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
-	"vswitch/internal/frame"
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
 )
@@ -26,77 +24,20 @@ type devices struct {
 // switch has read them: the size of the TAP's ring.
 const txQueueLen = 1000
 
-// attach takes every step of AddPort, or none.
-func (pc *ports) attach(p *port, spec api.PortSpec) error {
-	var undo undo
-	defer undo.run()
-	if err := netns.CheckName(p.record.IfName); err != nil {
-		return api.Invalidf("%w", err)
-	}
-	ns, err := pc.openNamespace(p.record)
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	if err := pc.assign(p, spec, &undo); err != nil {
-		return err
-	}
-	if err := pc.devices.place(p); err != nil {
-		return err
-	}
-	undo.add(func() { pc.devices.displace(p) })
-	makeLink := pc.devices.makeDevice
-	if p.record.Handover {
-		makeLink = pc.devices.makeHandover
-	}
-	if err := makeLink(p, ns, &undo); err != nil {
-		return err
-	}
-	p.record.Namespace = ns.Identity()
-	if err := pc.devices.writeResolvConf(p, &undo); err != nil {
-		return err
-	}
-	// Before it is stored, so that a process that dies between leaves no port without its device,
-	// but a device without its port, which the next one removes.
-	undo.add(func() { pc.logFailure("drop a kept descriptor", pc.kept.drop(keptPort, p.record.ID)) })
-	if err := pc.devices.keep(p); err != nil {
-		return err
-	}
-	pc.logNotKept(view.HostName(p.record), pc.kept.sync())
-	if err := pc.store.Apply(model.PutPort(p.record)); err != nil {
-		return api.Internalf("store port %q: %w", p.record.Name, err)
-	}
-	undo.keep()
-	pc.attached(p, ns)
-	return nil
-}
-
-// assign gives p its address and MAC.
-func (pc *ports) assign(p *port, spec api.PortSpec, undo *undo) error {
-	addr, err := pc.pools.allocate(p.segment, spec.IP.Addr)
-	if err != nil {
-		return ipamError(err)
-	}
-	p.record.Addrs = []netip.Addr{addr}
-	undo.add(func() { pc.logFailure("take back address", p.segment.cancel(addr)) })
-	p.record.MAC = cmp.Or(spec.MAC, frame.MACFromIPv4(addr))
-	return pc.neighbours.checkMAC(p.segment, p.record.MAC, p, !spec.MAC.IsZero())
-}
-
-// makeDevice makes p's device, puts it into ns as the record says, and connects it.
-func (ds *devices) makeDevice(p *port, ns namespace, undo *undo) error {
+// makeDevice makes p's device and puts it into ns as the record says.
+func (ds *devices) makeDevice(p *port, ns namespace, undo *undo) (device, error) {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
 	device, err := ds.kernel.createTAP(view.HostName(p.record))
 	if err != nil {
-		return deviceError(err)
+		return nil, deviceError(err)
 	}
 	undo.add(func() { ds.closeDevice(p, device) })
 	config := p.linkConfig()
 	config.DisableIPv6, config.SysctlDir = !ds.config.IPv6LinkLocal, ds.config.SysctlDir
 	adopted, err := ns.AdoptLink(config)
 	if err != nil {
-		return kernelError(err)
+		return nil, kernelError(err)
 	}
 	if adopted.IPv6 != nil {
 		ds.log.Warn("the container's kernel sends IPv6 multicasts on the port's interface",
@@ -106,13 +47,7 @@ func (ds *devices) makeDevice(p *port, ns namespace, undo *undo) error {
 	if !p.record.DHCP { // as PrepareLink has set it
 		p.link.addrs = []netip.Addr{p.record.IPv4()}
 	}
-	// Only now: what the container sends meanwhile waits in the device, and nobody
-	// sends to an interface that is still down.
-	if err := ds.connect(p, device); err != nil {
-		return err
-	}
-	undo.add(func() { ds.sw.Detach(p.sw); p.device = nil })
-	return nil
+	return device, nil
 }
 
 // attached does what follows once p's device is in its namespace ns and stored.
@@ -179,11 +114,11 @@ func (ds *devices) connect(p *port, device device) error {
 
 // keep has p's device outlive this process: its link in the kernel, and its
 // descriptor at whoever supervises us.
-func (ds *devices) keep(p *port) error {
+func (ds *devices) keep(p *port, d device) error {
 	// In this order, so that a process that dies between leaves a descriptor by which the next one
 	// finds the link.
-	ds.logNotKept(view.HostName(p.record), ds.kept.keep(keptPort, p.record.ID, p.device.Fd()))
-	if err := p.device.SetPersist(true); err != nil {
+	ds.logNotKept(view.HostName(p.record), ds.kept.keep(keptPort, p.record.ID, d.Fd()))
+	if err := d.SetPersist(true); err != nil {
 		return api.Internalf("%w", err)
 	}
 	return nil
@@ -221,19 +156,21 @@ func (ds *devices) closeDevice(p *port, device device) {
 	}
 }
 
-// detach takes a port out; its link goes with its device.
-func (pc *ports) detach(p *port) error {
+// detach takes a port out; its link goes with its device, which what it returns lets go of. The
+// kernel takes its time over that, and the lock is not needed for it.
+func (pc *ports) detach(p *port) (letGo func(), err error) {
 	rules := p.segment.rulesWithout(p)
 	if err := pc.store.Apply(ends(p.segment, rules, p)...); err != nil {
-		return api.Internalf("store the end of port %q: %w", p.record.Name, err)
+		return nil, api.Internalf("store the end of port %q: %w", p.record.Name, err)
 	}
-	pc.remove(p)
+	letGo = pc.remove(p)
 	pc.rules.dropRules(p.segment, rules, p)
-	return nil
+	return letGo, nil
 }
 
-// remove takes down a port whose end is stored.
-func (pc *ports) remove(p *port) {
+// remove takes down a port whose end is stored. What it returns lets go of its device. Should the
+// process die before, the next one finds a device without a port.
+func (pc *ports) remove(p *port) (letGo func()) {
 	delete(pc.allPorts, p.record.ID)
 	pc.gateways.brief(p.segment)
 	pc.devices.removeResolvConf(p)
@@ -242,19 +179,17 @@ func (pc *ports) remove(p *port) {
 		p.expiry.Stop()
 	}
 	pc.devices.displace(p)
+	letGo = func() {}
 	if !p.lost() {
-		letGo := pc.devices.takeDevice(p)
-		if p.record.Handover {
-			// The kernel takes its time, and it is in no container's way. Should we die
-			// meanwhile, the next process finds a device without a port.
-			pc.devices.closing.Go(letGo)
-		} else {
-			letGo()
-		}
+		letGo = pc.devices.takeDevice(p)
+	}
+	if taken := letGo; p.record.Handover { // it is in no container's way
+		letGo = func() { pc.devices.closing.Go(taken) }
 	}
 	pc.publications.withdraw(p)
 	pc.logFailure("release address", p.segment.release(p.record.IPv4()))
 	pc.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
+	return letGo
 }
 
 // ends are the changes by which ports of a segment end, which keeps these of its rules.

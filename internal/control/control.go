@@ -185,6 +185,8 @@ func (c *Control) Tasks() []Task {
 // Close stops the switch. The links stay, unless removePorts says that the ports are to be
 // removed.
 func (c *Control) Close(removePorts bool) {
+	c.preparing.Lock()
+	defer c.preparing.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.publishSnapshot()

@@ -30,10 +30,15 @@ type core struct {
 
 	snapshot atomic.Pointer[view.Snapshot]
 
-	mu          sync.Mutex // one change at a time; guards all below
+	// preparing is held for reading from the plan of a change to its end, where the change does
+	// its slow work without mu, and for writing by what ends the process. It is taken before mu.
+	preparing sync.RWMutex
+
+	mu          sync.Mutex // guards all below
 	allSegments map[string]*segment
 	allPorts    map[string]*port
 	allPools    map[string]*pool
+	pending     map[string]*port // that are planned and not committed yet, by their ids
 	closed      bool
 
 	published    time.Time     // when the snapshot was made
@@ -47,7 +52,7 @@ func newCore(config Config, state store.Store) *core {
 		config: config, log: slog.New(lines), lines: lines, store: state, kernel: system{},
 		kept:        newKeptDevices(config.Keeper, config.Kept),
 		allSegments: make(map[string]*segment), allPorts: make(map[string]*port),
-		allPools: make(map[string]*pool),
+		allPools: make(map[string]*pool), pending: make(map[string]*port),
 	}
 }
 
@@ -59,7 +64,11 @@ func (c *core) checkSegmentName(name string) error {
 }
 
 func (c *core) checkPortName(name string) error {
-	if _, taken := c.store.State().PortNamed(name); taken {
+	_, taken := c.store.State().PortNamed(name)
+	for _, p := range c.pending {
+		taken = taken || p.record.Name == name
+	}
+	if taken {
 		return api.Conflictf("port %q already exists: choose another name", name)
 	}
 	return nil
@@ -140,6 +149,16 @@ func (c *core) logNotKept(device string, err error) {
 		c.log.Warn("descriptor not kept for the next process, which will open the device anew",
 			"interface", device, "error", err)
 	}
+}
+
+// pendingOf returns how many ports are being added to s.
+func (c *core) pendingOf(s *segment) (n int) {
+	for _, p := range c.pending {
+		if p.segment == s {
+			n++
+		}
+	}
+	return n
 }
 
 // logFailure notes that taking something back did not work: nothing can be done

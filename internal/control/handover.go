@@ -16,23 +16,19 @@ import (
 // It is connected to the switch all the time, since frames to an interface that is
 // down are dropped as such.
 
-// makeHandover makes p's device in ns, which is the daemon's own, and connects it.
-func (ds *devices) makeHandover(p *port, ns namespace, undo *undo) error {
+// makeHandover makes p's device in ns, which is the daemon's own.
+func (ds *devices) makeHandover(p *port, ns namespace, undo *undo) (device, error) {
 	device, err := ds.kernel.createTAP(view.HostName(p.record))
 	if err != nil {
-		return deviceError(err)
+		return nil, deviceError(err)
 	}
 	undo.add(func() { ds.closeDevice(p, device) })
 	prepared, err := ns.PrepareLink(p.linkConfig())
 	if err != nil {
-		return kernelError(err)
+		return nil, kernelError(err)
 	}
 	p.link = link{index: prepared.Index, mac: p.record.MAC, down: true}
-	if err := ds.connect(p, device); err != nil {
-		return err
-	}
-	undo.add(func() { ds.sw.Detach(p.sw); p.device = nil })
-	return nil
+	return device, nil
 }
 
 // followHandover follows where p's device is, in ns now, and what it is there.

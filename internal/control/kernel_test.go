@@ -71,6 +71,9 @@ func (ns *fakeNamespace) SetMAC(index int, mac net.HardwareAddr) error {
 }
 
 func (ns *fakeNamespace) AdoptLink(c netns.LinkConfig) (netns.Adopted, error) {
+	if ns.onMove != nil {
+		ns.onMove(ns.name)
+	}
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	if err := ns.step("move %s to %s", c.HostName, ns.name); err != nil {

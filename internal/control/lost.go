@@ -79,7 +79,11 @@ func (pc *ports) expire(p *port) {
 			return
 		}
 		pc.log.Info("lost port released", "port", p.record.Name, "after", pc.config.LostPortTTL)
-		pc.logFailure("release port "+p.record.Name, pc.detach(p))
+		letGo, err := pc.detach(p)
+		pc.logFailure("release port "+p.record.Name, err)
+		if err == nil {
+			letGo()
+		}
 	})
 }
 
@@ -122,15 +126,20 @@ func (pc *ports) regainPort(p *port) {
 func (pc *ports) regain(p *port, ns namespace) error {
 	var undo undo
 	defer undo.run()
-	if err := pc.devices.makeDevice(p, ns, &undo); err != nil {
+	device, err := pc.devices.makeDevice(p, ns, &undo)
+	if err != nil {
 		return err
 	}
+	if err := pc.devices.connect(p, device); err != nil {
+		return err
+	}
+	undo.add(func() { pc.sw.Detach(p.sw); p.device = nil })
 	record := p.record
 	record.Namespace, record.LostReason, record.LostSince = ns.Identity(), "", time.Time{}
 	if err := pc.store.Apply(model.PutPort(record)); err != nil {
 		return err
 	}
-	if err := pc.devices.keep(p); err != nil {
+	if err := pc.devices.keep(p, device); err != nil {
 		return errors.Join(err, pc.store.Apply(model.PutPort(p.record)))
 	}
 	undo.keep()

@@ -131,7 +131,13 @@ func (nb *neighbours) checkMAC(s *segment, mac frame.MAC, except *port, asked bo
 		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another with --mac",
 			mac, s.record.Name)
 	}
-	for _, q := range nb.portsOf(s) {
+	others := nb.portsOf(s)
+	for _, q := range nb.pending {
+		if q.segment == s {
+			others = append(others, q)
+		}
+	}
+	for _, q := range others {
 		if q != except && (q.record.MAC == mac || asked && q.now().MAC() == mac) {
 			return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac",
 				mac, q.record.Name, s.record.Name)

@@ -204,9 +204,11 @@ func (ss *segments) AddSegmentOver(_ context.Context, id string, spec api.Segmen
 
 // portHas says whether a port has an address of the pool.
 func (ps *pools) portHas(p *pool, a netip.Addr) bool {
-	for _, port := range ps.allPorts {
-		if port.segment.pool == p && slices.Contains(port.record.Addrs, a) {
-			return true
+	for _, ports := range []map[string]*port{ps.allPorts, ps.pending} {
+		for _, port := range ports {
+			if port.segment.pool == p && slices.Contains(port.record.Addrs, a) {
+				return true
+			}
 		}
 	}
 	return false

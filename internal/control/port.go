@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"time"
@@ -9,10 +8,8 @@ import (
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/control/model"
-	"vswitch/internal/control/view"
 	"vswitch/internal/counters"
 	"vswitch/internal/frame"
-	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
 )
 
@@ -52,40 +49,17 @@ func (p *port) lost() bool { return p.device == nil }
 
 // AddPort implements [api.Backend].
 func (pc *ports) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error) {
-	pc.lock()
-	defer pc.unlock()
-	if err := pc.checkPortName(spec.Name); err != nil {
-		return api.Port{}, err
-	}
-	s, err := pc.findSegment(spec.Segment)
+	pc.preparing.RLock()
+	defer pc.preparing.RUnlock()
+	a, err := pc.plan(spec)
 	if err != nil {
 		return api.Port{}, err
 	}
-	if _, taken := pc.allPorts[spec.ID]; taken {
-		return api.Port{}, api.Conflictf("port %s already exists: choose another id, or none for a new one", spec.ID)
-	}
-	p := &port{segment: s, record: model.Port{
-		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS, PID: spec.PID,
-		IfName: cmp.Or(spec.IfName, netns.DefaultName), NoDefaultRoute: spec.NoDefaultRoute,
-		Labels: spec.Labels, Created: time.Now().UTC(),
-		Aliases: spec.Aliases, DHCP: spec.IP.DHCP, ResolvConf: spec.ResolvConf,
-		Handover: spec.Handover,
-	}}
-	if spec.Handover {
-		p.record.IfName = view.HostName(p.record)
-	}
-	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
+	defer a.end()
+	if err := a.prepare(); err != nil {
 		return api.Port{}, err
 	}
-	if err := pc.attach(p, spec); err != nil {
-		return api.Port{}, err
-	}
-	pc.allPorts[p.record.ID] = p
-	pc.gateways.brief(s)
-	pc.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", s.record.Name,
-		"address", p.record.IPv4(), "mac", p.record.MAC, "netns", view.Namespace(p.record))
-	pc.neighbours.checkNeighbourLimit()
-	return p.now().View(), nil
+	return a.commit()
 }
 
 // UpdatePort implements [api.Backend].
@@ -200,12 +174,24 @@ func withLabels(labels map[string]string, change map[string]*string) (map[string
 
 // DeletePort implements [api.Backend].
 func (pc *ports) DeletePort(_ context.Context, ref string) (api.Port, error) {
+	pc.preparing.RLock()
+	defer pc.preparing.RUnlock()
+	shown, letGo, err := pc.deletePort(ref)
+	if err == nil {
+		letGo()
+	}
+	return shown, err
+}
+
+// deletePort is DeletePort but for the port's device.
+func (pc *ports) deletePort(ref string) (shown api.Port, letGo func(), err error) {
 	pc.lock()
 	defer pc.unlock()
 	p, err := pc.findPort(ref)
 	if err != nil {
-		return api.Port{}, err
+		return api.Port{}, nil, err
 	}
-	shown := p.now().View()
-	return shown, pc.detach(p)
+	shown = p.now().View()
+	letGo, err = pc.detach(p)
+	return shown, letGo, err
 }

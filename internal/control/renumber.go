@@ -46,8 +46,8 @@ func (ss *segments) UpdateSegment(_ context.Context, ref string, update api.Segm
 // given, or leaves it as it was. The other may be a part of the one that it has, or
 // more than that.
 func (ss *segments) renumber(s *segment, record model.Segment, wanted netip.Prefix) (api.Segment, error) {
-	if ports := ss.portsOf(s); len(ports) > 0 {
-		return api.Segment{}, api.Conflictf("segment %q has %d ports with addresses of %s: remove them with vsctl del-port first", s.record.Name, len(ports), s.record.IPv4().Prefix)
+	if n := len(ss.portsOf(s)) + ss.pendingOf(s); n > 0 {
+		return api.Segment{}, api.Conflictf("segment %q has %d ports with addresses of %s: remove them with vsctl del-port first", s.record.Name, n, s.record.IPv4().Prefix)
 	}
 	if s.pool != nil {
 		return api.Segment{}, api.Conflictf("segment %q has the subnet of a pool, %s: add a segment anew instead", s.record.Name, s.record.IPv4().Prefix)

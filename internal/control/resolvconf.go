@@ -14,7 +14,7 @@ func (ds *devices) writeResolvConf(p *port, undo *undo) error {
 		return nil
 	}
 	err := ds.kernel.writeResolvConf(p.record.NetNS, p.record.ID, p.segment.record.IPv4().Gateway,
-		func(id string) bool { return ds.allPorts[id] != nil })
+		ds.hasPort)
 	if errors.Is(err, netns.ErrNotOurs) {
 		return api.Conflictf("%w", err)
 	}
@@ -23,6 +23,13 @@ func (ds *devices) writeResolvConf(p *port, undo *undo) error {
 	}
 	undo.add(func() { ds.removeResolvConf(p) })
 	return nil
+}
+
+// hasPort reports whether there is a port with this id. It is called without the lock.
+func (c *core) hasPort(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.allPorts[id] != nil || c.pending[id] != nil
 }
 
 func (ds *devices) removeResolvConf(p *port) {

@@ -154,7 +154,7 @@ func (r *restorer) restoreConnected(p *port, device device) error {
 		return err
 	}
 	p.record.LostReason, p.record.LostSince = "", time.Time{}
-	if err := r.devices.keep(p); err != nil {
+	if err := r.devices.keep(p, device); err != nil {
 		r.sw.Detach(p.sw)
 		p.device = nil
 		_ = device.Close()
@@ -277,6 +277,8 @@ func (c *Control) Upgrade(ctx context.Context, binary string) error {
 	if c.config.Upgrade == nil {
 		return api.Unsupportedf("vswitchd runs without its supervising parent: restart it instead")
 	}
+	c.preparing.Lock()
+	defer c.preparing.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	failed := make(chan error, 1)

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/control/model"
@@ -213,26 +215,43 @@ func CheckOffered(p netip.Prefix) error {
 
 // DeleteSegment implements [api.Backend].
 func (ss *segments) DeleteSegment(_ context.Context, ref string, force bool) (api.Segment, error) {
+	ss.preparing.RLock()
+	defer ss.preparing.RUnlock()
+	shown, letGo, err := ss.deleteSegment(ref, force)
+	var closing errgroup.Group
+	closing.SetLimit(maxClosing)
+	for _, f := range letGo {
+		closing.Go(func() error { f(); return nil })
+	}
+	_ = closing.Wait() // none fails
+	return shown, err
+}
+
+// maxClosing is how many devices are let go of at once. Each takes a thread, and the kernel ends
+// links that end together in one go.
+const maxClosing = 256
+
+// deleteSegment is DeleteSegment but for the ports' devices, which what it returns lets go of.
+func (ss *segments) deleteSegment(
+	ref string, force bool,
+) (shown api.Segment, letGo []func(), err error) {
 	ss.lock()
 	defer ss.unlock()
 	s, err := ss.findSegment(ref)
 	if err != nil {
-		return api.Segment{}, err
-	}
-	shown := ss.segmentNow(s).View(ss.firewall.beyondHost())
-	if s.record.Name == api.DefaultSegment {
-		return api.Segment{}, api.Conflictf("segment %q is the default segment and stays: ports without --segment need it", s.record.Name)
+		return shown, nil, err
 	}
 	ports := ss.portsOf(s)
-	if len(ports) > 0 && !force {
-		return api.Segment{}, api.Conflictf("segment %q has %d ports: remove them with vsctl del-port, or give --force", s.record.Name, len(ports))
+	if err := ss.checkDeletable(s, len(ports), force); err != nil {
+		return shown, nil, err
 	}
+	shown = ss.segmentNow(s).View(ss.firewall.beyondHost())
 	changes := append(ends(s, s.record.Rules, ports...), model.DeleteSegment(s.record.ID))
 	if err := ss.store.Apply(changes...); err != nil {
-		return api.Segment{}, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
+		return api.Segment{}, nil, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
 	}
 	for _, p := range ports {
-		ss.ports.remove(p)
+		letGo = append(letGo, ss.ports.remove(p))
 	}
 	ss.removeSegment(s)
 	ss.releaseCounters(s)
@@ -243,5 +262,19 @@ func (ss *segments) DeleteSegment(_ context.Context, ref string, force bool) (ap
 		_ = ss.firewall.applyNAT()
 	}
 	ss.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
-	return shown, nil
+	return shown, letGo, nil
+}
+
+// checkDeletable says why a segment with so many ports is not deleted.
+func (ss *segments) checkDeletable(s *segment, ports int, force bool) error {
+	pending := ss.pendingOf(s)
+	switch {
+	case s.record.Name == api.DefaultSegment:
+		return api.Conflictf("segment %q is the default segment and stays: ports without --segment need it", s.record.Name)
+	case ports+pending > 0 && !force:
+		return api.Conflictf("segment %q has %d ports: remove them with vsctl del-port, or give --force", s.record.Name, ports+pending)
+	case pending > 0:
+		return api.Conflictf("segment %q has %d ports that are being added: try again", s.record.Name, pending)
+	}
+	return nil
 }

@@ -24,13 +24,15 @@ import (
 // the Controls that a test makes in it.
 type world struct {
 	*testing.T
-	log bytes.Buffer // guarded by mu, as all below
+	log bytes.Buffer
+
+	onMove func(to string) // called when a link is about to be moved to a namespace; nil: nothing
 
 	mu     sync.Mutex
 	steps  []string // all that was asked of the world since the last plan, in order
 	failAt int      // the step that fails, from 1 on; 0: none
 	dieAt  int      // the step at which the process dies; 0: none
-	dead   bool     // the process is dying: nothing that it asks for happens
+	dead   bool     // the process is dead: nothing that it asks for happens
 
 	own        *fakeNamespace
 	named      map[string]*fakeNamespace
@@ -59,9 +61,6 @@ func newWorld(t *testing.T) *world {
 // errStep is the error of the step that fails.
 var errStep = errors.New("the step fails")
 
-// died is what ends the process in the middle of a step.
-type died struct{}
-
 // step is one thing that the world is asked for. The error says that it did not happen.
 func (w *world) step(format string, args ...any) error {
 	if w.dead {
@@ -73,7 +72,7 @@ func (w *world) step(format string, args ...any) error {
 		return errStep
 	case w.dieAt:
 		w.dead = true
-		panic(died{})
+		return errStep
 	}
 	return nil
 }
