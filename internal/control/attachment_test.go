@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"testing"
 
 	"vswitch/api"
@@ -87,4 +88,22 @@ func TestWhatAFailedPortHadIsFreeAgain(t *testing.T) {
 		t.Error(err)
 	}
 	wantWhole(t, w, c)
+}
+
+// TestAPortIsChangedBeforeItsTurn: a port can be changed right after a start, when nobody has
+// looked yet what has become of its interface.
+func TestAPortIsChangedBeforeItsTurn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addPort(w.start(), "a")
+	w.die()
+	c := w.start()
+	mac := api.MAC{2, 0, 0, 0, 0, 9}
+	p, err := c.UpdatePort(t.Context(), "a", api.PortUpdate{MAC: &mac})
+	if err != nil || p.MAC != mac || p.State != api.PortUp {
+		t.Fatalf("it is %+v, %v", p, err)
+	}
+	if l, err := w.named["a"].LinkByName("eth0"); err != nil || !bytes.Equal(l.MAC, mac[:]) {
+		t.Errorf("its interface is %+v, %v", l, err)
+	}
 }

@@ -70,6 +70,9 @@ func (pc *ports) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	if err != nil {
 		return api.Port{}, err
 	}
+	if !p.lost() && !p.link.watched { // its turn after a start has not come yet
+		pc.links.lookAtLink(p)
+	}
 	record := p.record
 	if update.Name != nil && *update.Name != record.Name {
 		if err := pc.checkPortName(*update.Name); err != nil {
