@@ -335,13 +335,14 @@ func TestLateForeignDrop(t *testing.T) {
 	table := r.open(t, host.Options{Log: l.logger()})
 	r.apply(t, table, fullConfig)
 	watch(t, table)
+	l.waitCount(t, "in_the_way=0", 1)
 	r.host.Run("nft", "add table inet late; add chain inet late forward { type filter hook forward priority 0; policy drop; }")
 	l.waitCount(t, "inet late forward", 1)
 	if found := table.Foreign(); len(found) != 1 || found[0].String() != "inet late forward" {
 		t.Errorf("in the way are %v, want inet late forward", found)
 	}
 	r.host.Run("nft", "delete table inet late")
-	l.waitCount(t, "in_the_way=0", 2) // as at the start
+	l.waitCount(t, "in_the_way=0", 2)
 	if found := table.Foreign(); len(found) != 0 {
 		t.Errorf("in the way are %v, want none", found)
 	}
