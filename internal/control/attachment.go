@@ -30,8 +30,8 @@ type attachment struct {
 
 // plan reserves what a new port is to have.
 func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
-	pc.lock()
-	defer pc.unlock()
+	pc.mu.Lock() // readers do not see it
+	defer pc.mu.Unlock()
 	if pc.closed {
 		return nil, api.Unavailablef("vswitchd is stopping: try again once it has started")
 	}
@@ -170,7 +170,7 @@ func (a *attachment) end() {
 	if a.locked.kept {
 		return
 	}
-	a.lock()
-	defer a.unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.locked.run()
 }
