@@ -172,7 +172,6 @@ func (pc *ports) detach(p *port) (letGo func(), err error) {
 // process die before, the next one finds a device without a port.
 func (pc *ports) remove(p *port) (letGo func()) {
 	delete(pc.allPorts, p.record.ID)
-	pc.gateways.brief(p.segment)
 	pc.devices.removeResolvConf(p)
 	pc.neighbours.unbind(p)
 	if p.expiry != nil {

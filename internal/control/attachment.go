@@ -155,7 +155,6 @@ func (a *attachment) commit() (api.Port, error) {
 func (a *attachment) activate() {
 	p := a.p
 	a.attached(p, a.ns)
-	a.gateways.brief(p.segment)
 	a.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name,
 		"address", p.record.IPv4(), "mac", p.record.MAC, "netns", view.Namespace(p.record))
 	a.neighbours.checkNeighbourLimit()

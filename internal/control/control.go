@@ -67,13 +67,14 @@ func assemble(core *core) *Control {
 	c.firewall = &firewall{core: core}
 	core.way = c.firewall.way
 	c.gateways = newGateways(core)
-	c.neighbours = newNeighbours(core, c.gateways)
+	core.follow = c.gateways.follow
+	c.neighbours = newNeighbours(core)
 	c.publications = &publications{core: core, firewall: c.firewall}
 	c.hostLinks = &hostLinks{core: core, firewall: c.firewall}
 	c.links = &links{core: core, neighbours: c.neighbours, byLink: make(map[linkKey]*port)}
 	c.devices = &devices{core: core, rules: c.rules, links: c.links}
 	c.ports = &ports{
-		core: core, pools: c.pools, rules: c.rules, publications: c.publications, gateways: c.gateways,
+		core: core, pools: c.pools, rules: c.rules, publications: c.publications,
 		neighbours: c.neighbours, devices: c.devices, links: c.links, hostLinks: c.hostLinks,
 	}
 	c.links.lost = c.lose
@@ -83,7 +84,7 @@ func assemble(core *core) *Control {
 	}
 	c.restorer = &restorer{
 		core: core, pools: c.pools, entries: c.entries, segments: c.segments, ports: c.ports,
-		publications: c.publications, gateways: c.gateways, neighbours: c.neighbours,
+		publications: c.publications, neighbours: c.neighbours,
 		devices: c.devices, links: c.links, hostLinks: c.hostLinks,
 	}
 	return c
@@ -113,6 +114,7 @@ func (c *Control) start() (err error) {
 	}
 	c.mu.Lock()
 	err = c.restorer.restore()
+	c.publishSnapshot()
 	c.sw.Release()
 	if err == nil {
 		c.firewall.openNAT()

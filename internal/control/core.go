@@ -26,7 +26,8 @@ type core struct {
 	sw       *vswitch.Switch
 	kept     *keptDevices
 	counters *keptCounters
-	way      func() view.Way // that containers have from the host on
+	way      func() view.Way      // that containers have from the host on
+	follow   func(*view.Snapshot) // has those act who follow from what is now
 
 	snapshot atomic.Pointer[view.Snapshot]
 

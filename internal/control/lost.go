@@ -52,7 +52,6 @@ func (pc *ports) stands(p *port) bool {
 // entries stay for --lost-port-ttl, in case that its namespace comes back.
 func (pc *ports) lose(p *port, reason string) {
 	pc.disconnect(p)
-	pc.gateways.brief(p.segment)
 	pc.noteLost(p, reason)
 	pc.logFailure("store the loss of port "+p.record.Name, pc.store.Apply(model.PutPort(p.record)))
 }
@@ -147,7 +146,6 @@ func (pc *ports) regain(p *port, ns namespace) error {
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}
-	pc.gateways.brief(p.segment)
 	pc.attached(p, ns)
 	pc.log.Info("lost port attached again", "port", p.record.Name, "netns", view.Namespace(p.record))
 	return nil

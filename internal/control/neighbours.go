@@ -10,13 +10,12 @@ import (
 // neighbours are what segments answer ARP for, and the MACs of ports.
 type neighbours struct {
 	*core
-	gateways  *gateways
 	announcer announcer
 	warned    bool // the kernel's neighbour table is too small, and the log has said so
 }
 
-func newNeighbours(c *core, gateways *gateways) *neighbours {
-	nb := &neighbours{core: c, gateways: gateways}
+func newNeighbours(c *core) *neighbours {
+	nb := &neighbours{core: c}
 	nb.announcer.send = nb.sendAnnouncement
 	return nb
 }
@@ -79,7 +78,6 @@ func (nb *neighbours) followMAC(p *port, mac frame.MAC) {
 	if e, found := nb.store.State().Entry(p.record.SegmentID, from); found && e.PortID == p.record.ID {
 		nb.logFailure("restore static entry "+from.String(), nb.sw.AddEntry(p.sw, from))
 	}
-	nb.gateways.brief(p.segment)
 }
 
 // newMAC puts another MAC into p's record, if p may have it.

@@ -19,7 +19,6 @@ type ports struct {
 	pools        *pools
 	rules        *rules
 	publications *publications
-	gateways     *gateways
 	neighbours   *neighbours
 	devices      *devices
 	links        *links
@@ -104,7 +103,6 @@ func (pc *ports) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	if err := pc.change(p, record, update.MAC != nil); err != nil {
 		return api.Port{}, err
 	}
-	pc.gateways.brief(p.segment)
 	pc.neighbours.updateNeighbours(p)
 	if update.MAC != nil {
 		pc.neighbours.announce(p)

@@ -23,7 +23,6 @@ type restorer struct {
 	segments     *segments
 	ports        *ports
 	publications *publications
-	gateways     *gateways
 	neighbours   *neighbours
 	devices      *devices
 	links        *links
@@ -54,9 +53,6 @@ func (r *restorer) restore() error {
 		if err := r.restoreDevice(p); err != nil {
 			r.ports.noteLost(p, err.Error())
 		}
-	}
-	for _, s := range r.allSegments {
-		r.gateways.brief(s)
 	}
 	r.devices.closeStrays()
 	r.counters.releaseRest()

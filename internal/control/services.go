@@ -2,6 +2,8 @@ package control
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +42,7 @@ type services struct {
 	room     int           // bytes that a datagram may hold
 	inbox    *gateway.Inbox
 	names    dns.Names
+	stations []dns.Station // that names has; guarded by the lock of the changes
 	resolver *dns.Resolver
 	leases   atomic.Pointer[map[frame.MAC]dhcp.Lease]
 	notice   func(dhcp.Event, dhcp.Lease)
@@ -163,15 +166,29 @@ func (gs *gateways) busyNotice(segment string) func(frame.MAC) {
 	}
 }
 
-// brief tells the services of s what its ports are now.
-func (gs *gateways) brief(s *segment) {
-	now := gs.segmentNow(s)
-	leases := now.Leases()
-	clients := make(map[frame.MAC]struct{}, len(leases))
-	for mac := range leases {
-		clients[mac] = struct{}{}
+// follow has the segments' gateways serve what is now: names, and leases. Those of a segment in
+// which nothing has changed are left alone.
+func (gs *gateways) follow(now *view.Snapshot) {
+	for _, s := range now.Segments {
+		gs.allSegments[s.Record.ID].services.follow(s)
 	}
-	s.services.names.Set(now.Stations())
-	s.services.leases.Store(&leases)
-	s.services.inbox.SetClients(clients)
+}
+
+func (v *services) follow(now *view.Segment) {
+	if stations := now.Stations(); !slices.EqualFunc(stations, v.stations, sameStation) {
+		v.stations = stations
+		v.names.Set(stations)
+	}
+	if leases := now.Leases(); !reflect.DeepEqual(leases, *v.leases.Load()) {
+		clients := make(map[frame.MAC]struct{}, len(leases))
+		for mac := range leases {
+			clients[mac] = struct{}{}
+		}
+		v.leases.Store(&leases)
+		v.inbox.SetClients(clients)
+	}
+}
+
+func sameStation(a, b dns.Station) bool {
+	return a.Name == b.Name && slices.Equal(a.Addrs, b.Addrs) && slices.Equal(a.Aliases, b.Aliases)
 }

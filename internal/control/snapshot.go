@@ -8,7 +8,7 @@ import (
 	"vswitch/internal/control/view"
 )
 
-// publishSnapshot makes what is now the snapshot that readers get.
+// publishSnapshot makes what is now the snapshot that readers get, and that gateways serve.
 func (c *core) publishSnapshot() {
 	begun := time.Now()
 	now := &view.Snapshot{Way: c.way()}
@@ -21,6 +21,7 @@ func (c *core) publishSnapshot() {
 		now.Pools = append(now.Pools, c.poolNow(c.allPools[id]))
 	}
 	c.snapshot.Store(now)
+	c.follow(now)
 	if c.publishing != nil {
 		c.publishing.Stop()
 		c.publishing = nil
