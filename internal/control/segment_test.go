@@ -17,13 +17,24 @@ import (
 type routedKernel struct {
 	fakeKernel
 	prefixes []netip.Prefix
-	conflict string // what every subnet overlaps
-	err      error
+	taken    netip.Prefix // a subnet that the host has already
+	conflict string       // what it overlaps
+	err      error        // of the look for that, or of the one for routes if nothing is taken
 }
 
-func (k routedKernel) hostPrefixes() ([]netip.Prefix, error) { return k.prefixes, k.err }
+func (k routedKernel) hostPrefixes() ([]netip.Prefix, error) {
+	if k.taken.IsValid() {
+		return k.prefixes, nil
+	}
+	return k.prefixes, k.err
+}
 
-func (k routedKernel) hostConflict(netip.Prefix) (string, error) { return k.conflict, k.err }
+func (k routedKernel) hostConflict(p netip.Prefix) (string, error) {
+	if p != k.taken {
+		return "", nil
+	}
+	return k.conflict, k.err
+}
 
 // failingKernel is one that makes no TAP whose name begins so.
 type failingKernel struct {
@@ -183,14 +194,14 @@ func TestSubnetsStayClearOfTheHostsRoutes(t *testing.T) {
 	if s := w.addSegment(c, api.SegmentSpec{Name: "clear"}); s.Subnet != prefix("172.17.3.0/24") {
 		t.Errorf("its subnet is %s, where the host has routes to others", s.Subnet)
 	}
-	k.conflict = "route 10.0.0.0/8 via eth0"
+	k.taken, k.conflict = prefix("10.1.0.0/16"), "route 10.0.0.0/8 via eth0"
 	w.on(c, k)
 	w.refused(c, "a subnet of the host's", func() error {
 		_, err := c.AddSegment(t.Context(), api.SegmentSpec{Name: "n", Subnet: prefix("10.1.0.0/16")})
 		return err
 	}, api.Conflict, "10.1.0.0/16", k.conflict, "uplink none")
 	w.addSegment(c, api.SegmentSpec{Name: "apart", Subnet: prefix("10.1.0.0/16"), Uplink: api.UplinkNone})
-	k.err = errors.New("no answer")
+	k.taken, k.err = netip.Prefix{}, errors.New("no answer")
 	w.on(c, k)
 	w.refused(c, "a segment while the kernel does not answer", func() error {
 		_, err := c.AddSegment(t.Context(), api.SegmentSpec{Name: "n"})
