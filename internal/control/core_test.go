@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,20 @@ func (w *world) shown(c *Control) string {
 	return string(text)
 }
 
+// wantShown wants users to see what was shown before.
+func (w *world) wantShown(c *Control, when, before string) {
+	w.Helper()
+	now, was := strings.Split(w.shown(c), "\n"), strings.Split(before, "\n")
+	if slices.Equal(now, was) {
+		return
+	}
+	without := func(lines, others []string) []string {
+		return slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return slices.Contains(others, l) })
+	}
+	w.Errorf("%s there is\n%s\nwhere there was\n%s", when, strings.Join(without(now, was), "\n"),
+		strings.Join(without(was, now), "\n"))
+}
+
 // crash kills the process and starts the next one.
 func (w *world) crash() *Control {
 	w.Helper()
@@ -85,9 +100,7 @@ func (w *world) refused(
 	w.Helper()
 	before, records := w.shown(c), fmt.Sprint(w.state.Records())
 	wantRefused(w.T, what, do(), kind, parts...)
-	if now := w.shown(c); now != before {
-		w.Errorf("%s was refused, and there is\n%s\nwhere there was\n%s", what, now, before)
-	}
+	w.wantShown(c, "after "+what+" was refused", before)
 	if now := fmt.Sprint(w.state.Records()); now != records {
 		w.Errorf("%s was refused, and another state is stored", what)
 	}
@@ -109,9 +122,7 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 			end(w, c)
 			next := w.start()
 			next.Settle()
-			if now := w.shown(next); now != before {
-				t.Errorf("there is\n%s\nwhere there was\n%s", now, before)
-			}
+			w.wantShown(next, "after a restart", before)
 			if now := fmt.Sprint(w.state.Records()); now != records {
 				t.Errorf("the state is\n%s\nand was\n%s", now, records)
 			}

@@ -39,7 +39,7 @@ func (es *entries) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.
 		return api.FDBEntry{}, es.entryError(s, mac, err)
 	}
 	if err := es.store.Apply(model.PutEntry(model.Entry{SegmentID: s.record.ID, MAC: mac, PortID: p.record.ID})); err != nil {
-		es.logFailure("take back entry", es.sw.RemoveEntry(s.sw, mac))
+		es.logFailure("take back entry "+mac.String(), es.restoreEntry(s, mac))
 		return api.FDBEntry{}, api.Internalf("store entry %s: %w", mac, err)
 	}
 	return api.FDBEntry{Segment: s.record.Name, MAC: mac, Port: p.record.Name, Kind: api.Static}, nil
@@ -58,12 +58,21 @@ func (es *entries) DeleteFDB(_ context.Context, ref string, mac frame.MAC) (api.
 		return api.FDBEntry{}, es.entryError(s, mac, err)
 	}
 	if err := es.store.Apply(model.DeleteEntry(s.record.ID, mac)); err != nil {
-		if e, found := es.store.State().Entry(s.record.ID, mac); found {
-			es.logFailure("take back the end of entry "+mac.String(), es.sw.AddEntry(es.allPorts[e.PortID].sw, mac))
-		}
+		es.logFailure("take back the end of entry "+mac.String(), es.restoreEntry(s, mac))
 		return api.FDBEntry{}, api.Internalf("store the end of entry %s: %w", mac, err)
 	}
 	return shown, nil
+}
+
+// restoreEntry gives the switch the entry of mac that is stored, or none.
+func (es *entries) restoreEntry(s *segment, mac frame.MAC) error {
+	if e, found := es.store.State().Entry(s.record.ID, mac); found {
+		return es.sw.AddEntry(es.allPorts[e.PortID].sw, mac)
+	}
+	if err := es.sw.RemoveEntry(s.sw, mac); !errors.Is(err, vswitch.ErrNoEntry) {
+		return err
+	}
+	return nil
 }
 
 // FlushFDB implements [api.Backend].

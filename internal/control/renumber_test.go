@@ -70,9 +70,7 @@ func TestUpdateSegment(t *testing.T) {
 	}
 	w.addSegment(c, api.SegmentSpec{Name: "lab"}) // the name is free
 	before := w.shown(c)
-	if after := w.shown(w.crash()); after != before {
-		t.Errorf("after a restart there is\n%s\nwhere there was\n%s", after, before)
-	}
+	w.wantShown(w.crash(), "after a restart", before)
 }
 
 func TestRenumber(t *testing.T) {
@@ -118,9 +116,7 @@ func TestRenumber(t *testing.T) {
 				t.Errorf("another segment with its old subnet: %v", err)
 			}
 			shown := w.shown(c)
-			if after := w.shown(w.crash()); after != shown {
-				t.Errorf("after a restart there is\n%s\nwhere there was\n%s", after, shown)
-			}
+			w.wantShown(w.crash(), "after a restart", shown)
 		})
 	}
 }
