@@ -247,14 +247,13 @@ func TestFlush(t *testing.T) {
 	})
 }
 
-// TestOwnAddressesOfOldEntriesAreRemoved: a version before took static entries of ports' own
-// addresses, which nobody could see or remove.
-func TestOwnAddressesOfOldEntriesAreRemoved(t *testing.T) {
+// TestAddressesOfEntriesAreNoPorts: an address that has a static entry is given to no port as its
+// own, until the entry is removed.
+func TestAddressesOfEntriesAreNoPorts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.start()
 	w.furnish(c)
-	// It is taken while the port has another address.
 	mac := switchtest.MAC(30)
 	must[api.FDBEntry](t)(c.AddFDB(t.Context(), "", api.FDBSpec{MAC: mac, Port: "a"}))
 	w.refused(c, "an address with an entry, for a port", func() error {

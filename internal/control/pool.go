@@ -117,6 +117,9 @@ func (ps *pools) Lease(_ context.Context, id string, want netip.Addr) (netip.Pre
 	if err != nil {
 		return netip.Prefix{}, err
 	}
+	if n := len(p.record.Leases); n >= model.MaxLeases {
+		return netip.Prefix{}, api.Exhaustedf("pool %s has %d leases, which is all it may have: release one, or use another pool", p.record.Prefix, n)
+	}
 	addr, err := p.subnet.Allocate(want)
 	if err != nil {
 		return netip.Prefix{}, ipamError(err)
@@ -139,7 +142,7 @@ func (ps *pools) LeaseGateway(_ context.Context, id string, want netip.Addr) (ne
 	if err != nil {
 		return netip.Prefix{}, err
 	}
-	old := p.record.Gateway
+	old, want := p.record.Gateway, want.Unmap()
 	if want.IsValid() && want != old {
 		if s := ps.segmentOver(p); s != nil {
 			return netip.Prefix{}, api.Conflictf("gateway of pool %s is that of segment %q already: %s", p.record.Prefix, s.record.Name, old)
@@ -166,6 +169,7 @@ func (ps *pools) Release(_ context.Context, id string, addr netip.Addr) error {
 	if err != nil {
 		return err
 	}
+	addr = addr.Unmap()
 	if addr == p.record.Gateway {
 		return nil // stays reserved as long as there is the pool
 	}
@@ -196,7 +200,7 @@ func (ss *segments) AddSegmentOver(_ context.Context, id string, spec api.Segmen
 	if s := ss.segmentOver(p); s != nil {
 		return api.Segment{}, api.Conflictf("pool %s is in use by segment %q: choose another", p.record.Prefix, s.record.Name)
 	}
-	if spec.Gateway.IsValid() && spec.Gateway != p.record.Gateway {
+	if spec.Gateway.IsValid() && spec.Gateway.Unmap() != p.record.Gateway {
 		return api.Segment{}, api.Conflictf("gateway %s is not that of pool %s, %s: lease it as such before", spec.Gateway, p.record.Prefix, p.record.Gateway)
 	}
 	return ss.newSegment(spec, p)
@@ -243,6 +247,7 @@ func (ps *pools) restorePool(record model.Pool) (err error) {
 // allocate leases an address of the segment for a port. One that is leased through
 // the segment's pool is meant for a port, unless another has it already.
 func (ps *pools) allocate(s *segment, want netip.Addr) (netip.Addr, error) {
+	want = want.Unmap()
 	if s.pool.leased(want) && !ps.portHas(s.pool, want) {
 		return want, nil
 	}

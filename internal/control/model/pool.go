@@ -26,8 +26,8 @@ func (p Pool) Check() error {
 	switch {
 	case !wellformed.ID(p.ID):
 		return fmt.Errorf("id %q is not 64 hex digits", wellformed.Clip(p.ID))
-	case len(p.Leases) > maxLeases:
-		return fmt.Errorf("%d leases are more than %d", len(p.Leases), maxLeases)
+	case len(p.Leases) > MaxLeases:
+		return fmt.Errorf("%d leases are more than %d", len(p.Leases), MaxLeases)
 	}
 	if err := checkSubnet(p.Subnet); err != nil {
 		return err

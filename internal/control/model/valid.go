@@ -17,10 +17,12 @@ const (
 	maxPath   = 4095 // PATH_MAX less the NUL
 	maxRules  = 1024 // of a segment
 
-	maxPublications = 4096   // of a port
-	maxAliases      = 64     // of a port
-	maxLeases       = 50_000 // of a pool, so that they fit into a record of the store
+	maxPublications = 4096 // of a port
+	maxAliases      = 64   // of a port
 )
+
+// MaxLeases is how many leases a pool may have, so that they fit into a record of the store.
+const MaxLeases = 50_000
 
 func checkLabels(labels map[string]string) error {
 	for k, v := range labels {
