@@ -79,13 +79,22 @@ func (w *world) crash() *Control {
 	return c
 }
 
+// renewNamespace makes another namespace of that name, as a container that is started again has.
+func (w *world) renewNamespace(name string) {
+	ns := w.namespace(name + ", again")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.named, ns.name)
+	w.named[name] = ns
+}
+
 // wire returns what a container has of the port's device.
 func (w *world) wire(namespace string) *switchtest.Device {
 	w.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range w.devices {
-		if d.link != nil && d.link.in.name == namespace {
+		if d.link != nil && d.link.in == w.named[namespace] {
 			return d.wire
 		}
 	}

@@ -16,7 +16,8 @@ func newID() string {
 }
 
 // resolve finds what ref means among all, by id: a whole id, a name, or a prefix
-// of one id alone. what and list name the kind and the command in the error.
+// of one id alone; the empty ref means nothing. what and list name the kind and the command in
+// the error.
 func resolve[T interface{ title() string }](all map[string]T, ref, what, list string) (T, error) {
 	var found, none T
 	if v, ok := all[ref]; ok {
@@ -24,10 +25,11 @@ func resolve[T interface{ title() string }](all map[string]T, ref, what, list st
 	}
 	matches := 0
 	for id, v := range all {
-		if v.title() == ref {
+		switch {
+		case ref == "":
+		case v.title() == ref:
 			return v, nil
-		}
-		if ref != "" && strings.HasPrefix(id, ref) {
+		case strings.HasPrefix(id, ref):
 			found = v
 			matches++
 		}

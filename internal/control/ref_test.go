@@ -39,6 +39,9 @@ func TestResolve(t *testing.T) {
 		_, err := resolve(all, ref, "port", "list-ports")
 		wantRefused(t, ref, err, api.NotFound, "does not exist", "vsctl list-ports")
 	}
+	if _, err := resolve(map[string]titled{id("a"): ""}, "", "rule", "list-rules"); api.KindOf(err) != api.NotFound {
+		t.Errorf("nothing among what has no names: %v", err)
+	}
 	if _, err := resolve(map[string]titled{}, "", "port", "list-ports"); api.KindOf(err) != api.NotFound {
 		t.Errorf("nothing among nothing: %v", err)
 	}
