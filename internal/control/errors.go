@@ -57,5 +57,8 @@ func deviceError(err error) error {
 			return api.Unsupportedf("%w", err)
 		}
 	}
+	if errors.Is(err, fs.ErrExist) { // an interface of its name
+		return api.Conflictf("%w", err)
+	}
 	return kernelError(err)
 }

@@ -36,7 +36,7 @@ func TestErrorsHaveTheirKinds(t *testing.T) {
 		}},
 		"devices": {deviceError, map[error]api.Kind{
 			fs.ErrNotExist: api.Unsupported, syscall.ENODEV: api.Unsupported, syscall.ENXIO: api.Unsupported,
-			syscall.EACCES: api.Denied, netns.ErrLinkExists: api.Conflict, other: api.Internal,
+			syscall.EACCES: api.Denied, fs.ErrExist: api.Conflict, netns.ErrLinkExists: api.Conflict, other: api.Internal,
 		}},
 	} {
 		for err, kind := range test.kinds {
