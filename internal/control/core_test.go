@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +101,50 @@ func (w *world) wire(namespace string) *switchtest.Device {
 	}
 	w.Fatalf("there is no device in %s", namespace)
 	return nil
+}
+
+// routedKernel is the kernel of a host that has routes.
+type routedKernel struct {
+	fakeKernel
+	prefixes []netip.Prefix
+	taken    netip.Prefix // a subnet that the host has already
+	conflict string       // what it overlaps
+	err      error        // of the look for that, or of the one for routes if nothing is taken
+}
+
+func (k routedKernel) hostPrefixes() ([]netip.Prefix, error) {
+	if k.taken.IsValid() {
+		return k.prefixes, nil
+	}
+	return k.prefixes, k.err
+}
+
+func (k routedKernel) hostConflict(p netip.Prefix) (string, error) {
+	if p != k.taken {
+		return "", nil
+	}
+	return k.conflict, k.err
+}
+
+// failingKernel is one that makes no TAP whose name begins so.
+type failingKernel struct {
+	fakeKernel
+	prefix string
+	err    error
+}
+
+func (k failingKernel) createTAP(name string) (device, error) {
+	if strings.HasPrefix(name, k.prefix) {
+		return nil, k.err
+	}
+	return k.fakeKernel.createTAP(name)
+}
+
+// on replaces the kernel.
+func (w *world) on(c *Control, k kernel) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kernel = k
 }
 
 // refused makes a change that must be refused, and wants nothing to be other than before.

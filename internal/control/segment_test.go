@@ -13,50 +13,6 @@ import (
 	"vswitch/internal/control/model"
 )
 
-// routedKernel is the kernel of a host that has routes.
-type routedKernel struct {
-	fakeKernel
-	prefixes []netip.Prefix
-	taken    netip.Prefix // a subnet that the host has already
-	conflict string       // what it overlaps
-	err      error        // of the look for that, or of the one for routes if nothing is taken
-}
-
-func (k routedKernel) hostPrefixes() ([]netip.Prefix, error) {
-	if k.taken.IsValid() {
-		return k.prefixes, nil
-	}
-	return k.prefixes, k.err
-}
-
-func (k routedKernel) hostConflict(p netip.Prefix) (string, error) {
-	if p != k.taken {
-		return "", nil
-	}
-	return k.conflict, k.err
-}
-
-// failingKernel is one that makes no TAP whose name begins so.
-type failingKernel struct {
-	fakeKernel
-	prefix string
-	err    error
-}
-
-func (k failingKernel) createTAP(name string) (device, error) {
-	if strings.HasPrefix(name, k.prefix) {
-		return nil, k.err
-	}
-	return k.fakeKernel.createTAP(name)
-}
-
-// on replaces the kernel.
-func (w *world) on(c *Control, k kernel) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.kernel = k
-}
-
 // addSegment adds one.
 func (w *world) addSegment(c *Control, spec api.SegmentSpec) api.Segment {
 	w.Helper()
