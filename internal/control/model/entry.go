@@ -84,16 +84,21 @@ func (t *txn) forgetEntry(key string) {
 	t.touch(KindEntry, key)
 }
 
-type deleteEntry struct{ key string }
+type deleteEntry struct {
+	segmentID string
+	mac       frame.MAC
+}
 
 // DeleteEntry deletes the static entry of a segment for a MAC.
 func DeleteEntry(segmentID string, mac frame.MAC) Change {
-	return deleteEntry{Entry{SegmentID: segmentID, MAC: mac}.Key()}
+	return deleteEntry{segmentID, mac}
 }
 
-func (c deleteEntry) String() string { return "end of entry " + wellformed.Clip(c.key) }
+func (c deleteEntry) String() string {
+	return fmt.Sprintf("end of entry for mac %s on segment %s", c.mac, wellformed.Clip(c.segmentID))
+}
 
 func (c deleteEntry) apply(t *txn) error {
-	t.forgetEntry(c.key)
+	t.forgetEntry(Entry{SegmentID: c.segmentID, MAC: c.mac}.Key())
 	return nil
 }

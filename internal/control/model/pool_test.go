@@ -34,12 +34,15 @@ func TestAPoolThatDoesNotFitIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newState(t, modeltest.Sample())
 	for want, edit := range map[string]func(*model.Pool){
-		"64 hex digits": func(p *model.Pool) { p.ID = "x" },
-		"host bits":     func(p *model.Pool) { p.Prefix = netip.PrefixFrom(p.Gateway, p.Prefix.Bits()) },
-		"gateway":       func(p *model.Pool) { p.Gateway = modeltest.Pool(3).Gateway },
-		"lease":         func(p *model.Pool) { p.Leases = append(p.Leases, p.Leases[0]) },
-		"the gateway's": func(p *model.Pool) { p.Leases = append(p.Leases, p.Gateway) },
-		"over it":       func(p *model.Pool) { fresh := modeltest.Pool(3); fresh.ID = p.ID; *p = fresh },
+		"64 hex digits":      func(p *model.Pool) { p.ID = "x" },
+		"host bits":          func(p *model.Pool) { p.Prefix = netip.PrefixFrom(p.Gateway, p.Prefix.Bits()) },
+		"gateway":            func(p *model.Pool) { p.Gateway = modeltest.Pool(3).Gateway },
+		"lease":              func(p *model.Pool) { p.Leases = append(p.Leases, p.Leases[0]) },
+		"50001 leases":       func(p *model.Pool) { p.Leases = make([]netip.Addr, model.MaxLeases+1) },
+		"lease 10.3.0.3 is":  func(p *model.Pool) { p.Leases = append(p.Leases, modeltest.Pool(3).Leases[0]) },
+		"lease fe80::1%eth0": func(p *model.Pool) { p.Leases = append(p.Leases, netip.MustParseAddr("fe80::1%eth0")) },
+		"the gateway's":      func(p *model.Pool) { p.Leases = append(p.Leases, p.Gateway) },
+		"over it":            func(p *model.Pool) { fresh := modeltest.Pool(3); fresh.ID = p.ID; *p = fresh },
 	} {
 		pool := modeltest.Pool(2)
 		edit(&pool)

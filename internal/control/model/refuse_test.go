@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -54,6 +55,10 @@ func refused() map[string]refusal {
 	segment("range host bits", "range", func(s *model.Segment) { s.Subnets[0].Range = netip.MustParsePrefix("10.3.0.1/24") })
 	segment("mtu small", "mtu", func(s *model.Segment) { s.MTU = 67 })
 	segment("mtu large", "mtu", func(s *model.Segment) { s.MTU = 65536 })
+	segment("uplink", "uplink", func(s *model.Segment) { s.Uplink = "a\nb" })
+	segment("long uplink", "uplink", func(s *model.Segment) { s.Uplink = long })
+	segment("no pool", "pool \"none\"", func(s *model.Segment) { s.Subnets[0].PoolID = "none" })
+	segment("pool of another subnet", "does not exist", func(s *model.Segment) { s.Subnets[0].PoolID = modeltest.Pool(2).ID })
 	segment("label", "label", func(s *model.Segment) { s.Labels = map[string]string{"a": "\xff"} })
 	segment("label key", "label", func(s *model.Segment) { s.Labels = map[string]string{"": "a"} })
 	segment("moved under its port", "no room for port \"port-1\"", func(s *model.Segment) { *s = modeltest.Segment(3); s.ID = modeltest.ID(1) })
@@ -107,15 +112,19 @@ func refused() map[string]refusal {
 	port("long ifname", "ifname", func(p *model.Port) { p.IfName = "abcdefghijklmnop" })
 	port("security", "security", func(p *model.Port) { p.Security = "\x1b[31m" })
 	published := func(what string, q model.Publication) {
-		port("publication", what, func(p *model.Port) { p.Published = []model.Publication{q} })
+		name := fmt.Sprintf("publication %+v", q)
+		port(name, what, func(p *model.Port) { p.Published = []model.Publication{{Protocol: "tcp", HostPort: 9, Port: 9}, q} })
 	}
 	published("protocol", model.Publication{HostPort: 1, Port: 1})
 	published("protocol", model.Publication{Protocol: "\x1b", HostPort: 1, Port: 1})
+	published("protocol", model.Publication{Protocol: long, HostPort: 1, Port: 1})
 	published("host address", model.Publication{Protocol: "tcp", HostIP: netip.MustParseAddr("fe80::1%eth0"), HostPort: 1, Port: 1})
 	published("ports from 0", model.Publication{Protocol: "tcp", Port: 1})
 	published("not within", model.Publication{Protocol: "tcp", HostPort: 1})
 	published("not within", model.Publication{Protocol: "tcp", HostPort: 65535, Port: 1, Count: 2})
 	published("not within", model.Publication{Protocol: "tcp", HostPort: 1, Port: 1, Count: -1})
+	published("not within", model.Publication{Protocol: "tcp", HostPort: 1, Port: 1, Count: 1 << 62})
+	published("not within", model.Publication{Protocol: "tcp", HostPort: 1, Port: 65000, Count: 537})
 	port("publications", "more than 4096", func(p *model.Port) { p.Published = make([]model.Publication, 4097) })
 	port("alias", "alias", func(p *model.Port) { p.Aliases = []string{"ok", "-"} })
 	port("aliases", "aliases", func(p *model.Port) { p.Aliases = make([]string, 65) })

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"vswitch/internal/control/model"
@@ -80,6 +81,30 @@ func TestRecordsAreFound(t *testing.T) {
 	if list := slices.Collect(s.SegmentsOver(want.Pools[0].ID)); len(list) != 1 || list[0].ID != segment.ID {
 		t.Errorf("over the pool are %+v", list)
 	}
+	if got, found := s.Segment(segment.ID); !found || got.Name != segment.Name {
+		t.Errorf("by its id %q is found: %v", got.Name, found)
+	}
+	if got, found := s.Pool(want.Pools[0].ID); !found || got.Prefix != want.Pools[0].Prefix {
+		t.Errorf("by its id %s is found: %v", got.Prefix, found)
+	}
+	if got, found := s.Entry(segment.ID, modeltest.MAC(500)); !found || got != modeltest.Entry(500, 2, 2) {
+		t.Errorf("by its MAC %+v is found: %v", got, found)
+	}
+	for name, n := range map[string]int{
+		"pools":    len(slices.Collect(s.Pools())),
+		"segments": len(slices.Collect(s.Segments())) - 1,
+		"ports":    len(slices.Collect(s.Ports())) - 1,
+	} {
+		if n != 1 {
+			t.Errorf("of the sample's %s, %d too many are found", name, n-1)
+		}
+	}
+	for range s.Ports() { // whoever has found what he looks for stops
+		break
+	}
+	for range s.PortsOf(segment.ID) {
+		break
+	}
 	// The address and the MAC are those of one segment only.
 	if _, found := s.PortAt(modeltest.ID(1), port.Addrs[0]); found {
 		t.Error("a port is found at its address on another segment")
@@ -108,6 +133,66 @@ func TestOfEachFamilyOneAddress(t *testing.T) {
 	twin.Addrs = []netip.Addr{v6}
 	if _, _, err := s.With(model.PutPort(twin)); err == nil {
 		t.Error("an address was given to two ports")
+	}
+}
+
+// TestIPv6Alone: a record without an IPv4 address has none of that family.
+func TestIPv6Alone(t *testing.T) {
+	t.Parallel()
+	segment, port := modeltest.Segment(1), modeltest.Port(1, 1)
+	six := netip.MustParsePrefix("fd00:1::/64")
+	segment.Subnets = []model.SegmentSubnet{{Subnet: model.Subnet{
+		Prefix: six, Gateway: netip.MustParseAddr("fd00:1::1"), Range: six,
+	}}}
+	port.Addrs = []netip.Addr{netip.MustParseAddr("fd00:1::2")}
+	s := with(t, model.Empty(), model.PutSegment(segment), model.PutPort(port))
+	got, _ := s.Port(port.ID)
+	if on, _ := s.Segment(segment.ID); on.IPv4().Prefix.IsValid() || got.IPv4().IsValid() ||
+		!slices.Equal(on.Prefixes(), []netip.Prefix{six}) {
+		t.Errorf("of IPv4 are %s and %s", got.IPv4(), on.IPv4().Prefix)
+	}
+}
+
+func TestRuleEnds(t *testing.T) {
+	t.Parallel()
+	labels := map[string]string{"role": "db", "empty": ""}
+	for _, test := range []struct {
+		end  model.RuleEnd
+		want bool
+	}{
+		{model.RuleEnd{}, true},
+		{model.RuleEnd{PortID: modeltest.ID(1)}, true},
+		{model.RuleEnd{PortID: modeltest.ID(2)}, false},
+		{model.RuleEnd{LabelKey: "role", LabelValue: "db"}, true},
+		{model.RuleEnd{LabelKey: "role", LabelValue: "web"}, false},
+		{model.RuleEnd{LabelKey: "role"}, false},
+		{model.RuleEnd{LabelKey: "empty"}, true},
+		{model.RuleEnd{LabelKey: "none"}, false},
+	} {
+		if got := test.end.Includes(modeltest.ID(1), labels); got != test.want {
+			t.Errorf("%+v is about the port: %t, want %t", test.end, got, test.want)
+		}
+	}
+}
+
+// TestChangesAreNamed in errors, of whatever is in them.
+func TestChangesAreNamed(t *testing.T) {
+	t.Parallel()
+	hostile := model.Port{ID: "x\ny", Name: strings.Repeat("n", 4096)}
+	for want, change := range map[string]model.Change{
+		"segment \"segment-1\", id " + modeltest.ID(1): model.PutSegment(modeltest.Segment(1)),
+		"end of segment " + modeltest.ID(1):            model.DeleteSegment(modeltest.ID(1)),
+		"port \"port-1\", id " + modeltest.ID(1001):    model.PutPort(modeltest.Port(1, 1)),
+		"end of port " + modeltest.ID(1001):            model.DeletePort(modeltest.ID(1001)),
+		"pool 10.2.0.0/16, id " + modeltest.ID(2002):   model.PutPool(modeltest.Pool(2)),
+		"end of pool " + modeltest.ID(2002):            model.DeletePool(modeltest.ID(2002)),
+		modeltest.MAC(5).String():                      model.DeleteEntry(modeltest.ID(1), modeltest.MAC(5)),
+		"port \"nnn":                                   model.PutPort(hostile),
+	} {
+		got := change.String()
+		if !strings.Contains(got, want) || len(got) > 512 {
+			t.Errorf("it is %q, want one with %q", got, want)
+		}
 	}
 }
 
