@@ -214,13 +214,11 @@ func (hs *hostLinks) restoreHostLink(h *hostLink) {
 func (hs *hostLinks) reopenHostLink(h *hostLink) (device, error) {
 	if fds := hs.kept.take(keptHostLink, h.segment.record.ID); len(fds) > 0 {
 		device, err := hs.kernel.adoptTAP(fds)
-		if err == nil && !hs.inOwnNamespace(device) {
-			_ = device.SetPersist(false)
-			_ = device.Close()
-			err = errors.New(hostLinkMoved)
-		}
 		if err == nil {
-			return device, nil
+			if err = hs.checkNotMoved(device); err == nil {
+				return device, nil
+			}
+			_ = device.Close()
 		}
 		hs.logFailure("drop a kept descriptor", hs.kept.drop(keptHostLink, h.segment.record.ID))
 		hs.logFailure("drop a kept descriptor", hs.kept.sync())
@@ -240,19 +238,30 @@ const (
 	hostLinkDeleted = "its interface was deleted"
 )
 
-// inOwnNamespace says whether the device's link is in the daemon's namespace.
-func (hs *hostLinks) inOwnNamespace(d device) bool {
+// checkNotMoved refuses a device whose link is in another namespace than the daemon's. That link
+// ends with the device.
+func (hs *hostLinks) checkNotMoved(d device) error {
+	own, err := hs.inOwnNamespace(d)
+	if err == nil && !own {
+		_ = d.SetPersist(false)
+		err = errors.New(hostLinkMoved)
+	}
+	return err
+}
+
+// inOwnNamespace reports whether the device's link is in the daemon's namespace.
+func (hs *hostLinks) inOwnNamespace(d device) (bool, error) {
 	own, err := hs.kernel.ownNamespace()
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer own.Close()
 	ns, err := hs.kernel.namespaceOf(d, d.Name())
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer ns.Close()
-	return ns.ID() == own.ID()
+	return ns.ID() == own.ID(), nil
 }
 
 // failHostLink notes why there is no host link.

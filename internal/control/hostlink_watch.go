@@ -61,14 +61,19 @@ func (hs *hostLinks) lookAtHostLinks() {
 // lookAtHostLink puts right what has become of a host link.
 func (hs *hostLinks) lookAtHostLink(h *hostLink) {
 	if h.device == nil {
-		hs.restoreHostLink(h)
-		return
+		if hs.restoreHostLink(h); h.device == nil {
+			return
+		}
 	}
-	if !hs.inOwnNamespace(h.device) {
+	own, err := hs.inOwnNamespace(h.device)
+	if err == nil && !own {
 		hs.loseHostLink(h, hostLinkMoved)
 		return
 	}
-	mended, err := h.setUp(hs.kernel)
+	var mended []string
+	if err == nil {
+		mended, err = h.setUp(hs.kernel)
+	}
 	if err != nil {
 		h.problem = err.Error()
 		hs.log.Warn("host link not put right", "segment", h.segment.record.Name, "interface", h.name, "error", err)
@@ -86,7 +91,11 @@ func (hs *hostLinks) lookAtHostLink(h *hostLink) {
 // setUp makes the interface what it is to be, and says what it was not.
 func (h *hostLink) setUp(k kernel) (mended []string, err error) {
 	if h.index == 0 { // it may have been renamed while nobody looked
-		if h.index, err = k.linkIndex(h.device.Name()); err != nil {
+		name, err := h.device.LinkName()
+		if err != nil {
+			return nil, err
+		}
+		if h.index, err = k.linkIndex(name); err != nil {
 			return nil, err
 		}
 	}
@@ -100,5 +109,6 @@ func (hs *hostLinks) loseHostLink(h *hostLink, why string) {
 	hs.log.Warn("host link lost", "segment", h.segment.record.Name, "interface", h.name, "reason", why)
 	hs.dropHostLink(h)
 	h.problem = why
+	h.stop() // what else was to be tried again, and later
 	hs.lookAtHostSoon(h, lookDelay)
 }
