@@ -1,10 +1,24 @@
 package control
 
 import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"vswitch/api"
 	"vswitch/internal/control/model"
 	"vswitch/internal/counters"
+	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
 
 func TestHostLinkNamesFitTheKernel(t *testing.T) {
@@ -13,4 +27,423 @@ func TestHostLinkNamesFitTheKernel(t *testing.T) {
 	if len(h.name) > 15 || h.name[:3] != "vs-" {
 		t.Errorf("the name %q does not fit an interface", h.name)
 	}
+}
+
+// errFailure is what calls of the stack fail with.
+var errFailure = errors.New("out of order")
+
+// wantFrames wants frames to pass between a container and the host by a segment's host link.
+func (s *stack) wantFrames(c *Control, segment, port string) {
+	s.Helper()
+	p, err := c.Port(s.Context(), port)
+	if err != nil {
+		s.Fatal(err)
+	}
+	subnet := s.segment(c, segment)
+	mac := frame.MACFromIPv4(addr(subnet.Gateway))
+	container, hostSide := s.deviceIn(port).wire, s.device(subnet.HostLink.Name).wire
+	container.Frames()
+	hostSide.Frames()
+	inside := netip.AddrPortFrom(p.IPs[0].Addr(), 1000)
+	out := switchtest.UDP(mac, p.MAC, outside, inside, []byte("to the host"))
+	container.Send(out)
+	back := switchtest.UDP(p.MAC, mac, inside, outside, []byte("to the container"))
+	hostSide.Send(back)
+	synctest.Wait()
+	if got := hostSide.Frames(); !slices.ContainsFunc(got, equals(out)) {
+		s.Errorf("the host gets %x", got)
+	}
+	if got := container.Frames(); !slices.ContainsFunc(got, equals(back)) {
+		s.Errorf("the container gets %x", got)
+	}
+}
+
+// outside is whom a container talks with.
+var outside = netip.MustParseAddrPort("192.0.2.1:2000")
+
+func equals(a []byte) func([]byte) bool { return func(b []byte) bool { return bytes.Equal(a, b) } }
+
+func TestHostLinkIsTheGateway(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		lab := s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
+		s.addSegment(c, "alone", "10.67.0.0/24", api.UplinkNone)
+		s.addPort(c, "x", func(p *api.PortSpec) { p.Segment = "lab" })
+		s.wantHostLink(c, "lab", api.PortUp, "")
+		if l := s.segment(c, "alone").HostLink; l.Name != "" {
+			s.Errorf("the segment without uplink has the host link %s", l.Name)
+		}
+		d := s.device(lab.HostLink.Name)
+		l, mac := s.link(d), frame.MACFromIPv4(addr("10.66.0.1"))
+		if !l.Up || !slices.Equal(l.MAC, mac[:]) {
+			s.Errorf("the link is %+v, want it up with MAC %s", l.Link, mac)
+		}
+		if !l.persistent || s.kept[keptHostLink.name(lab.ID)] != d.fd {
+			s.Errorf("the link is persistent: %t, and the kept descriptors are %v", l.persistent, s.kept)
+		}
+		if alias := s.aliasOf(lab.HostLink.Name); alias != "vswitch segment lab" {
+			s.Errorf("its alias is %q", alias)
+		}
+		s.wantFrames(c, "lab", "x")
+
+		if _, err := c.DeleteSegment(s.Context(), "lab", true); err != nil {
+			s.Fatal(err)
+		}
+		if slices.Contains(s.links(), "own/"+lab.HostLink.Name) {
+			s.Errorf("the link outlives its segment: %q", s.links())
+		}
+		if _, kept := s.kept[keptHostLink.name(lab.ID)]; kept {
+			s.Error("a descriptor of it is kept")
+		}
+	})
+}
+
+// TestNoSegmentWithoutItsHostLink: a segment whose host link cannot be made is refused, leaves
+// nothing, and can be made later.
+func TestNoSegmentWithoutItsHostLink(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		call string
+		err  error
+		kind api.Kind
+		says string
+	}{
+		"its name is taken":         {"create", fs.ErrExist, api.Conflict, `the host's interface of segment "lab"`},
+		"the kernel has no TAP":     {"create", syscall.ENODEV, api.Unsupported, "no such device"},
+		"no clone device":           {"create", fs.ErrNotExist, api.Unsupported, "not exist"},
+		"not allowed":               {"create", fs.ErrPermission, api.Denied, "permission"},
+		"the kernel is out of them": {"create", errFailure, api.Internal, "out of order"},
+		"it cannot be set up":       {"set up", errFailure, api.Internal, "out of order"},
+		"routes cannot be listed":   {"conflict", errFailure, api.Internal, "out of order"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inStack(t, func(s *stack) {
+				c := s.start()
+				links, kept := s.links(), len(s.kept)
+				s.fail(test.call, test.err)
+				spec := api.SegmentSpec{Name: "lab", Subnet: prefix("10.66.0.0/24")}
+				_, err := c.AddSegment(s.Context(), spec)
+				wantError(s.T, err, test.kind, test.says)
+				if !slices.Equal(s.links(), links) || len(s.kept) != kept {
+					s.Errorf("left are the links %q and the descriptors %v", s.links(), s.kept)
+				}
+				if n := len(slices.Collect(s.state.Segments())); n != 1 {
+					s.Errorf("the state has %d segments", n)
+				}
+				s.fail(test.call, nil)
+				if _, err := c.AddSegment(s.Context(), spec); err != nil {
+					s.Errorf("once it would work: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A subnet that the host has a use for is refused, unless the host gets no route to it.
+func TestSubnetOfTheHost(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		s.addSegment(c, "moves", "10.1.0.0/24", api.UplinkHost)
+		before := s.see(c)
+		s.with(func() { s.taken = prefix("10.64.0.0/10") })
+		_, err := c.AddSegment(s.Context(), api.SegmentSpec{Name: "lab", Subnet: prefix("10.67.0.0/24")})
+		wantError(s.T, err, api.Conflict, "10.67.0.0/24", "route to 10.64.0.0/10", "uplink none")
+		_, err = c.UpdateSegment(s.Context(), "moves", api.SegmentUpdate{Subnet: new(prefix("10.68.0.0/24"))})
+		wantError(s.T, err, api.Conflict, "10.68.0.0/24", "route to 10.64.0.0/10")
+		if now := s.see(c); !reflect.DeepEqual(now, before) {
+			s.Errorf("there is\n%+v, where there was\n%+v", now, before)
+		}
+		s.addSegment(c, "alone", "10.67.0.0/24", api.UplinkNone)
+	})
+}
+
+// TestDefaultSegmentWaitsForItsHostLink: what keeps the host link from being made keeps no
+// container from the switch, is shown and logged once, and the link is made as soon as it can be.
+func TestDefaultSegmentWaitsForItsHostLink(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		s.fail("create", syscall.ENODEV)
+		c := s.start()
+		s.wantHostLink(c, "bridge", api.PortDown, "no such device")
+		s.addPort(c, "a")
+		s.pass(time.Minute)
+		s.wantLines(1, "segment has no host link, and so no way out", "segment=bridge")
+		s.fail("create", fs.ErrPermission)
+		s.pass(hostLinkRetry)
+		s.wantHostLink(c, "bridge", api.PortDown, "permission denied")
+		s.wantLines(2, "segment has no host link, and so no way out")
+
+		s.fail("create", nil)
+		s.pass(hostLinkRetry)
+		s.wantHostLink(c, "bridge", api.PortUp, "")
+		s.wantLines(1, "host link made again", "segment=bridge")
+		s.wantFrames(c, "bridge", "a")
+		if config, _ := s.config(); len(config.Segments) != 1 {
+			s.Errorf("the firewall has %+v", config)
+		}
+	})
+}
+
+// TestHostLinkIsMadeAgain: what others do to the interface ends neither the segment nor its way to
+// the host.
+func TestHostLinkIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		do     func(s *stack, c *Control, d *fakeDevice)
+		reason string
+	}{
+		"deleted": {
+			func(s *stack, _ *Control, d *fakeDevice) { s.deleteLink(d) }, hostLinkDeleted,
+		},
+		"moved": {func(s *stack, _ *Control, d *fakeDevice) {
+			s.moveLink(d, s.named["a"])
+			s.event(linkEvent(d))
+		}, hostLinkMoved},
+		// It must not wait for the time at which something else is tried again.
+		"deleted while it was not right": {func(s *stack, c *Control, d *fakeDevice) {
+			s.fail("set up", errFailure)
+			s.event(linkEvent(d))
+			s.pass(lookDelay)
+			s.wantHostLink(c, "bridge", api.PortDown, "out of order")
+			s.fail("set up", nil)
+			s.deleteLink(d)
+		}, hostLinkDeleted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inStack(t, func(s *stack) {
+				c := s.start()
+				s.tasks(c)
+				s.addPort(c, "a")
+				link := s.segment(c, "bridge").HostLink.Name
+				s.pass(hostLinkPause)
+				test.do(s, c, s.device(link))
+				s.pass(lookDelay)
+				s.wantLines(1, "host link lost", "segment=bridge", "reason=\""+test.reason)
+				s.pass(lookDelay)
+				synctest.Wait()
+				s.wantLines(1, "host link made again", "interface="+link)
+				s.wantHostLink(c, "bridge", api.PortUp, "")
+				s.wantFrames(c, "bridge", "a")
+				s.socket("172.17.0.1")
+				if got, want := s.links(), []string{"a/eth0", "own/" + link}; !slices.Equal(got, want) {
+					s.Errorf("the links are %q, want %q", got, want)
+				}
+				fd := s.device(link).fd
+				s.with(func() {
+					if !slices.Contains(slices.Collect(maps.Values(s.kept)), fd) {
+						s.Errorf("the descriptors %v are kept, and not %d", s.kept, fd)
+					}
+				})
+			})
+		})
+	}
+}
+
+// TestHostLinkAfterARestart: the next process goes on with the interface that there is, or makes
+// another.
+func TestHostLinkAfterARestart(t *testing.T) {
+	t.Parallel()
+	const useless = "kept descriptor is of no use"
+	for name, test := range map[string]struct {
+		meanwhile func(s *stack, d *fakeDevice)
+		same      bool // interface
+		says      string
+	}{
+		"nothing happened": {func(*stack, *fakeDevice) {}, true, ""},
+		"it was renamed": {func(s *stack, d *fakeDevice) {
+			s.change(d, func(l *fakeLink) { l.Name = "lan0" })
+		}, true, "host link was changed and is put right"},
+		"nobody kept the descriptor": {func(s *stack, _ *fakeDevice) { s.forget() }, true, ""},
+		"it was deleted":             {func(s *stack, d *fakeDevice) { s.deleteLink(d) }, false, useless},
+		"it was moved": {func(s *stack, d *fakeDevice) {
+			s.moveLink(d, s.named["a"])
+		}, false, useless},
+		"it was deleted, and nobody kept the descriptor": {func(s *stack, d *fakeDevice) {
+			s.deleteLink(d)
+			s.forget()
+		}, false, "host link made again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inStack(t, func(s *stack) {
+				c := s.start()
+				s.addPort(c, "a")
+				link := s.segment(c, "bridge").HostLink.Name
+				d := s.device(link)
+				index := s.link(d).Index
+				s.crash(c)
+				test.meanwhile(s, d)
+				c = s.start()
+				s.tasks(c)
+				c.Settle()
+				s.wantHostLink(c, "bridge", api.PortUp, "")
+				if now := s.link(s.device(link)); (now.Index == index) != test.same {
+					s.Errorf("the link has index %d, had %d", now.Index, index)
+				}
+				s.wantFrames(c, "bridge", "a")
+				s.socket("172.17.0.1")
+				if test.says != "" && !s.has(test.says, "interface="+link) {
+					s.Errorf("the log does not say %q:\n%s", test.says, &s.log)
+				}
+				if got, want := s.links(), []string{"a/eth0", "own/" + link}; !slices.Equal(got, want) {
+					s.Errorf("the links are %q, want %q", got, want)
+				}
+				// What happens to it is followed.
+				s.pass(hostLinkPause)
+				s.event(eventOf(s.change(s.device(link), func(l *fakeLink) { l.Up = false })))
+				s.pass(2 * lookDelay)
+				if l := s.link(s.device(link)); !l.Up {
+					s.Error("the link was set down, and stays so")
+				}
+			})
+		})
+	}
+}
+
+// A host link that cannot be had at the start is tried again, and followed from then on.
+func TestHostLinkThatIsHadLate(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		s.addPort(c, "a")
+		link := s.segment(c, "bridge").HostLink.Name
+		s.crash(c)
+		s.forget()
+		s.fail("attach", errFailure)
+		c = s.start()
+		s.tasks(c)
+		c.Settle()
+		s.wantHostLink(c, "bridge", api.PortDown, "out of order")
+		index := 0
+		s.with(func() {
+			for _, l := range s.own.links {
+				l.Up, index = false, l.Index
+			}
+		})
+		s.fail("attach", nil)
+		s.pass(hostLinkRetry)
+		s.wantHostLink(c, "bridge", api.PortUp, "")
+		if !s.link(s.device(link)).Up {
+			s.Error("the link stays down")
+		}
+		s.pass(hostLinkPause)
+		s.change(s.device(link), func(l *fakeLink) { l.Up = false })
+		s.event(eventOf(index))
+		s.pass(2 * lookDelay)
+		if !s.link(s.device(link)).Up {
+			s.Error("nobody sees that the link was set down")
+		}
+		s.wantFrames(c, "bridge", "a")
+	})
+}
+
+// A subnet that the host has got another use for meanwhile is not taken from it.
+func TestHostLinkWaitsForItsSubnet(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		link := s.segment(c, "bridge").HostLink.Name
+		s.with(func() { s.taken = prefix("172.17.0.0/16") })
+		s.deleteLink(s.device(link))
+		s.pass(time.Minute)
+		s.wantHostLink(c, "bridge", api.PortDown, "172.17.0.0/24 overlaps the host's route to 172.17.0.0/16")
+		if len(s.links()) != 0 {
+			s.Errorf("the links are %q", s.links())
+		}
+		s.wantLines(1, "segment has no host link", "overlaps")
+		s.with(func() { s.taken = netip.Prefix{} })
+		s.pass(hostLinkRetry)
+		s.wantHostLink(c, "bridge", api.PortUp, "")
+	})
+}
+
+// TestHostLinkOutlivesAFailingLook: that the daemon cannot find out in which namespace the
+// interface is, as when it is out of descriptors, is no reason to delete it.
+func TestHostLinkOutlivesAFailingLook(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		s.addPort(c, "a")
+		s.tasks(c)
+		name := s.segment(c, "bridge").HostLink.Name
+		d := s.device(name)
+		s.pass(hostLinkPause)
+		s.fail("own namespace", syscall.EMFILE)
+		s.event(linkEvent(d))
+		s.pass(hostLinkRetry)
+		s.wantLines(0, "host link lost")
+		s.wantHostLink(c, "bridge", api.PortDown, "too many open files")
+		s.wantFrames(c, "bridge", "a")
+		s.fail("own namespace", nil)
+		s.pass(hostLinkRetry)
+		s.wantHostLink(c, "bridge", api.PortUp, "")
+		if s.device(s.link(d).Name) != d {
+			s.Error("the link was made again")
+		}
+		index := s.link(d).Index
+
+		s.crash(c)
+		s.fail("own namespace", syscall.EMFILE)
+		c = s.start()
+		s.wantHostLink(c, "bridge", api.PortDown, "too many open files")
+		s.fail("own namespace", nil)
+		s.pass(hostLinkRetry)
+		s.wantHostLink(c, "bridge", api.PortUp, "")
+		if now := s.link(s.device(name)).Index; now != index {
+			s.Errorf("after the restart the link has index %d, had %d", now, index)
+		}
+	})
+}
+
+// How the host treats a segment's packets is said once, until it can be set again.
+func TestHostLinkThatIsNotHardened(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		s.fail("harden", errFailure)
+		c := s.start()
+		s.tasks(c)
+		link := s.segment(c, "bridge").HostLink.Name
+		for range 3 {
+			s.pass(hostLinkPause)
+			s.event(linkEvent(s.device(link)))
+		}
+		s.pass(hostLinkPause)
+		s.wantLines(1, "the host treats a segment's packets as its defaults say", "out of order")
+		s.wantHostLink(c, "bridge", api.PortUp, "")
+		s.fail("harden", nil)
+		s.event(linkEvent(s.device(link)))
+		s.pass(hostLinkPause)
+		s.fail("harden", errFailure)
+		s.event(linkEvent(s.device(link)))
+		s.pass(hostLinkPause)
+		s.wantLines(2, "the host treats a segment's packets as its defaults say")
+	})
+}
+
+// A stop that removes the ports removes the host links, and the next start makes them again.
+func TestHostLinksGoWithThePorts(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		s.addPort(c, "a")
+		s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
+		c.Close(true)
+		if len(s.links()) != 0 || len(s.kept) != 0 {
+			s.Errorf("left are the links %q and the descriptors %v", s.links(), s.kept)
+		}
+		if _, there := s.config(); there {
+			s.Error("the firewall's rules stay")
+		}
+		c = s.start()
+		for _, name := range []string{"bridge", "lab"} {
+			s.wantHostLink(c, name, api.PortUp, "")
+		}
+		if n := strings.Count(strings.Join(s.links(), " "), "own/vs-"); n != 2 {
+			s.Errorf("the links are %q", s.links())
+		}
+	})
 }

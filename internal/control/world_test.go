@@ -24,7 +24,7 @@ import (
 // the Controls that a test makes in it.
 type world struct {
 	*testing.T
-	log bytes.Buffer
+	log logBuffer
 
 	onMove func(to string) // called when a link is about to be moved to a namespace; nil: nothing
 
@@ -46,6 +46,8 @@ type world struct {
 	state *model.State
 	kept  map[string]int // descriptors by name
 	given map[string]int // those of them that the process has not taken yet
+
+	adjust func(*core) // changes what the next Control is made of; nil: nothing
 }
 
 func newWorld(t *testing.T) *world {
@@ -170,6 +172,9 @@ func (w *world) tryStart() (*Control, error) {
 		Poll: vswitch.PollSleep, Keeper: fakeKeeper{w}, Kept: fakeKeeper{w}, SysctlDir: "/nowhere",
 	}, fakeStore{w})
 	core.kernel = fakeKernel{w}
+	if w.adjust != nil {
+		w.adjust(core)
+	}
 	c := assemble(core)
 	if err := c.start(); err != nil {
 		c.Close(false)
@@ -186,9 +191,24 @@ func (w *world) tryStart() (*Control, error) {
 // lockedWriter writes to the world's log.
 type lockedWriter struct{ *world }
 
-func (l lockedWriter) Write(b []byte) (int, error) {
-	// Not with mu: some of it is logged in the middle of a step.
-	return l.log.Write(b)
+func (l lockedWriter) Write(b []byte) (int, error) { return l.log.Write(b) }
+
+// logBuffer has a lock of its own: some of it is written in the middle of a step.
+type logBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.String()
 }
 
 // addPort attaches a container.
