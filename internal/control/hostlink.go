@@ -134,7 +134,7 @@ func (hs *hostLinks) connectHost(h *hostLink, device device) error {
 		return switchError(err)
 	}
 	s.gateway.SetHost(true)
-	s.services.listen(hs.log, hs.kernel, device.Name(), s.record.IPv4().Gateway)
+	s.services.listen(hs.log, hs.kernel, device, s.record.IPv4().Gateway)
 	h.sw, h.device, h.problem = sw, device, ""
 	return nil
 }

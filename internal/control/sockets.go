@@ -22,18 +22,19 @@ type sockets struct {
 	log      *slog.Logger
 	kernel   hostStack
 	resolver *dns.Resolver
-	link     string // the host link's name
+	device   device // the host link's
+	link     string // its name when the sockets were last opened
 	at       netip.AddrPort
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when nothing is served any more
 }
 
-// listen begins to answer at the gateway's address on the host link of this name;
-// it has begun when listen returns, if the port was free.
-func (v *services) listen(log *slog.Logger, k hostStack, link string, address netip.Addr) {
+// listen begins to answer at the gateway's address on the host link that is device's; it has
+// begun when listen returns, if the port was free.
+func (v *services) listen(log *slog.Logger, k hostStack, device device, address netip.Addr) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sockets{
-		log: log, kernel: k, resolver: v.resolver, link: link, at: netip.AddrPortFrom(address, gateway.DNSPort),
+		log: log, kernel: k, resolver: v.resolver, device: device, at: netip.AddrPortFrom(address, gateway.DNSPort),
 		cancel: cancel, done: make(chan struct{}),
 	}
 	v.sockets = s
@@ -53,8 +54,14 @@ func (v *services) listen(log *slog.Logger, k hostStack, link string, address ne
 	}()
 }
 
-// open makes the sockets, if the port is free.
+// open makes the sockets, if the port is free. The link may have been renamed since the device was
+// opened.
 func (s *sockets) open() (netns.LinkSocket, error) {
+	name, err := s.device.LinkName()
+	if err != nil {
+		return netns.LinkSocket{}, err
+	}
+	s.link = name
 	return s.kernel.listenOnLink(s.link, s.at, s.resolver.Lost)
 }
 
@@ -77,7 +84,7 @@ func (pubs *publications) pauseNames() (resume func()) {
 			continue
 		}
 		v.unlisten()
-		resumes = append(resumes, func() { v.listen(old.log, old.kernel, old.link, old.at.Addr()) })
+		resumes = append(resumes, func() { v.listen(old.log, old.kernel, old.device, old.at.Addr()) })
 	}
 	return func() {
 		for _, f := range resumes {
