@@ -148,7 +148,7 @@ func TestSubnetOfTheHost(t *testing.T) {
 		c := s.start()
 		s.addSegment(c, "moves", "10.1.0.0/24", api.UplinkHost)
 		before := s.see(c)
-		s.with(func() { s.taken = prefix("10.64.0.0/10") })
+		s.with(func() { s.hostNet = prefix("10.64.0.0/10") })
 		_, err := c.AddSegment(s.Context(), api.SegmentSpec{Name: "lab", Subnet: prefix("10.67.0.0/24")})
 		wantError(s.T, err, api.Conflict, "10.67.0.0/24", "route to 10.64.0.0/10", "uplink none")
 		_, err = c.UpdateSegment(s.Context(), "moves", api.SegmentUpdate{Subnet: new(prefix("10.68.0.0/24"))})
@@ -347,7 +347,7 @@ func TestHostLinkWaitsForItsSubnet(t *testing.T) {
 	inStack(t, func(s *stack) {
 		c := s.start()
 		link := s.segment(c, "bridge").HostLink.Name
-		s.with(func() { s.taken = prefix("172.17.0.0/16") })
+		s.with(func() { s.hostNet = prefix("172.17.0.0/16") })
 		s.deleteLink(s.device(link))
 		s.pass(time.Minute)
 		s.wantHostLink(c, "bridge", api.PortDown, "172.17.0.0/24 overlaps the host's route to 172.17.0.0/16")
@@ -355,7 +355,7 @@ func TestHostLinkWaitsForItsSubnet(t *testing.T) {
 			s.Errorf("the links are %q", s.links())
 		}
 		s.wantLines(1, "segment has no host link", "overlaps")
-		s.with(func() { s.taken = netip.Prefix{} })
+		s.with(func() { s.hostNet = netip.Prefix{} })
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 	})

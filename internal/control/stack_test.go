@@ -24,7 +24,7 @@ import (
 type stack struct {
 	*world
 	fails   map[string]error // of a call, by its name; guarded by mu, as all below
-	taken   netip.Prefix     // that the host has for something else
+	hostNet netip.Prefix     // that the host has for something else
 	foreign []host.Foreign
 	events  chan netns.LinkEvent
 	setUps  int // how often a host link was set up
@@ -263,10 +263,10 @@ func (k stackKernel) hostConflict(subnet netip.Prefix) (string, error) {
 	err := k.s.failure("conflict")
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.s.taken.Overlaps(subnet) {
+	if !k.s.hostNet.Overlaps(subnet) {
 		return "", err
 	}
-	return "route to " + k.s.taken.String(), err
+	return "route to " + k.s.hostNet.String(), err
 }
 
 func (k stackKernel) setUpHostLink(index int, c netns.HostLink) (int, []string, error) {
@@ -454,7 +454,10 @@ type stackRuleset struct {
 }
 
 func (k stackKernel) openRuleset(*slog.Logger, string) (ruleset, error) {
-	return stackRuleset{&fakeRuleset{k.world}, k.s}, k.s.failure("open rules")
+	if err := k.s.failure("open rules"); err != nil {
+		return nil, err
+	}
+	return stackRuleset{&fakeRuleset{k.world}, k.s}, nil
 }
 
 func (r stackRuleset) Apply(c host.Config) error {
