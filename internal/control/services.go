@@ -36,6 +36,7 @@ func newGateways(c *core) *gateways {
 // and leases. What the ports are is published to them whenever it changes, so that
 // no answer waits for a change under way.
 type services struct {
+	segment  atomic.Pointer[string] // its name
 	sw       *vswitch.Switch
 	gateway  *gateway.Gateway
 	port     *vswitch.Port // the gateway's
@@ -62,11 +63,12 @@ const udpHeaders = frame.IPv4HeaderLen + 8
 func (gs *gateways) newServices(s *segment) *services {
 	v := &services{
 		sw: gs.sw, gateway: s.gateway, inbox: gateway.NewInbox(), room: s.record.MTU - udpHeaders,
-		notice: gs.leaseNotice(s.record.Name), busy: gs.busyNotice(s.record.Name),
 		stop: make(chan struct{}),
 	}
+	v.segment.Store(new(s.record.Name))
+	v.notice, v.busy = gs.leaseNotice(&v.segment), gs.busyNotice(&v.segment)
 	config := dns.Config{
-		Subnets: s.record.Prefixes(), Names: &v.names, OnLimit: gs.limitNotice(s.record.Name),
+		Subnets: s.record.Prefixes(), Names: &v.names, OnLimit: gs.limitNotice(&v.segment),
 	}
 	if view.UplinkOf(s.record) == api.UplinkHost {
 		config.Forwarder = gs.forwarder
@@ -132,21 +134,21 @@ func (v *services) lease(d gateway.Datagram) {
 const noticeEvery = time.Minute
 
 // leaseNotice tells people of what a client should not have to say.
-func (gs *gateways) leaseNotice(segment string) func(dhcp.Event, dhcp.Lease) {
+func (gs *gateways) leaseNotice(segment *atomic.Pointer[string]) func(dhcp.Event, dhcp.Lease) {
 	var last time.Time
 	return func(event dhcp.Event, lease dhcp.Lease) {
-		gs.log.Debug("lease", "event", event.String(), "segment", segment, "port", lease.HostName, "address", lease.Addr)
+		gs.log.Debug("lease", "event", event.String(), "segment", *segment.Load(), "port", lease.HostName, "address", lease.Addr)
 		if event == dhcp.Declined && (last.IsZero() || time.Since(last) >= noticeEvery) {
 			last = time.Now()
-			gs.log.Warn("a container declines its address: it has seen another station use it", "segment", segment, "port", lease.HostName, "address", lease.Addr)
+			gs.log.Warn("a container declines its address: it has seen another station use it", "segment", *segment.Load(), "port", lease.HostName, "address", lease.Addr)
 		}
 	}
 }
 
 // limitNotice tells people of limits that a segment's resolver has met.
-func (gs *gateways) limitNotice(segment string) func(dns.Limit, netip.Addr) {
+func (gs *gateways) limitNotice(segment *atomic.Pointer[string]) func(dns.Limit, netip.Addr) {
 	return func(l dns.Limit, client netip.Addr) {
-		args := []any{"segment", segment, "reason", l.String()}
+		args := []any{"segment", *segment.Load(), "reason", l.String()}
 		if client.IsValid() {
 			args = append(args, "address", client.String())
 		}
@@ -159,10 +161,10 @@ func (gs *gateways) limitNotice(segment string) func(dns.Limit, netip.Addr) {
 }
 
 // busyNotice tells people of a container that asks its gateway too much.
-func (gs *gateways) busyNotice(segment string) func(frame.MAC) {
+func (gs *gateways) busyNotice(segment *atomic.Pointer[string]) func(frame.MAC) {
 	return func(mac frame.MAC) {
 		gs.log.Warn("questions to the gateway are dropped",
-			"segment", segment, "reason", drop.GatewayBusy.String(), "mac", mac.String())
+			"segment", *segment.Load(), "reason", drop.GatewayBusy.String(), "mac", mac.String())
 	}
 }
 
@@ -175,6 +177,7 @@ func (gs *gateways) follow(now *view.Snapshot) {
 }
 
 func (v *services) follow(now *view.Segment) {
+	v.segment.Store(&now.Record.Name)
 	if stations := now.Stations(); !slices.EqualFunc(stations, v.stations, sameStation) {
 		v.stations = stations
 		v.names.Set(stations)
