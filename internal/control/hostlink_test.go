@@ -202,6 +202,16 @@ func TestHostLinkIsMadeAgain(t *testing.T) {
 			s.moveLink(d, s.named["a"])
 			s.event(linkEvent(d))
 		}, hostLinkMoved},
+		"deleted, which is seen before its descriptor tells": {func(s *stack, _ *Control, d *fakeDevice) {
+			event := linkEvent(d)
+			s.with(func() {
+				delete(d.link.in.links, d.link.Index)
+				d.link = nil
+			})
+			s.event(event)
+			s.pass(lookDelay)
+			d.wire.Break()
+		}, hostLinkDeleted},
 		// It must not wait for the time at which something else is tried again.
 		"deleted while it was not right": {func(s *stack, c *Control, d *fakeDevice) {
 			s.fail("set up", errFailure)

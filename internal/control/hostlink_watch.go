@@ -75,8 +75,11 @@ func (hs *hostLinks) lookAtHostLink(h *hostLink) {
 		mended, err = h.setUp(hs.kernel)
 	}
 	if err != nil {
-		h.problem = err.Error()
-		hs.log.Warn("host link not put right", "segment", h.segment.record.Name, "interface", h.name, "error", err)
+		if why := err.Error(); why != h.problem {
+			h.problem = why
+			hs.log.Warn("host link not put right", "segment", h.segment.record.Name,
+				"interface", h.name, "error", err)
+		}
 		hs.lookAtHostSoon(h, hostLinkRetry)
 		return
 	}

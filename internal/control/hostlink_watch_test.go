@@ -116,7 +116,7 @@ func TestWhichHostLinkAnEventIsAbout(t *testing.T) {
 	})
 }
 
-// A link that cannot be put right is shown as such and tried again.
+// A link that cannot be put right is shown as such, logged once for each reason, and tried again.
 func TestHostLinkThatIsNotPutRight(t *testing.T) {
 	t.Parallel()
 	inStack(t, func(s *stack) {
@@ -128,6 +128,8 @@ func TestHostLinkThatIsNotPutRight(t *testing.T) {
 		s.event(eventOf(s.change(d, func(l *fakeLink) { l.Up = false })))
 		s.pass(lookDelay)
 		s.wantLines(1, "host link not put right", "segment=bridge", "out of order")
+		s.pass(time.Minute)
+		s.wantLines(1, "host link not put right")
 		s.wantHostLink(c, "bridge", api.PortDown, "out of order")
 		s.fail("set up", nil)
 		s.pass(hostLinkRetry)
