@@ -109,7 +109,9 @@ func TestNoSegmentWithoutItsHostLink(t *testing.T) {
 		kind api.Kind
 		says string
 	}{
-		"its name is taken":         {"create", fs.ErrExist, api.Conflict, `the host's interface of segment "lab"`},
+		"its name is taken": {
+			"create", fs.ErrExist, api.Conflict, `the host's interface of segment "lab"`,
+		},
 		"the kernel has no TAP":     {"create", syscall.ENODEV, api.Unsupported, "no such device"},
 		"no clone device":           {"create", fs.ErrNotExist, api.Unsupported, "not exist"},
 		"not allowed":               {"create", fs.ErrPermission, api.Denied, "permission"},
@@ -151,7 +153,8 @@ func TestSubnetOfTheHost(t *testing.T) {
 		s.with(func() { s.hostNet = prefix("10.64.0.0/10") })
 		_, err := c.AddSegment(s.Context(), api.SegmentSpec{Name: "lab", Subnet: prefix("10.67.0.0/24")})
 		wantError(s.T, err, api.Conflict, "10.67.0.0/24", "route to 10.64.0.0/10", "uplink none")
-		_, err = c.UpdateSegment(s.Context(), "moves", api.SegmentUpdate{Subnet: new(prefix("10.68.0.0/24"))})
+		update := api.SegmentUpdate{Subnet: new(prefix("10.68.0.0/24"))}
+		_, err = c.UpdateSegment(s.Context(), "moves", update)
 		wantError(s.T, err, api.Conflict, "10.68.0.0/24", "route to 10.64.0.0/10")
 		if now := s.see(c); !reflect.DeepEqual(now, before) {
 			s.Errorf("there is\n%+v, where there was\n%+v", now, before)
@@ -251,162 +254,6 @@ func TestHostLinkIsMadeAgain(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestHostLinkAfterARestart: the next process goes on with the interface that there is, or makes
-// another.
-func TestHostLinkAfterARestart(t *testing.T) {
-	t.Parallel()
-	const useless = "kept descriptor is of no use"
-	for name, test := range map[string]struct {
-		meanwhile func(s *stack, d *fakeDevice)
-		same      bool // interface
-		says      string
-	}{
-		"nothing happened": {func(*stack, *fakeDevice) {}, true, ""},
-		"it was renamed": {func(s *stack, d *fakeDevice) {
-			s.change(d, func(l *fakeLink) { l.Name = "lan0" })
-		}, true, "host link was changed and is put right"},
-		"nobody kept the descriptor": {func(s *stack, _ *fakeDevice) { s.forget() }, true, ""},
-		"it was deleted":             {func(s *stack, d *fakeDevice) { s.deleteLink(d) }, false, useless},
-		"it was moved": {func(s *stack, d *fakeDevice) {
-			s.moveLink(d, s.named["a"])
-		}, false, useless},
-		"it was deleted, and nobody kept the descriptor": {func(s *stack, d *fakeDevice) {
-			s.deleteLink(d)
-			s.forget()
-		}, false, "host link made again"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			inStack(t, func(s *stack) {
-				c := s.start()
-				s.addPort(c, "a")
-				link := s.segment(c, "bridge").HostLink.Name
-				d := s.device(link)
-				index := s.link(d).Index
-				s.crash(c)
-				test.meanwhile(s, d)
-				c = s.start()
-				s.tasks(c)
-				c.Settle()
-				s.wantHostLink(c, "bridge", api.PortUp, "")
-				if now := s.link(s.device(link)); (now.Index == index) != test.same {
-					s.Errorf("the link has index %d, had %d", now.Index, index)
-				}
-				s.wantFrames(c, "bridge", "a")
-				s.socket("172.17.0.1")
-				if test.says != "" && !s.has(test.says, "interface="+link) {
-					s.Errorf("the log does not say %q:\n%s", test.says, &s.log)
-				}
-				if got, want := s.links(), []string{"a/eth0", "own/" + link}; !slices.Equal(got, want) {
-					s.Errorf("the links are %q, want %q", got, want)
-				}
-				// What happens to it is followed.
-				s.pass(hostLinkPause)
-				s.event(eventOf(s.change(s.device(link), func(l *fakeLink) { l.Up = false })))
-				s.pass(2 * lookDelay)
-				if l := s.link(s.device(link)); !l.Up {
-					s.Error("the link was set down, and stays so")
-				}
-			})
-		})
-	}
-}
-
-// A host link that cannot be had at the start is tried again, and followed from then on.
-func TestHostLinkThatIsHadLate(t *testing.T) {
-	t.Parallel()
-	inStack(t, func(s *stack) {
-		c := s.start()
-		s.addPort(c, "a")
-		link := s.segment(c, "bridge").HostLink.Name
-		s.crash(c)
-		s.forget()
-		s.fail("attach", errFailure)
-		c = s.start()
-		s.tasks(c)
-		c.Settle()
-		s.wantHostLink(c, "bridge", api.PortDown, "out of order")
-		index := 0
-		s.with(func() {
-			for _, l := range s.own.links {
-				l.Up, index = false, l.Index
-			}
-		})
-		s.fail("attach", nil)
-		s.pass(hostLinkRetry)
-		s.wantHostLink(c, "bridge", api.PortUp, "")
-		if !s.link(s.device(link)).Up {
-			s.Error("the link stays down")
-		}
-		s.pass(hostLinkPause)
-		s.change(s.device(link), func(l *fakeLink) { l.Up = false })
-		s.event(eventOf(index))
-		s.pass(2 * lookDelay)
-		if !s.link(s.device(link)).Up {
-			s.Error("nobody sees that the link was set down")
-		}
-		s.wantFrames(c, "bridge", "a")
-	})
-}
-
-// A subnet that the host has got another use for meanwhile is not taken from it.
-func TestHostLinkWaitsForItsSubnet(t *testing.T) {
-	t.Parallel()
-	inStack(t, func(s *stack) {
-		c := s.start()
-		link := s.segment(c, "bridge").HostLink.Name
-		s.with(func() { s.hostNet = prefix("172.17.0.0/16") })
-		s.deleteLink(s.device(link))
-		s.pass(time.Minute)
-		s.wantHostLink(c, "bridge", api.PortDown, "172.17.0.0/24 overlaps the host's route to 172.17.0.0/16")
-		if len(s.links()) != 0 {
-			s.Errorf("the links are %q", s.links())
-		}
-		s.wantLines(1, "segment has no host link", "overlaps")
-		s.with(func() { s.hostNet = netip.Prefix{} })
-		s.pass(hostLinkRetry)
-		s.wantHostLink(c, "bridge", api.PortUp, "")
-	})
-}
-
-// TestHostLinkOutlivesAFailingLook: that the daemon cannot find out in which namespace the
-// interface is, as when it is out of descriptors, is no reason to delete it.
-func TestHostLinkOutlivesAFailingLook(t *testing.T) {
-	t.Parallel()
-	inStack(t, func(s *stack) {
-		c := s.start()
-		s.addPort(c, "a")
-		s.tasks(c)
-		name := s.segment(c, "bridge").HostLink.Name
-		d := s.device(name)
-		s.pass(hostLinkPause)
-		s.fail("own namespace", syscall.EMFILE)
-		s.event(linkEvent(d))
-		s.pass(hostLinkRetry)
-		s.wantLines(0, "host link lost")
-		s.wantHostLink(c, "bridge", api.PortDown, "too many open files")
-		s.wantFrames(c, "bridge", "a")
-		s.fail("own namespace", nil)
-		s.pass(hostLinkRetry)
-		s.wantHostLink(c, "bridge", api.PortUp, "")
-		if s.device(s.link(d).Name) != d {
-			s.Error("the link was made again")
-		}
-		index := s.link(d).Index
-
-		s.crash(c)
-		s.fail("own namespace", syscall.EMFILE)
-		c = s.start()
-		s.wantHostLink(c, "bridge", api.PortDown, "too many open files")
-		s.fail("own namespace", nil)
-		s.pass(hostLinkRetry)
-		s.wantHostLink(c, "bridge", api.PortUp, "")
-		if now := s.link(s.device(name)).Index; now != index {
-			s.Errorf("after the restart the link has index %d, had %d", now, index)
-		}
-	})
 }
 
 // How the host treats a segment's packets is said once, until it can be set again.

@@ -10,7 +10,6 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/host"
-	"vswitch/internal/netns"
 )
 
 // publish publishes what "docker run -p" takes.
@@ -88,7 +87,8 @@ func TestPublishAndUnpublish(t *testing.T) {
 			inStack(t, func(s *stack) {
 				c := s.start()
 				s.addPort(c, "a")
-				if p := s.mustPublish(c, "a", text); p.String() != test.shown || p.Port != "a" || p.Reason != "" {
+				p := s.mustPublish(c, "a", text)
+				if p.String() != test.shown || p.Port != "a" || p.Reason != "" {
 					s.Errorf("published is %s of %s: %q", p, p.Port, p.Reason)
 				}
 				s.wantPublished(c, []string{test.forward}, "a="+test.shown)
@@ -135,9 +135,13 @@ func TestNotPublished(t *testing.T) {
 			nil, "a", "8080:81", api.Conflict,
 			[]string{"port 8080 of the host", `port "a" already, as 0.0.0.0:8080:80/tcp`},
 		},
-		"published by another":  {nil, "b", "8080:80", api.Conflict, []string{`port "a" already`}},
-		"at one of all":         {nil, "b", "127.0.0.1:8080:80", api.Conflict, []string{`port "a" already`}},
-		"at all, one is used":   {nil, "b", "9000:80/udp", api.Conflict, []string{"192.0.2.1:9000:90/udp"}},
+		"published by another": {nil, "b", "8080:80", api.Conflict, []string{`port "a" already`}},
+		"at one of all": {
+			nil, "b", "127.0.0.1:8080:80", api.Conflict, []string{`port "a" already`},
+		},
+		"at all, one is used": {
+			nil, "b", "9000:80/udp", api.Conflict, []string{"192.0.2.1:9000:90/udp"},
+		},
 		"a range with it":       {nil, "b", "8070-8080:70-80", api.Conflict, []string{"port 8070-8080"}},
 		"a range that has them": {nil, "b", "1-1024:1-1024/tcp", api.Conflict, []string{"in use"}},
 		"another program's": {
@@ -151,10 +155,14 @@ func TestNotPublished(t *testing.T) {
 			[]string{"192.0.2.9", "publish on one that the host has"},
 		},
 		"no descriptors": {
-			func(s *stack) { s.fails["reserve"] = errFailure }, "a", "80:80", api.Internal, []string{"out of order"},
+			func(s *stack) { s.fails["reserve"] = errFailure },
+			"a", "80:80", api.Internal,
+			[]string{"out of order"},
 		},
 		"the firewall fails": {
-			func(s *stack) { s.fails["apply"] = errFailure }, "a", "80:80", api.Internal, []string{"out of order"},
+			func(s *stack) { s.fails["apply"] = errFailure },
+			"a", "80:80", api.Internal,
+			[]string{"out of order"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -227,9 +235,11 @@ func TestNotUnpublished(t *testing.T) {
 			"8080-8081", "127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:8080-8081/udp",
 			"127.0.0.2:8080-8081", "127.0.0.1:8080-8082",
 		} {
-			wantError(s.T, s.unpublish(c, "a", key), api.NotFound, `port "a" does not publish`, "list-published")
+			wantError(s.T, s.unpublish(c, "a", key), api.NotFound,
+				`port "a" does not publish`, "list-published")
 		}
-		wantError(s.T, s.unpublish(c, "b", "127.0.0.1:8080-8081"), api.NotFound, `port "b"`, "8080-8081/tcp")
+		wantError(s.T, s.unpublish(c, "b", "127.0.0.1:8080-8081"), api.NotFound,
+			`port "b"`, "8080-8081/tcp")
 		wantError(s.T, s.unpublish(c, "nobody", "1"), api.NotFound, `port "nobody" does not exist`)
 		s.fail("apply", errFailure)
 		wantError(s.T, s.unpublish(c, "a", "127.0.0.1:8080-8081"), api.Internal, "out of order")
@@ -298,7 +308,8 @@ func TestFlowsOfDatagrams(t *testing.T) {
 		if err := s.unpublish(c, "a", "127.0.0.1:5000-5001/udp"); err != nil {
 			s.Fatal(err)
 		}
-		s.wantLines(1, "datagrams of clients that have sent some before may go the old way", "out of order")
+		s.wantLines(1, "datagrams of clients that have sent some before may go the old way",
+			"out of order")
 		if err := s.unpublish(c, "a", "8080"); err != nil {
 			s.Fatal(err)
 		}
@@ -352,134 +363,5 @@ func TestPublishedPortOfNames(t *testing.T) {
 		_, err := s.publish(c, "a", "53:53/tcp")
 		wantError(s.T, err, api.Conflict, "in use")
 		s.socket("172.17.0.1")
-	})
-}
-
-// TestPublishedAfterARestart: what cannot be had again is shown with the reason, tried again, and
-// logged once.
-func TestPublishedAfterARestart(t *testing.T) {
-	t.Parallel()
-	for name, err := range map[string]error{
-		"another program's": fmt.Errorf("%w: 5000/udp", host.ErrInUse),
-		"the address late":  fmt.Errorf("%w: 192.0.2.1", host.ErrNotHost),
-		"no descriptors":    errFailure,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			inStack(t, func(s *stack) {
-				c := s.start()
-				s.addPort(c, "a")
-				s.addPort(c, "b")
-				s.mustPublish(c, "a", "192.0.2.1:5000:50/udp")
-				s.crash(c)
-				s.fail("reserve", err)
-				s.forgot = nil
-				c = s.start()
-				reason := strings.SplitN(err.Error(), ":", 2)[0]
-				s.wantPublished(c, []string{}, "a=192.0.2.1:5000:50/udp "+reason)
-				s.pass(time.Minute)
-				s.wantLines(1, "port not published", "port=a", reason)
-				s.fail("reserve", nil)
-				_, err := s.publish(c, "b", "192.0.2.1:5000:50/udp")
-				wantError(s.T, err, api.Conflict, `port "a"`)
-				s.fail("apply", errFailure)
-				s.pass(republishDelay)
-				s.wantLines(1, "cannot publish on the host", "out of order")
-				s.fail("apply", nil)
-				s.pass(republishDelay)
-				s.wantPublished(c, []string{"192.0.2.1:5000:50/udp at 172.17.0.2"}, "a=192.0.2.1:5000:50/udp")
-				if !slices.Equal(s.forgot, []string{"192.0.2.1:5000-5000"}) {
-					s.Errorf("forgotten are the flows to %q", s.forgot)
-				}
-			})
-		})
-	}
-}
-
-// What waits to be published again may end meanwhile, as may the process.
-func TestPublicationThatWaitsEnds(t *testing.T) {
-	t.Parallel()
-	inStack(t, func(s *stack) {
-		c := s.start()
-		s.addPort(c, "a")
-		s.addPort(c, "b")
-		s.mustPublish(c, "a", "8080:80")
-		s.mustPublish(c, "b", "9090:90")
-		s.crash(c)
-		s.fail("reserve", fmt.Errorf("%w", host.ErrInUse))
-		c = s.start()
-		if err := s.unpublish(c, "a", "8080"); err != nil {
-			s.Fatal(err)
-		}
-		if _, err := c.DeletePort(s.Context(), "b"); err != nil {
-			s.Fatal(err)
-		}
-		s.fail("reserve", nil)
-		s.pass(time.Minute)
-		s.wantPublished(c, []string{})
-		if left := s.reservedPorts(); len(left) != 0 {
-			s.Errorf("%q are reserved for nobody", left)
-		}
-
-		s.mustPublish(c, "a", "8080:80")
-		s.crash(c)
-		s.fail("reserve", fmt.Errorf("%w", host.ErrInUse))
-		c = s.start()
-		c.Close(false)
-		s.fail("reserve", nil)
-		s.pass(time.Minute)
-		if left := s.reservedPorts(); len(left) != 0 {
-			s.Errorf("%q are reserved by a process that has stopped", left)
-		}
-	})
-}
-
-// TestPublishedWithoutNAT: what was published stays in the state, out of reach, and says why.
-func TestPublishedWithoutNAT(t *testing.T) {
-	t.Parallel()
-	inStack(t, func(s *stack) {
-		c := s.start()
-		s.addPort(c, "a")
-		s.mustPublish(c, "a", "8080:80")
-		s.crash(c)
-		with := s.adjust
-		s.adjust = func(c *core) { with(c); c.config.NAT = false }
-		c = s.start()
-		s.pass(time.Minute)
-		list, _ := c.Published(s.Context(), "")
-		if len(list) != 1 || list[0].Reason != withoutNAT {
-			s.Errorf("published is %v", list)
-		}
-		_, err := s.publish(c, "a", "9090:90")
-		wantError(s.T, err, api.Unsupported, withoutNAT)
-		if left := s.reservedPorts(); len(left) != 0 {
-			s.Errorf("%q are kept from other programs", left)
-		}
-		if err := s.unpublish(c, "a", "8080"); err != nil {
-			s.Error(err)
-		}
-		s.adjust = with
-		c = s.restart(c)
-		s.wantPublished(c, []string{})
-	})
-}
-
-// A publication says that the segment's link to the host is not there.
-func TestPublishedWithoutAHostLink(t *testing.T) {
-	t.Parallel()
-	inStack(t, func(s *stack) {
-		c := s.start()
-		s.tasks(c)
-		s.addPort(c, "a")
-		s.mustPublish(c, "a", "8080:80")
-		s.fail("create", errFailure)
-		s.deleteLink(s.device(s.segment(c, "bridge").HostLink.Name))
-		s.pass(time.Second)
-		forward := []string{"8080:80/tcp at 172.17.0.2"}
-		s.wantPublished(c, forward, "a=0.0.0.0:8080:80/tcp the segment's link to the host: out of order")
-		s.fail("create", nil)
-		s.event(netns.LinkEvent{Missed: true})
-		s.pass(hostLinkRetry)
-		s.wantPublished(c, forward, "a=0.0.0.0:8080:80/tcp")
 	})
 }

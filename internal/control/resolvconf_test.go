@@ -62,14 +62,15 @@ func TestResolvConfOfANamespace(t *testing.T) {
 // nothing.
 func TestNoPortWithoutItsResolvConf(t *testing.T) {
 	t.Parallel()
+	const file = "/etc/netns/a/resolv.conf"
 	for name, test := range map[string]struct {
 		err  error
 		kind api.Kind
 		says string
 	}{
-		"a file of others":        {fmt.Errorf("/etc/netns/a/resolv.conf: %w", netns.ErrNotOurs), api.Conflict, "/etc/netns/a/resolv.conf"},
-		"not allowed":             {fmt.Errorf("write /etc/netns/a/resolv.conf: %w", fs.ErrPermission), api.Denied, "permission denied"},
-		"a full disk":             {fmt.Errorf("write /etc/netns/a/resolv.conf: %w", errFailure), api.Internal, "out of order"},
+		"a file of others":        {fmt.Errorf("%s: %w", file, netns.ErrNotOurs), api.Conflict, file},
+		"not allowed":             {fmt.Errorf("%s: %w", file, fs.ErrPermission), api.Denied, "permission"},
+		"a full disk":             {fmt.Errorf("%s: %w", file, errFailure), api.Internal, file},
 		"a namespace that is not": {netns.ErrNoNamespace, api.NotFound, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

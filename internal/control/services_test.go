@@ -176,7 +176,8 @@ func TestLeaseOfAPort(t *testing.T) {
 			dhcpv4.WithOption(dhcpv4.OptServerIdentifier(gateway)),
 		}
 		wantLease(a.leases(dhcpv4.MessageTypeRequest, request...), dhcpv4.MessageTypeAck)
-		if m := b.leases(dhcpv4.MessageTypeRequest, request...); m == nil || m.MessageType() != dhcpv4.MessageTypeNak {
+		m := b.leases(dhcpv4.MessageTypeRequest, request...)
+		if m == nil || m.MessageType() != dhcpv4.MessageTypeNak {
 			t.Errorf("who wants another's address is told %v", m)
 		}
 		if m := b.leases(dhcpv4.MessageTypeDiscover); m == nil || len(m.Router()) != 0 {
@@ -263,7 +264,8 @@ func TestContainerThatAsksTooMuch(t *testing.T) {
 			a.wire.Send(flood)
 		}
 		synctest.Wait()
-		s.wantLines(1, "questions to the gateway are dropped", "segment=alone", "reason=gateway-busy", "mac="+a.mac.String())
+		s.wantLines(1, "questions to the gateway are dropped", "segment=alone",
+			"reason=gateway-busy", "mac="+a.mac.String())
 		p, err := c.Port(s.Context(), "a")
 		if err != nil {
 			t.Fatal(err)
@@ -290,7 +292,8 @@ func TestLimitsOfNames(t *testing.T) {
 		s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
 		s.socket("10.66.0.1").lost(7)
 		s.socket("10.66.0.1").lost(3)
-		s.wantLines(1, "level=WARN", "questions for names are dropped", "segment=lab", "reason=socket-full")
+		s.wantLines(1, "level=WARN", "questions for names are dropped", "segment=lab",
+			"reason=socket-full")
 		s.wantLines(0, "reason=socket-full", "address=")
 		met := c.MetByDNS()
 		if n := met["lab"][dns.SocketFull]; n != 10 {
@@ -304,7 +307,8 @@ func TestLimitsOfNames(t *testing.T) {
 		s.wantLines(1, "level=INFO", "questions for names wait until others are answered",
 			"segment=lab", "reason=waited", "address=10.66.0.2")
 		notice(dns.TooManyWaiting, addr("10.66.0.2"))
-		s.wantLines(1, "level=WARN", "questions for names are dropped", "reason=too-many-waiting", "address=10.66.0.2")
+		s.wantLines(1, "level=WARN", "questions for names are dropped",
+			"reason=too-many-waiting", "address=10.66.0.2")
 	})
 }
 

@@ -158,7 +158,8 @@ func TestPortOfNamesIsTaken(t *testing.T) {
 		s.wantLines(0, "names are not served for now")
 		s.pass(time.Minute)
 		link := s.segment(c, "bridge").HostLink.Name
-		s.wantLines(1, "names are not served for now", "interface="+link, "address=172.17.0.1:53", "in use")
+		s.wantLines(1, "names are not served for now", "interface="+link,
+			"address=172.17.0.1:53", "in use")
 		s.fail("listen", nil)
 		s.pass(2 * listenMost)
 		s.wantLines(1, "names are served", "interface="+link)
@@ -188,7 +189,8 @@ func TestSocketOfNamesFails(t *testing.T) {
 		s.addPort(c, "a")
 		first := s.socket("172.17.0.1")
 		first.err <- errFailure
-		s.wantLines(1, "names are served anew: a socket has failed", "address=172.17.0.1:53", "out of order")
+		s.wantLines(1, "names are served anew: a socket has failed",
+			"address=172.17.0.1:53", "out of order")
 		if n := len(s.socketsAt("172.17.0.1")); n != 0 {
 			s.Errorf("%d sockets are open", n)
 		}
