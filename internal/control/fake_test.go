@@ -78,7 +78,11 @@ func (k fakeKeeper) Drop(name string) error {
 	if err := k.step("drop %s", name); err != nil {
 		return err
 	}
+	d := k.devices[k.kept[name]]
 	delete(k.kept, name)
+	if d != nil && d.closed {
+		d.closeLocked()
+	}
 	return nil
 }
 

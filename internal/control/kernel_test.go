@@ -116,10 +116,11 @@ func (ns *fakeNamespace) PrepareLink(c netns.LinkConfig) (netns.Link, error) {
 // fakeDevice is a TAP's descriptor.
 type fakeDevice struct {
 	*world
-	fd   int
-	name string
-	link *fakeLink // nil: it is gone
-	wire *switchtest.Device
+	fd     int
+	name   string
+	link   *fakeLink // nil: it is gone
+	wire   *switchtest.Device
+	closed bool // by the process; whoever keeps the descriptor has it still
 }
 
 func (d *fakeDevice) Name() string { return d.name }
@@ -157,8 +158,15 @@ func (d *fakeDevice) Close() error {
 	return nil
 }
 
-// closeLocked closes the descriptor, and with it a link that is not persistent.
+// closeLocked closes the process's descriptor. A link that is not persistent ends with the last
+// one, which may be a kept one.
 func (d *fakeDevice) closeLocked() {
+	d.closed = true
+	for _, fd := range d.kept {
+		if fd == d.fd {
+			return
+		}
+	}
 	delete(d.devices, d.fd)
 	if d.link != nil && !d.link.persistent {
 		delete(d.link.in.links, d.link.Index)
@@ -211,7 +219,7 @@ func (k fakeKernel) adoptTAP(fds []int) (device, error) {
 	if d == nil || d.link == nil {
 		return nil, tap.ErrDeleted
 	}
-	d.wire, d.name = new(switchtest.Device), d.link.Name
+	d.wire, d.name, d.closed = new(switchtest.Device), d.link.Name, false
 	return d, nil
 }
 

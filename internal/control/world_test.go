@@ -43,6 +43,9 @@ type world struct {
 	rules      host.Config
 	rulesThere bool
 
+	adjust func(*core)       // changes what the next Control is made of; nil: nothing
+	ended  map[*Control]bool // those that a test has closed itself
+
 	state *model.State
 	kept  map[string]int // descriptors by name
 	given map[string]int // those of them that the process has not taken yet
@@ -54,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		T: t, named: make(map[string]*fakeNamespace), devices: make(map[int]*fakeDevice),
 		reserved: make(map[netip.AddrPort]bool), state: model.Empty(), kept: make(map[string]int),
-		nextFd: 1000,
+		ended: make(map[*Control]bool), nextFd: 1000,
 	}
 	w.own = &fakeNamespace{world: w, name: "own", links: make(map[int]*fakeLink)}
 	return w
@@ -139,13 +142,16 @@ func (w *world) die() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.dead = true
-	kept := slices.Collect(maps.Values(w.kept))
-	for fd, d := range w.devices {
-		if !slices.Contains(kept, fd) {
-			d.closeLocked()
-		}
+	for _, d := range w.devices {
+		d.closeLocked()
 	}
 	clear(w.reserved)
+}
+
+// close stops a Control that would end with the test otherwise.
+func (w *world) close(c *Control, removePorts bool) {
+	w.ended[c] = true
+	c.Close(removePorts)
 }
 
 // start makes a Control in the world, which ends with the test.
@@ -181,7 +187,7 @@ func (w *world) tryStart() (*Control, error) {
 		return nil, err
 	}
 	w.Cleanup(func() {
-		if !c.closed { // by the test
+		if !w.ended[c] && !c.closed { // by the test
 			c.Close(false)
 		}
 	})
