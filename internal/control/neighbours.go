@@ -56,6 +56,9 @@ func (nb *neighbours) unbind(p *port) {
 func (nb *neighbours) followMAC(p *port, mac frame.MAC) {
 	from := p.link.mac
 	p.link.mac = mac
+	if p.record.Handover { // a restart cannot find it by its MAC: then its name must be known
+		nb.logFailure("store the interface's name", nb.store.Apply(model.PutPort(p.record)))
+	}
 	nb.sw.Flush(p.segment.sw, p.sw)
 	if !p.sw.Trusted() {
 		if mac == p.record.MAC {
