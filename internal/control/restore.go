@@ -149,6 +149,7 @@ func (r *restorer) restoreConnected(p *port, device device) error {
 		_ = device.Close()
 		return err
 	}
+	p.link.down = view.Waits(p.record) // which is not looked at yet
 	p.record.LostReason, p.record.LostSince = "", time.Time{}
 	if err := r.devices.keep(p, device); err != nil {
 		r.sw.Detach(p.sw)
