@@ -103,7 +103,7 @@ func (pc *ports) mountsChanged() {
 }
 
 // regainPort attaches a lost port anew if another namespace has its namespace's
-// name. Failing that it stays lost.
+// name, or the same one has it again. Failing that it stays lost.
 func (pc *ports) regainPort(p *port) {
 	if p.record.NetNS == "" || p.record.Handover {
 		return // the id of a process that has ended means nothing, and others hand over anew
@@ -113,7 +113,7 @@ func (pc *ports) regainPort(p *port) {
 		return
 	}
 	defer ns.Close()
-	if ns.Identity() == p.record.Namespace {
+	if ns.Identity() == p.record.Namespace && p.record.LostReason != lostNamespace {
 		return // it lost its interface only, and somebody wanted that
 	}
 	if err := pc.regain(p, ns); err != nil {
@@ -138,6 +138,7 @@ func (pc *ports) regain(p *port, ns namespace) error {
 	if err := pc.store.Apply(model.PutPort(record)); err != nil {
 		return err
 	}
+	undo.add(func() { pc.logFailure("drop a kept descriptor", pc.kept.drop(keptPort, p.record.ID)) })
 	if err := pc.devices.keep(p, device); err != nil {
 		return errors.Join(err, pc.store.Apply(model.PutPort(p.record)))
 	}

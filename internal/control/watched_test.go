@@ -39,6 +39,12 @@ type watchedKernel struct {
 func inWatchedWorld(t *testing.T, f func(w *watchedWorld)) {
 	t.Helper()
 	t.Parallel()
+	runInBubble(t, f)
+}
+
+// runInBubble runs it at once.
+func runInBubble(t *testing.T, f func(w *watchedWorld)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(newWatchedWorld(t)) })
 }
 

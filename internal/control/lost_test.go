@@ -1,0 +1,314 @@
+package control
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/control/model"
+	"vswitch/internal/frame"
+)
+
+// TestNamespaceOfAPortEnds: the port is shown as lost and answered for no more, and keeps its
+// address, its name and its MAC.
+func TestNamespaceOfAPortEnds(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		a, b := w.addPort(c, "a"), w.addPort(c, "b")
+		w.rest()
+		w.removeNamespace("a")
+		w.rest()
+		w.wantShown(c, "a", "lost: "+lostNamespace)
+		w.wantBound(c, "172.17.0.2", "")
+		w.wantLog("level=WARN", "port lost", "port=a", "netns=a", lostNamespace)
+		w.wantLinks("own/"+hostLinkOf(w.world, c), "b/eth0")
+		if len(w.kept) != 2 { // of b and of the host link
+			w.Errorf("kept are %v", w.kept)
+		}
+		other := w.addPort(c, "other")
+		w.rest()
+		w.wantNothing(w.wire(c, "b"), w.wire(c, "other"), datagram(a.MAC, b, "to the lost one"))
+		if other.IPs[0].Addr() == a.IPs[0].Addr() {
+			w.Error("another port has its address")
+		}
+		for spec, kind := range map[*api.PortSpec]api.Kind{
+			{Name: "a"}: api.Conflict,
+			{Name: "c", IP: api.PortIP{Addr: a.IPs[0].Addr()}}: api.Conflict,
+			{Name: "c", MAC: a.MAC}:                            api.Conflict,
+		} {
+			spec.NetNS = w.namespace("c").name
+			_, err := c.AddPort(w.Context(), *spec)
+			w.wantError(err, kind)
+		}
+		_, err := c.AddFDB(w.Context(), "", api.FDBSpec{MAC: api.MAC{2, 0, 0, 0, 0, 7}, Port: "a"})
+		w.wantError(err, api.Conflict, `"a" is lost`, lostNamespace)
+		if record, _ := w.state.PortNamed("a"); record.LostReason != lostNamespace || record.LostSince.IsZero() {
+			w.Errorf("stored is %q since %s", record.LostReason, record.LostSince)
+		}
+	})
+}
+
+// TestInterfaceOfAPortIsDeleted in its namespace, which somebody wanted: it is not made again, but
+// in another namespace.
+func TestInterfaceOfAPortIsDeleted(t *testing.T) {
+	for name, end := range ways {
+		t.Run(name, func(t *testing.T) {
+			inWatchedWorld(t, func(w *watchedWorld) {
+				c := w.start()
+				w.addPort(c, "a")
+				w.removeLink(w.named["a"], "eth0")
+				w.rest()
+				w.wantShown(c, "a", "lost: "+lostLink)
+				w.mountsChange()
+				w.wantShown(c, "a", "lost: "+lostLink)
+				c = w.restart(c, end)
+				c.Settle()
+				w.mountsChange()
+				w.wantShown(c, "a", "lost: "+lostLink)
+				w.replaceNamespace("a")
+				w.mountsChange()
+				w.wantShown(c, "a", "up")
+			})
+		})
+	}
+}
+
+// TestNamespaceComesAgain: the port is attached to it as it was, for good.
+func TestNamespaceComesAgain(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		a, b := w.addPort(c, "a"), w.addPort(c, "b")
+		behind := api.MAC{2, 0, 0, 0, 0, 7}
+		_, err := c.AddFDB(w.Context(), "", api.FDBSpec{MAC: behind, Port: "a"})
+		w.wantNil(err)
+		w.removeNamespace("a")
+		w.rest()
+		ns := w.replaceNamespace("a")
+		w.wire(c, "b").Frames()
+		w.mountsChange()
+		w.wantShown(c, "a", "up")
+		w.wantBound(c, "172.17.0.2", a.MAC.String())
+		w.wantLog("lost port attached again", "port=a", "netns=a")
+		w.wantLinks("own/"+hostLinkOf(w.world, c), "b/eth0", "a anew/eth0")
+		if l := ns.link("eth0"); l.MAC.String() != a.MAC.String() || !slices.Contains(l.Addrs, a.IPs[0].Addr()) {
+			w.Errorf("the interface has %s and %v", l.MAC, l.Addrs)
+		}
+		if frames := w.wire(c, "b").Frames(); len(frames) != 1 || frame.Ethernet(frames[0]).Src() != a.MAC {
+			w.Errorf("its neighbour got %q, want an announcement", frames)
+		}
+		w.wantPasses(w.wire(c, "b"), w.wire(c, "a"), datagram(behind, b, "static"))
+		time.Sleep(2 * time.Hour) // longer than a lost port stays
+		w.rest()
+		w.wantShown(c, "a", "up")
+		w.change(ns, "eth0", func(l *fakeLink) { l.Up = false })
+		w.wantShown(c, "a", "down: set down in its network namespace")
+	})
+}
+
+// TestLostPortIsReleased when its time is over, which goes on while no process is there, and
+// whatever the clock does meanwhile.
+func TestLostPortIsReleased(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		restarts bool
+		shift    time.Duration // of the clock's time at which it was lost
+		after    time.Duration
+	}{
+		{name: "in one life", after: time.Hour},
+		{name: "with restarts", restarts: true, after: time.Hour},
+		{name: "while no process was there", restarts: true, shift: -2 * time.Hour, after: 0},
+		{name: "by a clock that went back", restarts: true, shift: 24 * time.Hour, after: time.Hour},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inWatchedWorld(t, func(w *watchedWorld) {
+				c := w.start()
+				a := w.addPort(c, "a")
+				w.rest()
+				w.removeNamespace("a")
+				synctest.Wait()
+				lost := time.Now()
+				if test.restarts && test.shift == 0 {
+					time.Sleep(30 * time.Minute)
+				}
+				if test.restarts {
+					c = w.restart(c, func(w *watchedWorld, c *Control) {
+						killed(w, c)
+						w.dead = false
+						record, _ := w.state.Port(string(a.ID))
+						record.LostSince = record.LostSince.Add(test.shift)
+						w.wantNil(fakeStore{w.world}.Apply(model.PutPort(record)))
+					})
+					c.Settle()
+				}
+				if test.after > 0 {
+					time.Sleep(test.after - time.Since(lost) - time.Second)
+					synctest.Wait()
+					w.wantShown(c, "a", "lost: "+lostNamespace)
+				}
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				w.wantShown(c, "a", `port "a" does not exist: see vsctl list-ports`)
+				w.wantLog("lost port released", "port=a")
+				if n := w.state.PortCount(); n != 0 {
+					w.Errorf("%d ports are stored", n)
+				}
+				w.addPort(c, "b", func(s *api.PortSpec) { s.IP, s.MAC = api.PortIP{Addr: a.IPs[0].Addr()}, a.MAC })
+			})
+		})
+	}
+}
+
+// TestLostPortThatCannotBeReleased stays, and the log says why.
+func TestLostPortThatCannotBeReleased(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "a")
+		w.removeNamespace("a")
+		w.rest()
+		w.plan(1, 0)
+		time.Sleep(2 * time.Hour)
+		w.rest()
+		w.plan(0, 0)
+		w.wantShown(c, "a", "lost: "+lostNamespace)
+		w.wantLog("level=ERROR", "release port a", errStep.Error())
+	})
+}
+
+// TestLossThatCannotBeStored is followed all the same.
+func TestLossThatCannotBeStored(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "a")
+		w.rest()
+		w.plan(2, 0) // after that its descriptor is dropped
+		w.removeNamespace("a")
+		w.rest()
+		steps := w.taken()
+		w.plan(0, 0)
+		if len(steps) < 2 || !strings.HasPrefix(steps[1], "store") {
+			w.Fatalf("the steps are %q", steps)
+		}
+		w.wantShown(c, "a", "lost: "+lostNamespace)
+		w.wantLog("level=ERROR", "store the loss of port a")
+		c = w.restart(c, killed)
+		w.wantShown(c, "a", "lost: "+lostNamespace)
+	})
+}
+
+// TestAnyStepOfARegainMayFail: the port stays lost, leaves nothing behind, and is attached when
+// mounts change the next time.
+func TestAnyStepOfARegainMayFail(t *testing.T) {
+	regain := func(w *watchedWorld) (*Control, *fakeNamespace) {
+		c := w.start()
+		w.addPort(c, "a")
+		w.removeNamespace("a")
+		w.rest()
+		return c, w.replaceNamespace("a")
+	}
+	var steps []string
+	t.Run("all succeed", func(t *testing.T) {
+		runInBubble(t, func(w *watchedWorld) {
+			c, _ := regain(w)
+			w.plan(0, 0)
+			w.mountsChange()
+			steps = w.taken()
+			w.wantShown(c, "a", "up")
+		})
+	})
+	for i, step := range steps {
+		t.Run(fmt.Sprintf("%d %s", i+1, step), func(t *testing.T) {
+			inWatchedWorld(t, func(w *watchedWorld) {
+				c, ns := regain(w)
+				w.plan(i+1, 0)
+				w.mountsChange()
+				w.plan(0, 0)
+				if w.shown(c, "a") != "up" {
+					w.wantShown(c, "a", "lost: "+lostNamespace)
+					w.wantLog("level=WARN", "not attached to the new network namespace", "port=a", errStep.Error())
+					w.wantLinks("own/" + hostLinkOf(w.world, c))
+					if record, _ := w.state.PortNamed("a"); record.LostReason != lostNamespace {
+						w.Errorf("stored is %q", record.LostReason)
+					}
+				}
+				w.mountsChange()
+				w.wantShown(c, "a", "up")
+				w.wantLinks("own/"+hostLinkOf(w.world, c), ns.name+"/eth0")
+			})
+		})
+	}
+}
+
+// TestNameOfANamespaceGoes: a port that was found by its interface's name keeps the namespace
+// alive itself, and so is lost with the name. It comes back with the name, be it that of the same
+// namespace.
+func TestNameOfANamespaceGoes(t *testing.T) {
+	for _, same := range []bool{true, false} {
+		t.Run(fmt.Sprint("the same comes back: ", same), func(t *testing.T) {
+			inWatchedWorld(t, func(w *watchedWorld) {
+				c := w.start()
+				w.addPort(c, "a")
+				ns := w.named["a"]
+				c = w.restart(c, stopped)
+				c.Settle()
+				w.mountsChange()
+				w.wantShown(c, "a", "up")
+				w.mu.Lock()
+				delete(w.named, "a")
+				w.mu.Unlock()
+				w.mountsChange()
+				w.wantShown(c, "a", "lost: "+lostNamespace)
+				w.wantBound(c, "172.17.0.2", "")
+				if len(ns.links) > 0 {
+					w.Errorf("the namespace is kept alive by %v", ns.links)
+				}
+				if same {
+					w.mu.Lock()
+					w.named["a"] = ns
+					w.mu.Unlock()
+				} else {
+					w.replaceNamespace("a")
+				}
+				w.mountsChange()
+				w.wantShown(c, "a", "up")
+				w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
+			})
+		})
+	}
+}
+
+// TestAnotherNamespaceTakesTheName of that of a pinned port at once.
+func TestAnotherNamespaceTakesTheName(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "a")
+		old := w.named["a"]
+		c = w.restart(c, stopped)
+		c.Settle()
+		w.mu.Lock()
+		delete(w.named, "a")
+		w.mu.Unlock()
+		w.replaceNamespace("a")
+		w.mountsChange()
+		w.wantShown(c, "a", "up")
+		w.wantLinks("own/"+hostLinkOf(w.world, c), "a anew/eth0")
+		if len(old.links) > 0 {
+			w.Errorf("the old namespace is kept alive by %v", old.links)
+		}
+	})
+}
+
+// TestHostLinkIsDeleted: it is made again.
+func TestHostLinkIsDeleted(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		name := hostLinkOf(w.world, c)
+		w.removeLink(w.own, name)
+		w.rest()
+		w.wantLog("host link lost", "interface="+name, hostLinkDeleted)
+		w.wantLinks("own/" + name)
+	})
+}
