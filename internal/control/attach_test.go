@@ -100,12 +100,16 @@ var refusals = []struct {
 	},
 	{
 		name: "no clone device", spec: api.PortSpec{Name: "new", NetNS: "fresh"},
-		rig:  func(w *watchedWorld) { w.kernel.making = &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: syscall.ENOENT} },
+		rig: func(w *watchedWorld) {
+			w.kernel.making = &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: syscall.ENOENT}
+		},
 		kind: api.Unsupported, says: []string{"/dev/net/tun"},
 	},
 	{
 		name: "no driver for a port that others manage", spec: api.PortSpec{Name: "new", Handover: true},
-		rig:  func(w *watchedWorld) { w.kernel.making = &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: syscall.ENODEV} },
+		rig: func(w *watchedWorld) {
+			w.kernel.making = &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: syscall.ENODEV}
+		},
 		kind: api.Unsupported, says: []string{"/dev/net/tun"},
 	},
 }

@@ -33,11 +33,6 @@ func (ds *devices) makeHandover(p *port, ns namespace, undo *undo) (device, erro
 
 // followHandover follows where p's device is, in ns now, and what it is there.
 func (ls *links) followHandover(p *port, ns namespace) {
-	if p.link.watched && p.link.where != ns.ID() { // it was moved
-		pinned := p.link.pinned
-		ls.unwatch(p)
-		p.link.pinned = pinned
-	}
 	l, err := ls.watchedLink(p, ns)
 	if err != nil {
 		ls.lookSoon(p) // it is being moved or renamed
@@ -87,7 +82,8 @@ func (r *restorer) reattachIn(p *port, netnsPath string) error {
 	if err != nil {
 		return err
 	}
-	p.record.Namespace, p.record.IfName = ns.Identity(), name
+	p.record.Namespace = ns.Identity()
+	_ = p.rename(name) // which the first look tells of
 	p.link.pinned = netnsPath != ""
 	return r.restoreConnected(p, device)
 }

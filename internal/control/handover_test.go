@@ -163,7 +163,7 @@ func TestManagedPortAfterARestart(t *testing.T) {
 			want:      "lost: " + lostLink, link: "none",
 		},
 		{
-			name: "deleted meanwhile",
+			name:      "deleted meanwhile",
 			meanwhile: func(w *watchedWorld, p api.Port, _ *fakeNamespace) { w.removeLink(w.own, p.Device) },
 			want:      "lost: " + lostLink, link: "none",
 		},

@@ -25,7 +25,7 @@ func (pc *ports) deviceGone(sw *vswitch.Port) {
 			continue
 		}
 		reason := lostLink
-		if !pc.stands(p) {
+		if !pc.namespaceStands(p) {
 			reason = lostNamespace
 		}
 		pc.lose(p, reason)
@@ -38,9 +38,9 @@ func (pc *ports) deviceGone(sw *vswitch.Port) {
 	}
 }
 
-// stands says whether p's namespace is still found where it was.
-func (pc *ports) stands(p *port) bool {
-	ns, err := pc.openNamespace(p.record)
+// namespaceStands says whether p's namespace is still found where it was.
+func (c *core) namespaceStands(p *port) bool {
+	ns, err := c.openNamespace(p.record)
 	if err != nil {
 		return false
 	}
@@ -95,7 +95,7 @@ func (pc *ports) mountsChanged() {
 		case pc.closed || p.record.NetNS == "":
 		case p.lost():
 			pc.regainPort(p)
-		case p.link.pinned && !pc.stands(p):
+		case p.link.pinned && !pc.namespaceStands(p):
 			pc.lose(p, lostNamespace)
 			pc.regainPort(p)
 		}

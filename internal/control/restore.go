@@ -130,9 +130,7 @@ func (r *restorer) restoreDevice(p *port) error {
 	if fds := r.kept.take(keptPort, p.record.ID); len(fds) > 0 {
 		device, err := r.kernel.adoptTAP(fds)
 		if err == nil {
-			if p.record.IfName != device.Name() { // renamed while nobody looked
-				p.record.IfName = device.Name()
-			}
+			_ = p.rename(device.Name()) // while nobody looked; the first look tells of what is no name
 			return r.restoreConnected(p, device)
 		}
 		r.logFailure("drop a kept descriptor", r.kept.drop(keptPort, p.record.ID))

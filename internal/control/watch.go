@@ -28,6 +28,7 @@ type link struct {
 	mac       frame.MAC
 	addrs     []netip.Addr // set there
 	watched   bool
+	refused   string        // its name, if that is none that can be stored
 	pinned    bool          // our descriptor keeps the namespace alive: it was opened inside
 	process   process       // by whose end we let go of a pinned namespace
 	look      *time.Timer   // runs when the link is about to be looked at
@@ -78,7 +79,13 @@ func (ls *links) unwatch(p *port) {
 // watchProcess loses p when the process ends that its namespace was named by.
 func (ls *links) watchProcess(p *port) {
 	process, err := ls.kernel.openProcess(p.record.PID)
-	if err != nil {
+	switch {
+	case err == nil && !ls.namespaceStands(p): // the id is another process's by now
+		_ = process.Close()
+		process = endedProcess{}
+	case errors.Is(err, netns.ErrNoNamespace):
+		process = endedProcess{}
+	case err != nil:
 		ls.log.Warn("the end of the port's process will go unnoticed", "port", p.record.Name, "error", err)
 		return
 	}
@@ -94,6 +101,12 @@ func (ls *links) watchProcess(p *port) {
 		}
 	}()
 }
+
+// endedProcess is a process that has ended before it could be watched.
+type endedProcess struct{}
+
+func (endedProcess) Wait() error  { return nil }
+func (endedProcess) Close() error { return nil }
 
 // A link is looked at lookDelay after its first change, which gathers those that come
 // together. As long as more keep coming the delay doubles up to maxLookDelay, so that a
@@ -158,6 +171,11 @@ func (ls *links) lookAtLink(p *port) {
 		return // the link is just ending, which its descriptor tells
 	}
 	defer ns.Close()
+	if p.link.watched && p.link.where != ns.ID() { // it was moved, and may have another index
+		pinned := p.link.pinned
+		ls.unwatch(p)
+		p.link.pinned = pinned
+	}
 	if p.record.Handover {
 		ls.followHandover(p, ns)
 		return
@@ -237,11 +255,7 @@ func watchThenLook(
 // follow brings the port's state in line with that of its link.
 func (ls *links) follow(p *port, l netns.Link) {
 	if l.Name != p.record.IfName {
-		ls.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", p.record.IfName, "to", l.Name)
-		p.record.IfName = l.Name
-		if !p.record.Handover {
-			ls.logFailure("store the interface's name", ls.store.Apply(model.PutPort(p.record)))
-		}
+		ls.followName(p, l.Name)
 	}
 	if down := !l.Up; down != p.link.down {
 		ls.log.Info("interface set in its namespace", "port", p.record.Name, "up", l.Up)
@@ -263,6 +277,35 @@ func (ls *links) follow(p *port, l netns.Link) {
 	if changed {
 		ls.neighbours.announce(p) // neighbours have the old one, and requests that we answer do not reach them
 	}
+}
+
+// followName follows a change of the interface's name.
+func (ls *links) followName(p *port, name string) {
+	from := p.record.IfName
+	if err := p.rename(name); err != nil {
+		if name != p.link.refused {
+			p.link.refused = name
+			ls.log.Warn("interface renamed in its namespace to what is no name, and shown with the one before",
+				"port", p.record.Name, "from", from, "error", err)
+		}
+		return
+	}
+	ls.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", from, "to", name)
+	if !p.record.Handover {
+		ls.logFailure("store the interface's name", ls.store.Apply(model.PutPort(p.record)))
+	}
+}
+
+// rename puts the interface's name into p's record, unless that could not be stored with it: a
+// container could keep its port from being changed otherwise.
+func (p *port) rename(name string) error {
+	record := p.record
+	record.IfName = name
+	if err := record.Check(); err != nil {
+		return err
+	}
+	p.record = record
+	return nil
 }
 
 func macOf(l netns.Link) (mac frame.MAC, ok bool) {

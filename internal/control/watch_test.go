@@ -1,9 +1,15 @@
 package control
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"vswitch/api"
 	"vswitch/internal/netns"
 )
 
@@ -66,4 +72,359 @@ func TestNoRenameIsMissed(t *testing.T) {
 			t.Errorf("renamed before %q, the link is called %s by %q", at, l.Name, r.steps)
 		}
 	}
+}
+
+// TestChangesOfALink in its namespace are shown, and are answered for.
+func TestChangesOfALink(t *testing.T) {
+	mac := "02:42:ac:11:00:02"
+	for _, test := range []struct {
+		name   string
+		change func(*fakeLink)
+		shown  string
+		bound  string
+		log    []string
+	}{
+		{
+			"set down", func(l *fakeLink) { l.Up = false },
+			"down: set down in its network namespace", "",
+			[]string{"port=a", "up=false"},
+		},
+		{"renamed", func(l *fakeLink) { l.Name = "eth9" }, "up", mac, []string{"port=a", "from=eth0", "to=eth9"}},
+		{"without its address", func(l *fakeLink) { l.Addrs = nil }, "up", "", nil},
+		{"with others", func(l *fakeLink) { l.Addrs = at("10.9.9.9", "172.17.0.2", "fe80::1") }, "up", mac, nil},
+		{"with another", func(l *fakeLink) { l.Addrs = at("172.17.0.77") }, "up", "", nil},
+		{"without a MAC", func(l *fakeLink) { l.MAC = nil }, "up", mac, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inWatchedWorld(t, func(w *watchedWorld) {
+				c := w.start()
+				w.addPort(c, "a")
+				w.rest()
+				ns := w.named["a"]
+				before := *ns.link("eth0")
+				w.change(ns, "eth0", test.change)
+				w.wantShown(c, "a", test.shown)
+				w.wantBound(c, "172.17.0.2", test.bound)
+				if test.log != nil {
+					w.wantLog(test.log...)
+				}
+				name := before.Name
+				for _, l := range ns.links {
+					name = l.Name
+				}
+				w.change(ns, name, func(l *fakeLink) { l.Link = before.Link })
+				w.wantShown(c, "a", "up")
+				w.wantBound(c, "172.17.0.2", mac)
+			})
+		})
+	}
+}
+
+// TestNoChangeOfALinkIsMissed, whenever it is made: while no process is there, or while the
+// watcher had to drop events.
+func TestNoChangeOfALinkIsMissed(t *testing.T) {
+	down := func(l *fakeLink) { l.Up = false }
+	for name, miss := range map[string]func(w *watchedWorld, c *Control) *Control{
+		"dropped events": func(w *watchedWorld, c *Control) *Control {
+			w.quietly(w.named["a"], "eth0", down)
+			w.kernel.links.events <- netns.LinkEvent{Missed: true}
+			return c
+		},
+		"just before it is watched": func(w *watchedWorld, c *Control) *Control {
+			w.addPort(c, "late")
+			w.quietly(w.named["late"], "eth0", down)
+			w.rest()
+			w.wantShown(c, "late", "down: set down in its network namespace")
+			w.change(w.named["a"], "eth0", down)
+			return c
+		},
+		"killed": func(w *watchedWorld, c *Control) *Control {
+			return w.restart(c, func(w *watchedWorld, c *Control) {
+				killed(w, c)
+				w.quietly(w.named["a"], "eth0", down)
+			})
+		},
+		"stopped": func(w *watchedWorld, c *Control) *Control {
+			return w.restart(c, func(w *watchedWorld, c *Control) {
+				stopped(w, c)
+				w.quietly(w.named["a"], "eth0", down)
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWatchedWorld(t, func(w *watchedWorld) {
+				c := w.start()
+				w.addPort(c, "a")
+				w.rest()
+				c = miss(w, c)
+				c.Settle()
+				w.rest()
+				w.wantShown(c, "a", "down: set down in its network namespace")
+				w.wantBound(c, "172.17.0.2", "")
+				w.change(w.named["a"], "eth0", func(l *fakeLink) { l.Up = true })
+				w.wantShown(c, "a", "up")
+				w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
+			})
+		})
+	}
+}
+
+// TestAFlappingLink is not looked at as often as it changes, and what it is in the end is shown.
+func TestAFlappingLink(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "a")
+		w.rest()
+		ns := w.named["a"]
+		index := ns.link("eth0").Index
+		for i := range 3000 {
+			w.quietly(ns, "eth0", func(l *fakeLink) { l.Up = i%2 == 0 })
+			w.kernel.links.tell(ns, index)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := strings.Count(w.log.String(), "interface set in its namespace"); n > 40 {
+			w.Errorf("30 s of changes make %d lines in the log", n)
+		}
+		w.rest()
+		w.wantShown(c, "a", "down: set down in its network namespace")
+		time.Sleep(10 * time.Second)
+		w.quietly(ns, "eth0", func(l *fakeLink) { l.Up = true })
+		w.kernel.links.tell(ns, index)
+		time.Sleep(2 * lookDelay)
+		synctest.Wait()
+		w.wantShown(c, "a", "up") // soon again, after it was at rest
+	})
+}
+
+// TestAddressesThatChangeWhileTheyAreListed are listed again.
+func TestAddressesThatChangeWhileTheyAreListed(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "a")
+		w.rest()
+		ns := w.named["a"]
+		w.quietly(ns, "eth0", func(l *fakeLink) { l.Addrs, l.Changing = nil, true })
+		w.kernel.links.tell(ns, ns.link("eth0").Index)
+		time.Sleep(2 * lookDelay)
+		synctest.Wait()
+		w.wantBound(c, "172.17.0.2", "")
+		w.quietly(ns, "eth0", func(l *fakeLink) { l.Addrs, l.Changing = at("172.17.0.2"), false })
+		w.rest()
+		w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
+	})
+}
+
+// TestInterfaceNameThatIsNone: a container may give its interface a name that no terminal should
+// see. That must not keep its port from being changed.
+func TestInterfaceNameThatIsNone(t *testing.T) {
+	for _, name := range []string{"\x1b[2J", "eth\xff"} {
+		for way, end := range ways {
+			t.Run(way, func(t *testing.T) {
+				inWatchedWorld(t, func(w *watchedWorld) {
+					c := w.start()
+					w.addPort(c, "a")
+					w.rest()
+					w.change(w.named["a"], "eth0", func(l *fakeLink) { l.Name = name })
+					isolated := false
+					check := func() {
+						w.Helper()
+						isolated = !isolated
+						p, err := c.UpdatePort(w.Context(), "a", api.PortUpdate{Isolated: &isolated})
+						if err != nil || p.IfName != "eth0" {
+							w.Errorf("it is called %q, %v", p.IfName, err)
+						}
+						if strings.ContainsAny(w.log.String(), "\x1b\xff") {
+							w.Error("the log has the name as it is")
+						}
+					}
+					check()
+					for range 3 {
+						w.change(w.named["a"], name, func(l *fakeLink) { l.Up = !l.Up })
+					}
+					if n := strings.Count(w.log.String(), "level=WARN"); n != 1 {
+						w.Errorf("the log has %d warnings, want 1:\n%s", n, w.log.String())
+					}
+					c = w.restart(c, end)
+					c.Settle()
+					w.rest()
+					check()
+				})
+			})
+		}
+	}
+}
+
+// TestInterfaceMovedOn by its container, into a namespace that has another interface of the same
+// index: the port shows its own.
+func TestInterfaceMovedOn(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "a", func(s *api.PortSpec) { s.Security = api.SecurityOff })
+		w.rest()
+		from, inner := w.named["a"], w.namespace("inner")
+		index := from.link("eth0").Index
+		w.mu.Lock()
+		inner.links[index] = &fakeLink{in: inner, Link: netns.Link{
+			Index: index, Name: "other0", MAC: []byte{2, 0, 0, 0, 0, 66}, Up: true, Addrs: at("10.1.1.1"),
+		}}
+		l := from.links[index]
+		delete(from.links, index)
+		l.in, l.Index = inner, 77
+		inner.links[77] = l
+		w.mu.Unlock()
+		w.kernel.links.tell(from, index)
+		w.rest()
+		p, err := c.Port(w.Context(), "a")
+		if err != nil || p.IfName != "eth0" || p.MAC.String() != "02:42:ac:11:00:02" {
+			w.Errorf("it shows %s with %s, %v", p.IfName, p.MAC, err)
+		}
+		w.change(inner, "eth0", func(l *fakeLink) { l.Up = false })
+		w.wantShown(c, "a", "down: set down in its network namespace")
+	})
+}
+
+// TestWithoutAWatcher a port works, and the log says what will go unnoticed.
+func TestWithoutAWatcher(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t) // whose kernel has none
+	c := w.start()
+	w.addPort(c, "a")
+	w.wantShown(c, "a", "up")
+	w.wantLog("level=WARN", "interfaces made in the containers will go unnoticed", errors.ErrUnsupported.Error())
+	w.wantLog("level=WARN", "changes to host links will go unnoticed", errors.ErrUnsupported.Error())
+
+	runInBubble(t, func(w *watchedWorld) {
+		c := w.start()
+		w.kernel.links.err = errors.New("no room")
+		w.addPort(c, "a")
+		w.wantShown(c, "a", "up")
+		w.wantLog("level=WARN", "changes of the interface made in the namespace will go unnoticed", "port=a", "no room")
+	})
+}
+
+// startProcess has a process run whose namespace it is.
+func (w *watchedWorld) startProcess(pid int) *fakeProcess {
+	p := &fakeProcess{ended: make(chan struct{})}
+	w.kernel.processes[pid] = p
+	w.namespace(fmt.Sprintf("/proc/%d/ns/net", pid))
+	return p
+}
+
+// endProcess ends it. Its namespace stays as long as something keeps it alive.
+func (w *watchedWorld) endProcess(pid int) {
+	w.mu.Lock()
+	delete(w.named, fmt.Sprintf("/proc/%d/ns/net", pid))
+	w.mu.Unlock()
+	close(w.kernel.processes[pid].ended)
+	delete(w.kernel.processes, pid)
+}
+
+// TestProcessOfAPortEnds: its namespace, which the port keeps alive after a restart that had no
+// descriptor, ends with it.
+func TestProcessOfAPortEnds(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		when func(w *watchedWorld, c *Control) *Control // ends the process, and maybe the Control
+	}{
+		{"while it is watched", func(w *watchedWorld, c *Control) *Control {
+			c = w.restart(c, stopped)
+			c.Settle()
+			w.rest()
+			w.wantShown(c, "a", "up")
+			w.endProcess(7)
+			return c
+		}},
+		{"before it is watched", func(w *watchedWorld, c *Control) *Control {
+			c = w.restart(c, stopped)
+			w.endProcess(7)
+			c.Settle()
+			return c
+		}},
+		{"while no process was there", func(w *watchedWorld, c *Control) *Control {
+			return w.restart(c, func(w *watchedWorld, c *Control) {
+				stopped(w, c)
+				w.endProcess(7)
+			})
+		}},
+		{"and another has its id", func(w *watchedWorld, c *Control) *Control {
+			return w.restart(c, func(w *watchedWorld, c *Control) {
+				stopped(w, c)
+				w.endProcess(7)
+				w.startProcess(7)
+				w.named["/proc/7/ns/net"].name += " anew"
+			})
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inWatchedWorld(t, func(w *watchedWorld) {
+				c := w.start()
+				w.startProcess(7)
+				ns := w.named["/proc/7/ns/net"]
+				_, err := c.AddPort(w.Context(), api.PortSpec{Name: "a", PID: 7})
+				w.wantNil(err)
+				c = test.when(w, c)
+				w.rest()
+				w.wantShown(c, "a", "lost: "+lostNamespace)
+				w.wantBound(c, "172.17.0.2", "")
+				w.wantLog("port lost", "port=a", "netns=/proc/7/ns/net")
+				if w.holds(ns) {
+					w.Error("the port keeps the namespace alive")
+				}
+			})
+		})
+	}
+}
+
+// holds says whether a process has a device open whose link is in the namespace.
+func (w *world) holds(ns *fakeNamespace) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range w.devices {
+		if d.link != nil && d.link.in == ns && !d.closed {
+			return true
+		}
+	}
+	return false
+}
+
+// TestPortIsRemovedBeforeItsProcessEnds, with which nothing is lost any more.
+func TestPortIsRemovedBeforeItsProcessEnds(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.startProcess(7)
+		_, err := c.AddPort(w.Context(), api.PortSpec{Name: "a", PID: 7})
+		w.wantNil(err)
+		c = w.restart(c, stopped)
+		c.Settle()
+		_, err = c.DeletePort(w.Context(), "a")
+		w.wantNil(err)
+		w.endProcess(7)
+		w.rest()
+		if w.has("port lost") {
+			w.Errorf("the log has a port that is lost:\n%s", w.log.String())
+		}
+	})
+}
+
+// TestEventsAfterTheEnd of a Control are of no consequence.
+func TestEventsAfterTheEnd(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "a")
+		w.rest()
+		ns := w.named["a"]
+		w.quietly(ns, "eth0", func(l *fakeLink) { l.Up = false })
+		w.kernel.links.tell(ns, ns.link("eth0").Index)
+		synctest.Wait() // it is about to be looked at
+		w.stop()
+		w.close(c, false)
+		w.plan(0, 0)
+		c.links.linkChanged(netns.LinkEvent{Missed: true})
+		c.mountsChanged()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if steps := w.taken(); len(steps) > 0 || w.has("interface set in its namespace") {
+			w.Errorf("it has taken the steps %q", steps)
+		}
+	})
 }
