@@ -245,7 +245,7 @@ func TestIPv6ThatStays(t *testing.T) {
 	w.adjust = func(c *core) { c.kernel = adoptingKernel{fakeKernel{w}, ns} }
 	c := w.start()
 	w.addPort(c, "a")
-	w.wantShown(c, "a", "up")
+	w.wantPortShown(c, "a", "up")
 	w.wantLog("level=WARN", "IPv6 multicasts", "port=a", "read-only /proc")
 }
 

@@ -53,12 +53,12 @@ func TestManagedPort(t *testing.T) {
 		if p.Device != "vst-"+string(p.ID)[:8] || p.IfName != p.Device {
 			w.Errorf("the device is %q, the interface %q", p.Device, p.IfName)
 		}
-		w.wantShown(c, "m", waits)
+		w.wantPortShown(c, "m", waits)
 		w.wantBound(c, "172.17.0.2", "")
 		w.wantLinks(host, "own/"+p.Device)
 
 		w.join(c, p, ns)
-		w.wantShown(c, "m", "up")
+		w.wantPortShown(c, "m", "up")
 		w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
 		if got, _ := c.Port(w.Context(), "m"); got.IfName != "eth0" || got.NetNS != "of m" {
 			w.Errorf("it is %s in %s", got.IfName, got.NetNS)
@@ -74,7 +74,7 @@ func TestManagedPort(t *testing.T) {
 
 		w.moveBack(p, ns)
 		w.rest()
-		w.wantShown(c, "m", waits)
+		w.wantPortShown(c, "m", waits)
 		w.wantBound(c, "172.17.0.2", "")
 		if _, err := c.DeletePort(w.Context(), "m"); err != nil {
 			w.Fatal(err)
@@ -184,11 +184,11 @@ func TestManagedPortAfterARestart(t *testing.T) {
 						}
 					})
 					if test.want == waits {
-						w.wantShown(c, "m", test.want) // before anybody has looked
+						w.wantPortShown(c, "m", test.want) // before anybody has looked
 					}
 					c.Settle()
 					w.rest()
-					w.wantShown(c, "m", test.want)
+					w.wantPortShown(c, "m", test.want)
 					want := []string{"own/" + hostLinkOf(w.world, c)}
 					switch test.link {
 					case "":
@@ -210,7 +210,7 @@ func TestManagedPortAfterARestart(t *testing.T) {
 func (w *watchedWorld) joined(c *Control, p api.Port, ns *fakeNamespace) {
 	w.Helper()
 	w.join(c, p, ns)
-	w.wantShown(c, "m", "up")
+	w.wantPortShown(c, "m", "up")
 }
 
 func (w *world) wantNil(err error) {
@@ -229,11 +229,11 @@ func TestContainerOfAManagedPortEnds(t *testing.T) {
 		w.joined(c, p, ns)
 		w.removeNamespace(ns.name)
 		w.rest()
-		w.wantShown(c, "m", "lost: "+lostNamespace)
+		w.wantPortShown(c, "m", "lost: "+lostNamespace)
 		w.wantLinks("own/" + hostLinkOf(w.world, c))
 		w.namespace(ns.name)
 		w.mountsChange()
-		w.wantShown(c, "m", "lost: "+lostNamespace)
+		w.wantPortShown(c, "m", "lost: "+lostNamespace)
 	})
 }
 
@@ -246,12 +246,12 @@ func TestManagedPortIsPinned(t *testing.T) {
 		w.joined(c, p, ns)
 		c = w.restart(c, stopped)
 		c.Settle()
-		w.wantShown(c, "m", "up")
+		w.wantPortShown(c, "m", "up")
 		w.mu.Lock()
 		delete(w.named, ns.name)
 		w.mu.Unlock()
 		w.mountsChange()
-		w.wantShown(c, "m", "lost: "+lostNamespace)
+		w.wantPortShown(c, "m", "lost: "+lostNamespace)
 		if len(ns.links) > 0 {
 			w.Errorf("the namespace is kept alive by %v", ns.links)
 		}
@@ -267,16 +267,16 @@ func TestManagedPortOnTheMove(t *testing.T) {
 		w.rest()
 		for range 5 {
 			w.join(c, p, ns)
-			w.wantShown(c, "m", "up")
+			w.wantPortShown(c, "m", "up")
 			w.moveBack(p, ns)
 			w.rest()
-			w.wantShown(c, "m", waits)
+			w.wantPortShown(c, "m", waits)
 		}
 		w.moveIn(p, ns)
 		w.moveBack(p, ns)
 		w.moveIn(p, ns)
 		w.rest()
-		w.wantShown(c, "m", "up")
+		w.wantPortShown(c, "m", "up")
 		w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
 	})
 }

@@ -22,7 +22,7 @@ func TestNamespaceOfAPortEnds(t *testing.T) {
 		w.rest()
 		w.removeNamespace("a")
 		w.rest()
-		w.wantShown(c, "a", "lost: "+lostNamespace)
+		w.wantPortShown(c, "a", "lost: "+lostNamespace)
 		w.wantBound(c, "172.17.0.2", "")
 		w.wantLog("level=WARN", "port lost", "port=a", "netns=a", lostNamespace)
 		w.wantLinks("own/"+hostLinkOf(w.world, c), "b/eth0")
@@ -62,16 +62,16 @@ func TestInterfaceOfAPortIsDeleted(t *testing.T) {
 				w.addPort(c, "a")
 				w.removeLink(w.named["a"], "eth0")
 				w.rest()
-				w.wantShown(c, "a", "lost: "+lostLink)
+				w.wantPortShown(c, "a", "lost: "+lostLink)
 				w.mountsChange()
-				w.wantShown(c, "a", "lost: "+lostLink)
+				w.wantPortShown(c, "a", "lost: "+lostLink)
 				c = w.restart(c, end)
 				c.Settle()
 				w.mountsChange()
-				w.wantShown(c, "a", "lost: "+lostLink)
+				w.wantPortShown(c, "a", "lost: "+lostLink)
 				w.replaceNamespace("a")
 				w.mountsChange()
-				w.wantShown(c, "a", "up")
+				w.wantPortShown(c, "a", "up")
 			})
 		})
 	}
@@ -90,7 +90,7 @@ func TestNamespaceComesAgain(t *testing.T) {
 		ns := w.replaceNamespace("a")
 		w.wire(c, "b").Frames()
 		w.mountsChange()
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		w.wantBound(c, "172.17.0.2", a.MAC.String())
 		w.wantLog("lost port attached again", "port=a", "netns=a")
 		w.wantLinks("own/"+hostLinkOf(w.world, c), "b/eth0", "a anew/eth0")
@@ -103,9 +103,9 @@ func TestNamespaceComesAgain(t *testing.T) {
 		w.wantPasses(w.wire(c, "b"), w.wire(c, "a"), datagram(behind, b, "static"))
 		time.Sleep(2 * time.Hour) // longer than a lost port stays
 		w.rest()
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		w.change(ns, "eth0", func(l *fakeLink) { l.Up = false })
-		w.wantShown(c, "a", "down: set down in its network namespace")
+		w.wantPortShown(c, "a", "down: set down in its network namespace")
 	})
 }
 
@@ -147,11 +147,11 @@ func TestLostPortIsReleased(t *testing.T) {
 				if test.after > 0 {
 					time.Sleep(test.after - time.Since(lost) - time.Second)
 					synctest.Wait()
-					w.wantShown(c, "a", "lost: "+lostNamespace)
+					w.wantPortShown(c, "a", "lost: "+lostNamespace)
 				}
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
-				w.wantShown(c, "a", `port "a" does not exist: see vsctl list-ports`)
+				w.wantPortShown(c, "a", `port "a" does not exist: see vsctl list-ports`)
 				w.wantLog("lost port released", "port=a")
 				if n := w.state.PortCount(); n != 0 {
 					w.Errorf("%d ports are stored", n)
@@ -173,7 +173,7 @@ func TestLostPortThatCannotBeReleased(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		w.rest()
 		w.plan(0, 0)
-		w.wantShown(c, "a", "lost: "+lostNamespace)
+		w.wantPortShown(c, "a", "lost: "+lostNamespace)
 		w.wantLog("level=ERROR", "release port a", errStep.Error())
 	})
 }
@@ -192,10 +192,10 @@ func TestLossThatCannotBeStored(t *testing.T) {
 		if len(steps) < 2 || !strings.HasPrefix(steps[1], "store") {
 			w.Fatalf("the steps are %q", steps)
 		}
-		w.wantShown(c, "a", "lost: "+lostNamespace)
+		w.wantPortShown(c, "a", "lost: "+lostNamespace)
 		w.wantLog("level=ERROR", "store the loss of port a")
 		c = w.restart(c, killed)
-		w.wantShown(c, "a", "lost: "+lostNamespace)
+		w.wantPortShown(c, "a", "lost: "+lostNamespace)
 	})
 }
 
@@ -216,7 +216,7 @@ func TestAnyStepOfARegainMayFail(t *testing.T) {
 			w.plan(0, 0)
 			w.mountsChange()
 			steps = w.taken()
-			w.wantShown(c, "a", "up")
+			w.wantPortShown(c, "a", "up")
 		})
 	})
 	for i, step := range steps {
@@ -226,8 +226,8 @@ func TestAnyStepOfARegainMayFail(t *testing.T) {
 				w.plan(i+1, 0)
 				w.mountsChange()
 				w.plan(0, 0)
-				if w.shown(c, "a") != "up" {
-					w.wantShown(c, "a", "lost: "+lostNamespace)
+				if w.portShown(c, "a") != "up" {
+					w.wantPortShown(c, "a", "lost: "+lostNamespace)
 					w.wantLog("level=WARN", "not attached to the new network namespace", "port=a", errStep.Error())
 					w.wantLinks("own/" + hostLinkOf(w.world, c))
 					if record, _ := w.state.PortNamed("a"); record.LostReason != lostNamespace {
@@ -235,7 +235,7 @@ func TestAnyStepOfARegainMayFail(t *testing.T) {
 					}
 				}
 				w.mountsChange()
-				w.wantShown(c, "a", "up")
+				w.wantPortShown(c, "a", "up")
 				w.wantLinks("own/"+hostLinkOf(w.world, c), ns.name+"/eth0")
 			})
 		})
@@ -255,12 +255,12 @@ func TestNameOfANamespaceGoes(t *testing.T) {
 				c = w.restart(c, stopped)
 				c.Settle()
 				w.mountsChange()
-				w.wantShown(c, "a", "up")
+				w.wantPortShown(c, "a", "up")
 				w.mu.Lock()
 				delete(w.named, "a")
 				w.mu.Unlock()
 				w.mountsChange()
-				w.wantShown(c, "a", "lost: "+lostNamespace)
+				w.wantPortShown(c, "a", "lost: "+lostNamespace)
 				w.wantBound(c, "172.17.0.2", "")
 				if len(ns.links) > 0 {
 					w.Errorf("the namespace is kept alive by %v", ns.links)
@@ -273,7 +273,7 @@ func TestNameOfANamespaceGoes(t *testing.T) {
 					w.replaceNamespace("a")
 				}
 				w.mountsChange()
-				w.wantShown(c, "a", "up")
+				w.wantPortShown(c, "a", "up")
 				w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
 			})
 		})
@@ -293,7 +293,7 @@ func TestAnotherNamespaceTakesTheName(t *testing.T) {
 		w.mu.Unlock()
 		w.replaceNamespace("a")
 		w.mountsChange()
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		w.wantLinks("own/"+hostLinkOf(w.world, c), "a anew/eth0")
 		if len(old.links) > 0 {
 			w.Errorf("the old namespace is kept alive by %v", old.links)

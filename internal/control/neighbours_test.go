@@ -47,7 +47,7 @@ func TestMACSetInTheContainer(t *testing.T) {
 					}
 					check := func() {
 						w.Helper()
-						w.wantShown(c, "a", test.shown)
+						w.wantPortShown(c, "a", test.shown)
 						w.wantBound(c, "172.17.0.2", test.bound)
 						if p, _ := c.Port(w.Context(), "a"); p.MAC != test.mac {
 							w.Errorf("it is shown with %s, want %s", p.MAC, test.mac)
@@ -60,7 +60,7 @@ func TestMACSetInTheContainer(t *testing.T) {
 					w.rest()
 					check()
 					w.change(ns, "eth0", func(l *fakeLink) { l.MAC = given[:] })
-					w.wantShown(c, "a", "up")
+					w.wantPortShown(c, "a", "up")
 					w.wantBound(c, "172.17.0.2", given.String())
 					w.wantAnswer(c, b, "172.17.0.2", given.String())
 				})
@@ -155,7 +155,7 @@ func TestMACGivenToAPort(t *testing.T) {
 		_, err := c.UpdatePort(w.Context(), "a", api.PortUpdate{MAC: &mac})
 		w.wantNil(err)
 		w.rest()
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		w.wantBound(c, "172.17.0.2", mac.String())
 	})
 }
@@ -260,7 +260,7 @@ func TestDHCPClientIsAnsweredFor(t *testing.T) {
 		w.addPort(c, "a", func(s *api.PortSpec) { s.IP = api.PortIP{DHCP: true} })
 		w.quietly(w.named["a"], "eth0", func(l *fakeLink) { l.Addrs = nil })
 		w.rest()
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		w.wantBound(c, "172.17.0.2", "")
 		w.change(w.named["a"], "eth0", func(l *fakeLink) { l.Addrs = at("172.17.0.2") })
 		w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")

@@ -81,17 +81,17 @@ func TestLoopThroughAContainer(t *testing.T) {
 		w.rest()
 		const disabled = "down: err-disabled: a loop was found; resumes within 10 s"
 		name, ip := "a", "172.17.0.2"
-		if w.shown(c, "b") == disabled {
+		if w.portShown(c, "b") == disabled {
 			name, ip = "b", "172.17.0.3"
 		}
-		w.wantShown(c, name, disabled)
+		w.wantPortShown(c, name, disabled)
 		w.wantBound(c, ip, "")
 		w.wantLog("level=WARN", "err-disabled", "port="+name, "segment=bridge", "for=10s")
 		w.wire(c, "a").Relay(func([]byte) {}) // the bridge is taken down
 		w.wire(c, "b").Relay(func([]byte) {})
 		time.Sleep(11 * time.Second)
 		w.rest()
-		w.wantShown(c, name, "up")
+		w.wantPortShown(c, name, "up")
 		w.wantLog("no longer err-disabled", "port="+name)
 		if got, _ := c.ARP(w.Context(), ""); len(got) != 4 {
 			w.Errorf("%d addresses are answered for, want 4: %v", len(got), got)

@@ -103,7 +103,7 @@ func TestChangesOfALink(t *testing.T) {
 				ns := w.named["a"]
 				before := *ns.link("eth0")
 				w.change(ns, "eth0", test.change)
-				w.wantShown(c, "a", test.shown)
+				w.wantPortShown(c, "a", test.shown)
 				w.wantBound(c, "172.17.0.2", test.bound)
 				if test.log != nil {
 					w.wantLog(test.log...)
@@ -113,7 +113,7 @@ func TestChangesOfALink(t *testing.T) {
 					name = l.Name
 				}
 				w.change(ns, name, func(l *fakeLink) { l.Link = before.Link })
-				w.wantShown(c, "a", "up")
+				w.wantPortShown(c, "a", "up")
 				w.wantBound(c, "172.17.0.2", mac)
 			})
 		})
@@ -134,7 +134,7 @@ func TestNoChangeOfALinkIsMissed(t *testing.T) {
 			w.addPort(c, "late")
 			w.quietly(w.named["late"], "eth0", down)
 			w.rest()
-			w.wantShown(c, "late", "down: set down in its network namespace")
+			w.wantPortShown(c, "late", "down: set down in its network namespace")
 			w.change(w.named["a"], "eth0", down)
 			return c
 		},
@@ -159,10 +159,10 @@ func TestNoChangeOfALinkIsMissed(t *testing.T) {
 				c = miss(w, c)
 				c.Settle()
 				w.rest()
-				w.wantShown(c, "a", "down: set down in its network namespace")
+				w.wantPortShown(c, "a", "down: set down in its network namespace")
 				w.wantBound(c, "172.17.0.2", "")
 				w.change(w.named["a"], "eth0", func(l *fakeLink) { l.Up = true })
-				w.wantShown(c, "a", "up")
+				w.wantPortShown(c, "a", "up")
 				w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
 			})
 		})
@@ -186,13 +186,13 @@ func TestAFlappingLink(t *testing.T) {
 			w.Errorf("30 s of changes make %d lines in the log", n)
 		}
 		w.rest()
-		w.wantShown(c, "a", "down: set down in its network namespace")
+		w.wantPortShown(c, "a", "down: set down in its network namespace")
 		time.Sleep(10 * time.Second)
 		w.quietly(ns, "eth0", func(l *fakeLink) { l.Up = true })
 		w.kernel.links.tell(ns, index)
 		time.Sleep(2 * lookDelay)
 		synctest.Wait()
-		w.wantShown(c, "a", "up") // soon again, after it was at rest
+		w.wantPortShown(c, "a", "up") // soon again, after it was at rest
 	})
 }
 
@@ -279,7 +279,7 @@ func TestInterfaceMovedOn(t *testing.T) {
 			w.Errorf("it shows %s with %s, %v", p.IfName, p.MAC, err)
 		}
 		w.change(inner, "eth0", func(l *fakeLink) { l.Up = false })
-		w.wantShown(c, "a", "down: set down in its network namespace")
+		w.wantPortShown(c, "a", "down: set down in its network namespace")
 	})
 }
 
@@ -289,7 +289,7 @@ func TestWithoutAWatcher(t *testing.T) {
 	w := newWorld(t) // whose kernel has none
 	c := w.start()
 	w.addPort(c, "a")
-	w.wantShown(c, "a", "up")
+	w.wantPortShown(c, "a", "up")
 	w.wantLog("level=WARN", "interfaces made in the containers will go unnoticed", errors.ErrUnsupported.Error())
 	w.wantLog("level=WARN", "changes to host links will go unnoticed", errors.ErrUnsupported.Error())
 
@@ -297,7 +297,7 @@ func TestWithoutAWatcher(t *testing.T) {
 		c := w.start()
 		w.kernel.links.err = errors.New("no room")
 		w.addPort(c, "a")
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		w.wantLog("level=WARN", "changes of the interface made in the namespace will go unnoticed", "port=a", "no room")
 	})
 }
@@ -330,7 +330,7 @@ func TestProcessOfAPortEnds(t *testing.T) {
 			c = w.restart(c, stopped)
 			c.Settle()
 			w.rest()
-			w.wantShown(c, "a", "up")
+			w.wantPortShown(c, "a", "up")
 			w.endProcess(7)
 			return c
 		}},
@@ -364,7 +364,7 @@ func TestProcessOfAPortEnds(t *testing.T) {
 				w.wantNil(err)
 				c = test.when(w, c)
 				w.rest()
-				w.wantShown(c, "a", "lost: "+lostNamespace)
+				w.wantPortShown(c, "a", "lost: "+lostNamespace)
 				w.wantBound(c, "172.17.0.2", "")
 				w.wantLog("port lost", "port=a", "netns=/proc/7/ns/net")
 				if w.holds(ns) {

@@ -230,8 +230,8 @@ func (w *watchedWorld) wire(c *Control, name string) *switchtest.Device {
 	return p.device.(*fakeDevice).wire
 }
 
-// shown is what the API tells of a port's state, and why.
-func (w *world) shown(c *Control, name string) string {
+// portShown is what the API tells of a port's state, and why.
+func (w *world) portShown(c *Control, name string) string {
 	w.Helper()
 	p, err := c.Port(w.Context(), name)
 	if err != nil {
@@ -243,10 +243,10 @@ func (w *world) shown(c *Control, name string) string {
 	return string(p.State)
 }
 
-// wantShown wants the API to tell that of a port.
-func (w *world) wantShown(c *Control, name, want string) {
+// wantPortShown wants the API to tell that of a port.
+func (w *world) wantPortShown(c *Control, name, want string) {
 	w.Helper()
-	if got := w.shown(c, name); got != want {
+	if got := w.portShown(c, name); got != want {
 		w.Errorf("port %s is %q, want %q", name, got, want)
 	}
 }

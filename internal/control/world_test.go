@@ -50,7 +50,6 @@ type world struct {
 	kept  map[string]int // descriptors by name
 	given map[string]int // those of them that the process has not taken yet
 
-	adjust func(*core) // changes what the next Control is made of; nil: nothing
 }
 
 func newWorld(t *testing.T) *world {
