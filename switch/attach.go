@@ -50,9 +50,11 @@ func (s *Switch) addPort(seg *Segment, dev Device, c PortConfig, f HostFilter) (
 		}
 	}
 	if dev != nil {
-		if err := s.attach(p, dev); err != nil {
+		p.device = dev
+		list := []Attachment{{Port: p, Device: dev}}
+		if s.attach(list); list[0].Err != nil {
 			s.withdraw(p)
-			return nil, err
+			return nil, list[0].Err
 		}
 	}
 	return p, nil
@@ -60,47 +62,88 @@ func (s *Switch) addPort(seg *Segment, dev Device, c PortConfig, f HostFilter) (
 
 // Attach gives a port that is lost a device.
 func (s *Switch) Attach(p *Port, dev Device) error {
+	list := []Attachment{{Port: p, Device: dev}}
+	s.AttachAll(list)
+	return list[0].Err
+}
+
+// Attachment is a device for a port that is lost, and the error of [Switch.AttachAll].
+type Attachment struct {
+	Port   *Port
+	Device Device
+	Err    error
+}
+
+// AttachAll is Attach of many devices, for which it asks each worker twice at most. It sets the
+// error of each.
+func (s *Switch) AttachAll(list []Attachment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usable(p.segment); err != nil {
+	for i := range list {
+		a := &list[i]
+		p := a.Port
+		a.Err = s.usable(p.segment)
+		switch {
+		case a.Err != nil:
+		case p.responder != nil || a.Device == nil || !s.holds(p):
+			a.Err = fmt.Errorf("attach a device to port %q: %w", p.name, errRemoved)
+		case p.device != nil:
+			a.Err = ErrInUse
+		default:
+			p.device = a.Device
+		}
+	}
+	s.attach(list)
+}
+
+// attach makes the devices of those without an error known to all workers, and has the ports'
+// own read them once the others can send there.
+func (s *Switch) attach(list []Attachment) {
+	s.addDevices(list, func(w *worker, p *Port) bool { return w != p.worker })
+	for i := range list {
+		if list[i].Err == nil {
+			p := list[i].Port
+			p.state.And(^stateLost)
+			p.segment.publish(p)
+		}
+	}
+	s.addDevices(list, func(w *worker, p *Port) bool { return w == p.worker })
+}
+
+// addDevices makes the devices of those ports known to a worker of which concerns says so.
+func (s *Switch) addDevices(list []Attachment, concerns func(*worker, *Port) bool) {
+	for _, w := range s.workers {
+		if !slices.ContainsFunc(list, func(a Attachment) bool {
+			return a.Err == nil && concerns(w, a.Port)
+		}) {
+			continue
+		}
+		var failed []*Port
+		w.do(func() {
+			for i := range list {
+				a := &list[i]
+				if a.Err != nil || !concerns(w, a.Port) {
+					continue
+				}
+				if err := w.addDevice(a.Port); err != nil {
+					a.Err = fmt.Errorf("watch the port's device: %w", err)
+					failed = append(failed, a.Port)
+				}
+			}
+		})
+		for _, p := range failed {
+			s.detach(p)
+		}
+	}
+}
+
+// addDevice makes p's device known to the worker, which calls it.
+func (w *worker) addDevice(p *Port) error {
+	if err := w.poller.Add(p.slot, p.device, w == p.worker); err != nil {
 		return err
 	}
-	if p.responder != nil || dev == nil || !s.holds(p) {
-		return fmt.Errorf("attach a device to port %q: %w", p.name, errRemoved)
-	}
-	if p.device != nil {
-		return ErrInUse
-	}
-	return s.attach(p, dev)
-}
-
-// attach makes dev known to all workers, and has p's own read it once the others can
-// send there.
-func (s *Switch) attach(p *Port, dev Device) error {
-	p.device = dev
-	for _, w := range s.workers {
-		if w != p.worker {
-			if err := s.addDevice(w, p); err != nil {
-				return err
-			}
-		}
-	}
-	p.state.And(^stateLost)
-	p.segment.publish(p)
-	return s.addDevice(p.worker, p)
-}
-
-// addDevice makes p's device known to w. An error undoes attach.
-func (s *Switch) addDevice(w *worker, p *Port) (err error) {
-	w.do(func() {
-		err = w.poller.Add(p.slot, p.device, w == p.worker)
-		if err == nil && w == p.worker {
-			p.detached, p.batch, p.last = false, 1, route{}
-		}
-	})
-	if err != nil {
-		s.detach(p)
-		return fmt.Errorf("watch the port's device: %w", err)
+	if w == p.worker {
+		p.detached, p.batch, p.last = false, 1, route{}
 	}
 	return nil
 }
@@ -164,6 +207,7 @@ func (s *Switch) withdraw(p *Port) {
 	} else {
 		ports := slices.DeleteFunc(slices.Clone(*p.segment.ports.Load()), func(q *Port) bool { return q == p })
 		p.segment.ports.Store(&ports)
+		p.member = false
 	}
 	s.forgetPort(p)
 }
@@ -175,8 +219,9 @@ func (s *Segment) publish(p *Port) {
 		s.host.Store(p)
 		return
 	}
-	if ports := *s.ports.Load(); !slices.Contains(ports, p) {
-		ports = append(slices.Clone(ports), p)
+	if !p.member {
+		p.member = true
+		ports := append(*s.ports.Load(), p) //nolint:gocritic // readers have the shorter one
 		s.ports.Store(&ports)
 	}
 }
@@ -191,6 +236,10 @@ func (s *Switch) forgetPort(p *Port) {
 	ports := slices.Clone(*s.ports.Load())
 	ports[p.slot] = nil
 	s.ports.Store(&ports)
+	s.lowest = min(s.lowest, int(p.slot))
+	if p.worker != nil {
+		p.worker.load--
+	}
 	s.barrier()
 }
 

@@ -198,3 +198,51 @@ func TestPortRemovedWhileItIsReadLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestAttachAllGivesEachItsDeviceOrItsError: what fails for one port leaves the others alone.
+func TestAttachAllGivesEachItsDeviceOrItsError(t *testing.T) {
+	var broken uint32
+	o := vswitch.Options{Workers: 2, NewPoller: hookedBy(func(p *hooked) {
+		p.add = func(slot uint32, _ bool) error {
+			if slot == broken {
+				return errWatch
+			}
+			return nil
+		}
+	})}
+	inLab(t, o, func(l *lab) {
+		seg := l.segment()
+		list := make([]vswitch.Attachment, 40)
+		for i := range list {
+			p, err := l.sw.AddPort(seg, nil, limited(policy.Policy{MAC: switchtest.MAC(i + 1)}))
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			list[i] = vswitch.Attachment{Port: p, Device: &switchtest.Device{}}
+		}
+		broken = list[3].Port.Slot()
+		l.sw.RemovePort(list[5].Port)
+		twice := vswitch.Attachment{Port: list[7].Port, Device: &switchtest.Device{}}
+		list = append(list, twice)
+		l.sw.AttachAll(list)
+		wanted := map[int]error{3: errWatch, 40: vswitch.ErrInUse}
+		for i, a := range list {
+			if failed := a.Err != nil; failed != (wanted[i] != nil || i == 5) {
+				l.t.Errorf("attachment %d: %v", i, a.Err)
+			} else if wanted[i] != nil && !errors.Is(a.Err, wanted[i]) {
+				l.t.Errorf("attachment %d: %v, want %v", i, a.Err, wanted[i])
+			}
+		}
+		from := list[0].Device.(*switchtest.Device)
+		from.Send(switchtest.Frame(frame.Broadcast, switchtest.MAC(1), "all"))
+		synctest.Wait()
+		for i, a := range list[1:40] {
+			q := &port{a.Device.(*switchtest.Device), a.Port, switchtest.MAC(i + 2)}
+			if i+1 == 3 || i+1 == 5 {
+				expect(l.t, q)
+			} else {
+				expect(l.t, q, "all")
+			}
+		}
+	})
+}

@@ -28,6 +28,7 @@ type Port struct {
 
 	// Fields of the control side, under the switch's mu.
 	device Device // nil: the port is lost
+	member bool   // floods go to the port
 	own    uint64 // the address that is the port's own, or is to be once it is free; 0: none
 
 	// Fields of the worker that reads the device; the others read those above.

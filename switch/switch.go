@@ -1,6 +1,7 @@
 package vswitch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -35,6 +36,7 @@ type Switch struct {
 
 	mu       sync.Mutex // the control side: all below and every change of a snapshot
 	segments map[uint16]*Segment
+	lowest   int // no slot below it is free; at least 1
 	closed   bool
 }
 
@@ -50,6 +52,7 @@ func New(o Options) (*Switch, error) {
 	s := &Switch{
 		stop:     make(chan struct{}),
 		segments: make(map[uint16]*Segment),
+		lowest:   1,
 	}
 	s.table = fdb.New(o.Capacity, s.barrier)
 	s.SetAgeing(o.Ageing)
@@ -162,17 +165,24 @@ func (s *Switch) placePort(p *Port, counters []atomic.Uint64) error {
 			p.name, len(counters), want)
 	}
 	p.stripes = stripesOf(counters)
-	ports := slices.Clone(*s.ports.Load())
-	slot := slices.Index(ports[1:], nil) + 1
-	if slot == 0 {
-		if len(ports) > fdb.MaxSlot {
-			return fmt.Errorf("%w: %d ports", ErrTooMany, len(ports)-1)
-		}
-		slot = len(ports)
-		ports = append(ports, nil)
+	ports := *s.ports.Load()
+	slot := s.lowest
+	for slot < len(ports) && ports[slot] != nil {
+		slot++
 	}
-	p.slot = uint32(slot)
-	ports[slot] = p
+	if slot > fdb.MaxSlot {
+		return fmt.Errorf("%w: %d ports", ErrTooMany, slot-1)
+	}
+	if slot == len(ports) {
+		ports = append(ports, p) // readers have the shorter one
+	} else {
+		ports = slices.Clone(ports)
+		ports[slot] = p
+	}
+	p.slot, s.lowest = uint32(slot), slot+1
+	if p.worker != nil {
+		p.worker.load++
+	}
 	s.ports.Store(&ports)
 	s.table.Use(p.place())
 	return nil
@@ -187,11 +197,5 @@ func (s *Switch) barrier() {
 
 // leastLoaded is the worker that reads the fewest ports.
 func (s *Switch) leastLoaded() *worker {
-	load := make([]int, len(s.workers))
-	for _, p := range *s.ports.Load() {
-		if p != nil && p.worker != nil {
-			load[p.worker.id]++
-		}
-	}
-	return s.workers[slices.Index(load, slices.Min(load))]
+	return slices.MinFunc(s.workers, func(a, b *worker) int { return cmp.Compare(a.load, b.load) })
 }

@@ -53,6 +53,8 @@ type worker struct {
 	observerRef *atomic.Pointer[observerRef] // the switch's
 	event       Event                        // shown to the observer
 
+	load int // ports that it reads; under the switch's mu
+
 	dormant atomic.Bool // no port is read yet: Options.Held
 	mail    atomic.Bool // whether box holds anything
 	boxMu   sync.Mutex
