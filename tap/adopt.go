@@ -41,7 +41,8 @@ func adopt(fd int) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Device{fd: fd, name: ifr.Name(), offloads: offloads}, nil
+	persist := ifr.Uint16()&unix.IFF_PERSIST != 0
+	return &Device{fd: fd, name: ifr.Name(), offloads: offloads, persist: persist}, nil
 }
 
 // linkOf is the name and the flags of the link that fd is attached to.

@@ -112,10 +112,11 @@ func attach(fd int, name string, opts Options) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := setPersist(fd, opts.Persist); err != nil {
-		return nil, fmt.Errorf("make it persistent: %t: %w", opts.Persist, err)
+	d := &Device{fd: fd, name: name, offloads: offloads, persist: true}
+	if err := d.SetPersist(opts.Persist); err != nil {
+		return nil, err
 	}
-	return &Device{fd: fd, name: name, offloads: offloads}, nil
+	return d, nil
 }
 
 // checkPersistent finds out whether the link was there before TUNSETIFF: a TAP

@@ -25,6 +25,7 @@ type Device struct {
 	fd       int
 	name     string
 	offloads Offloads
+	persist  bool // the link outlives the descriptor
 }
 
 // ReadStatus returns what a failed read(2) of the descriptor means (tun_do_read and
@@ -82,9 +83,13 @@ func (d *Device) Offloads() Offloads { return d.offloads }
 // SetPersist says whether the link, with its addresses and routes, outlives the
 // descriptor, so that a later [Attach] finds it.
 func (d *Device) SetPersist(persist bool) error {
+	if persist == d.persist {
+		return nil
+	}
 	if err := setPersist(d.fd, persist); err != nil {
 		return fmt.Errorf("make tap device %q persistent: %t: %w", d.name, persist, err)
 	}
+	d.persist = persist
 	return nil
 }
 

@@ -105,11 +105,16 @@ func (ds *devices) connect(p *port, device device) error {
 	if err := ds.sw.Attach(p.sw, device); err != nil {
 		return switchError(err)
 	}
+	ds.connected(p, device)
+	return nil
+}
+
+// connected follows that device is behind p's place in the switch.
+func (ds *devices) connected(p *port, device device) {
 	p.device = device
 	if p.sw.Trusted() { // its own address has followed that of the device before
 		ds.logFailure("give port "+p.record.Name+" its MAC", ds.sw.SetMAC(p.sw, p.record.MAC))
 	}
-	return nil
 }
 
 // keep has p's device outlive this process: its link in the kernel, and its

@@ -44,25 +44,22 @@ func (ls *links) followHandover(p *port, ns namespace) {
 	ls.follow(p, l)
 }
 
-// reattachHandover opens p's persistent device in its container, or where it was
+// reopenHandover opens p's persistent device in its container, or where it was
 // made. It is not made anew: whoever configured it would not do so again.
-func (r *restorer) reattachHandover(p *port) error {
-	record := p.record
-	for {
-		err := r.reattachIn(p, record.NetNS)
-		if err == nil || record.NetNS == "" {
-			return err
-		}
-		record.NetNS = "" // not moved yet, or back already
+func (r *restorer) reopenHandover(p *port) (device, error) {
+	device, err := r.reopenIn(p, p.record.NetNS)
+	if err != nil && p.record.NetNS != "" {
+		device, err = r.reopenIn(p, "") // not moved yet, or back already
 	}
+	return device, err
 }
 
-func (r *restorer) reattachIn(p *port, netnsPath string) error {
+func (r *restorer) reopenIn(p *port, netnsPath string) (device, error) {
 	record := p.record
 	record.NetNS = netnsPath
 	ns, err := r.openNamespace(record)
 	if err != nil {
-		return errors.New(lostNamespace)
+		return nil, errors.New(lostNamespace)
 	}
 	defer ns.Close()
 	name := view.HostName(p.record)
@@ -70,20 +67,20 @@ func (r *restorer) reattachIn(p *port, netnsPath string) error {
 		l, err := ns.LinkByMAC(p.record.MAC[:])
 		if err != nil {
 			if l, err = ns.LinkByName(record.IfName); err != nil {
-				return errors.New(lostLink)
+				return nil, errors.New(lostLink)
 			}
 		}
 		name = l.Name
 	}
 	device, err := r.kernel.attachTAP(ns, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errors.New(lostLink)
+		return nil, errors.New(lostLink)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p.record.Namespace = ns.Identity()
 	_ = p.rename(name) // which the first look tells of
 	p.link.pinned = netnsPath != ""
-	return r.restoreConnected(p, device)
+	return device, nil
 }

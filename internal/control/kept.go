@@ -50,8 +50,10 @@ type keptDevices struct {
 	keeper Keeper
 	kept   Kept
 
-	mu  sync.Mutex
-	old map[string]oldName // by today's name; those that are still kept under another
+	mu   sync.Mutex
+	held map[string]struct{} // names under which descriptors were held for us, and still are
+	old  map[string]oldName  // by today's name; those that are still kept under another
+	due  map[string]int      // descriptors to be kept with the next catchUp
 }
 
 // oldName is the name of a version before, and the descriptor once it is in use.
@@ -61,33 +63,59 @@ type oldName struct {
 }
 
 func newKeptDevices(keeper Keeper, kept Kept) *keptDevices {
-	return &keptDevices{keeper: keeper, kept: kept, old: make(map[string]oldName)}
+	return &keptDevices{
+		keeper: keeper, kept: kept,
+		held: make(map[string]struct{}), old: make(map[string]oldName), due: make(map[string]int),
+	}
 }
 
 // take returns the descriptors that were kept for the device, under its name or an old one.
 func (k *keptDevices) take(kind keptKind, id string) []int {
 	name, old := kind.name(id), oldPrefixes[kind]+id
 	fds := k.kept.Take(name)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(fds) > 0 && k.held != nil {
+		k.held[name] = struct{}{}
+	}
 	if before := k.kept.Take(old); len(before) > 0 {
-		k.mu.Lock()
-		defer k.mu.Unlock()
 		k.old[name] = oldName{name: old, fd: -1}
 		fds = append(fds, before...)
 	}
 	return fds
 }
 
-// keep has the device's descriptor kept for the next process. One that is kept under an old name
-// stays so until rename.
+// keep has the device's descriptor kept for the next process. One that was kept for us still is.
+// One that is kept under an old name stays so until catchUp.
 func (k *keptDevices) keep(kind keptKind, id string, fd int) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	name := kind.name(id)
-	if old, ok := k.old[name]; ok {
-		k.old[name] = oldName{name: old.name, fd: fd}
+	if k.isHeld(name, fd) {
 		return nil
 	}
 	return k.keeper.Keep(name, fd)
+}
+
+// keepSoon is keep, but that a descriptor which is not kept yet is so with the next catchUp.
+func (k *keptDevices) keepSoon(kind keptKind, id string, fd int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if name := kind.name(id); !k.isHeld(name, fd) {
+		k.due[name] = fd
+	}
+}
+
+// isHeld reports whether the descriptor is kept, under whatever name. It is called with mu held.
+func (k *keptDevices) isHeld(name string, fd int) bool {
+	if _, held := k.held[name]; held {
+		return true
+	}
+	old, held := k.old[name]
+	if held {
+		k.old[name] = oldName{name: old.name, fd: fd}
+	}
+	return held
 }
 
 // drop has the device's descriptors forgotten.
@@ -95,6 +123,8 @@ func (k *keptDevices) drop(kind keptKind, id string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	name := kind.name(id)
+	delete(k.held, name)
+	delete(k.due, name)
 	var err error
 	if old, ok := k.old[name]; ok {
 		delete(k.old, name)
@@ -103,11 +133,11 @@ func (k *keptDevices) drop(kind keptKind, id string) error {
 	return errors.Join(err, k.keeper.Drop(name))
 }
 
-// rename has what is kept under old names kept under today's. Call it once this process has
-// proved itself: the program before, to which a failed upgrade goes back, knows only its own
-// names. Old names go first, since both may not fit; who dies between the two finds the device
-// by its interface.
-func (k *keptDevices) rename() error {
+// catchUp has what is due kept, and what is kept under old names kept under today's. Call it once
+// this process has proved itself: the program before, to which a failed upgrade goes back, knows
+// only its own names. Old names go first, since both may not fit; who dies between the two finds
+// the device by its interface.
+func (k *keptDevices) catchUp() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var errs []error
@@ -117,6 +147,11 @@ func (k *keptDevices) rename() error {
 		}
 	}
 	clear(k.old)
+	for name, fd := range k.due {
+		errs = append(errs, k.keeper.Keep(name, fd))
+	}
+	clear(k.due)
+	k.held = nil // what is kept from here on was dropped before
 	return errors.Join(errs...)
 }
 

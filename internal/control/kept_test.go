@@ -101,17 +101,42 @@ func TestOldNamesAreKeptUntilTheProcessIsProven(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	s.wants(t, "keep "+keptPort.name("c")+" 9")
+	s.wants(t) // all are kept
 	if err := k.drop(keptHostLink, "b"); err != nil {
 		t.Error(err)
 	}
 	for range 2 { // the second one has nothing left to do
-		if err := k.rename(); err != nil {
+		if err := k.catchUp(); err != nil {
 			t.Error(err)
 		}
 	}
-	s.wants(t, "keep "+keptPort.name("c")+" 9",
-		"drop uplink-b", "drop "+b, "drop port-a", "keep "+a+" 7")
+	s.wants(t, "drop uplink-b", "drop "+b, "drop port-a", "keep "+a+" 7")
+}
+
+// Before frames pass the supervisor is told of no device, and then of those that it does not hold.
+func TestOnlyWhatIsNotKeptIsKeptAfterTheStart(t *testing.T) {
+	t.Parallel()
+	held, opened, ended := keptPort.name("held"), keptPort.name("opened"), keptPort.name("ended")
+	s := &keptStub{has: map[string][]int{held: {7}}}
+	k := newKeptDevices(s, s)
+	k.take(keptPort, "held")
+	k.keepSoon(keptPort, "held", 7)
+	k.keepSoon(keptPort, "opened", 8)
+	k.keepSoon(keptPort, "ended", 9)
+	if err := k.drop(keptPort, "ended"); err != nil {
+		t.Error(err)
+	}
+	s.wants(t, "drop "+ended)
+	for range 2 { // the second one has nothing left to do
+		if err := k.catchUp(); err != nil {
+			t.Error(err)
+		}
+	}
+	s.wants(t, "drop "+ended, "keep "+opened+" 8")
+	if err := errors.Join(k.drop(keptPort, "held"), k.keep(keptPort, "held", 10)); err != nil {
+		t.Error(err)
+	}
+	s.wants(t, "drop "+ended, "keep "+opened+" 8", "drop "+held, "keep "+held+" 10")
 }
 
 // What was not taken for use, as its device has ended, is not kept again.
@@ -120,7 +145,7 @@ func TestOldNameOfAnEndedDeviceIsForgotten(t *testing.T) {
 	s := &keptStub{has: map[string][]int{"port-a": {7}}}
 	k := newKeptDevices(s, s)
 	k.take(keptPort, "a")
-	if err := errors.Join(k.drop(keptPort, "a"), k.keep(keptPort, "a", 10), k.rename()); err != nil {
+	if err := errors.Join(k.drop(keptPort, "a"), k.keep(keptPort, "a", 10), k.catchUp()); err != nil {
 		t.Error(err)
 	}
 	name := keptPort.name("a")

@@ -8,10 +8,13 @@ import (
 	"io/fs"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"vswitch/api"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/ipam"
+	vswitch "vswitch/switch"
 	"vswitch/tap"
 )
 
@@ -45,15 +48,15 @@ func (r *restorer) restore() error {
 			return fmt.Errorf("restore segment %q: %w", record.Name, err)
 		}
 	}
+	var ports []*port
 	for record := range state.Ports() {
 		p, err := r.restoreRecord(record)
 		if err != nil {
 			return fmt.Errorf("restore port %q: %w", record.Name, err)
 		}
-		if err := r.restoreDevice(p); err != nil {
-			r.ports.noteLost(p, err.Error())
-		}
+		ports = append(ports, p)
 	}
+	r.restoreDevices(ports)
 	r.devices.closeStrays()
 	r.counters.releaseRest()
 	return nil
@@ -124,67 +127,121 @@ func (r *restorer) restoreRecord(record model.Port) (*port, error) {
 	return p, nil
 }
 
-// restoreDevice connects p by the descriptor that was kept for it, or else by its
-// namespace. The error is the reason why it is lost.
-func (r *restorer) restoreDevice(p *port) error {
+// reopenLimit is how many devices are opened at once. For most of the time each waits for the
+// kernel.
+const reopenLimit = 8
+
+// restoreDevices connects the ports that have, or find, a device. The others are lost.
+func (r *restorer) restoreDevices(ports []*port) {
+	devices, errs := make([]device, len(ports)), make([]error, len(ports))
+	var opening errgroup.Group
+	opening.SetLimit(reopenLimit)
+	for i, p := range ports {
+		opening.Go(func() error {
+			devices[i], errs[i] = r.reopen(p)
+			return nil
+		})
+	}
+	_ = opening.Wait() // each has its error in errs
+	attached := make([]vswitch.Attachment, 0, len(ports))
+	for i, p := range ports {
+		if errs[i] == nil {
+			attached = append(attached, vswitch.Attachment{Port: p.sw, Device: devices[i]})
+		}
+	}
+	r.sw.AttachAll(attached)
+	for i, p := range ports {
+		err := errs[i]
+		switch {
+		case err == nil:
+			err = r.restoreConnected(p, devices[i], attached[0].Err)
+			attached = attached[1:]
+		case errors.Is(err, errRemake):
+			err = r.remake(p)
+		}
+		if err != nil {
+			r.ports.noteLost(p, err.Error())
+		}
+	}
+}
+
+// errRemake says that a port's device is to be made again: another namespace has the name of the
+// port's, or that one has lost its interface while nothing ran.
+var errRemake = errors.New("the device is to be made again")
+
+// reopen opens p's device by the descriptor that was kept for it, or else by its namespace. It
+// touches nothing but p, so that many ports may be reopened at once. The error is the reason why
+// p is lost, or errRemake.
+func (r *restorer) reopen(p *port) (device, error) {
 	if fds := r.kept.take(keptPort, p.record.ID); len(fds) > 0 {
 		device, err := r.kernel.adoptTAP(fds)
 		if err == nil {
 			_ = p.rename(device.Name()) // while nobody looked; the first look tells of what is no name
-			return r.restoreConnected(p, device)
+			return device, nil
 		}
 		r.logFailure("drop a kept descriptor", r.kept.drop(keptPort, p.record.ID))
 		if !errors.Is(err, tap.ErrDeleted) {
 			r.log.Warn("kept descriptor is of no use", "port", p.record.Name, "error", err)
 		}
 	}
+	if p.record.Handover {
+		return r.reopenHandover(p)
+	}
 	return r.reattach(p)
 }
 
-// restoreConnected connects a device that is in its namespace already.
-func (r *restorer) restoreConnected(p *port, device device) error {
-	if err := r.devices.connect(p, device); err != nil {
+// restoreConnected follows that a device which is in its namespace already was connected, or that
+// this has failed.
+func (r *restorer) restoreConnected(p *port, device device, err error) error {
+	if err != nil {
 		_ = device.Close()
-		return err
+		return switchError(err)
 	}
+	r.devices.connected(p, device)
 	p.link.down = view.Waits(p.record) // which is not looked at yet
 	p.record.LostReason, p.record.LostSince = "", time.Time{}
-	if err := r.devices.keep(p, device); err != nil {
+	if err := device.SetPersist(true); err != nil {
 		r.sw.Detach(p.sw)
 		p.device = nil
 		_ = device.Close()
 		return err
 	}
+	r.kept.keepSoon(keptPort, p.record.ID, device.Fd())
 	return nil
 }
 
-// reattach opens p's persistent device in its namespace, or makes it again.
-func (r *restorer) reattach(p *port) error {
-	if p.record.Handover {
-		return r.reattachHandover(p)
+// reattach opens p's persistent device in its namespace.
+func (r *restorer) reattach(p *port) (device, error) {
+	ns, err := r.openNamespace(p.record)
+	if err != nil {
+		return nil, errors.New(lostNamespace)
 	}
+	defer ns.Close()
+	same := ns.Identity() == p.record.Namespace
+	if !same && p.record.NetNS == "" {
+		return nil, errors.New(lostNamespace) // the id belongs to another process by now
+	}
+	if p.record.LostReason == lostLink && same {
+		return nil, errors.New(lostLink)
+	}
+	if !same {
+		return nil, errRemake
+	}
+	device, err := r.kernel.attachTAP(ns, p.record.IfName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errRemake
+	}
+	p.link.pinned = err == nil
+	return device, err
+}
+
+// remake makes p's device anew.
+func (r *restorer) remake(p *port) error {
 	ns, err := r.openNamespace(p.record)
 	if err != nil {
 		return errors.New(lostNamespace)
 	}
 	defer ns.Close()
-	same := ns.Identity() == p.record.Namespace
-	if !same && p.record.NetNS == "" {
-		return errors.New(lostNamespace) // the id belongs to another process by now
-	}
-	if p.record.LostReason == lostLink && same {
-		return errors.New(lostLink)
-	}
-	if same {
-		device, err := r.kernel.attachTAP(ns, p.record.IfName)
-		if err == nil {
-			p.link.pinned = true
-			return r.restoreConnected(p, device)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
 	p.record.LostReason = "" // regain stores it
 	if err := r.ports.regain(p, ns); err != nil {
 		return err
@@ -243,7 +300,7 @@ func (ds *devices) removeStrayLinks() {
 // settle does what can wait until frames flow again: it looks what became of the
 // links meanwhile. Neighbours need not hear of a port whose link is as it was.
 func (r *restorer) settle() {
-	err := r.kept.rename()
+	err := r.kept.catchUp()
 	r.logFailure("keep descriptors for the next process", errors.Join(err, r.kept.sync()))
 	r.hostLinks.lookAtHostLinks()
 	for _, id := range r.portIDs() {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,13 +15,13 @@ import (
 // Unlike the inode, which is [Namespace.ID] and stands in where there is no cookie,
 // it is never used again.
 func (ns *Namespace) Identity() string {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil || len(boot) < bootIDLen {
+	boot := bootID()
+	if boot == "" {
 		return ns.id
 	}
-	id := string(boot[:bootIDLen]) + ":"
+	id := boot + ":"
 	var cookie uint64
-	err = ns.Do(func() error {
+	err := ns.Do(func() error {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 		if err != nil {
 			return err
@@ -37,6 +38,16 @@ func (ns *Namespace) Identity() string {
 
 // bootIDLen is the length of a UUID as text.
 const bootIDLen = 36
+
+// bootID returns what tells this boot of the machine from all others; empty where the kernel does
+// not say.
+var bootID = sync.OnceValue(func() string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil || len(boot) < bootIDLen {
+		return ""
+	}
+	return string(boot[:bootIDLen])
+})
 
 // OfDevice opens the namespace that an open TAP's link is in (TUNGETDEVNETNS,
 // drivers/net/tun.c).
