@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"vswitch/api"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
@@ -133,24 +135,69 @@ func (ds *devices) keep(p *port, d device) error {
 // entries, and lets go of it, with which its link ends.
 func (pc *ports) disconnect(p *port) {
 	pc.sw.Detach(p.sw)
-	pc.devices.takeDevice(p)()
+	pc.devices.letGo(pc.devices.takeDevice(p)...)
 	pc.neighbours.updateNeighbours(p)
 }
 
-// takeDevice takes the device that the switch does not use any more from p. What it returns
-// lets go of it.
-func (ds *devices) takeDevice(p *port) (letGo func()) {
+// goneDevice is the device of a port that has it no longer.
+type goneDevice struct {
+	port   *port
+	device device
+}
+
+// takeDevice takes the device that the switch does not use any more from p, if it has one.
+func (ds *devices) takeDevice(p *port) (gone []goneDevice) {
 	ds.links.unwatch(p)
-	device := p.device
-	p.device = nil
-	return func() {
-		// First, for a process that dies before the rest leaves a link that ends with it.
-		_ = device.SetPersist(false) // fails when the link is gone
-		// The link ends with its last descriptor, which must be ours.
-		ds.logFailure("drop a kept descriptor", ds.kept.drop(keptPort, p.record.ID))
-		ds.logFailure("drop a kept descriptor", ds.kept.sync())
-		ds.closeDevice(p, device)
+	if !p.lost() {
+		gone = []goneDevice{{p, p.device}}
 	}
+	p.device = nil
+	return gone
+}
+
+// letGoLimit is how many devices are closed at once. Each waits for the kernel, which ends those
+// that come together at less cost.
+const letGoLimit = 1024
+
+// letGo ends the links of devices. The lock is not needed for it. Should the process die before,
+// the next one finds devices without ports.
+func (ds *devices) letGo(gone ...goneDevice) {
+	if len(gone) == 0 {
+		return
+	}
+	// First, for a process that dies before the rest leaves links that end with it.
+	for _, g := range gone {
+		_ = g.device.SetPersist(false) // fails when the link is gone
+	}
+	// A link ends with its last descriptor, which must be ours.
+	for _, g := range gone {
+		ds.logFailure("drop a kept descriptor", ds.kept.drop(keptPort, g.port.record.ID))
+	}
+	ds.logFailure("drop kept descriptors", ds.kept.sync())
+	var closing errgroup.Group
+	closing.SetLimit(letGoLimit)
+	for _, g := range gone {
+		closing.Go(func() error {
+			ds.closeDevice(g.port, g.device)
+			return nil
+		})
+	}
+	_ = closing.Wait() // closeDevice logs what fails
+}
+
+// letGoOf is letGo, but that devices which others manage are let go of soon: the kernel takes its
+// time, and those are in no container's way.
+func (ds *devices) letGoOf(gone []goneDevice) {
+	var managed, rest []goneDevice
+	for _, g := range gone {
+		if g.port.record.Handover {
+			managed = append(managed, g)
+		} else {
+			rest = append(rest, g)
+		}
+	}
+	ds.closing.Go(func() { ds.letGo(managed...) })
+	ds.letGo(rest...)
 }
 
 // closeDevice deletes the link, unless that was done by others.
@@ -161,21 +208,20 @@ func (ds *devices) closeDevice(p *port, device device) {
 	}
 }
 
-// detach takes a port out; its link goes with its device, which what it returns lets go of. The
-// kernel takes its time over that, and the lock is not needed for it.
-func (pc *ports) detach(p *port) (letGo func(), err error) {
+// detach takes a port out, and returns its device, which the caller lets go of.
+func (pc *ports) detach(p *port) (gone []goneDevice, err error) {
 	rules := p.segment.rulesWithout(p)
 	if err := pc.store.Apply(ends(p.segment, rules, p)...); err != nil {
 		return nil, api.Internalf("store the end of port %q: %w", p.record.Name, err)
 	}
-	letGo = pc.remove(p)
+	gone = pc.remove(p)
 	pc.rules.dropRules(p.segment, rules, p)
-	return letGo, nil
+	return gone, nil
 }
 
-// remove takes down a port whose end is stored. What it returns lets go of its device. Should the
-// process die before, the next one finds a device without a port.
-func (pc *ports) remove(p *port) (letGo func()) {
+// remove takes down a port whose end is stored, and returns its device, which the caller lets go
+// of.
+func (pc *ports) remove(p *port) (gone []goneDevice) {
 	delete(pc.allPorts, p.record.ID)
 	pc.devices.removeResolvConf(p)
 	pc.neighbours.unbind(p)
@@ -183,17 +229,11 @@ func (pc *ports) remove(p *port) (letGo func()) {
 		p.expiry.Stop()
 	}
 	pc.devices.displace(p)
-	letGo = func() {}
-	if !p.lost() {
-		letGo = pc.devices.takeDevice(p)
-	}
-	if taken := letGo; p.record.Handover { // it is in no container's way
-		letGo = func() { pc.devices.closing.Go(taken) }
-	}
+	gone = pc.devices.takeDevice(p)
 	pc.publications.withdraw(p)
 	pc.logFailure("release address", p.segment.release(p.record.IPv4()))
 	pc.log.Info("port removed", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name)
-	return letGo
+	return gone
 }
 
 // ends are the changes by which ports of a segment end, which keeps these of its rules.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync"
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
@@ -80,7 +79,7 @@ func assemble(core *core) *Control {
 	c.links.lost = c.lose
 	c.segments = &segments{
 		core: core, pools: c.pools, rules: c.rules, firewall: c.firewall, hostLinks: c.hostLinks,
-		gateways: c.gateways, ports: c.ports,
+		gateways: c.gateways, ports: c.ports, devices: c.devices,
 	}
 	c.restorer = &restorer{
 		core: core, pools: c.pools, entries: c.entries, segments: c.segments, ports: c.ports,
@@ -255,34 +254,26 @@ func (c *Control) storeEnds() error {
 	return c.store.Apply(changes...)
 }
 
-// removeLinks removes the ports, whose end is stored, with their links, all at once: the
-// kernel takes its time over each.
+// removeLinks removes the links of ports, whose end is stored, and of segments.
 func (c *Control) removeLinks() {
-	for _, p := range c.allPorts {
-		c.devices.removeResolvConf(p)
-		if !p.lost() {
-			_ = p.device.SetPersist(false) // fails when the link is gone
-		}
-		c.logFailure("drop a kept descriptor", c.kept.drop(keptPort, p.record.ID))
-	}
 	for _, s := range c.allSegments {
 		if s.host != nil {
 			c.logFailure("drop a kept descriptor", c.kept.drop(keptHostLink, s.record.ID))
+			if s.host.device != nil {
+				_ = s.host.device.SetPersist(false) // fails when the link is gone; Close ends it
+			}
 		}
 	}
-	c.logFailure("drop kept descriptors", c.kept.sync())
-	var closing sync.WaitGroup
-	for _, s := range c.allSegments {
-		if s.host != nil && s.host.device != nil {
-			_ = s.host.device.SetPersist(false) // fails when the link is gone; Close ends it
-		}
-	}
+	var gone []goneDevice
 	for _, p := range c.allPorts {
-		if !p.lost() {
-			closing.Go(func() { c.devices.closeDevice(p, p.device) })
+		c.devices.removeResolvConf(p)
+		if p.lost() {
+			c.logFailure("drop a kept descriptor", c.kept.drop(keptPort, p.record.ID))
 		}
+		gone = append(gone, c.devices.takeDevice(p)...)
 	}
-	closing.Wait()
+	c.devices.letGo(gone...)
+	c.logFailure("drop kept descriptors", c.kept.sync())
 }
 
 // Version implements [api.Backend].

@@ -78,11 +78,9 @@ func (pc *ports) expire(p *port) {
 			return
 		}
 		pc.log.Info("lost port released", "port", p.record.Name, "after", pc.config.LostPortTTL)
-		letGo, err := pc.detach(p)
+		gone, err := pc.detach(p)
 		pc.logFailure("release port "+p.record.Name, err)
-		if err == nil {
-			letGo()
-		}
+		pc.devices.letGo(gone...)
 	})
 }
 

@@ -177,15 +177,13 @@ func withLabels(labels map[string]string, change map[string]*string) (map[string
 func (pc *ports) DeletePort(_ context.Context, ref string) (api.Port, error) {
 	pc.preparing.RLock()
 	defer pc.preparing.RUnlock()
-	shown, letGo, err := pc.deletePort(ref)
-	if err == nil {
-		letGo()
-	}
+	shown, gone, err := pc.deletePort(ref)
+	pc.devices.letGoOf(gone)
 	return shown, err
 }
 
-// deletePort is DeletePort but for the port's device.
-func (pc *ports) deletePort(ref string) (shown api.Port, letGo func(), err error) {
+// deletePort is DeletePort but for the port's device, which it returns.
+func (pc *ports) deletePort(ref string) (shown api.Port, gone []goneDevice, err error) {
 	pc.lock()
 	defer pc.unlock()
 	p, err := pc.findPort(ref)
@@ -193,6 +191,6 @@ func (pc *ports) deletePort(ref string) (shown api.Port, letGo func(), err error
 		return api.Port{}, nil, err
 	}
 	shown = p.now().View()
-	letGo, err = pc.detach(p)
-	return shown, letGo, err
+	gone, err = pc.detach(p)
+	return shown, gone, err
 }

@@ -7,8 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/control/model"
@@ -29,6 +27,7 @@ type segments struct {
 	hostLinks *hostLinks
 	gateways  *gateways
 	ports     *ports
+	devices   *devices
 }
 
 // segment is a segment of the switch with its addresses.
@@ -217,24 +216,15 @@ func CheckOffered(p netip.Prefix) error {
 func (ss *segments) DeleteSegment(_ context.Context, ref string, force bool) (api.Segment, error) {
 	ss.preparing.RLock()
 	defer ss.preparing.RUnlock()
-	shown, letGo, err := ss.deleteSegment(ref, force)
-	var closing errgroup.Group
-	closing.SetLimit(maxClosing)
-	for _, f := range letGo {
-		closing.Go(func() error { f(); return nil })
-	}
-	_ = closing.Wait() // none fails
+	shown, gone, err := ss.deleteSegment(ref, force)
+	ss.devices.letGoOf(gone)
 	return shown, err
 }
 
-// maxClosing is how many devices are let go of at once. Each takes a thread, and the kernel ends
-// links that end together in one go.
-const maxClosing = 256
-
-// deleteSegment is DeleteSegment but for the ports' devices, which what it returns lets go of.
+// deleteSegment is DeleteSegment but for the ports' devices, which it returns.
 func (ss *segments) deleteSegment(
 	ref string, force bool,
-) (shown api.Segment, letGo []func(), err error) {
+) (shown api.Segment, gone []goneDevice, err error) {
 	ss.lock()
 	defer ss.unlock()
 	s, err := ss.findSegment(ref)
@@ -251,7 +241,7 @@ func (ss *segments) deleteSegment(
 		return api.Segment{}, nil, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
 	}
 	for _, p := range ports {
-		letGo = append(letGo, ss.ports.remove(p))
+		gone = append(gone, ss.ports.remove(p)...)
 	}
 	ss.removeSegment(s)
 	ss.releaseCounters(s)
@@ -262,7 +252,7 @@ func (ss *segments) deleteSegment(
 		_ = ss.firewall.applyNAT()
 	}
 	ss.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
-	return shown, letGo, nil
+	return shown, gone, nil
 }
 
 // checkDeletable says why a segment with so many ports is not deleted.
