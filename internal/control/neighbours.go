@@ -132,22 +132,37 @@ func (nb *neighbours) checkMAC(s *segment, mac frame.MAC, except *port, asked bo
 		return api.Conflictf("MAC %s is the gateway's on segment %q: choose another with --mac",
 			mac, s.record.Name)
 	}
-	others := nb.portsOf(s)
-	for _, q := range nb.pending {
-		if q.segment == s {
-			others = append(others, q)
-		}
-	}
-	for _, q := range others {
-		if q != except && (q.record.MAC == mac || asked && q.now().MAC() == mac) {
-			return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac",
-				mac, q.record.Name, s.record.Name)
-		}
+	if q := nb.portWith(s, mac, except, asked); q != nil {
+		return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac",
+			mac, q.record.Name, s.record.Name)
 	}
 	if e, found := nb.store.State().Entry(s.record.ID, mac); found {
 		return api.Conflictf("MAC %s has a static entry at port %q on segment %q: "+
 			"choose another with --mac, or remove the entry with vsctl del-fdb",
 			mac, nb.allPorts[e.PortID].record.Name, s.record.Name)
+	}
+	return nil
+}
+
+// portWith finds a port of s but except whose own MAC this is, or, if seen, whose interface has it.
+func (nb *neighbours) portWith(s *segment, mac frame.MAC, except *port, seen bool) *port {
+	if record, found := nb.store.State().PortOf(s.record.ID, mac); found {
+		if q := nb.allPorts[record.ID]; q != nil && q != except {
+			return q
+		}
+	}
+	for _, q := range nb.pending {
+		if q.segment == s && q != except && q.record.MAC == mac {
+			return q
+		}
+	}
+	if !seen {
+		return nil
+	}
+	for _, q := range nb.portsOf(s) {
+		if q != except && q.link.mac == mac && q.now().MAC() == mac {
+			return q
+		}
 	}
 	return nil
 }
