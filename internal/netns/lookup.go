@@ -49,11 +49,10 @@ func (ns *Namespace) LinkByMAC(mac net.HardwareAddr) (Link, error) {
 func (ns *Namespace) link(
 	which string, find func(*netlink.Handle) (netlink.Link, error),
 ) (Link, error) {
-	h, err := ns.handle()
+	h, err := ns.lookHandle()
 	if err != nil {
 		return Link{}, err
 	}
-	defer h.Close()
 	l, err := find(h)
 	if err != nil {
 		return Link{}, fmt.Errorf("look for interface %s in network namespace %s: %w", which, ns, err)

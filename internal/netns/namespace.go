@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -21,6 +22,9 @@ type Namespace struct {
 	id   string
 	path string
 	ref  Ref
+
+	mu   sync.Mutex
+	look *netlink.Handle // in the namespace, once link states have been asked for
 }
 
 // Open opens the namespace that ref means. The error wraps [ErrNoNamespace] when
@@ -34,7 +38,7 @@ func Open(ref Ref) (*Namespace, error) {
 		switch {
 		case err == nil:
 			return newNamespace(fd, path, ref)
-		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ESRCH):
+		case isMissing(err):
 		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 			return nil, fmt.Errorf("open network namespace %q: %w: run as root", path, err)
 		default:
@@ -69,8 +73,15 @@ func newNamespace(fd int, path string, ref Ref) (*Namespace, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("%q is not a network namespace: %w", path, err)
 	}
-	return &Namespace{fd: fd, id: fmt.Sprintf("%d:%d", stat.Dev, stat.Ino), path: path, ref: ref}, nil
+	return &Namespace{fd: fd, id: idOf(&stat), path: path, ref: ref}, nil
 }
+
+// isMissing reports whether an error of open(2) or stat(2) says that there is no such file.
+func isMissing(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ESRCH)
+}
+
+func idOf(stat *unix.Stat_t) string { return fmt.Sprintf("%d:%d", stat.Dev, stat.Ino) }
 
 // checkKind tells a network namespace from other files and other namespaces
 // (ioctl_ns(2)).
@@ -99,6 +110,9 @@ func (ns *Namespace) Close() error {
 	}
 	fd := ns.fd
 	ns.fd = -1
+	if ns.look != nil {
+		ns.look.Close()
+	}
 	if err := unix.Close(fd); err != nil {
 		return fmt.Errorf("close network namespace %s: %w", ns, err)
 	}
@@ -164,4 +178,18 @@ func (ns *Namespace) handle() (*netlink.Handle, error) {
 		return nil, fmt.Errorf("open netlink in network namespace %s: %w", ns, err)
 	}
 	return h, nil
+}
+
+// lookHandle returns a netlink socket in the namespace that is open as long as ns is.
+func (ns *Namespace) lookHandle() (*netlink.Handle, error) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if ns.look == nil {
+		h, err := ns.handle()
+		if err != nil {
+			return nil, err
+		}
+		ns.look = h
+	}
+	return ns.look, nil
 }

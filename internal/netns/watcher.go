@@ -135,6 +135,10 @@ func (w *Watcher) Watch(ns *Namespace) (int, error) {
 		return 0, fmt.Errorf("watch network namespace %s: %w", ns, err)
 	}
 	defer h.Close()
+	// A watcher before may have given it one, which stays until the namespace ends.
+	if id, err := h.GetNetNsIdByFd(ns.fd); err == nil && id >= 0 {
+		return id, nil
+	}
 	if err := h.SetNetNsIdByFd(ns.fd, -1); err != nil && !errors.Is(err, unix.EEXIST) {
 		return 0, fmt.Errorf("give network namespace %s a number: %w", ns, err)
 	}
