@@ -81,6 +81,6 @@ func (r *restorer) reopenIn(p *port, netnsPath string) (device, error) {
 	}
 	p.record.Namespace = ns.Identity()
 	_ = p.rename(name) // which the first look tells of
-	p.link.pinned = netnsPath != ""
+	p.link.pinned, p.link.where = netnsPath != "", ns.ID()
 	return device, nil
 }

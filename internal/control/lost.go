@@ -6,6 +6,7 @@ import (
 
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
+	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
 )
 
@@ -46,6 +47,13 @@ func (c *core) namespaceStands(p *port) bool {
 	}
 	defer ns.Close()
 	return ns.Identity() == p.record.Namespace
+}
+
+// isStillNamed reports what namespaceStands does, of a port whose device keeps its namespace alive, so that
+// no other has the same ID. Each change of a mount has all such ports asked.
+func (pc *ports) isStillNamed(p *port) bool {
+	ref, err := netns.ParseRef(p.record.NetNS)
+	return err == nil && ref.Means(p.link.where) || pc.namespaceStands(p)
 }
 
 // lose follows the loss of a port's device. Its name, address, place in the switch and static
@@ -93,7 +101,7 @@ func (pc *ports) mountsChanged() {
 		case pc.closed || p.record.NetNS == "":
 		case p.lost():
 			pc.regainPort(p)
-		case p.link.pinned && !pc.namespaceStands(p):
+		case p.link.pinned && !pc.isStillNamed(p):
 			pc.lose(p, lostNamespace)
 			pc.regainPort(p)
 		}

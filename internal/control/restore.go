@@ -231,7 +231,7 @@ func (r *restorer) reattach(p *port) (device, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errRemake
 	}
-	p.link.pinned = err == nil
+	p.link.pinned, p.link.where = err == nil, ns.ID()
 	return device, err
 }
 

@@ -202,3 +202,29 @@ func TestClosedNamespaceIsAnError(t *testing.T) {
 		t.Error("LinkExists succeeds in a closed namespace")
 	}
 }
+
+func TestMeansTellsANamespaceByItsID(t *testing.T) {
+	t.Parallel()
+	a, b := lab.NewNamespace(t), lab.NewNamespace(t)
+	id := mustOpen(t, mustParse(t, a.Name())).ID()
+	for ref, want := range map[Ref]bool{
+		mustParse(t, a.Name()):            true,
+		mustParse(t, a.Path()):            true,
+		mustParse(t, b.Name()):            false,
+		mustParse(t, "no-such-name"):      false,
+		mustParse(t, t.TempDir()):         false,
+		mustParse(t, a.Path()+"/beneath"): false,
+		PID(os.Getpid()):                  false,
+	} {
+		if ref.Means(id) != want {
+			t.Errorf("%s means the namespace of ID %s: %t, want %t", ref, id, !want, want)
+		}
+	}
+	if own := mustOpen(t, PID(os.Getpid())); !PID(os.Getpid()).Means(own.ID()) {
+		t.Error("a process does not mean its own namespace")
+	}
+	a.Remove()
+	if mustParse(t, a.Name()).Means(id) {
+		t.Error("a namespace's name means it after its end")
+	}
+}

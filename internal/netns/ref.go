@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // namedDirs are where ip-netns(8) keeps named namespaces. The second is the
@@ -75,4 +77,20 @@ func (r Ref) missing() error {
 		message = fmt.Sprintf("network namespace %q does not exist: give the path of one that does", r.path)
 	}
 	return &kindError{message, ErrNoNamespace}
+}
+
+// Means reports whether the namespace that r means has this ID (see [Namespace.ID]). It costs a
+// stat(2), and is certain as long as the namespace of that ID lives.
+func (r Ref) Means(id string) bool {
+	for _, path := range r.paths() {
+		var stat unix.Stat_t
+		err := unix.Stat(path, &stat)
+		if err == nil {
+			return idOf(&stat) == id
+		}
+		if !isMissing(err) {
+			return false
+		}
+	}
+	return false
 }
