@@ -102,7 +102,7 @@ func TestARPOfASegment(t *testing.T) {
 func TestEntriesHaveTheNamesOfToday(t *testing.T) {
 	t.Parallel()
 	sw, err := vswitch.New(vswitch.Options{
-		NewPoller: func() (vswitch.Poller, error) { return switchtest.NewPoller() }, Workers: 1, Capacity: 64,
+		NewPoller: switchtest.NewPoller, Workers: 1, Capacity: 64,
 	})
 	if err != nil {
 		t.Fatal(err)
