@@ -167,3 +167,25 @@ func TestEndOfAPool(t *testing.T) {
 		t.Errorf("the log says %s", w.log.String())
 	}
 }
+
+// TestLeasesOnADiskThatIsFull are neither given nor ended.
+func TestLeasesOnADiskThatIsFull(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.start()
+	p := w.addPool(c, "10.1.0.0/24")
+	w.lease(c, p, "10.1.0.5")
+	w.plan(1, 0)
+	w.refused(c, "a lease", func() error {
+		_, err := c.Lease(t.Context(), p.ID, addr("10.1.0.6"))
+		return err
+	}, api.Internal, "10.1.0.6", errStep.Error())
+	w.plan(1, 0)
+	w.refused(c, "the end of a lease", func() error {
+		return c.Release(t.Context(), p.ID, addr("10.1.0.5"))
+	}, api.Internal, "10.1.0.5", errStep.Error())
+	w.plan(0, 0)
+	_, err := c.Lease(t.Context(), p.ID, addr("10.1.0.5"))
+	wantRefused(t, "what is leased still", err, api.Conflict, "10.1.0.5")
+	w.lease(c, p, "10.1.0.6")
+}
