@@ -38,8 +38,12 @@ func (fw *firewall) noWayOut(err error) {
 	if err != nil {
 		fw.problem = "no way out beyond the host: " + err.Error()
 	}
-	if fw.problem != "" && fw.problem != was {
+	switch {
+	case fw.problem == was:
+	case err != nil:
 		fw.log.Warn("containers reach the host and no farther", "error", err)
+	default:
+		fw.log.Info("containers reach beyond the host again")
 	}
 }
 

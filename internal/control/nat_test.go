@@ -69,6 +69,7 @@ func TestFirewallThatFails(t *testing.T) {
 		s.fail("apply", nil)
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "lab", api.PortUp, "")
+		s.wantLines(1, "level=INFO", "containers reach beyond the host again")
 		if config, _ := s.config(); len(config.Segments) != 2 {
 			s.Errorf("the firewall has %+v", config.Segments)
 		}

@@ -69,7 +69,7 @@ func TestNoPortWithoutItsResolvConf(t *testing.T) {
 		says string
 	}{
 		"a file of others":        {fmt.Errorf("%s: %w", file, netns.ErrNotOurs), api.Conflict, file},
-		"not allowed":             {fmt.Errorf("%s: %w", file, fs.ErrPermission), api.Denied, "permission"},
+		"not allowed":             {fmt.Errorf("%s: %w", file, fs.ErrPermission), api.Denied, "denied"},
 		"a full disk":             {fmt.Errorf("%s: %w", file, errFailure), api.Internal, file},
 		"a namespace that is not": {netns.ErrNoNamespace, api.NotFound, ""},
 	} {
