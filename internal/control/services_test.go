@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -149,6 +151,31 @@ func TestNamesFollowThePorts(t *testing.T) {
 		}
 		s.aClient(c, "c")
 		want("c", "[10.66.0.4]")
+	})
+}
+
+// TestNamesOfTheOutside: they are for segments with a way there, whose questions are passed on to
+// the host's resolvers.
+func TestNamesOfTheOutside(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	// No packet goes to an address that needs a zone and has none.
+	if err := os.WriteFile(file, []byte("nameserver fe80::1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inStack(t, func(s *stack) {
+		with := s.adjust
+		s.adjust = func(c *core) { with(c); c.config.ResolvConf = file }
+		c := s.start()
+		s.addSegment(c, "alone", "10.66.0.0/24", api.UplinkNone)
+		a := s.aClient(c, "a")
+		if got := a.asks("example.com"); got != "NXDOMAIN" {
+			t.Errorf("without a way out example.com is %s", got)
+		}
+		answer := s.ask(s.socket("172.17.0.1"), "172.17.0.2", question("example.com"))
+		if answer == nil || answersOf(t, answer) != "SERVFAIL" {
+			t.Errorf("from a resolver that cannot be reached comes %x", answer)
+		}
 	})
 }
 
