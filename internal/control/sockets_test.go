@@ -165,6 +165,15 @@ func TestPortOfNamesIsTaken(t *testing.T) {
 		s.wantLines(1, "names are served", "interface="+link)
 		s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
 	})
+	inStack(t, func(s *stack) { // a process before that takes no longer than it may
+		s.fail("listen", syscall.EADDRINUSE)
+		s.start()
+		s.pass(listenGrace / 2)
+		s.fail("listen", nil)
+		s.pass(listenMost)
+		s.socket("172.17.0.1")
+		s.wantLines(0, "names are")
+	})
 	inStack(t, func(s *stack) { // a segment that ends meanwhile
 		c := s.start()
 		s.fail("listen", syscall.EADDRINUSE)
