@@ -111,16 +111,7 @@ func (c *Control) start() (err error) {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	err = c.restorer.restore()
-	c.publishSnapshot()
-	c.sw.Release()
-	if err == nil {
-		c.firewall.openNAT()
-		_ = c.firewall.applyNAT() // which tells what is wrong
-	}
-	c.unlock()
-	if err != nil {
+	if err := c.restore(); err != nil {
 		return err
 	}
 	if _, err := c.findSegment(api.DefaultSegment); err == nil {
@@ -130,6 +121,21 @@ func (c *Control) start() (err error) {
 	if err != nil {
 		return fmt.Errorf("make the default segment: %w", err)
 	}
+	return nil
+}
+
+// restore has the switch carry the frames of what was kept and stored, and the firewall do its part.
+func (c *Control) restore() error {
+	c.mu.Lock()
+	defer c.unlock()
+	err := c.restorer.restore()
+	c.publishSnapshot()
+	c.sw.Release()
+	if err != nil {
+		return err
+	}
+	c.firewall.openNAT()
+	_ = c.firewall.applyNAT() // which tells what is wrong
 	return nil
 }
 

@@ -304,16 +304,21 @@ func (r *restorer) settle() {
 	r.logFailure("keep descriptors for the next process", errors.Join(err, r.kept.sync()))
 	r.hostLinks.lookAtHostLinks()
 	for _, id := range r.portIDs() {
-		r.lock()
-		if p := r.allPorts[id]; p != nil && !r.closed && !p.lost() && !p.link.watched {
-			r.links.lookAtLink(p)
-		}
-		r.unlockSoon()
+		r.lookAtFirst(id)
 	}
 	r.storePorts()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.neighbours.checkNeighbourLimit()
+}
+
+// lookAtFirst looks at the link of a port, unless that was done.
+func (r *restorer) lookAtFirst(id string) {
+	r.lock()
+	defer r.unlockSoon()
+	if p := r.allPorts[id]; p != nil && !r.closed && !p.lost() && !p.link.watched {
+		r.links.lookAtLink(p)
+	}
 }
 
 // Settle does what can wait until frames flow again, after a start.

@@ -45,6 +45,7 @@ type world struct {
 
 	adjust func(*core)       // changes what the next Control is made of; nil: nothing
 	ended  map[*Control]bool // those that a test has closed itself
+	latest *Control
 
 	state *model.State
 	kept  map[string]int // descriptors by name
@@ -153,6 +154,9 @@ func (w *world) close(c *Control, removePorts bool) {
 	c.Close(removePorts)
 }
 
+// abandon ends the goroutines of the latest Control, which has died.
+func (w *world) abandon() { w.close(w.latest, false) }
+
 // start makes a Control in the world, which ends with the test.
 func (w *world) start() *Control {
 	w.Helper()
@@ -181,6 +185,7 @@ func (w *world) tryStart() (*Control, error) {
 		w.adjust(core)
 	}
 	c := assemble(core)
+	w.latest = c
 	if err := c.start(); err != nil {
 		c.Close(false)
 		return nil, err

@@ -1,0 +1,521 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vswitch/api"
+	"vswitch/internal/control/model"
+	"vswitch/tap"
+)
+
+// TestEverythingIsThereAfterARestart as it was, whichever way the process before has ended, and
+// twice in a row.
+func TestEverythingIsThereAfterARestart(t *testing.T) {
+	for way, end := range ways {
+		t.Run(way, func(t *testing.T) {
+			inWatchedWorld(t, func(w *watchedWorld) {
+				c := w.start()
+				w.furnish(c)
+				_, err := c.AddPort(w.Context(), api.PortSpec{Name: "managed", Handover: true})
+				w.wantNil(err)
+				_, err = c.UpdatePort(w.Context(), "b", api.PortUpdate{Up: new(false)})
+				w.wantNil(err)
+				w.rest()
+				before, rules := w.see(c), w.rules
+				for range 2 {
+					c = w.restart(c, end)
+					if now := w.see(c); !reflect.DeepEqual(now, before) {
+						w.Errorf("before anybody has looked there is\n%+v, where there was\n%+v", now, before)
+					}
+					c.Settle()
+					w.rest()
+					if now := w.see(c); !reflect.DeepEqual(now, before) {
+						w.Errorf("there is\n%+v, where there was\n%+v", now, before)
+					}
+					w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
+					w.wantBound(c, "172.17.0.3", "") // it is set down
+					if len(w.rules.Forwards) != len(rules.Forwards) || len(w.rules.Segments) != len(rules.Segments) {
+						w.Errorf("the firewall has %+v, where it had %+v", w.rules, rules)
+					}
+					if w.has("level=WARN") || w.has("level=ERROR") {
+						w.Errorf("the log has warnings:\n%s", w.log.String())
+					}
+				}
+			})
+		})
+	}
+}
+
+// furnished makes a world with something of everything, which a process has left.
+func furnished(t *testing.T, end func(*watchedWorld, *Control)) *watchedWorld {
+	w := newWatchedWorld(t)
+	c := w.world.start()
+	w.furnish(c)
+	if _, err := c.AddPort(w.Context(), api.PortSpec{Name: "managed", Handover: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.addPort(c, "gone")
+	end(w, c)
+	w.removeNamespace("gone")
+	w.namespace("gone").name += " anew"
+	w.plan(0, 0)
+	return w
+}
+
+// stepsOfAStart are those of a start of such a world.
+func stepsOfAStart(t *testing.T, end func(*watchedWorld, *Control)) []string {
+	t.Helper()
+	w := furnished(t, end)
+	w.world.start().Settle()
+	steps := w.taken()
+	w.plan(0, 0)
+	return steps
+}
+
+// TestAnyStepOfAStartMayFail: the start succeeds or says why not, nothing that was asked for is
+// forgotten, and with the next start all is there.
+func TestAnyStepOfAStartMayFail(t *testing.T) {
+	t.Parallel()
+	for way, end := range ways {
+		steps := stepsOfAStart(t, end)
+		if len(steps) == 0 {
+			t.Errorf("%s: a start takes no step", way)
+		}
+		for i, step := range steps {
+			t.Run(fmt.Sprintf("%s, %d %s", way, i+1, step), func(t *testing.T) {
+				t.Parallel()
+				w := furnished(t, end)
+				ids := portIDs(w.state)
+				w.plan(i+1, 0)
+				c, err := w.tryStart()
+				if err == nil {
+					c.Settle()
+				}
+				w.plan(0, 0)
+				if got := portIDs(w.state); !slices.Equal(got, ids) {
+					t.Errorf("the state has the ports %q, and had %q", got, ids)
+				}
+				if err == nil {
+					w.die()
+					w.close(c, false)
+				}
+				next := w.world.start()
+				next.Settle()
+				wantAllUp(w.world, next)
+			})
+		}
+	}
+}
+
+// TestAProcessMayDieAtAnyStepOfAStart: the next one has all there.
+func TestAProcessMayDieAtAnyStepOfAStart(t *testing.T) {
+	t.Parallel()
+	for way, end := range ways {
+		for i, step := range stepsOfAStart(t, end) {
+			t.Run(fmt.Sprintf("%s, %d %s", way, i+1, step), func(t *testing.T) {
+				t.Parallel()
+				w := furnished(t, end)
+				w.plan(0, i+1)
+				dies(w.world, func() error {
+					c, err := w.tryStart()
+					if err == nil {
+						c.Settle()
+					}
+					return err
+				})
+				w.plan(0, 0)
+				w.die()
+				w.abandon()
+				next := w.world.start()
+				next.Settle()
+				wantAllUp(w.world, next)
+			})
+		}
+	}
+}
+
+func portIDs(s *model.State) (ids []string) {
+	for p := range s.Ports() {
+		ids = append(ids, p.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// wantAllUp wants all ports of a furnished world to be there with their links, and no other link.
+func wantAllUp(w *world, c *Control) {
+	w.Helper()
+	ports, err := c.Ports(w.Context(), "")
+	if err != nil || len(ports) != 6 {
+		w.Fatalf("%d ports, %v", len(ports), err)
+	}
+	var want []string
+	for _, p := range ports {
+		state := w.shown(c, string(p.Name))
+		switch {
+		case p.Device != "" && state == waits:
+			want = append(want, "own/"+p.Device)
+		case p.Device == "" && state == "up":
+			want = append(want, w.named[p.NetNS].name+"/eth0")
+		default:
+			w.Errorf("port %s is %s\n%s", p.Name, state, w.log.String())
+		}
+	}
+	segments, err := c.Segments(w.Context())
+	w.wantNil(err)
+	for _, s := range segments {
+		want = append(want, "own/"+s.HostLink.Name)
+	}
+	w.wantLinks(want...)
+}
+
+// TestDeviceAfterARestart is the one that there was, or another in the port's namespace.
+func TestDeviceAfterARestart(t *testing.T) {
+	gone := func(w *watchedWorld) { w.removeNamespace("a") }
+	for _, test := range []struct {
+		name      string
+		meanwhile func(w *watchedWorld)
+		shown     string
+		link      string
+		log       []string
+	}{
+		{"as it was", func(*watchedWorld) {}, "up", "a/eth0", nil},
+		{
+			"renamed", func(w *watchedWorld) {
+				w.quietly(w.named["a"], "eth0", func(l *fakeLink) { l.Name = "net0" })
+			},
+			"up", "a/net0", nil,
+		},
+		{
+			"deleted", func(w *watchedWorld) { w.removeLink(w.named["a"], "eth0") },
+			"up", "a/eth0",
+			[]string{"device made again", "port=a", "netns=a"},
+		},
+		{"namespace gone", gone, "lost: " + lostNamespace, "", []string{"port lost", "port=a", lostNamespace}},
+		{
+			"another namespace", func(w *watchedWorld) { w.replaceNamespace("a") },
+			"up", "a anew/eth0",
+			[]string{"device made again", "port=a", "netns=a"},
+		},
+		{
+			"another namespace with an interface of the name", func(w *watchedWorld) {
+				ns := w.replaceNamespace("a")
+				ns.links[1000] = &fakeLink{in: ns}
+				ns.links[1000].Name = "eth0"
+			},
+			"lost: ", "a anew/eth0",
+			[]string{"port lost", "port=a", "eth0"},
+		},
+	} {
+		for way, end := range ways {
+			if test.name == "renamed" && strings.Contains(way, "stop") || way == "killed with its supervisor" {
+				continue // without a descriptor it is found by the name which was stored
+			}
+			t.Run(test.name+", "+way, func(t *testing.T) {
+				inWatchedWorld(t, func(w *watchedWorld) {
+					c := w.start()
+					w.addPort(c, "a")
+					b := w.addPort(c, "b")
+					w.rest()
+					c = w.restart(c, func(w *watchedWorld, c *Control) {
+						end(w, c)
+						test.meanwhile(w)
+					})
+					c.Settle()
+					w.rest()
+					if got := w.shown(c, "a"); !strings.HasPrefix(got, test.shown) {
+						w.Errorf("it is %q, want %q", got, test.shown)
+					}
+					want := []string{"own/" + hostLinkOf(w.world, c), "b/eth0", test.link}
+					w.wantLinks(slices.DeleteFunc(want, func(s string) bool { return s == "" })...)
+					if test.log != nil {
+						w.wantLog(test.log...)
+					}
+					if test.shown == "up" {
+						w.wantAnswer(c, b, "172.17.0.2", "02:42:ac:11:00:02")
+						a, err := c.Port(w.Context(), "a")
+						w.wantNil(err)
+						w.wantPasses(w.wire(c, "a"), w.wire(c, "b"), datagram(b.MAC, a, "out"))
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestNeighboursHearNothingOfARestart, for nothing of a port has changed.
+func TestNeighboursHearNothingOfARestart(t *testing.T) {
+	for way, end := range ways {
+		t.Run(way, func(t *testing.T) {
+			inWatchedWorld(t, func(w *watchedWorld) {
+				c := w.start()
+				w.addPort(c, "a")
+				w.addPort(c, "b")
+				w.rest()
+				c = w.restart(c, end)
+				c.Settle()
+				w.rest()
+				if got := w.wire(c, "b").Frames(); len(got) > 0 {
+					w.Errorf("a neighbour has got %q", got)
+				}
+			})
+		})
+	}
+}
+
+// TestStrays are ended: devices that were kept for ports which are not there, and interfaces of
+// ports that were never added. What is another's stays.
+func TestStrays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	k := fakeKernel{w}
+	names := []string{"vst-00000000", "vs-00000000000", "vst-0000000", "vst-0000000g", "eth0", "docker0"}
+	for _, name := range append(names, "vst-cccccccc") {
+		d, err := k.createTAP(name)
+		w.wantNil(err)
+		w.wantNil(d.SetPersist(true))
+		if name == "vst-cccccccc" {
+			w.kept[keptPort.name("nobody")] = d.Fd()
+		}
+		w.wantNil(d.Close())
+	}
+	w.kept["port-ended"] = 999 // whose device has ended
+	w.kept["api"] = 998        // no device
+	c := w.start()
+	w.wantLinks(
+		"own/vst-0000000", "own/vst-0000000g", "own/eth0", "own/docker0", "own/"+hostLinkOf(w, c),
+	)
+	w.wantLog("never added removed", "interface=vst-00000000")
+	host := keptHostLink.name(segmentID(w, c))
+	if got := slices.Sorted(maps.Keys(w.kept)); !slices.Equal(got, []string{"api", host}) {
+		t.Errorf("kept are %q", got)
+	}
+}
+
+func segmentID(w *world, c *Control) string {
+	s, err := c.Segment(w.Context(), api.DefaultSegment)
+	w.wantNil(err)
+	return string(s.ID)
+}
+
+// strayKernel is one whose interfaces cannot be listed, or removed.
+type strayKernel struct {
+	fakeKernel
+	listing, removing error
+}
+
+func (k strayKernel) linkNames() ([]string, error) {
+	names, err := k.fakeKernel.linkNames()
+	return names, errors.Join(err, k.listing)
+}
+
+func (k strayKernel) removeTAP(string) error { return k.removing }
+
+// TestStraysThatStay are no reason not to start.
+func TestStraysThatStay(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		kernel strayKernel
+		log    []string // empty: none
+	}{
+		{strayKernel{listing: errors.New("no netlink")}, []string{"level=WARN", "never added may be left", "no netlink"}},
+		{strayKernel{removing: errors.New("no driver")}, []string{"level=ERROR", "cannot delete interface vst-00000000", "no driver"}},
+		{strayKernel{removing: fmt.Errorf("%w: vst-00000000", tap.ErrBusy)}, nil}, // another daemon's
+	} {
+		w := newWorld(t)
+		test.kernel.fakeKernel = fakeKernel{w}
+		d, err := test.kernel.createTAP("vst-00000000")
+		w.wantNil(err)
+		w.wantNil(d.SetPersist(true))
+		w.adjust = func(c *core) { c.kernel = test.kernel }
+		w.start()
+		if test.log != nil {
+			w.wantLog(test.log...)
+		} else if w.has("vst-00000000") {
+			t.Errorf("the log has\n%s", w.log.String())
+		}
+	}
+}
+
+// TestStatesThatAreRefused at a start, with what is wrong: they are a later version's.
+func TestStatesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	segment := func(p string) model.Segment {
+		subnet := netip.MustParsePrefix(p)
+		return model.Segment{
+			ID: strings.Repeat("a", 64), Name: "six", MTU: 1500,
+			Subnets: []model.SegmentSubnet{{Subnet: model.Subnet{
+				Prefix: subnet, Gateway: subnet.Addr().Next(), Range: subnet,
+			}}},
+		}
+	}
+	w := newWorld(t)
+	w.wantNil(fakeStore{w}.Apply(model.PutSegment(segment("fd00:1::/64"))))
+	records := w.state.Records()
+	_, err := w.tryStart()
+	if err == nil || !strings.Contains(err.Error(), `"six"`) || !strings.Contains(err.Error(), "fd00:1::/64") {
+		t.Errorf("the error is %v", err)
+	}
+	if !reflect.DeepEqual(w.state.Records(), records) {
+		t.Error("the state was changed")
+	}
+}
+
+// TestEntryOfAPortsOwnAddress of a version before is removed, for nobody could see it.
+func TestEntryOfAPortsOwnAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.start()
+	a := w.addPort(c, "a")
+	w.die()
+	w.dead = false
+	w.wantNil(fakeStore{w}.Apply(model.PutEntry(model.Entry{
+		SegmentID: string(a.SegmentID), MAC: a.MAC, PortID: string(a.ID),
+	})))
+	w.start()
+	if _, found := w.state.Entry(string(a.SegmentID), a.MAC); found {
+		t.Error("it is still there")
+	}
+	w.wantLog("level=WARN", "static entry removed", "mac="+a.MAC.String(), "port=a")
+}
+
+// TestWhatIsFoundAtAStart is stored in one transaction.
+func TestWhatIsFoundAtAStart(t *testing.T) {
+	t.Parallel()
+	w := newWatchedWorld(t)
+	c := w.world.start()
+	w.addPort(c, "a")
+	w.addPort(c, "b")
+	w.addPort(c, "c")
+	killed(w, c)
+	w.removeNamespace("a")
+	w.removeNamespace("b")
+	w.plan(0, 0)
+	next := w.world.start()
+	next.Settle()
+	var stored []string
+	for _, s := range w.taken() {
+		if strings.HasPrefix(s, "store") {
+			stored = append(stored, s)
+		}
+	}
+	if len(stored) != 1 {
+		t.Errorf("it was stored by %q", stored)
+	}
+	for name, want := range map[string]string{"a": lostNamespace, "b": lostNamespace, "c": ""} {
+		if record, _ := w.state.PortNamed(name); record.LostReason != want {
+			t.Errorf("of %s is stored %q, want %q", name, record.LostReason, want)
+		}
+	}
+}
+
+// pickyStore refuses the record of one port.
+type pickyStore struct {
+	fakeStore
+	refused string
+}
+
+func (s pickyStore) Apply(changes ...model.Change) error {
+	for _, c := range changes {
+		if strings.Contains(c.String(), s.refused) {
+			return errStep
+		}
+	}
+	return s.fakeStore.Apply(changes...)
+}
+
+// TestOneRecordThatIsRefused does not keep the others from being stored.
+func TestOneRecordThatIsRefused(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "a")
+		w.addPort(c, "b")
+		adjust := w.adjust
+		w.adjust = func(c *core) {
+			adjust(c)
+			c.store = pickyStore{fakeStore{w.world}, `port "a"`}
+		}
+		c = w.restart(c, func(w *watchedWorld, c *Control) {
+			killed(w, c)
+			w.removeNamespace("a")
+			w.removeNamespace("b")
+		})
+		c.Settle()
+		w.rest()
+		w.wantLog("level=ERROR", "cannot store port a", errStep.Error())
+		for name, want := range map[string]string{"a": "", "b": lostNamespace} {
+			if record, _ := w.state.PortNamed(name); record.LostReason != want {
+				w.Errorf("of %s is stored %q, want %q", name, record.LostReason, want)
+			}
+		}
+	})
+}
+
+// TestUpgrade: the process is replaced, or goes on and says why it was not.
+func TestUpgrade(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.wantError(c.Upgrade(w.Context(), "/new"), api.Unsupported, "without its supervising parent")
+		stopping := make(chan struct{})
+		c.StopsWith(stopping)
+		var binary string
+		begun := make(chan struct{})
+		c.config.Upgrade = func(ctx context.Context, path string) error {
+			binary = path
+			close(begun)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		result := make(chan error)
+		go func() { result <- c.Upgrade(w.Context(), "/new") }()
+		<-begun
+		if _, err := c.Ports(w.Context(), ""); err != nil || binary != "/new" {
+			w.Errorf("the binary is %q; a list meanwhile: %v", binary, err)
+		}
+		close(stopping)
+		w.wantNil(<-result)
+
+		c.StopsWith(make(chan struct{}))
+		c.config.Upgrade = func(context.Context, string) error { return errors.New("it does not start") }
+		w.wantError(c.Upgrade(w.Context(), "/bad"), api.Invalid, "this vswitchd goes on", "it does not start")
+		w.addPort(c, "a") // changes are taken again
+		w.rest()
+		c.config.Upgrade = func(ctx context.Context, _ string) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		w.wantError(c.Upgrade(ctx, "/slow"), api.Invalid, context.DeadlineExceeded.Error())
+	})
+}
+
+// backingUp is a store with a backup.
+type backingUp struct{ fakeStore }
+
+func (backingUp) Backup(w io.Writer) error {
+	_, err := w.Write([]byte("all of it"))
+	return err
+}
+
+func TestBackup(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.adjust = func(c *core) { c.store = backingUp{fakeStore{w}} }
+	c := w.start()
+	var b bytes.Buffer
+	if err := c.Backup(t.Context(), &b); err != nil || b.String() != "all of it" {
+		t.Errorf("it is %q, %v", b.String(), err)
+	}
+}
