@@ -129,7 +129,7 @@ func (s *Segment) Entry(sw *vswitch.Switch, mac frame.MAC) api.FDBEntry {
 }
 
 // entries lists the segment's part of the forwarding table. Ports have the names of today; one
-// of the switch keeps its first.
+// of the switch keeps its first. Those of a port that is just being added or removed are left out.
 func (s *Segment) entries(sw *vswitch.Switch) []api.FDBEntry {
 	names := make(map[Place]string, len(s.Ports))
 	for _, p := range s.Ports {
@@ -141,8 +141,13 @@ func (s *Segment) entries(sw *vswitch.Switch) []api.FDBEntry {
 			Segment: s.Record.Name, MAC: e.MAC, Port: names[e.Port],
 			Kind: entryKinds[e.Kind], AgeSeconds: int(e.Age),
 		}
-		if e.Port.Gateway() {
+		switch {
+		case e.Port.Gateway():
 			v.Port = GatewayName
+		case e.Port.Host():
+			v.Port = e.Port.Name()
+		case v.Port == "":
+			continue
 		}
 		list = append(list, v)
 	}
