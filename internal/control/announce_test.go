@@ -5,6 +5,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"vswitch/api"
+	"vswitch/internal/frame"
 )
 
 // withAnnouncer runs a test with an announcer, and gives it the ports that were announced with the time
@@ -66,6 +69,42 @@ func TestAnnouncerThatIsStoppedSendsNothing(t *testing.T) {
 		synctest.Wait()
 		if len(*order) != 1 {
 			t.Errorf("%d ports were announced, want the one before the stop", len(*order))
+		}
+	})
+}
+
+// TestAnnouncementOfAPort goes to its neighbours when it comes and when it is set up, and not while
+// it could not be reached.
+func TestAnnouncementOfAPort(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "b")
+		w.rest()
+		heard := func() (macs []string) {
+			w.rest()
+			for _, f := range w.wire(c, "b").Frames() {
+				if eth := frame.Ethernet(f); eth.EtherType() == frame.EtherTypeARP && eth.Dst() == frame.Broadcast {
+					macs = append(macs, eth.Src().String())
+				}
+			}
+			return macs
+		}
+		heard()
+		w.addPort(c, "a")
+		if got := heard(); !slices.Equal(got, []string{"02:42:ac:11:00:03"}) {
+			w.Errorf("of a port that is added: %q", got)
+		}
+		_, err := c.UpdatePort(w.Context(), "a", api.PortUpdate{Up: new(false)})
+		w.wantNil(err)
+		_, err = c.UpdatePort(w.Context(), "a", api.PortUpdate{MAC: &api.MAC{2, 0, 0, 0, 0, 9}})
+		w.wantNil(err)
+		if got := heard(); len(got) > 0 {
+			w.Errorf("of a port that is down: %q", got)
+		}
+		_, err = c.UpdatePort(w.Context(), "a", api.PortUpdate{Up: new(true), MAC: &api.MAC{2, 0, 0, 0, 0, 9}})
+		w.wantNil(err)
+		if got := heard(); !slices.Equal(got, []string{"02:00:00:00:00:09"}) {
+			w.Errorf("of a port with another MAC: %q", got)
 		}
 	})
 }

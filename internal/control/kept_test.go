@@ -151,3 +151,88 @@ func TestOldNameOfAnEndedDeviceIsForgotten(t *testing.T) {
 	name := keptPort.name("a")
 	s.wants(t, "drop port-a", "drop "+name, "keep "+name+" 10")
 }
+
+// failingKeeper is a supervisor that does not answer.
+type failingKeeper struct{ keptStub }
+
+var errKeeper = errors.New("the supervisor does not answer")
+
+func (k *failingKeeper) Keep(string, int) error     { return errKeeper }
+func (k *failingKeeper) Drop(string) error          { return errKeeper }
+func (k *failingKeeper) Sync(context.Context) error { return errKeeper }
+
+// TestSupervisorThatDoesNotAnswer is told of in errors, and what has an old name then is not tried
+// for ever.
+func TestSupervisorThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	s := &failingKeeper{keptStub{has: map[string][]int{"port-a": {7}, keptPort.name("a"): {8}}}}
+	k := newKeptDevices(s, s)
+	if fds := k.take(keptPort, "a"); !slices.Equal(fds, []int{8, 7}) {
+		t.Errorf("taken is %v, want what has today's name first", fds)
+	}
+	if err := k.keep(keptPort, "a", 8); err != nil {
+		t.Errorf("what is kept under an old name: %v", err)
+	}
+	for what, err := range map[string]error{
+		"rename": k.rename(), "keep": k.keep(keptPort, "b", 9), "drop": k.drop(keptPort, "b"), "sync": k.sync(),
+	} {
+		if !errors.Is(err, errKeeper) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := k.rename(); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+}
+
+// TestPortsWithoutASupervisor that answers work, and the log says what the next process lacks.
+func TestPortsWithoutASupervisor(t *testing.T) {
+	t.Parallel()
+	w := newWatchedWorld(t)
+	adjust := w.adjust
+	w.adjust = func(c *core) {
+		adjust(c)
+		s := new(failingKeeper)
+		c.config.Keeper, c.kept = s, newKeptDevices(s, s)
+	}
+	c := w.world.start()
+	a := w.addPort(c, "a")
+	w.wantShown(c, "a", "up")
+	w.wantLog("level=WARN", "descriptor not kept", "interface=vst-"+string(a.ID)[:8], errKeeper.Error())
+	w.wantLog("level=WARN", "descriptor not kept", "interface=vs-", errKeeper.Error())
+	w.close(c, false)
+	next := w.world.start() // which finds them by their names
+	next.Settle()
+	wantWhole(t, w.world, next)
+	if _, err := next.DeletePort(t.Context(), "a"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOldNamesAreRenamedAfterAStart, and not before: the program before knows no others.
+func TestOldNamesAreRenamedAfterAStart(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		a := w.addPort(c, "a")
+		name, old := keptPort.name(string(a.ID)), "port-"+string(a.ID)
+		c = w.restart(c, func(w *watchedWorld, c *Control) {
+			killed(w, c)
+			w.kept[old] = w.kept[name]
+			delete(w.kept, name)
+		})
+		w.wantShown(c, "a", "up")
+		if w.kept[old] == 0 || w.kept[name] != 0 {
+			w.Errorf("before it has proved itself kept are %v", w.kept)
+		}
+		c.Settle()
+		w.rest()
+		if w.kept[old] != 0 || w.kept[name] == 0 {
+			w.Errorf("afterwards kept are %v", w.kept)
+		}
+		c = w.restart(c, killed)
+		w.wantShown(c, "a", "up")
+		_, err := c.DeletePort(w.Context(), "a")
+		w.wantNil(err)
+		w.wantLinks("own/" + hostLinkOf(w.world, c))
+	})
+}
