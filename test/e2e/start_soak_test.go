@@ -53,7 +53,42 @@ func TestFramesAfterAStartOfManyPorts(t *testing.T) {
 			median(frames).Round(time.Millisecond), median(written), slices.Max(carriers))
 	}
 	w.Flush()
+	fmt.Fprintf(&table, "a stop takes %s; the processes have %d KiB of memory per port\n",
+		c.timeStop().Round(time.Millisecond), c.memory()/1024/len(c.members))
 	t.Logf("%d ports, medians of 3:\n%s", len(c.members), &table)
+}
+
+// timeStop returns how long a stop takes, after which the daemon is started again.
+func (c *crowd) timeStop() time.Duration {
+	c.Helper()
+	begin := time.Now()
+	c.Stop()
+	took := time.Since(begin)
+	c.Start()
+	c.Harmed()
+	return took
+}
+
+// memory returns how many bytes of memory the daemon's two processes have to themselves or share
+// with each other alone.
+func (c *crowd) memory() int {
+	c.Helper()
+	sum := 0
+	for _, pid := range []int{c.Daemon.Pid(), c.Carrier()} {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			c.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			var kib int
+			for _, kind := range []string{"RssAnon:", "RssShmem:"} {
+				if n, _ := fmt.Sscanf(line, kind+" %d kB", &kib); n == 1 {
+					sum += kib * 1024
+				}
+			}
+		}
+	}
+	return sum
 }
 
 // soakPorts returns how many ports the soak test attaches.

@@ -158,10 +158,13 @@ func (c *crowd) settled(before portCounters) uint64 {
 	}
 }
 
-// awaitAPI returns once the API lists the ports.
+// awaitAPI returns once the API lists the ports. Its client holds no answer against the API's
+// document, which takes longer than to answer where there are thousands.
 func (c *crowd) awaitAPI() {
+	client := api.NewSocketClient(c.Socket, lab.Patience)
+	defer client.Close()
 	for c.Context().Err() == nil {
-		if _, err := c.Client.Ports(c.Context(), ""); err == nil {
+		if _, err := client.Ports(c.Context(), ""); err == nil {
 			return
 		}
 		time.Sleep(time.Millisecond)
