@@ -221,7 +221,7 @@ func (s *Segment) publish(p *Port) {
 	}
 	if !p.member {
 		p.member = true
-		ports := append(*s.ports.Load(), p) //nolint:gocritic // readers have the shorter one
+		ports := append(*s.ports.Load(), p) // readers have the shorter one
 		s.ports.Store(&ports)
 	}
 }

@@ -97,11 +97,12 @@ func (k *keptDevices) keep(kind keptKind, id string, fd int) error {
 	return k.keeper.Keep(name, fd)
 }
 
-// keepSoon is keep, but that a descriptor which is not kept yet is so with the next catchUp.
-func (k *keptDevices) keepSoon(kind keptKind, id string, fd int) {
+// keepPortSoon is keep of a port's device, but that a descriptor which is not kept yet is so with
+// catchUp, before which it must be called.
+func (k *keptDevices) keepPortSoon(id string, fd int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if name := kind.name(id); !k.isHeld(name, fd) {
+	if name := keptPort.name(id); !k.isHeld(name, fd) {
 		k.due[name] = fd
 	}
 }

@@ -120,9 +120,9 @@ func TestOnlyWhatIsNotKeptIsKeptAfterTheStart(t *testing.T) {
 	s := &keptStub{has: map[string][]int{held: {7}}}
 	k := newKeptDevices(s, s)
 	k.take(keptPort, "held")
-	k.keepSoon(keptPort, "held", 7)
-	k.keepSoon(keptPort, "opened", 8)
-	k.keepSoon(keptPort, "ended", 9)
+	k.keepPortSoon("held", 7)
+	k.keepPortSoon("opened", 8)
+	k.keepPortSoon("ended", 9)
 	if err := k.drop(keptPort, "ended"); err != nil {
 		t.Error(err)
 	}

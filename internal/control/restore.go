@@ -206,7 +206,7 @@ func (r *restorer) restoreConnected(p *port, device device, err error) error {
 		_ = device.Close()
 		return err
 	}
-	r.kept.keepSoon(keptPort, p.record.ID, device.Fd())
+	r.kept.keepPortSoon(p.record.ID, device.Fd())
 	return nil
 }
 

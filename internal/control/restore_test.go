@@ -19,9 +19,9 @@ import (
 	"vswitch/tap"
 )
 
-// TestEverythingIsThereAfterARestart as it was, whichever way the process before has ended, and
+// TestEverythingIsThereHoweverTheProcessEnded as it was, whichever way the process before has ended, and
 // twice in a row.
-func TestEverythingIsThereAfterARestart(t *testing.T) {
+func TestEverythingIsThereHoweverTheProcessEnded(t *testing.T) {
 	for way, end := range ways {
 		t.Run(way, func(t *testing.T) {
 			inWatchedWorld(t, func(w *watchedWorld) {

@@ -50,7 +50,6 @@ type world struct {
 	state *model.State
 	kept  map[string]int // descriptors by name
 	given map[string]int // those of them that the process has not taken yet
-
 }
 
 func newWorld(t *testing.T) *world {
