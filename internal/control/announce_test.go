@@ -83,7 +83,8 @@ func TestAnnouncementOfAPort(t *testing.T) {
 		heard := func() (macs []string) {
 			w.rest()
 			for _, f := range w.wire(c, "b").Frames() {
-				if eth := frame.Ethernet(f); eth.EtherType() == frame.EtherTypeARP && eth.Dst() == frame.Broadcast {
+				if eth := frame.Ethernet(f); eth.EtherType() == frame.EtherTypeARP &&
+					eth.Dst() == frame.Broadcast {
 					macs = append(macs, eth.Src().String())
 				}
 			}

@@ -150,7 +150,7 @@ func TestPortWithTheIDOfAnother(t *testing.T) {
 	c := w.start()
 	a := w.addPort(c, "a")
 	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "b", NetNS: w.namespace("b").name, ID: a.ID})
-	w.wantError(err, api.Conflict, string(a.ID))
+	w.wantError(err, api.Conflict, a.ID)
 }
 
 // TestSubnetWithoutAFreeAddress: the port that is one too many is refused, and one that goes makes
@@ -228,7 +228,7 @@ func TestInterfaceOfAPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		test.want.HostName, test.want.MAC = "vst-"+string(p.ID)[:8], net.HardwareAddr(mac[:])
+		test.want.HostName, test.want.MAC = "vst-"+p.ID[:8], net.HardwareAddr(mac[:])
 		test.want.MTU, test.want.TxQueueLen = p.MTU, 1000
 		test.want.Gateway, test.want.SysctlDir = addr("172.17.0.1"), "/nowhere"
 		if !reflect.DeepEqual(ns.config, test.want) {

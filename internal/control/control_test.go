@@ -23,7 +23,8 @@ func TestFirstStart(t *testing.T) {
 	for range 2 {
 		c := w.start()
 		list, err := c.Segments(t.Context())
-		if err != nil || len(list) != 1 || list[0].Name != api.DefaultSegment || list[0].Subnet != prefix("172.17.0.0/24") {
+		if err != nil || len(list) != 1 || list[0].Name != api.DefaultSegment ||
+			list[0].Subnet != prefix("172.17.0.0/24") {
 			t.Errorf("the segments are %+v, %v", list, err)
 		}
 		w.die()
@@ -150,7 +151,8 @@ func TestCloseLeavesAll(t *testing.T) {
 	links, records, rules := w.links(), w.state.Records(), w.rules
 	w.close(c, false)
 	w.wantLinks(links...)
-	if !reflect.DeepEqual(w.state.Records(), records) || !reflect.DeepEqual(w.rules, rules) || !w.rulesThere {
+	if !reflect.DeepEqual(w.state.Records(), records) || !reflect.DeepEqual(w.rules, rules) ||
+		!w.rulesThere {
 		t.Errorf("there is %+v, %+v", w.state.Records(), w.rules)
 	}
 	if len(w.reserved) > 0 {
@@ -172,7 +174,7 @@ func TestCloseThatRemovesPorts(t *testing.T) {
 	w.wantNil(err)
 	gone := w.addPort(c, "gone")
 	w.removeNamespace("gone")
-	c.deviceGone(c.allPorts[string(gone.ID)].sw)
+	c.deviceGone(c.allPorts[gone.ID].sw)
 	w.close(c, true)
 	w.wantLinks()
 	if w.state.PortCount() != 0 || len(w.kept) > 0 || w.rulesThere {
@@ -187,7 +189,8 @@ func TestCloseThatRemovesPorts(t *testing.T) {
 	if err != nil || len(rules) != 1 { // the one that names no port
 		t.Errorf("the rules are %+v, %v", rules, err)
 	}
-	if entries, err := next.FDB(t.Context(), ""); err != nil || strings.Contains(entriesOf(entries), "static") {
+	if entries, err := next.FDB(t.Context(), ""); err != nil ||
+		strings.Contains(entriesOf(entries), "static") {
 		t.Errorf("the entries are %+v, %v", entries, err)
 	}
 	if p := w.addPort(next, "a"); p.IPs[0] != prefix("172.17.0.2/24") {
@@ -303,7 +306,8 @@ func TestHealthy(t *testing.T) {
 		if err == nil {
 			err = c.Healthy(ctx)
 		}
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a worker does nothing") {
+		if !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), "a worker does nothing") {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -359,11 +363,12 @@ func TestDefaultSegmentWithoutAHostLink(t *testing.T) {
 	w.adjust = func(c *core) { c.kernel = noDefault{fakeKernel{w}} }
 	c := w.start()
 	s, err := c.Segment(t.Context(), api.DefaultSegment)
-	if err != nil || s.HostLink.State != api.PortDown || !strings.Contains(s.HostLink.Reason, "/dev/net/tun") {
+	if err != nil || s.HostLink.State != api.PortDown ||
+		!strings.Contains(s.HostLink.Reason, "/dev/net/tun") {
 		t.Errorf("it is %+v, %v", s, err)
 	}
 	w.addPort(c, "a")
-	w.wantShown(c, "a", "up")
+	w.wantPortShown(c, "a", "up")
 	_, err = c.AddSegment(t.Context(), api.SegmentSpec{Name: "other"})
 	w.wantError(err, api.Unsupported, "/dev/net/tun")
 }

@@ -22,7 +22,7 @@ func (w *watchedWorld) addManaged(c *Control, name string) (api.Port, *fakeNames
 func (w *watchedWorld) join(c *Control, p api.Port, ns *fakeNamespace) {
 	w.Helper()
 	w.moveIn(p, ns)
-	if _, err := c.UpdatePort(w.Context(), string(p.ID), api.PortUpdate{NetNS: new(ns.name)}); err != nil {
+	if _, err := c.UpdatePort(w.Context(), p.ID, api.PortUpdate{NetNS: new(ns.name)}); err != nil {
 		w.Fatal(err)
 	}
 	w.rest()
@@ -50,7 +50,7 @@ func TestManagedPort(t *testing.T) {
 		p, ns := w.addManaged(c, "m")
 		host := "own/" + hostLinkOf(w.world, c)
 		w.rest()
-		if p.Device != "vst-"+string(p.ID)[:8] || p.IfName != p.Device {
+		if p.Device != "vst-"+p.ID[:8] || p.IfName != p.Device {
 			w.Errorf("the device is %q, the interface %q", p.Device, p.IfName)
 		}
 		w.wantPortShown(c, "m", waits)

@@ -109,13 +109,11 @@ func (k *keptDevices) keepPortSoon(id string, fd int) {
 
 // isHeld reports whether the descriptor is kept, under whatever name. It is called with mu held.
 func (k *keptDevices) isHeld(name string, fd int) bool {
-	if _, held := k.held[name]; held {
+	if old, named := k.old[name]; named {
+		k.old[name] = oldName{name: old.name, fd: fd}
 		return true
 	}
-	old, held := k.old[name]
-	if held {
-		k.old[name] = oldName{name: old.name, fd: fd}
-	}
+	_, held := k.held[name]
 	return held
 }
 

@@ -174,13 +174,13 @@ func TestSupervisorThatDoesNotAnswer(t *testing.T) {
 		t.Errorf("what is kept under an old name: %v", err)
 	}
 	for what, err := range map[string]error{
-		"rename": k.rename(), "keep": k.keep(keptPort, "b", 9), "drop": k.drop(keptPort, "b"), "sync": k.sync(),
+		"catch up": k.catchUp(), "keep": k.keep(keptPort, "b", 9), "drop": k.drop(keptPort, "b"), "sync": k.sync(),
 	} {
 		if !errors.Is(err, errKeeper) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if err := k.rename(); err != nil {
+	if err := k.catchUp(); err != nil {
 		t.Errorf("once more: %v", err)
 	}
 }
@@ -197,8 +197,8 @@ func TestPortsWithoutASupervisor(t *testing.T) {
 	}
 	c := w.world.start()
 	a := w.addPort(c, "a")
-	w.wantShown(c, "a", "up")
-	w.wantLog("level=WARN", "descriptor not kept", "interface=vst-"+string(a.ID)[:8], errKeeper.Error())
+	w.wantPortShown(c, "a", "up")
+	w.wantLog("level=WARN", "descriptor not kept", "interface=vst-"+a.ID[:8], errKeeper.Error())
 	w.wantLog("level=WARN", "descriptor not kept", "interface=vs-", errKeeper.Error())
 	w.close(c, false)
 	next := w.world.start() // which finds them by their names
@@ -214,13 +214,13 @@ func TestOldNamesAreRenamedAfterAStart(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
 		a := w.addPort(c, "a")
-		name, old := keptPort.name(string(a.ID)), "port-"+string(a.ID)
+		name, old := keptPort.name(a.ID), "port-"+a.ID
 		c = w.restart(c, func(w *watchedWorld, c *Control) {
 			killed(w, c)
 			w.kept[old] = w.kept[name]
 			delete(w.kept, name)
 		})
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		if w.kept[old] == 0 || w.kept[name] != 0 {
 			w.Errorf("before it has proved itself kept are %v", w.kept)
 		}
@@ -230,7 +230,7 @@ func TestOldNamesAreRenamedAfterAStart(t *testing.T) {
 			w.Errorf("afterwards kept are %v", w.kept)
 		}
 		c = w.restart(c, killed)
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		_, err := c.DeletePort(w.Context(), "a")
 		w.wantNil(err)
 		w.wantLinks("own/" + hostLinkOf(w.world, c))

@@ -46,7 +46,8 @@ func TestNamespaceOfAPortEnds(t *testing.T) {
 		}
 		_, err := c.AddFDB(w.Context(), "", api.FDBSpec{MAC: api.MAC{2, 0, 0, 0, 0, 7}, Port: "a"})
 		w.wantError(err, api.Conflict, `"a" is lost`, lostNamespace)
-		if record, _ := w.state.PortNamed("a"); record.LostReason != lostNamespace || record.LostSince.IsZero() {
+		if record, _ := w.state.PortNamed("a"); record.LostReason != lostNamespace ||
+			record.LostSince.IsZero() {
 			w.Errorf("stored is %q since %s", record.LostReason, record.LostSince)
 		}
 	})
@@ -94,10 +95,12 @@ func TestNamespaceComesAgain(t *testing.T) {
 		w.wantBound(c, "172.17.0.2", a.MAC.String())
 		w.wantLog("lost port attached again", "port=a", "netns=a")
 		w.wantLinks("own/"+hostLinkOf(w.world, c), "b/eth0", "a anew/eth0")
-		if l := ns.link("eth0"); l.MAC.String() != a.MAC.String() || !slices.Contains(l.Addrs, a.IPs[0].Addr()) {
+		if l := ns.link("eth0"); l.MAC.String() != a.MAC.String() ||
+			!slices.Contains(l.Addrs, a.IPs[0].Addr()) {
 			w.Errorf("the interface has %s and %v", l.MAC, l.Addrs)
 		}
-		if frames := w.wire(c, "b").Frames(); len(frames) != 1 || frame.Ethernet(frames[0]).Src() != a.MAC {
+		if frames := w.wire(c, "b").Frames(); len(frames) != 1 ||
+			frame.Ethernet(frames[0]).Src() != a.MAC {
 			w.Errorf("its neighbour got %q, want an announcement", frames)
 		}
 		w.wantPasses(w.wire(c, "b"), w.wire(c, "a"), datagram(behind, b, "static"))
@@ -138,7 +141,7 @@ func TestLostPortIsReleased(t *testing.T) {
 					c = w.restart(c, func(w *watchedWorld, c *Control) {
 						killed(w, c)
 						w.dead = false
-						record, _ := w.state.Port(string(a.ID))
+						record, _ := w.state.Port(a.ID)
 						record.LostSince = record.LostSince.Add(test.shift)
 						w.wantNil(fakeStore{w.world}.Apply(model.PutPort(record)))
 					})
@@ -228,7 +231,9 @@ func TestAnyStepOfARegainMayFail(t *testing.T) {
 				w.plan(0, 0)
 				if w.portShown(c, "a") != "up" {
 					w.wantPortShown(c, "a", "lost: "+lostNamespace)
-					w.wantLog("level=WARN", "not attached to the new network namespace", "port=a", errStep.Error())
+					w.wantLog(
+						"level=WARN", "not attached to the new network namespace", "port=a", errStep.Error(),
+					)
 					w.wantLinks("own/" + hostLinkOf(w.world, c))
 					if record, _ := w.state.PortNamed("a"); record.LostReason != lostNamespace {
 						w.Errorf("stored is %q", record.LostReason)

@@ -73,13 +73,14 @@ func TestMACSetInTheContainer(t *testing.T) {
 // not to answer it.
 func (w *watchedWorld) wantAnswer(c *Control, from api.Port, ip, mac string) {
 	w.Helper()
-	wire := w.wire(c, string(from.Name))
+	wire := w.wire(c, from.Name)
 	wire.Frames()
 	wire.Send(switchtest.ARP(from.MAC, from.IPs[0].Addr(), addr(ip)))
 	w.rest()
 	got := ""
 	for _, f := range wire.Frames() {
-		if eth := frame.Ethernet(f); eth.EtherType() == frame.EtherTypeARP && eth.Dst() == from.MAC {
+		if eth := frame.Ethernet(f); eth.EtherType() == frame.EtherTypeARP &&
+			eth.Dst() == from.MAC {
 			got = net.HardwareAddr(eth.Payload()[8:14]).String() // the sender's
 		}
 	}
@@ -104,7 +105,9 @@ func TestMACOfAnotherSetInTheContainer(t *testing.T) {
 			w.Errorf("a has got %q", got)
 		}
 		w.change(w.named["a"], "eth0", func(l *fakeLink) { l.MAC = []byte{2, 0x42, 172, 17, 0, 2} })
-		w.wantPasses(w.wire(c, "third"), w.wire(c, "a"), datagram(api.MAC{2, 0x42, 172, 17, 0, 2}, third, "for a"))
+		w.wantPasses(
+			w.wire(c, "third"), w.wire(c, "a"), datagram(api.MAC{2, 0x42, 172, 17, 0, 2}, third, "for a"),
+		)
 	})
 }
 

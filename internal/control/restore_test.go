@@ -36,7 +36,9 @@ func TestEverythingIsThereHoweverTheProcessEnded(t *testing.T) {
 				for range 2 {
 					c = w.restart(c, end)
 					if now := w.see(c); !reflect.DeepEqual(now, before) {
-						w.Errorf("before anybody has looked there is\n%+v, where there was\n%+v", now, before)
+						w.Errorf(
+							"before anybody has looked there is\n%+v, where there was\n%+v", now, before,
+						)
 					}
 					c.Settle()
 					w.rest()
@@ -45,7 +47,8 @@ func TestEverythingIsThereHoweverTheProcessEnded(t *testing.T) {
 					}
 					w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
 					w.wantBound(c, "172.17.0.3", "") // it is set down
-					if len(w.rules.Forwards) != len(rules.Forwards) || len(w.rules.Segments) != len(rules.Segments) {
+					if len(w.rules.Forwards) != len(rules.Forwards) ||
+						len(w.rules.Segments) != len(rules.Segments) {
 						w.Errorf("the firewall has %+v, where it had %+v", w.rules, rules)
 					}
 					if w.has("level=WARN") || w.has("level=ERROR") {
@@ -55,129 +58,6 @@ func TestEverythingIsThereHoweverTheProcessEnded(t *testing.T) {
 			})
 		})
 	}
-}
-
-// furnished makes a world with something of everything, which a process has left.
-func furnished(t *testing.T, end func(*watchedWorld, *Control)) *watchedWorld {
-	w := newWatchedWorld(t)
-	c := w.world.start()
-	w.furnish(c)
-	if _, err := c.AddPort(w.Context(), api.PortSpec{Name: "managed", Handover: true}); err != nil {
-		t.Fatal(err)
-	}
-	w.addPort(c, "gone")
-	end(w, c)
-	w.removeNamespace("gone")
-	w.namespace("gone").name += " anew"
-	w.plan(0, 0)
-	return w
-}
-
-// stepsOfAStart are those of a start of such a world.
-func stepsOfAStart(t *testing.T, end func(*watchedWorld, *Control)) []string {
-	t.Helper()
-	w := furnished(t, end)
-	w.world.start().Settle()
-	steps := w.taken()
-	w.plan(0, 0)
-	return steps
-}
-
-// TestAnyStepOfAStartMayFail: the start succeeds or says why not, nothing that was asked for is
-// forgotten, and with the next start all is there.
-func TestAnyStepOfAStartMayFail(t *testing.T) {
-	t.Parallel()
-	for way, end := range ways {
-		steps := stepsOfAStart(t, end)
-		if len(steps) == 0 {
-			t.Errorf("%s: a start takes no step", way)
-		}
-		for i, step := range steps {
-			t.Run(fmt.Sprintf("%s, %d %s", way, i+1, step), func(t *testing.T) {
-				t.Parallel()
-				w := furnished(t, end)
-				ids := portIDs(w.state)
-				w.plan(i+1, 0)
-				c, err := w.tryStart()
-				if err == nil {
-					c.Settle()
-				}
-				w.plan(0, 0)
-				if got := portIDs(w.state); !slices.Equal(got, ids) {
-					t.Errorf("the state has the ports %q, and had %q", got, ids)
-				}
-				if err == nil {
-					w.die()
-					w.close(c, false)
-				}
-				next := w.world.start()
-				next.Settle()
-				wantAllUp(w.world, next)
-			})
-		}
-	}
-}
-
-// TestAProcessMayDieAtAnyStepOfAStart: the next one has all there.
-func TestAProcessMayDieAtAnyStepOfAStart(t *testing.T) {
-	t.Parallel()
-	for way, end := range ways {
-		for i, step := range stepsOfAStart(t, end) {
-			t.Run(fmt.Sprintf("%s, %d %s", way, i+1, step), func(t *testing.T) {
-				t.Parallel()
-				w := furnished(t, end)
-				w.plan(0, i+1)
-				dies(w.world, func() error {
-					c, err := w.tryStart()
-					if err == nil {
-						c.Settle()
-					}
-					return err
-				})
-				w.plan(0, 0)
-				w.die()
-				w.abandon()
-				next := w.world.start()
-				next.Settle()
-				wantAllUp(w.world, next)
-			})
-		}
-	}
-}
-
-func portIDs(s *model.State) (ids []string) {
-	for p := range s.Ports() {
-		ids = append(ids, p.ID)
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// wantAllUp wants all ports of a furnished world to be there with their links, and no other link.
-func wantAllUp(w *world, c *Control) {
-	w.Helper()
-	ports, err := c.Ports(w.Context(), "")
-	if err != nil || len(ports) != 6 {
-		w.Fatalf("%d ports, %v", len(ports), err)
-	}
-	var want []string
-	for _, p := range ports {
-		state := w.shown(c, string(p.Name))
-		switch {
-		case p.Device != "" && state == waits:
-			want = append(want, "own/"+p.Device)
-		case p.Device == "" && state == "up":
-			want = append(want, w.named[p.NetNS].name+"/eth0")
-		default:
-			w.Errorf("port %s is %s\n%s", p.Name, state, w.log.String())
-		}
-	}
-	segments, err := c.Segments(w.Context())
-	w.wantNil(err)
-	for _, s := range segments {
-		want = append(want, "own/"+s.HostLink.Name)
-	}
-	w.wantLinks(want...)
 }
 
 // TestDeviceAfterARestart is the one that there was, or another in the port's namespace.
@@ -219,8 +99,9 @@ func TestDeviceAfterARestart(t *testing.T) {
 		},
 	} {
 		for way, end := range ways {
-			if test.name == "renamed" && strings.Contains(way, "stop") || way == "killed with its supervisor" {
-				continue // without a descriptor it is found by the name which was stored
+			noDescriptor := way == "stopped" || way == "killed with its supervisor"
+			if test.name == "renamed" && noDescriptor {
+				continue // it is found by the name which was stored
 			}
 			t.Run(test.name+", "+way, func(t *testing.T) {
 				inWatchedWorld(t, func(w *watchedWorld) {
@@ -234,7 +115,7 @@ func TestDeviceAfterARestart(t *testing.T) {
 					})
 					c.Settle()
 					w.rest()
-					if got := w.shown(c, "a"); !strings.HasPrefix(got, test.shown) {
+					if got := w.portShown(c, "a"); !strings.HasPrefix(got, test.shown) {
 						w.Errorf("it is %q, want %q", got, test.shown)
 					}
 					want := []string{"own/" + hostLinkOf(w.world, c), "b/eth0", test.link}
@@ -306,7 +187,7 @@ func TestStrays(t *testing.T) {
 func segmentID(w *world, c *Control) string {
 	s, err := c.Segment(w.Context(), api.DefaultSegment)
 	w.wantNil(err)
-	return string(s.ID)
+	return s.ID
 }
 
 // strayKernel is one whose interfaces cannot be listed, or removed.
@@ -364,7 +245,8 @@ func TestStatesThatAreRefused(t *testing.T) {
 	w.wantNil(fakeStore{w}.Apply(model.PutSegment(segment("fd00:1::/64"))))
 	records := w.state.Records()
 	_, err := w.tryStart()
-	if err == nil || !strings.Contains(err.Error(), `"six"`) || !strings.Contains(err.Error(), "fd00:1::/64") {
+	if err == nil || !strings.Contains(err.Error(), `"six"`) ||
+		!strings.Contains(err.Error(), "fd00:1::/64") {
 		t.Errorf("the error is %v", err)
 	}
 	if !reflect.DeepEqual(w.state.Records(), records) {
@@ -381,10 +263,10 @@ func TestEntryOfAPortsOwnAddress(t *testing.T) {
 	w.die()
 	w.dead = false
 	w.wantNil(fakeStore{w}.Apply(model.PutEntry(model.Entry{
-		SegmentID: string(a.SegmentID), MAC: a.MAC, PortID: string(a.ID),
+		SegmentID: a.SegmentID, MAC: a.MAC, PortID: a.ID,
 	})))
 	w.start()
-	if _, found := w.state.Entry(string(a.SegmentID), a.MAC); found {
+	if _, found := w.state.Entry(a.SegmentID, a.MAC); found {
 		t.Error("it is still there")
 	}
 	w.wantLog("level=WARN", "static entry removed", "mac="+a.MAC.String(), "port=a")
@@ -466,7 +348,9 @@ func TestOneRecordThatIsRefused(t *testing.T) {
 func TestUpgrade(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
-		w.wantError(c.Upgrade(w.Context(), "/new"), api.Unsupported, "without its supervising parent")
+		w.wantError(
+			c.Upgrade(w.Context(), "/new"), api.Unsupported, "without its supervising parent",
+		)
 		stopping := make(chan struct{})
 		c.StopsWith(stopping)
 		var binary string
@@ -488,7 +372,9 @@ func TestUpgrade(t *testing.T) {
 
 		c.StopsWith(make(chan struct{}))
 		c.config.Upgrade = func(context.Context, string) error { return errors.New("it does not start") }
-		w.wantError(c.Upgrade(w.Context(), "/bad"), api.Invalid, "this vswitchd goes on", "it does not start")
+		w.wantError(
+			c.Upgrade(w.Context(), "/bad"), api.Invalid, "this vswitchd goes on", "it does not start",
+		)
 		w.addPort(c, "a") // changes are taken again
 		w.rest()
 		c.config.Upgrade = func(ctx context.Context, _ string) error {

@@ -42,14 +42,16 @@ func TestReadersWaitForNoChange(t *testing.T) {
 	if now := w.see(c); !reflect.DeepEqual(now, before) {
 		t.Errorf("meanwhile there is\n%+v, where there was\n%+v", now, before)
 	}
-	w.wantShown(c, "a", "up")
+	w.wantPortShown(c, "a", "up")
 	w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
-	w.wantError(func() error { _, err := c.Port(t.Context(), "new"); return err }(), api.NotFound, `"new"`)
+	w.wantError(
+		func() error { _, err := c.Port(t.Context(), "new"); return err }(), api.NotFound, `"new"`,
+	)
 	close(k.goOn)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	w.wantShown(c, "new", "up") // at once, to who has made it
+	w.wantPortShown(c, "new", "up") // at once, to who has made it
 }
 
 // TestSnapshotIsFixed: a list that somebody has does not change under him.
@@ -73,7 +75,7 @@ func TestSnapshotIsFixed(t *testing.T) {
 	if !names["a"] || !names["b"] || len(old.Ports) != 4 {
 		t.Errorf("it has %v", names)
 	}
-	w.wantShown(c, "renamed", "up")
+	w.wantPortShown(c, "renamed", "up")
 }
 
 // TestEventsThatComeTogether are shown together, at the end of the pause that follows a snapshot,
@@ -96,24 +98,24 @@ func TestEventsThatComeTogether(t *testing.T) {
 		c.publishPause, c.published = pause, time.Now()
 		c.mu.Unlock()
 		event("one")
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		if w.has("event") {
 			w.Error("the log is ahead of what is shown")
 		}
 		event("two")
 		event("three")
 		time.Sleep(pause - time.Millisecond)
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
-		w.wantShown(c, "a", "down: set down in its network namespace")
+		w.wantPortShown(c, "a", "down: set down in its network namespace")
 		w.wantLog("event one")
 		w.wantLog("event three")
 
 		// One that comes after the pause is shown at once.
 		time.Sleep(time.Second)
 		event("four")
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		w.wantLog("event four")
 
 		// A change shows at once what waits.
@@ -121,13 +123,13 @@ func TestEventsThatComeTogether(t *testing.T) {
 		c.publishPause, c.published = pause, time.Now()
 		c.mu.Unlock()
 		event("five")
-		w.wantShown(c, "a", "up")
+		w.wantPortShown(c, "a", "up")
 		w.addPort(c, "b")
-		w.wantShown(c, "a", "down: set down in its network namespace")
+		w.wantPortShown(c, "a", "down: set down in its network namespace")
 		w.wantLog("event five")
 		time.Sleep(time.Second)
 		synctest.Wait()
-		w.wantShown(c, "a", "down: set down in its network namespace")
+		w.wantPortShown(c, "a", "down: set down in its network namespace")
 	})
 }
 
@@ -141,12 +143,12 @@ func TestPoolsAreShownWithTheirSegment(t *testing.T) {
 	shown := func(want string) {
 		t.Helper()
 		list, err := c.Pools(t.Context())
-		if err != nil || len(list) != 1 || string(list[0].Segment) != want {
+		if err != nil || len(list) != 1 || list[0].Segment != want {
 			t.Errorf("the pools are %+v, %v", list, err)
 		}
 	}
 	shown("")
-	_, err = c.AddSegmentOver(t.Context(), string(p.ID), api.SegmentSpec{Name: "over"})
+	_, err = c.AddSegmentOver(t.Context(), p.ID, api.SegmentSpec{Name: "over"})
 	w.wantNil(err)
 	shown("over")
 	_, err = c.DeleteSegment(t.Context(), "over", false)

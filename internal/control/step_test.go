@@ -269,3 +269,6 @@ func wantWhole(t *testing.T, w *world, c *Control) {
 		t.Errorf("the state has %d ports, and %d are shown", n, len(ports))
 	}
 }
+
+// dies runs an operation in the middle of which the process dies.
+func dies(_ *world, do func() error) { _ = do() } // nobody is there to be told

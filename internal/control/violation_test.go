@@ -34,7 +34,9 @@ func TestFrameThatAPortMayNotSend(t *testing.T) {
 			w.Errorf("a minute later the log has %d such lines, want 2", n)
 		}
 		w.wantNothing(w.wire(c, "b"), w.wire(c, "a"), switchtest.Frame(a.MAC, spoofed.MAC, "no IP"))
-		w.wantLog("level=WARN", "frame refused", "port=b", "reason=spoofed-mac", "mac=02:00:00:00:00:66")
+		w.wantLog(
+			"level=WARN", "frame refused", "port=b", "reason=spoofed-mac", "mac=02:00:00:00:00:66",
+		)
 		if w.has("port=b", "ip=") {
 			w.Error("a frame without an address is reported with one")
 		}
