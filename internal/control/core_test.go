@@ -277,10 +277,13 @@ func TestAStateThatCannotBeBuiltIsNotStartedFrom(t *testing.T) {
 			c.Close(false)
 			s, _ := w.state.SegmentNamed(api.DefaultSegment)
 			p, _ := w.state.PortNamed("a")
-			var err error
-			if w.state, _, err = w.state.With(test.change(s, p)...); err != nil {
+			next, _, err := w.state.With(test.change(s, p)...)
+			if err != nil {
 				t.Fatal(err)
 			}
+			w.mu.Lock()
+			w.state = next
+			w.mu.Unlock()
 			records := fmt.Sprint(w.state.Records())
 			_, err = w.tryStart()
 			if err == nil {
