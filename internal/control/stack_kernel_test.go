@@ -207,10 +207,14 @@ func (k stackKernel) writeResolvConf(
 		return err
 	}
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if owner, _, found := strings.Cut(k.s.resolv[name], " "); found && owner != id && held(owner) {
+	owner, _, found := strings.Cut(k.s.resolv[name], " ")
+	k.mu.Unlock()
+	// Asked without the lock, which who holds the control plane's may be waiting for.
+	if found && owner != id && held(owner) {
 		return fmt.Errorf("%w: written for another port", netns.ErrNotOurs)
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.s.resolv[name] = id + " " + nameserver.String()
 	return nil
 }
