@@ -26,8 +26,8 @@ type devices struct {
 // switch has read them: the size of the TAP's ring.
 const txQueueLen = 1000
 
-// makeDevice makes p's device and puts it into ns as the record says.
-func (ds *devices) makeDevice(p *port, ns namespace, undo *undo) (device, error) {
+// makeDevice makes p's device and puts it into ns as config says.
+func (ds *devices) makeDevice(p *port, config netns.LinkConfig, ns namespace, undo *undo) (device, error) {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
 	device, err := ds.kernel.createTAP(view.HostName(p.record))
@@ -35,7 +35,6 @@ func (ds *devices) makeDevice(p *port, ns namespace, undo *undo) (device, error)
 		return nil, deviceError(err)
 	}
 	undo.add(func() { ds.closeDevice(p, device) })
-	config := p.linkConfig()
 	config.DisableIPv6, config.SysctlDir = !ds.config.IPv6LinkLocal, ds.config.SysctlDir
 	adopted, err := ns.AdoptLink(config)
 	if err != nil {
@@ -63,10 +62,12 @@ func (pc *ports) attached(p *port, ns namespace) {
 // ownLink matches the names of ports' links where vswitchd runs, and of host links.
 var ownLink = regexp.MustCompile(`^(vst-[0-9a-f]{8}|vs-[0-9a-f]{11})$`)
 
+// linkConfig returns what p's link is to be. It is called under the lock: it reads the segment.
 func (p *port) linkConfig() netns.LinkConfig {
+	subnet := p.segment.record.IPv4()
 	config := netns.LinkConfig{
 		HostName: view.HostName(p.record), Name: p.record.IfName, MAC: p.record.MAC[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
-		Address: p.now().Prefix(), Gateway: p.segment.record.IPv4().Gateway, DefaultRoute: !p.record.NoDefaultRoute,
+		Address: netip.PrefixFrom(p.record.IPv4(), subnet.Prefix.Bits()), Gateway: subnet.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
 	}
 	if p.record.DHCP { // the container's client sets these
 		config.Address, config.DefaultRoute = netip.Prefix{}, false

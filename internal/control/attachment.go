@@ -22,6 +22,7 @@ import (
 type attachment struct {
 	*ports
 	p      *port
+	link   netns.LinkConfig
 	ns     namespace // nil: not opened yet
 	device device
 	undo   undo // what end takes back without the lock
@@ -57,6 +58,7 @@ func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
 		a.locked.run()
 		return nil, err
 	}
+	a.link = p.linkConfig()
 	pc.pending[p.record.ID] = p
 	a.locked.add(func() { delete(pc.pending, p.record.ID) })
 	return a, nil
@@ -90,7 +92,7 @@ func (a *attachment) assign(spec api.PortSpec) error {
 	return a.neighbours.checkMAC(p.segment, p.record.MAC, p, !spec.MAC.IsZero())
 }
 
-// prepare makes the port's device.
+// prepare makes the port's device. Of the segment it knows what plan has read: others may change it.
 func (a *attachment) prepare() (err error) {
 	p := a.p
 	if a.ns, err = a.openNamespace(p.record); err != nil {
@@ -100,11 +102,11 @@ func (a *attachment) prepare() (err error) {
 	if p.record.Handover {
 		makeLink = a.devices.makeHandover
 	}
-	if a.device, err = makeLink(p, a.ns, &a.undo); err != nil {
+	if a.device, err = makeLink(p, a.link, a.ns, &a.undo); err != nil {
 		return err
 	}
 	p.record.Namespace = a.ns.Identity()
-	if err := a.devices.writeResolvConf(p, &a.undo); err != nil {
+	if err := a.devices.writeResolvConf(p, a.link.Gateway, &a.undo); err != nil {
 		return err
 	}
 	// Before it is stored, so that a process that dies between leaves no port without its device,

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 
 	"vswitch/internal/control/view"
+	"vswitch/internal/netns"
 )
 
 // A port may be handed over: its device is made where the daemon runs, and another
@@ -16,14 +17,14 @@ import (
 // It is connected to the switch all the time, since frames to an interface that is
 // down are dropped as such.
 
-// makeHandover makes p's device in ns, which is the daemon's own.
-func (ds *devices) makeHandover(p *port, ns namespace, undo *undo) (device, error) {
+// makeHandover makes p's device in ns, which is the daemon's own, as config says.
+func (ds *devices) makeHandover(p *port, config netns.LinkConfig, ns namespace, undo *undo) (device, error) {
 	device, err := ds.kernel.createTAP(view.HostName(p.record))
 	if err != nil {
 		return nil, deviceError(err)
 	}
 	undo.add(func() { ds.closeDevice(p, device) })
-	prepared, err := ns.PrepareLink(p.linkConfig())
+	prepared, err := ns.PrepareLink(config)
 	if err != nil {
 		return nil, kernelError(err)
 	}

@@ -131,7 +131,7 @@ func (pc *ports) regainPort(p *port) {
 func (pc *ports) regain(p *port, ns namespace) error {
 	var undo undo
 	defer undo.run()
-	device, err := pc.devices.makeDevice(p, ns, &undo)
+	device, err := pc.devices.makeDevice(p, p.linkConfig(), ns, &undo)
 	if err != nil {
 		return err
 	}

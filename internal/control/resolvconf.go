@@ -2,19 +2,19 @@ package control
 
 import (
 	"errors"
+	"net/netip"
 
 	"vswitch/api"
 	"vswitch/internal/netns"
 )
 
-// writeResolvConf has the processes of p's namespace ask the segment's gateway for
-// names, where that is wanted.
-func (ds *devices) writeResolvConf(p *port, undo *undo) error {
+// writeResolvConf has the processes of p's namespace ask nameserver for names, where
+// that is wanted.
+func (ds *devices) writeResolvConf(p *port, nameserver netip.Addr, undo *undo) error {
 	if !p.record.ResolvConf {
 		return nil
 	}
-	err := ds.kernel.writeResolvConf(p.record.NetNS, p.record.ID, p.segment.record.IPv4().Gateway,
-		ds.hasPort)
+	err := ds.kernel.writeResolvConf(p.record.NetNS, p.record.ID, nameserver, ds.hasPort)
 	if errors.Is(err, netns.ErrNotOurs) {
 		return api.Conflictf("%w", err)
 	}
