@@ -50,9 +50,13 @@ func (q *publication) close() {
 // forwards are those of all publications that are to be reachable.
 func (fw *firewall) forwards() (list []host.Forward) {
 	for _, p := range fw.allPorts {
+		if len(p.published) == 0 || p.segment.host == nil {
+			continue
+		}
+		now := p.now()
 		for _, q := range p.published {
-			if q.reserved != nil && p.segment.host != nil {
-				list = append(list, view.Forward(q.record, p.now()))
+			if q.reserved != nil {
+				list = append(list, view.Forward(q.record, now))
 			}
 		}
 	}
@@ -216,8 +220,9 @@ func (pubs *publications) unpublish(
 	if err != nil {
 		return r, shown, err
 	}
+	now := p.now()
 	i := slices.IndexFunc(p.published, func(q *publication) bool {
-		return names(key, p.now().PublishedView(q.now(), pubs.firewall.problem))
+		return names(key, now.PublishedView(q.now(), pubs.firewall.problem))
 	})
 	if i < 0 {
 		return r, shown, api.NotFoundf("port %q does not publish %s/%s: see list-published",

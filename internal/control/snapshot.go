@@ -43,16 +43,17 @@ func (c *core) poolNow(p *pool) *view.Pool {
 // segmentNow returns what s is, with its ports.
 func (c *core) segmentNow(s *segment) *view.Segment {
 	now := s.now()
+	now.Hits = maps.Clone(s.hits)
 	for _, p := range c.portsOf(s) {
 		now.Ports = append(now.Ports, p.in(now))
 	}
 	return now
 }
 
-// now returns what s is, without its ports.
+// now returns what s is, without its ports and the hits of its rules.
 func (s *segment) now() *view.Segment {
 	now := &view.Segment{
-		Record: s.record, Place: s.sw, Bindings: s.bindings, Hits: maps.Clone(s.hits),
+		Record: s.record, Place: s.sw, Bindings: s.bindings,
 	}
 	if h := s.host; h != nil {
 		now.HostLink = &view.HostLink{Name: h.name, Problem: h.problem, Counts: h.counts}
