@@ -165,7 +165,7 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(w *world, c *Control){
 		"killed":  func(w *world, _ *Control) { w.die() },
-		"stopped": func(_ *world, c *Control) { c.Close(false) },
+		"stopped": func(w *world, c *Control) { w.close(c, false) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -217,7 +217,7 @@ func TestNothingIsStoredAfterTheEnd(t *testing.T) {
 	w := newWorld(t)
 	c := w.start()
 	w.addPort(c, "a")
-	c.Close(false)
+	w.close(c, false)
 	w.plan(0, 0)
 	c.storePorts()
 	if steps := w.taken(); len(steps) > 0 {
@@ -231,7 +231,7 @@ func TestAControlThatIsClosedTakesNoPorts(t *testing.T) {
 	w := newWorld(t)
 	c := w.start()
 	ns := w.namespace("late")
-	c.Close(false)
+	w.close(c, false)
 	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "late", NetNS: ns.name})
 	wantRefused(t, "a port for a Control that is closed", err, api.Unavailable, "stopping")
 	if _, found := w.state.PortNamed("late"); found || len(w.named["late"].links) > 0 {
@@ -274,7 +274,7 @@ func TestAStateThatCannotBeBuiltIsNotStartedFrom(t *testing.T) {
 			w := newWorld(t)
 			c := w.start()
 			w.addPort(c, "a")
-			c.Close(false)
+			w.close(c, false)
 			s, _ := w.state.SegmentNamed(api.DefaultSegment)
 			p, _ := w.state.PortNamed("a")
 			next, _, err := w.state.With(test.change(s, p)...)

@@ -288,7 +288,7 @@ func TestHostLinksGoWithThePorts(t *testing.T) {
 		c := s.start()
 		s.addPort(c, "a")
 		s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
-		c.Close(true)
+		s.close(c, true)
 		if len(s.links()) != 0 || len(s.kept) != 0 {
 			s.Errorf("left are the links %q and the descriptors %v", s.links(), s.kept)
 		}

@@ -195,7 +195,7 @@ func TestHostLinksAreLeftAloneAtTheEnd(t *testing.T) {
 		d := s.device(s.segment(c, "bridge").HostLink.Name)
 		s.pass(hostLinkPause)
 		s.event(linkEvent(d))
-		c.Close(false)
+		s.close(c, false)
 		s.countSetUps()
 		s.event(netns.LinkEvent{Missed: true})
 		s.pass(time.Minute)

@@ -162,6 +162,9 @@ func (d *fakeDevice) Close() error {
 // one, which may be a kept one.
 func (d *fakeDevice) closeLocked() {
 	d.closed = true
+	if d.devices[d.fd] != d {
+		return // the next process has it
+	}
 	for _, fd := range d.kept {
 		if fd == d.fd {
 			return
@@ -190,8 +193,12 @@ func (fakeKernel) newPoller(func(error)) (vswitch.Poller, error) {
 
 func (k fakeKernel) open(l *fakeLink) *fakeDevice {
 	k.nextFd++
-	d := &fakeDevice{world: k.world, fd: k.nextFd, name: l.Name, link: l, wire: new(switchtest.Device)}
-	k.devices[d.fd] = d
+	return k.openAs(k.nextFd, l)
+}
+
+func (k fakeKernel) openAs(fd int, l *fakeLink) *fakeDevice {
+	d := &fakeDevice{world: k.world, fd: fd, name: l.Name, link: l, wire: new(switchtest.Device)}
+	k.devices[fd] = d
 	return d
 }
 
@@ -219,8 +226,7 @@ func (k fakeKernel) adoptTAP(fds []int) (device, error) {
 	if d == nil || d.link == nil {
 		return nil, tap.ErrDeleted
 	}
-	d.wire, d.name, d.closed = new(switchtest.Device), d.link.Name, false
-	return d, nil
+	return k.openAs(fds[0], d.link), nil // another one than that of the process before
 }
 
 func (k fakeKernel) attachTAP(in namespace, name string) (device, error) {

@@ -80,7 +80,7 @@ func TestFirewallThatFails(t *testing.T) {
 		s.wantLines(2, "containers reach the host and no farther", "out of order")
 		s.wantPublished(c, []string{"80:80/tcp at 172.17.0.2"}, "a=0.0.0.0:80:80/tcp "+noWay)
 		s.plan(0, 0)
-		c.Close(false)
+		s.close(c, false)
 		s.fail("apply", nil)
 		s.pass(time.Minute)
 		if steps := s.taken(); len(steps) != 0 {
@@ -149,7 +149,7 @@ func TestWithoutNAT(t *testing.T) {
 				s.Error("the rules are watched")
 			}
 		}
-		c.Close(true)
+		s.close(c, true)
 		if _, there := s.config(); there {
 			s.Error("the firewall has rules")
 		}
@@ -162,13 +162,13 @@ func TestRulesAtTheEnd(t *testing.T) {
 	inStack(t, func(s *stack) {
 		c := s.start()
 		s.tasks(c)
-		c.Close(false)
+		s.close(c, false)
 		if config, there := s.config(); !there || len(config.Segments) != 1 {
 			s.Errorf("the firewall has %+v after a stop", config)
 		}
 		c = s.start()
 		s.fail("remove", errFailure)
-		c.Close(true)
+		s.close(c, true)
 		s.wantLines(1, "cannot take back the way out", "out of order")
 		if _, there := s.config(); there {
 			s.Error("the firewall has rules for ports that were removed")

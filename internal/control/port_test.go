@@ -187,7 +187,7 @@ func TestPortsThatOthersManage(t *testing.T) {
 		return err
 	}, api.Invalid, `"ours"`)
 	must[api.Port](t)(c.DeletePort(t.Context(), "m"))
-	c.Close(false) // which waits for the device to be gone
+	w.close(c, false) // which waits for the device to be gone
 	if slices.Contains(w.links(), "own/vst-eeeeeeee") {
 		t.Errorf("its device is left: %q", w.links())
 	}

@@ -82,7 +82,7 @@ func TestPublicationThatWaitsEnds(t *testing.T) {
 		s.crash(c)
 		s.fail("reserve", fmt.Errorf("%w", host.ErrInUse))
 		c = s.start()
-		c.Close(false)
+		s.close(c, false)
 		s.fail("reserve", nil)
 		s.pass(time.Minute)
 		if left := s.reservedPorts(); len(left) != 0 {

@@ -126,12 +126,12 @@ func TestResolvConfGoesWithThePorts(t *testing.T) {
 	inStack(t, func(s *stack) {
 		c := s.start()
 		s.addPort(c, "a", withResolvConf)
-		c.Close(false)
+		s.close(c, false)
 		if s.resolvConf("a") == "" {
 			s.Error("the file is gone, and the port is not")
 		}
 		c = s.start()
-		c.Close(true)
+		s.close(c, true)
 		if got := s.resolvConf("a"); got != "" {
 			s.Errorf("the file is %q", got)
 		}

@@ -123,7 +123,7 @@ func TestTooManyRules(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.start()
-	c.Close(false)
+	w.close(c, false)
 	s, _ := w.state.SegmentNamed(api.DefaultSegment)
 	for range api.MaxRules - 1 {
 		s.Rules = append(s.Rules, model.Rule{ID: newID()})

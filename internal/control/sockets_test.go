@@ -106,7 +106,7 @@ func TestNamesAtTheHostLink(t *testing.T) {
 			s.Errorf("%d sockets outlive the segment", n)
 		}
 		s.socket("172.17.0.1")
-		c.Close(false)
+		s.close(c, false)
 		if n := len(s.socketsAt("172.17.0.1")); n != 0 {
 			s.Errorf("%d sockets outlive the daemon", n)
 		}

@@ -83,7 +83,7 @@ func (s *stack) restart(c *Control) *Control {
 // crash ends the process without warning. What the dead one still has running does nothing.
 func (s *stack) crash(c *Control) {
 	s.die()
-	c.Close(false)
+	s.close(c, false)
 	synctest.Wait()
 }
 

@@ -136,18 +136,25 @@ func (w *world) links() []string {
 	return names
 }
 
-// die ends the process: all descriptors but the kept ones are closed.
+// die ends the process: all descriptors but the kept ones are closed, and its timers do nothing.
 func (w *world) die() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.dead = true
+	w.mu.Unlock()
+	if c := w.latest; c != nil {
+		c.mu.Lock() // what is being done ends, without effect
+		c.closed = true
+		c.mu.Unlock()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, d := range w.devices {
 		d.closeLocked()
 	}
 	clear(w.reserved)
 }
 
-// close stops a Control that would end with the test otherwise.
+// close stops a Control, which would be stopped with the test otherwise.
 func (w *world) close(c *Control, removePorts bool) {
 	w.ended[c] = true
 	c.Close(removePorts)
@@ -190,7 +197,7 @@ func (w *world) tryStart() (*Control, error) {
 		return nil, err
 	}
 	w.Cleanup(func() {
-		if !w.ended[c] && !c.closed { // by the test
+		if !w.ended[c] {
 			c.Close(false)
 		}
 	})
