@@ -68,7 +68,7 @@ func assemble(core *core) *Control {
 	c.gateways = newGateways(core)
 	core.follow = c.gateways.follow
 	c.neighbours = newNeighbours(core)
-	c.publications = &publications{core: core, firewall: c.firewall}
+	c.publications = newPublications(core, c.firewall)
 	c.hostLinks = &hostLinks{core: core, firewall: c.firewall}
 	c.links = &links{core: core, neighbours: c.neighbours, byLink: make(map[linkKey]*port)}
 	c.devices = &devices{core: core, rules: c.rules, links: c.links}

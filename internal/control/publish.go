@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"vswitch/api"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
@@ -20,6 +22,18 @@ type publications struct {
 	*core
 	firewall     *firewall
 	republishing *time.Timer // runs while published ports are to be tried again
+	pauses       backoff.ExponentialBackOff
+}
+
+// newPublications makes the noun. Ports that could not be reserved are tried again after these
+// pauses: at first a process that was killed may still have them, which takes milliseconds. Later
+// an address of the host may come, or a program may end.
+func newPublications(c *core, fw *firewall) *publications {
+	pubs := &publications{core: c, firewall: fw, pauses: backoff.ExponentialBackOff{
+		InitialInterval: retryFirst, Multiplier: 2, MaxInterval: retryMost,
+	}}
+	pubs.pauses.Reset()
+	return pubs
 }
 
 // maxPublished bounds the ports of the host that are published: each takes a
@@ -299,15 +313,11 @@ func (pubs *publications) restorePublished(p *port) {
 	}
 }
 
-// republishDelay is how long to wait before ports that could not be reserved are
-// tried again: an address of the host may come late, and a program may end.
-const republishDelay = 5 * time.Second
-
 func (pubs *publications) republishSoon() {
 	if pubs.republishing != nil || pubs.closed {
 		return
 	}
-	pubs.republishing = time.AfterFunc(republishDelay, func() {
+	pubs.republishing = time.AfterFunc(pubs.pauses.NextBackOff(), func() {
 		pubs.lock()
 		defer pubs.unlockSoon()
 		if pubs.republishing = nil; !pubs.closed {
@@ -334,6 +344,9 @@ func (pubs *publications) republish() {
 			back = append(back, q)
 			pubs.log.Info("port published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), pubs.firewall.problem))
 		}
+	}
+	if pubs.republishing == nil {
+		pubs.pauses.Reset()
 	}
 	if len(back) == 0 {
 		return

@@ -40,10 +40,10 @@ func TestPublishedAfterARestart(t *testing.T) {
 				_, err := s.publish(c, "b", "192.0.2.1:5000:50/udp")
 				wantError(s.T, err, api.Conflict, `port "a"`)
 				s.fail("apply", errFailure)
-				s.pass(republishDelay)
+				s.pass(retryMost)
 				s.wantLines(1, "cannot publish on the host", "out of order")
 				s.fail("apply", nil)
-				s.pass(republishDelay)
+				s.pass(retryMost)
 				s.wantPublished(c, []string{"192.0.2.1:5000:50/udp at 172.17.0.2"}, "a=192.0.2.1:5000:50/udp")
 				if !slices.Equal(s.forgot, []string{"192.0.2.1:5000-5000"}) {
 					s.Errorf("forgotten are the flows to %q", s.forgot)
@@ -51,6 +51,26 @@ func TestPublishedAfterARestart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPortOfAProcessThatEnds: a process that was killed has its ports for some milliseconds more, which
+// the next one waits for.
+func TestPortOfAProcessThatEnds(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		s.addPort(c, "a")
+		s.mustPublish(c, "a", "8080:80")
+		for range 2 { // the second time as soon as the first
+			s.crash(c)
+			s.fail("reserve", fmt.Errorf("%w", host.ErrInUse))
+			c = s.start()
+			s.pass(retryFirst / 2)
+			s.fail("reserve", nil)
+			s.pass(retryFirst)
+			s.wantPublished(c, []string{"8080:80/tcp at 172.17.0.2"}, "a=0.0.0.0:8080:80/tcp")
+		}
+	})
 }
 
 // What waits to be published again may end meanwhile, as may the process.

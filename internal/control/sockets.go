@@ -93,19 +93,19 @@ func (pubs *publications) pauseNames() (resume func()) {
 	}
 }
 
-// How soon the port is tried again, and for how long a process that ends may keep
-// it before people are told.
+// How soon a port of the host is tried again, the second pause twice the first and so on, and for
+// how long a process that ends may keep it before people are told.
 const (
-	listenFirst = 50 * time.Millisecond
-	listenMost  = 5 * time.Second
-	listenGrace = 2 * time.Second
+	retryFirst = 50 * time.Millisecond
+	retryMost  = 5 * time.Second
+	retryGrace = 2 * time.Second
 )
 
 // retry opens the sockets as soon as that is possible, unless ctx ends before.
 func (s *sockets) retry(ctx context.Context) (netns.LinkSocket, error) {
 	started, told := time.Now(), false
 	tell := func(err error, _ time.Duration) {
-		if !told && time.Since(started) >= listenGrace {
+		if !told && time.Since(started) >= retryGrace {
 			told = true
 			s.log.Warn("names are not served for now: another resolver on the host may have the port, and should leave out this interface",
 				"interface", s.link, "address", s.at, "error", err)
@@ -113,7 +113,7 @@ func (s *sockets) retry(ctx context.Context) (netns.LinkSocket, error) {
 	}
 	socket, err := backoff.Retry(ctx, s.open, backoff.WithMaxElapsedTime(0),
 		backoff.WithNotify(tell), backoff.WithBackOff(&backoff.ExponentialBackOff{
-			InitialInterval: listenFirst, Multiplier: 2, MaxInterval: listenMost,
+			InitialInterval: retryFirst, Multiplier: 2, MaxInterval: retryMost,
 		}))
 	if err == nil && told {
 		s.log.Info("names are served", "interface", s.link, "address", s.at)
@@ -141,7 +141,7 @@ func (s *sockets) serve(ctx context.Context, socket netns.LinkSocket) error {
 	s.log.Warn("names are served anew: a socket has failed", "interface", s.link, "address", s.at, "error", err)
 	select { // not as fast as it can fail
 	case <-ctx.Done():
-	case <-time.After(listenMost):
+	case <-time.After(retryMost):
 	}
 	return errors.Join(errSocket, err)
 }

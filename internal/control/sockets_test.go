@@ -161,16 +161,16 @@ func TestPortOfNamesIsTaken(t *testing.T) {
 		s.wantLines(1, "names are not served for now", "interface="+link,
 			"address=172.17.0.1:53", "in use")
 		s.fail("listen", nil)
-		s.pass(2 * listenMost)
+		s.pass(2 * retryMost)
 		s.wantLines(1, "names are served", "interface="+link)
 		s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
 	})
 	inStack(t, func(s *stack) { // a process before that takes no longer than it may
 		s.fail("listen", syscall.EADDRINUSE)
 		s.start()
-		s.pass(listenGrace / 2)
+		s.pass(retryGrace / 2)
 		s.fail("listen", nil)
-		s.pass(listenMost)
+		s.pass(retryMost)
 		s.socket("172.17.0.1")
 		s.wantLines(0, "names are")
 	})
@@ -203,7 +203,7 @@ func TestSocketOfNamesFails(t *testing.T) {
 		if n := len(s.socketsAt("172.17.0.1")); n != 0 {
 			s.Errorf("%d sockets are open", n)
 		}
-		s.pass(2 * listenMost)
+		s.pass(2 * retryMost)
 		second := s.socket("172.17.0.1")
 		s.wantNames(second, "172.17.0.2", "a", "172.17.0.2")
 		second.err <- errFailure

@@ -252,5 +252,6 @@ func TestPublishedNameServer(t *testing.T) {
 		resolves(c, "server", server.Addr().String())
 		h.Kill()
 		h.Start("--resolv-conf", h.resolvConf(farOutside))
+		h.awaitPublished()
 	}
 }

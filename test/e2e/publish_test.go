@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -313,6 +314,7 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 
 	h.Kill()
 	h.Start()
+	h.awaitPublished()
 	gets(outside, hostOutside+":8080", "web sees "+farOutside)
 	gets(self, "127.0.0.1:8081", "web sees "+web.Port.Gateway)
 	getsNothing(outside, hostOutside+":8082")
@@ -344,6 +346,16 @@ func TestPublishedPortsSurviveRestarts(t *testing.T) {
 		t.Errorf("the log says that the port is published, and the API why it is not: %s", why)
 	}
 	gets(outside, hostOutside+":8080", "web sees "+farOutside)
+}
+
+// awaitPublished returns once all that is published can be reached: a process that was killed may
+// have had the ports a moment longer than the next one waited.
+func (h *host) awaitPublished() {
+	h.Helper()
+	h.Eventually("all ports are published", func() bool {
+		list, err := h.Client.Published(h.Context(), "")
+		return err == nil && !slices.ContainsFunc(list, func(p api.Published) bool { return p.Reason != "" })
+	})
 }
 
 // The kernel decides about a flow of datagrams once, and a flow goes on for as long
