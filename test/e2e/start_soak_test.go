@@ -55,6 +55,16 @@ func TestFramesAfterAStartOfManyPorts(t *testing.T) {
 	w.Flush()
 	fmt.Fprintf(&table, "a stop takes %s; the processes have %d KiB of memory per port\n",
 		c.timeStop().Round(time.Millisecond), c.memory()/1024/len(c.members))
+	if n := len(c.segments); n > 1 {
+		fmt.Fprintf(&table, "del-segment --force of one of %d segments, with %d ports, takes %s\n",
+			n, len(c.members)-(n-1)*crowdSegment, c.timeDelete(c.segments[n-1]).Round(time.Millisecond))
+	}
+	left, err := c.Client.Ports(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(&table, "a stop with --stop-removes-ports takes %s with %d ports\n",
+		c.timeRemoval().Round(time.Millisecond), len(left))
 	t.Logf("%d ports, medians of 3:\n%s", len(c.members), &table)
 }
 
@@ -67,6 +77,27 @@ func (c *crowd) timeStop() time.Duration {
 	c.Start()
 	c.Harmed()
 	return took
+}
+
+// timeDelete returns how long a segment takes to be deleted together with its ports.
+func (c *crowd) timeDelete(segment string) time.Duration {
+	c.Helper()
+	begin := time.Now()
+	if _, err := c.Client.DeleteSegment(c.Context(), segment, true); err != nil {
+		c.Fatal(err)
+	}
+	return time.Since(begin)
+}
+
+// timeRemoval returns how long a stop takes that removes all ports. The daemon is not started again.
+func (c *crowd) timeRemoval() time.Duration {
+	c.Helper()
+	c.Stop()
+	c.Start("--stop-removes-ports")
+	c.Harmed()
+	begin := time.Now()
+	c.Stop()
+	return time.Since(begin)
 }
 
 // memory returns how many bytes of memory the daemon's two processes have to themselves or share

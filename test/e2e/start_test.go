@@ -17,31 +17,41 @@ import (
 	"vswitch/test/lab"
 )
 
-// crowd is a host with many containers on its default segment. Their kernels have IPv6, as those
-// of most containers do.
+// crowd is a host with many containers. Their kernels have IPv6, as those of most containers do.
 type crowd struct {
 	*host
-	members []*member
+	members  []*member
+	segments []string
 }
 
-// member is a container that sends the next one frames through a packet socket.
+// crowdSegment is how many members a segment of a crowd has.
+const crowdSegment = 4096
+
+// member is a container that sends the next one of its segment frames through a packet socket.
 type member struct {
 	*lab.Container
 	socket *lab.TestSocket
-	frame  []byte // to the next member, without its mark
+	next   int    // the place of the one that it sends to
+	frame  []byte // to that one, without its mark
 }
 
-// newCrowd attaches n containers to a host that runs already.
+// newCrowd attaches n containers to a host that runs already: to its default segment, and to more
+// once that has [crowdSegment].
 func newCrowd(h *host, n int) *crowd {
 	h.Helper()
-	c := &crowd{host: h}
+	c := &crowd{host: h, segments: []string{api.DefaultSegment}}
 	for i := range n {
+		if i > 0 && i%crowdSegment == 0 {
+			c.segments = append(c.segments, h.AddSegment(fmt.Sprintf("crowd%d", i)).Name)
+		}
 		container := &lab.Container{Namespace: lab.NewNamespace(h.TB), TB: h.TB, Host: h.Host}
-		h.Connect(container, fmt.Sprintf("c%04d", i))
+		h.Connect(container, fmt.Sprintf("c%04d", i), lab.On(c.segments[len(c.segments)-1]))
 		c.members = append(c.members, &member{Container: container})
 	}
 	for i, m := range c.members {
-		m.frame = pong(m.Container, c.members[(i+1)%n].Container)
+		first := i - i%crowdSegment
+		m.next = first + (i-first+1)%min(crowdSegment, n-first)
+		m.frame = pong(m.Container, c.members[m.next].Container)
 		m.socket = m.ipv4Socket()
 	}
 	return c
@@ -88,8 +98,8 @@ func (c *crowd) awaitFrames() {
 		if time.Now().After(deadline) {
 			c.Fatalf("frames of %d of %d ports still do not pass", missing, len(c.members))
 		}
-		for i, m := range c.members {
-			if !arrived[(i+1)%len(c.members)] {
+		for _, m := range c.members {
+			if !arrived[m.next] {
 				// While the interface has no carrier its kernel refuses them.
 				_ = m.socket.Socket.Send(slices.Concat(m.frame, mark))
 			}
