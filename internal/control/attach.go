@@ -27,10 +27,10 @@ type devices struct {
 const txQueueLen = 1000
 
 // makeDevice makes p's device and puts it into ns as config says.
-func (ds *devices) makeDevice(p *port, config netns.LinkConfig, ns namespace, undo *undo) (device, error) {
+func (ds *devices) makeDevice(p *port, config netns.LinkConfig, ns Namespace, undo *undo) (Device, error) {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
-	device, err := ds.kernel.createTAP(view.HostName(p.record))
+	device, err := ds.kernel.CreateTAP(view.HostName(p.record))
 	if err != nil {
 		return nil, deviceError(err)
 	}
@@ -52,7 +52,7 @@ func (ds *devices) makeDevice(p *port, config netns.LinkConfig, ns namespace, un
 }
 
 // attached does what follows once p's device is in its namespace ns and stored.
-func (pc *ports) attached(p *port, ns namespace) {
+func (pc *ports) attached(p *port, ns Namespace) {
 	pc.links.watch(p, ns)
 	pc.links.lookSoon(p) // for what has changed just before we watched
 	pc.neighbours.updateNeighbours(p)
@@ -104,7 +104,7 @@ func (ds *devices) displace(p *port) {
 }
 
 // connect puts device behind p's place in the switch.
-func (ds *devices) connect(p *port, device device) error {
+func (ds *devices) connect(p *port, device Device) error {
 	if err := ds.sw.Attach(p.sw, device); err != nil {
 		return switchError(err)
 	}
@@ -113,7 +113,7 @@ func (ds *devices) connect(p *port, device device) error {
 }
 
 // connected follows that device is behind p's place in the switch.
-func (ds *devices) connected(p *port, device device) {
+func (ds *devices) connected(p *port, device Device) {
 	p.device = device
 	if p.sw.Trusted() { // its own address has followed that of the device before
 		ds.logFailure("give port "+p.record.Name+" its MAC", ds.sw.SetMAC(p.sw, p.record.MAC))
@@ -122,7 +122,7 @@ func (ds *devices) connected(p *port, device device) {
 
 // keep has p's device outlive this process: its link in the kernel, and its
 // descriptor at whoever supervises us.
-func (ds *devices) keep(p *port, d device) error {
+func (ds *devices) keep(p *port, d Device) error {
 	// In this order, so that a process that dies between leaves a descriptor by which the next one
 	// finds the link.
 	ds.logNotKept(view.HostName(p.record), ds.kept.keep(keptPort, p.record.ID, d.Fd()))
@@ -143,7 +143,7 @@ func (pc *ports) disconnect(p *port) {
 // goneDevice is the device of a port that has it no longer.
 type goneDevice struct {
 	port   *port
-	device device
+	device Device
 }
 
 // takeDevice takes the device that the switch does not use any more from p, if it has one.
@@ -202,7 +202,7 @@ func (ds *devices) letGoOf(gone []goneDevice) {
 }
 
 // closeDevice deletes the link, unless that was done by others.
-func (ds *devices) closeDevice(p *port, device device) {
+func (ds *devices) closeDevice(p *port, device Device) {
 	_ = device.SetPersist(false) // fails when the link is gone
 	if err := device.Close(); err != nil {
 		ds.log.Error("cannot close the port's device", "port", p.record.Name, "error", err)
@@ -253,9 +253,9 @@ func ends(s *segment, rules []model.Rule, ports ...*port) []model.Change {
 
 // openNamespace opens the namespace that the record names, or ours for a device
 // that waits to be moved.
-func (c *core) openNamespace(r model.Port) (namespace, error) {
+func (c *core) openNamespace(r model.Port) (Namespace, error) {
 	if r.Handover && r.NetNS == "" {
-		return c.kernel.ownNamespace()
+		return c.kernel.OwnNamespace()
 	}
 	ref := netns.PID(r.PID)
 	if r.NetNS != "" {
@@ -264,7 +264,7 @@ func (c *core) openNamespace(r model.Port) (namespace, error) {
 			return nil, api.Invalidf("%w", err)
 		}
 	}
-	ns, err := c.kernel.openNamespace(ref)
+	ns, err := c.kernel.OpenNamespace(ref)
 	if err != nil {
 		return nil, kernelError(err)
 	}

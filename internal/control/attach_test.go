@@ -194,7 +194,7 @@ type adoptingKernel struct {
 	ns *adopting
 }
 
-func (k adoptingKernel) openNamespace(netns.Ref) (namespace, error) { return k.ns, nil }
+func (k adoptingKernel) OpenNamespace(netns.Ref) (Namespace, error) { return k.ns, nil }
 
 // TestInterfaceOfAPort is what the kernel is asked for.
 func TestInterfaceOfAPort(t *testing.T) {

@@ -23,8 +23,8 @@ type attachment struct {
 	*ports
 	p      *port
 	link   netns.LinkConfig
-	ns     namespace // nil: not opened yet
-	device device
+	ns     Namespace // nil: not opened yet
+	device Device
 	undo   undo // what end takes back without the lock
 	locked undo // what end takes back under it
 }

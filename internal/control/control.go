@@ -94,10 +94,10 @@ func (c *Control) start() (err error) {
 	if c.ipam, err = ipam.New(config.Pools); err != nil {
 		return err
 	}
-	if c.links.watcher, err = c.kernel.watchLinks(); err != nil {
+	if c.links.watcher, err = c.kernel.WatchLinks(); err != nil {
 		c.log.Warn("changes to interfaces made in the containers will go unnoticed", "error", err)
 	}
-	if c.hostLinks.watcher, err = c.kernel.watchHostLinks(); err != nil {
+	if c.hostLinks.watcher, err = c.kernel.WatchHostLinks(); err != nil {
 		c.log.Warn("changes to host links will go unnoticed", "error", err)
 	}
 	c.counters = openCounters(config)
@@ -141,7 +141,7 @@ func (c *Control) restore() error {
 
 // newPoller makes the next worker's.
 func (c *Control) newPoller() (vswitch.Poller, error) {
-	p, err := c.kernel.newPoller(func(why error) {
+	p, err := c.kernel.NewPoller(func(why error) {
 		c.log.Warn("no io_uring: each frame takes system calls of its own, which is slower", "error", why)
 	})
 	if err == nil {
@@ -181,7 +181,7 @@ func (c *Control) Tasks() []Task {
 		}})
 	}
 	tasks = append(tasks, Task{"watch the mounts", func(ctx context.Context) error {
-		return c.kernel.watchMounts(ctx, c.mountsChanged)
+		return c.kernel.WatchMounts(ctx, c.mountsChanged)
 	}})
 	if c.firewall.table != nil {
 		tasks = append(tasks, Task{"watch the nftables ruleset", c.firewall.table.Run})

@@ -95,11 +95,11 @@ type pollerKernel struct {
 	err      error
 }
 
-func (k pollerKernel) newPoller(fallback func(error)) (vswitch.Poller, error) {
+func (k pollerKernel) NewPoller(fallback func(error)) (vswitch.Poller, error) {
 	if k.fallback != nil {
 		fallback(k.fallback)
 	}
-	p, err := k.fakeKernel.newPoller(fallback)
+	p, err := k.fakeKernel.NewPoller(fallback)
 	return p, errors.Join(err, k.err)
 }
 
@@ -271,8 +271,8 @@ type stuckPoller struct {
 	stuck chan struct{}
 }
 
-func (k stuckKernel) newPoller(fallback func(error)) (vswitch.Poller, error) {
-	p, err := k.fakeKernel.newPoller(fallback)
+func (k stuckKernel) NewPoller(fallback func(error)) (vswitch.Poller, error) {
+	p, err := k.fakeKernel.NewPoller(fallback)
 	return stuckPoller{p, k.stuck}, err
 }
 
@@ -349,11 +349,11 @@ func TestVersion(t *testing.T) {
 // noDefault is a kernel that cannot make host links.
 type noDefault struct{ fakeKernel }
 
-func (k noDefault) createTAP(name string) (device, error) {
+func (k noDefault) CreateTAP(name string) (Device, error) {
 	if strings.HasPrefix(name, "vs-") {
 		return nil, &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: fs.ErrNotExist}
 	}
-	return k.fakeKernel.createTAP(name)
+	return k.fakeKernel.CreateTAP(name)
 }
 
 // TestDefaultSegmentWithoutAHostLink is made all the same.

@@ -22,7 +22,7 @@ type core struct {
 	log      *slog.Logger
 	lines    *lines // of log
 	store    store.Store
-	kernel   kernel
+	kernel   Kernel
 	sw       *vswitch.Switch
 	kept     *keptDevices
 	counters *keptCounters
@@ -50,7 +50,7 @@ type core struct {
 func newCore(config Config, state store.Store) *core {
 	lines := newLines(config.Log.Handler())
 	return &core{
-		config: config, log: slog.New(lines), lines: lines, store: state, kernel: system{},
+		config: config, log: slog.New(lines), lines: lines, store: state, kernel: System{},
 		kept:        newKeptDevices(config.Keeper, config.Kept),
 		allSegments: make(map[string]*segment), allPorts: make(map[string]*port),
 		allPools: make(map[string]*pool), pending: make(map[string]*port),

@@ -112,14 +112,14 @@ type routedKernel struct {
 	err      error        // of the look for that, or of the one for routes if nothing is taken
 }
 
-func (k routedKernel) hostPrefixes() ([]netip.Prefix, error) {
+func (k routedKernel) HostPrefixes() ([]netip.Prefix, error) {
 	if k.taken.IsValid() {
 		return k.prefixes, nil
 	}
 	return k.prefixes, k.err
 }
 
-func (k routedKernel) hostConflict(p netip.Prefix) (string, error) {
+func (k routedKernel) HostConflict(p netip.Prefix) (string, error) {
 	if p != k.taken {
 		return "", nil
 	}
@@ -133,15 +133,15 @@ type failingKernel struct {
 	err    error
 }
 
-func (k failingKernel) createTAP(name string) (device, error) {
+func (k failingKernel) CreateTAP(name string) (Device, error) {
 	if strings.HasPrefix(name, k.prefix) {
 		return nil, k.err
 	}
-	return k.fakeKernel.createTAP(name)
+	return k.fakeKernel.CreateTAP(name)
 }
 
 // on replaces the kernel.
-func (w *world) on(c *Control, k kernel) {
+func (w *world) on(c *Control, k Kernel) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kernel = k

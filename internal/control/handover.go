@@ -18,8 +18,8 @@ import (
 // down are dropped as such.
 
 // makeHandover makes p's device in ns, which is the daemon's own, as config says.
-func (ds *devices) makeHandover(p *port, config netns.LinkConfig, ns namespace, undo *undo) (device, error) {
-	device, err := ds.kernel.createTAP(view.HostName(p.record))
+func (ds *devices) makeHandover(p *port, config netns.LinkConfig, ns Namespace, undo *undo) (Device, error) {
+	device, err := ds.kernel.CreateTAP(view.HostName(p.record))
 	if err != nil {
 		return nil, deviceError(err)
 	}
@@ -33,7 +33,7 @@ func (ds *devices) makeHandover(p *port, config netns.LinkConfig, ns namespace, 
 }
 
 // followHandover follows where p's device is, in ns now, and what it is there.
-func (ls *links) followHandover(p *port, ns namespace) {
+func (ls *links) followHandover(p *port, ns Namespace) {
 	l, err := ls.watchedLink(p, ns)
 	if err != nil {
 		ls.lookSoon(p) // it is being moved or renamed
@@ -47,7 +47,7 @@ func (ls *links) followHandover(p *port, ns namespace) {
 
 // reopenHandover opens p's persistent device in its container, or where it was
 // made. It is not made anew: whoever configured it would not do so again.
-func (r *restorer) reopenHandover(p *port) (device, error) {
+func (r *restorer) reopenHandover(p *port) (Device, error) {
 	device, err := r.reopenIn(p, p.record.NetNS)
 	if err != nil && p.record.NetNS != "" {
 		device, err = r.reopenIn(p, "") // not moved yet, or back already
@@ -55,7 +55,7 @@ func (r *restorer) reopenHandover(p *port) (device, error) {
 	return device, err
 }
 
-func (r *restorer) reopenIn(p *port, netnsPath string) (device, error) {
+func (r *restorer) reopenIn(p *port, netnsPath string) (Device, error) {
 	record := p.record
 	record.NetNS = netnsPath
 	ns, err := r.openNamespace(record)
@@ -73,7 +73,7 @@ func (r *restorer) reopenIn(p *port, netnsPath string) (device, error) {
 		}
 		name = l.Name
 	}
-	device, err := r.kernel.attachTAP(ns, name)
+	device, err := r.kernel.AttachTAP(ns, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New(lostLink)
 	}

@@ -17,7 +17,7 @@ import (
 type hostLinks struct {
 	*core
 	firewall *firewall
-	watcher  linkWatcher // of the daemon's own namespace; nil: there is none
+	watcher  LinkWatcher // of the daemon's own namespace; nil: there is none
 }
 
 // hostLink is the TAP in the daemon's own namespace by which the host reaches a
@@ -26,7 +26,7 @@ type hostLink struct {
 	segment *segment
 	name    string
 
-	device device        // nil: there is none
+	device Device        // nil: there is none
 	sw     *vswitch.Port // nil: likewise
 	index  int           // 0: not looked at yet
 
@@ -45,7 +45,7 @@ func newHostLink(s *segment, counts *counters.Block) *hostLink {
 
 // checkHostFree refuses a subnet whose route would cut the host off from something.
 func (c *core) checkHostFree(subnet netip.Prefix) error {
-	conflict, err := c.kernel.hostConflict(subnet)
+	conflict, err := c.kernel.HostConflict(subnet)
 	if err != nil {
 		return api.Internalf("%w", err)
 	}
@@ -76,13 +76,13 @@ func (hs *hostLinks) addUplink(s *segment) error {
 func (hs *hostLinks) makeHostLink(h *hostLink) error {
 	var undo undo
 	defer undo.run()
-	device, err := hs.kernel.createTAP(h.name)
+	device, err := hs.kernel.CreateTAP(h.name)
 	if err != nil {
 		return hostLinkError(h, err)
 	}
 	undo.add(func() { _ = device.Close() })
 	hs.harden(h)
-	if h.index, _, err = hs.kernel.setUpHostLink(0, h.config()); err != nil {
+	if h.index, _, err = hs.kernel.SetUpHostLink(0, h.config()); err != nil {
 		return api.Internalf("%w", err)
 	}
 	if err := hs.connectHost(h, device); err != nil {
@@ -116,7 +116,7 @@ func (h *hostLink) config() netns.HostLink {
 // harden sets how the host treats what comes from the segment. The switch has the
 // wall; this is the second one.
 func (hs *hostLinks) harden(h *hostLink) {
-	err := hs.kernel.hardenHostLink(hs.config.SysctlDir, h.name)
+	err := hs.kernel.HardenHostLink(hs.config.SysctlDir, h.name)
 	if err != nil && !h.soft {
 		hs.log.Warn("the host treats a segment's packets as its defaults say", "segment", h.segment.record.Name, "error", err)
 	}
@@ -124,7 +124,7 @@ func (hs *hostLinks) harden(h *hostLink) {
 }
 
 // connectHost gives a host link its place in the switch, behind device.
-func (hs *hostLinks) connectHost(h *hostLink, device device) error {
+func (hs *hostLinks) connectHost(h *hostLink, device Device) error {
 	s := h.segment
 	sw, err := hs.sw.AddHostPort(s.sw, device, s.gateway, vswitch.PortConfig{
 		Name: h.name, Policy: policy.Policy{MACLimit: api.NoLimit, FloodLimit: api.NoLimit},
@@ -211,9 +211,9 @@ func (hs *hostLinks) restoreHostLink(h *hostLink) {
 }
 
 // reopenHostLink is the device of a host link that exists already.
-func (hs *hostLinks) reopenHostLink(h *hostLink) (device, error) {
+func (hs *hostLinks) reopenHostLink(h *hostLink) (Device, error) {
 	if fds := hs.kept.take(keptHostLink, h.segment.record.ID); len(fds) > 0 {
-		device, err := hs.kernel.adoptTAP(fds)
+		device, err := hs.kernel.AdoptTAP(fds)
 		if err == nil {
 			if err = hs.checkNotMoved(device); err == nil {
 				return device, nil
@@ -224,12 +224,12 @@ func (hs *hostLinks) reopenHostLink(h *hostLink) (device, error) {
 		hs.logFailure("drop a kept descriptor", hs.kept.sync())
 		hs.log.Warn("kept descriptor is of no use", "interface", h.name, "error", err)
 	}
-	own, err := hs.kernel.ownNamespace()
+	own, err := hs.kernel.OwnNamespace()
 	if err != nil {
 		return nil, err
 	}
 	defer own.Close()
-	return hs.kernel.attachTAP(own, h.name)
+	return hs.kernel.AttachTAP(own, h.name)
 }
 
 // Reasons why a host link is lost, as users read them.
@@ -240,7 +240,7 @@ const (
 
 // checkNotMoved refuses a device whose link is in another namespace than the daemon's. That link
 // ends with the device.
-func (hs *hostLinks) checkNotMoved(d device) error {
+func (hs *hostLinks) checkNotMoved(d Device) error {
 	own, err := hs.inOwnNamespace(d)
 	if err == nil && !own {
 		_ = d.SetPersist(false)
@@ -250,13 +250,13 @@ func (hs *hostLinks) checkNotMoved(d device) error {
 }
 
 // inOwnNamespace reports whether the device's link is in the daemon's namespace.
-func (hs *hostLinks) inOwnNamespace(d device) (bool, error) {
-	own, err := hs.kernel.ownNamespace()
+func (hs *hostLinks) inOwnNamespace(d Device) (bool, error) {
+	own, err := hs.kernel.OwnNamespace()
 	if err != nil {
 		return false, err
 	}
 	defer own.Close()
-	ns, err := hs.kernel.namespaceOf(d, d.Name())
+	ns, err := hs.kernel.NamespaceOf(d, d.Name())
 	if err != nil {
 		return false, err
 	}

@@ -92,17 +92,17 @@ func (hs *hostLinks) lookAtHostLink(h *hostLink) {
 }
 
 // setUp makes the interface what it is to be, and says what it was not.
-func (h *hostLink) setUp(k kernel) (mended []string, err error) {
+func (h *hostLink) setUp(k Kernel) (mended []string, err error) {
 	if h.index == 0 { // it may have been renamed while nobody looked
 		name, err := h.device.LinkName()
 		if err != nil {
 			return nil, err
 		}
-		if h.index, err = k.linkIndex(name); err != nil {
+		if h.index, err = k.LinkIndex(name); err != nil {
 			return nil, err
 		}
 	}
-	_, mended, err = k.setUpHostLink(h.index, h.config())
+	_, mended, err = k.SetUpHostLink(h.index, h.config())
 	return mended, err
 }
 

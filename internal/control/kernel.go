@@ -11,32 +11,32 @@ import (
 	vswitch "vswitch/switch"
 )
 
-// kernel is what the nouns have the kernel do: [system], or a test's.
-type kernel interface {
-	tapDriver
-	namespaces
-	hostStack
+// Kernel is what the nouns have the Kernel do: [system], or a test's.
+type Kernel interface {
+	TAPDriver
+	Namespaces
+	HostStack
 
-	// newPoller makes the poller of a worker; fallback is called when it is a slower one.
-	newPoller(fallback func(why error)) (vswitch.Poller, error)
+	// NewPoller makes the poller of a worker; fallback is called when it is a slower one.
+	NewPoller(fallback func(why error)) (vswitch.Poller, error)
 }
 
-// tapDriver makes TAPs.
-type tapDriver interface {
-	// createTAP makes a TAP in the daemon's own namespace, which ends with its descriptor.
-	createTAP(name string) (device, error)
-	// adoptTAP makes a device of what was kept under one name, of which one is enough.
-	adoptTAP(fds []int) (device, error)
-	// attachTAP opens a persistent TAP in a namespace, and waits a while for a predecessor that
+// TAPDriver makes TAPs.
+type TAPDriver interface {
+	// CreateTAP makes a TAP in the daemon's own namespace, which ends with its descriptor.
+	CreateTAP(name string) (Device, error)
+	// AdoptTAP makes a device of what was kept under one name, of which one is enough.
+	AdoptTAP(fds []int) (Device, error)
+	// AttachTAP opens a persistent TAP in a namespace, and waits a while for a predecessor that
 	// was killed to let go of it.
-	attachTAP(in namespace, name string) (device, error)
-	// removeTAP deletes a persistent TAP of the daemon's own namespace. The error is a
+	AttachTAP(in Namespace, name string) (Device, error)
+	// RemoveTAP deletes a persistent TAP of the daemon's own namespace. The error is a
 	// [tap.ErrBusy] when a process holds it.
-	removeTAP(name string) error
+	RemoveTAP(name string) error
 }
 
-// device is a TAP. The switch's pollers read and write it.
-type device interface {
+// Device is a TAP. The switch's pollers read and write it.
+type Device interface {
 	Name() string // that it was opened by
 	LinkName() (string, error)
 	Fd() int
@@ -44,23 +44,23 @@ type device interface {
 	Close() error
 }
 
-// namespaces are the network namespaces of the containers and of the daemon itself.
-type namespaces interface {
-	openNamespace(netns.Ref) (namespace, error)
-	ownNamespace() (namespace, error)
-	// namespaceOf opens the namespace that a port's device is in; name is the port's.
-	namespaceOf(d device, name string) (namespace, error)
-	openProcess(pid int) (process, error)
-	watchLinks() (linkWatcher, error)
-	watchHostLinks() (linkWatcher, error)
-	watchMounts(ctx context.Context, changed func()) error
-	writeResolvConf(name, id string, nameserver netip.Addr, held func(id string) bool) error
-	removeResolvConf(name, id string) error
+// Namespaces are the network Namespaces of the containers and of the daemon itself.
+type Namespaces interface {
+	OpenNamespace(netns.Ref) (Namespace, error)
+	OwnNamespace() (Namespace, error)
+	// NamespaceOf opens the namespace that a port's device is in; name is the port's.
+	NamespaceOf(d Device, name string) (Namespace, error)
+	OpenProcess(pid int) (Process, error)
+	WatchLinks() (LinkWatcher, error)
+	WatchHostLinks() (LinkWatcher, error)
+	WatchMounts(ctx context.Context, changed func()) error
+	WriteResolvConf(name, id string, nameserver netip.Addr, held func(id string) bool) error
+	RemoveResolvConf(name, id string) error
 }
 
-// namespace is a network namespace.
-type namespace interface {
-	linkFinder
+// Namespace is a network Namespace.
+type Namespace interface {
+	LinkFinder
 	LinkByMAC(net.HardwareAddr) (netns.Link, error)
 	SetMAC(index int, mac net.HardwareAddr) error
 	AdoptLink(netns.LinkConfig) (netns.Adopted, error)
@@ -70,35 +70,35 @@ type namespace interface {
 	Close() error
 }
 
-// process is one by whose end a namespace ends.
-type process interface {
+// Process is one by whose end a namespace ends.
+type Process interface {
 	Wait() error // an error: it was closed
 	Close() error
 }
 
-// linkWatcher follows links.
-type linkWatcher interface {
-	Watch(namespace) (number int, err error)
+// LinkWatcher follows links.
+type LinkWatcher interface {
+	Watch(Namespace) (number int, err error)
 	Run(ctx context.Context, f func(netns.LinkEvent)) error
 	Close() error
 }
 
-// hostStack is the host's own network.
-type hostStack interface {
-	linkNames() ([]string, error)
-	linkIndex(name string) (int, error)
-	hostPrefixes() ([]netip.Prefix, error)
-	hostConflict(netip.Prefix) (string, error)
-	setUpHostLink(index int, c netns.HostLink) (int, []string, error)
-	hardenHostLink(sysctlDir, name string) error
-	listenOnLink(link string, at netip.AddrPort, lost func(n uint64)) (netns.LinkSocket, error)
-	forgetUDP(host netip.Addr, first, last uint16) error
-	openRuleset(log *slog.Logger, sysctlDir string) (ruleset, error)
-	reserve(p host.Protocol, at netip.Addr, port uint16, count int) (reservation, error)
+// HostStack is the host's own network.
+type HostStack interface {
+	LinkNames() ([]string, error)
+	LinkIndex(name string) (int, error)
+	HostPrefixes() ([]netip.Prefix, error)
+	HostConflict(netip.Prefix) (string, error)
+	SetUpHostLink(index int, c netns.HostLink) (int, []string, error)
+	HardenHostLink(sysctlDir, name string) error
+	ListenOnLink(link string, at netip.AddrPort, lost func(n uint64)) (netns.LinkSocket, error)
+	ForgetUDP(host netip.Addr, first, last uint16) error
+	OpenRuleset(log *slog.Logger, sysctlDir string) (Ruleset, error)
+	Reserve(p host.Protocol, at netip.Addr, port uint16, count int) (Reservation, error)
 }
 
-// ruleset is what the host's kernel does with the packets of segments.
-type ruleset interface {
+// Ruleset is what the host's kernel does with the packets of segments.
+type Ruleset interface {
 	Apply(host.Config) error
 	Foreign() []host.Foreign
 	Run(context.Context) error
@@ -106,8 +106,8 @@ type ruleset interface {
 	Close() error
 }
 
-// reservation keeps ports of the host from other programs.
-type reservation interface {
+// Reservation keeps ports of the host from other programs.
+type Reservation interface {
 	Port() uint16
 	Share(port uint16) error
 	Close()

@@ -186,7 +186,7 @@ func (p fakePoller) Add(slot uint32, dev vswitch.Device, watch bool) error {
 // fakeKernel is the world's kernel.
 type fakeKernel struct{ *world }
 
-func (fakeKernel) newPoller(func(error)) (vswitch.Poller, error) {
+func (fakeKernel) NewPoller(func(error)) (vswitch.Poller, error) {
 	p, err := switchtest.NewPoller()
 	return fakePoller{p}, err
 }
@@ -202,7 +202,7 @@ func (k fakeKernel) openAs(fd int, l *fakeLink) *fakeDevice {
 	return d
 }
 
-func (k fakeKernel) createTAP(name string) (device, error) {
+func (k fakeKernel) CreateTAP(name string) (Device, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.step("create %s", name); err != nil {
@@ -219,7 +219,7 @@ func (k fakeKernel) createTAP(name string) (device, error) {
 	return k.open(l), nil
 }
 
-func (k fakeKernel) adoptTAP(fds []int) (device, error) {
+func (k fakeKernel) AdoptTAP(fds []int) (Device, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	d := k.devices[fds[0]]
@@ -229,7 +229,7 @@ func (k fakeKernel) adoptTAP(fds []int) (device, error) {
 	return k.openAs(fds[0], d.link), nil // another one than that of the process before
 }
 
-func (k fakeKernel) attachTAP(in namespace, name string) (device, error) {
+func (k fakeKernel) AttachTAP(in Namespace, name string) (Device, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.step("attach to %s", name); err != nil {
@@ -243,15 +243,15 @@ func (k fakeKernel) attachTAP(in namespace, name string) (device, error) {
 	return nil, fs.ErrNotExist
 }
 
-func (k fakeKernel) removeTAP(name string) error {
-	d, err := k.attachTAP(k.own, name)
+func (k fakeKernel) RemoveTAP(name string) error {
+	d, err := k.AttachTAP(k.own, name)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.SetPersist(false), d.Close())
 }
 
-func (k fakeKernel) openNamespace(ref netns.Ref) (namespace, error) {
+func (k fakeKernel) OpenNamespace(ref netns.Ref) (Namespace, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	ns := k.named[ref.String()]
@@ -261,9 +261,9 @@ func (k fakeKernel) openNamespace(ref netns.Ref) (namespace, error) {
 	return ns, nil
 }
 
-func (k fakeKernel) ownNamespace() (namespace, error) { return k.own, nil }
+func (k fakeKernel) OwnNamespace() (Namespace, error) { return k.own, nil }
 
-func (k fakeKernel) namespaceOf(d device, _ string) (namespace, error) {
+func (k fakeKernel) NamespaceOf(d Device, _ string) (Namespace, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l := d.(*fakeDevice).link; l != nil {
@@ -272,24 +272,24 @@ func (k fakeKernel) namespaceOf(d device, _ string) (namespace, error) {
 	return nil, tap.ErrDeleted
 }
 
-func (fakeKernel) openProcess(int) (process, error)          { return nil, errors.ErrUnsupported }
-func (fakeKernel) watchLinks() (linkWatcher, error)          { return nil, errors.ErrUnsupported }
-func (fakeKernel) watchHostLinks() (linkWatcher, error)      { return nil, errors.ErrUnsupported }
-func (fakeKernel) watchMounts(context.Context, func()) error { return nil }
+func (fakeKernel) OpenProcess(int) (Process, error)          { return nil, errors.ErrUnsupported }
+func (fakeKernel) WatchLinks() (LinkWatcher, error)          { return nil, errors.ErrUnsupported }
+func (fakeKernel) WatchHostLinks() (LinkWatcher, error)      { return nil, errors.ErrUnsupported }
+func (fakeKernel) WatchMounts(context.Context, func()) error { return nil }
 
-func (k fakeKernel) writeResolvConf(name, id string, _ netip.Addr, _ func(string) bool) error {
+func (k fakeKernel) WriteResolvConf(name, id string, _ netip.Addr, _ func(string) bool) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.step("write resolv.conf of %s", name)
 }
 
-func (k fakeKernel) removeResolvConf(name, id string) error {
+func (k fakeKernel) RemoveResolvConf(name, id string) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.step("remove resolv.conf of %s", name)
 }
 
-func (k fakeKernel) linkNames() ([]string, error) {
+func (k fakeKernel) LinkNames() ([]string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var names []string
@@ -299,16 +299,16 @@ func (k fakeKernel) linkNames() ([]string, error) {
 	return names, nil
 }
 
-func (k fakeKernel) linkIndex(name string) (int, error) {
+func (k fakeKernel) LinkIndex(name string) (int, error) {
 	l, err := k.own.LinkByName(name)
 	return l.Index, err
 }
 
-func (fakeKernel) hostPrefixes() ([]netip.Prefix, error) { return nil, nil }
+func (fakeKernel) HostPrefixes() ([]netip.Prefix, error) { return nil, nil }
 
-func (fakeKernel) hostConflict(netip.Prefix) (string, error) { return "", nil }
+func (fakeKernel) HostConflict(netip.Prefix) (string, error) { return "", nil }
 
-func (k fakeKernel) setUpHostLink(index int, c netns.HostLink) (int, []string, error) {
+func (k fakeKernel) SetUpHostLink(index int, c netns.HostLink) (int, []string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.step("set up %s", c.Name); err != nil {
@@ -323,7 +323,7 @@ func (k fakeKernel) setUpHostLink(index int, c netns.HostLink) (int, []string, e
 	return 0, nil, fs.ErrNotExist
 }
 
-func (k fakeKernel) hardenHostLink(string, string) error { return nil }
+func (k fakeKernel) HardenHostLink(string, string) error { return nil }
 
 // noSocket is a socket that hears nothing.
 type noSocket struct {
@@ -341,14 +341,14 @@ type noListener struct{ noSocket }
 func (l noListener) Accept() (net.Conn, error) { <-l.closed; return nil, net.ErrClosed }
 func (l noListener) Addr() net.Addr            { return &net.TCPAddr{} }
 
-func (fakeKernel) listenOnLink(string, netip.AddrPort, func(uint64)) (netns.LinkSocket, error) {
+func (fakeKernel) ListenOnLink(string, netip.AddrPort, func(uint64)) (netns.LinkSocket, error) {
 	s := noSocket{closed: make(chan struct{}), once: new(sync.Once)}
 	return netns.LinkSocket{UDP: s, TCP: noListener{s}}, nil
 }
 
-func (k fakeKernel) forgetUDP(netip.Addr, uint16, uint16) error { return nil }
+func (k fakeKernel) ForgetUDP(netip.Addr, uint16, uint16) error { return nil }
 
-func (k fakeKernel) openRuleset(*slog.Logger, string) (ruleset, error) {
+func (k fakeKernel) OpenRuleset(*slog.Logger, string) (Ruleset, error) {
 	return &fakeRuleset{k.world}, nil
 }
 
@@ -376,9 +376,9 @@ func (*fakeRuleset) Foreign() []host.Foreign       { return nil }
 func (*fakeRuleset) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 func (*fakeRuleset) Close() error                  { return nil }
 
-func (k fakeKernel) reserve(
+func (k fakeKernel) Reserve(
 	_ host.Protocol, at netip.Addr, port uint16, count int,
-) (reservation, error) {
+) (Reservation, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.step("reserve %d ports from %d on", count, port); err != nil {

@@ -128,7 +128,7 @@ func (pc *ports) regainPort(p *port) {
 }
 
 // regain takes every step to attach a lost port, or none.
-func (pc *ports) regain(p *port, ns namespace) error {
+func (pc *ports) regain(p *port, ns Namespace) error {
 	var undo undo
 	defer undo.run()
 	device, err := pc.devices.makeDevice(p, p.linkConfig(), ns, &undo)

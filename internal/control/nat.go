@@ -12,7 +12,7 @@ import (
 // firewall is what the host's kernel does for segments with a host link, by an nftables table.
 type firewall struct {
 	*core
-	table   ruleset     // nil: the kernel has nothing of the kind
+	table   Ruleset     // nil: the kernel has nothing of the kind
 	problem string      // why containers reach the host and no farther
 	retry   *time.Timer // runs while what the kernel is to do is not done
 }
@@ -25,7 +25,7 @@ func (fw *firewall) openNAT() {
 		return
 	}
 	var err error
-	fw.table, err = fw.kernel.openRuleset(fw.log, fw.config.SysctlDir)
+	fw.table, err = fw.kernel.OpenRuleset(fw.log, fw.config.SysctlDir)
 	if err != nil {
 		fw.noWayOut(err)
 	}

@@ -113,7 +113,7 @@ func (nb *neighbours) setMAC(p *port, record model.Port, undo *undo) error {
 
 // setLinkMAC sets the MAC of p's interface, wherever that is.
 func (nb *neighbours) setLinkMAC(p *port, mac frame.MAC) error {
-	ns, err := nb.kernel.namespaceOf(p.device, p.record.Name)
+	ns, err := nb.kernel.NamespaceOf(p.device, p.record.Name)
 	if err != nil {
 		return kernelError(err)
 	}

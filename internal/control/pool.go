@@ -42,7 +42,7 @@ func (ps *pools) AddPool(_ context.Context, spec api.PoolSpec) (api.Pool, error)
 	if err != nil {
 		return api.Pool{}, err
 	}
-	avoid, err := ps.kernel.hostPrefixes()
+	avoid, err := ps.kernel.HostPrefixes()
 	if err != nil {
 		return api.Pool{}, api.Internalf("list the host's routes: %w", err)
 	}

@@ -33,7 +33,7 @@ type port struct {
 
 	published []*publication // in the order of the record's
 
-	device device // nil when lost
+	device Device // nil when lost
 	sw     *vswitch.Port
 	counts *counters.Block
 	link   link

@@ -46,7 +46,7 @@ const withoutNAT = "vswitchd runs with --nat=false, so the host's rules are your
 // publication is what has ports of the host lead to a port of the switch.
 type publication struct {
 	record   model.Publication
-	reserved reservation // nil: see problem
+	reserved Reservation // nil: see problem
 	problem  string      // why it is not reachable
 }
 
@@ -182,7 +182,7 @@ func (pubs *publications) reserve(r model.Publication) (*publication, error) {
 	if shared {
 		defer pubs.pauseNames()()
 	}
-	reserved, err := pubs.kernel.reserve(host.Protocol(r.Protocol), r.HostIP, r.HostPort, view.Count(r))
+	reserved, err := pubs.kernel.Reserve(host.Protocol(r.Protocol), r.HostIP, r.HostPort, view.Count(r))
 	switch {
 	case errors.Is(err, host.ErrInUse):
 		return nil, api.Conflictf("%w: choose another, or end that program", err)
@@ -290,7 +290,7 @@ func (pubs *publications) forgetFlows(r model.Publication) {
 		return
 	}
 	ports := view.HostPorts(r)
-	if err := pubs.kernel.forgetUDP(r.HostIP, ports.First, ports.Last); err != nil {
+	if err := pubs.kernel.ForgetUDP(r.HostIP, ports.First, ports.Last); err != nil {
 		pubs.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
 	}
 }

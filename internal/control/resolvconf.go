@@ -14,7 +14,7 @@ func (ds *devices) writeResolvConf(p *port, nameserver netip.Addr, undo *undo) e
 	if !p.record.ResolvConf {
 		return nil
 	}
-	err := ds.kernel.writeResolvConf(p.record.NetNS, p.record.ID, nameserver, ds.hasPort)
+	err := ds.kernel.WriteResolvConf(p.record.NetNS, p.record.ID, nameserver, ds.hasPort)
 	if errors.Is(err, netns.ErrNotOurs) {
 		return api.Conflictf("%w", err)
 	}
@@ -35,6 +35,6 @@ func (c *core) hasPort(id string) bool {
 func (ds *devices) removeResolvConf(p *port) {
 	if p.record.ResolvConf {
 		ds.logFailure("remove the resolv.conf of network namespace "+p.record.NetNS,
-			ds.kernel.removeResolvConf(p.record.NetNS, p.record.ID))
+			ds.kernel.RemoveResolvConf(p.record.NetNS, p.record.ID))
 	}
 }

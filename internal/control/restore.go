@@ -133,7 +133,7 @@ const reopenLimit = 8
 
 // restoreDevices connects the ports that have, or find, a device. The others are lost.
 func (r *restorer) restoreDevices(ports []*port) {
-	devices, errs := make([]device, len(ports)), make([]error, len(ports))
+	devices, errs := make([]Device, len(ports)), make([]error, len(ports))
 	var opening errgroup.Group
 	opening.SetLimit(reopenLimit)
 	for i, p := range ports {
@@ -172,9 +172,9 @@ var errRemake = errors.New("the device is to be made again")
 // reopen opens p's device by the descriptor that was kept for it, or else by its namespace. It
 // touches nothing but p, so that many ports may be reopened at once. The error is the reason why
 // p is lost, or errRemake.
-func (r *restorer) reopen(p *port) (device, error) {
+func (r *restorer) reopen(p *port) (Device, error) {
 	if fds := r.kept.take(keptPort, p.record.ID); len(fds) > 0 {
-		device, err := r.kernel.adoptTAP(fds)
+		device, err := r.kernel.AdoptTAP(fds)
 		if err == nil {
 			_ = p.rename(device.Name()) // while nobody looked; the first look tells of what is no name
 			return device, nil
@@ -192,7 +192,7 @@ func (r *restorer) reopen(p *port) (device, error) {
 
 // restoreConnected follows that a device which is in its namespace already was connected, or that
 // this has failed.
-func (r *restorer) restoreConnected(p *port, device device, err error) error {
+func (r *restorer) restoreConnected(p *port, device Device, err error) error {
 	if err != nil {
 		_ = device.Close()
 		return switchError(err)
@@ -211,7 +211,7 @@ func (r *restorer) restoreConnected(p *port, device device, err error) error {
 }
 
 // reattach opens p's persistent device in its namespace.
-func (r *restorer) reattach(p *port) (device, error) {
+func (r *restorer) reattach(p *port) (Device, error) {
 	ns, err := r.openNamespace(p.record)
 	if err != nil {
 		return nil, errors.New(lostNamespace)
@@ -227,7 +227,7 @@ func (r *restorer) reattach(p *port) (device, error) {
 	if !same {
 		return nil, errRemake
 	}
-	device, err := r.kernel.attachTAP(ns, p.record.IfName)
+	device, err := r.kernel.AttachTAP(ns, p.record.IfName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errRemake
 	}
@@ -257,7 +257,7 @@ func (ds *devices) closeStrays() {
 		if !isDeviceName(name) {
 			continue
 		}
-		if device, err := ds.kernel.adoptTAP(ds.config.Kept.Take(name)); err == nil {
+		if device, err := ds.kernel.AdoptTAP(ds.config.Kept.Take(name)); err == nil {
 			_ = device.SetPersist(false)
 			_ = device.Close()
 		}
@@ -269,7 +269,7 @@ func (ds *devices) closeStrays() {
 // removeStrayLinks deletes the interfaces of ports and host links that were never added: a TAP is
 // persistent while it is made, and stays when its process is killed then.
 func (ds *devices) removeStrayLinks() {
-	names, err := ds.kernel.linkNames()
+	names, err := ds.kernel.LinkNames()
 	if err != nil {
 		ds.log.Warn("interfaces of ports that were never added may be left", "error", err)
 		return
@@ -287,7 +287,7 @@ func (ds *devices) removeStrayLinks() {
 		if !ownLink.MatchString(name) || known[name] {
 			continue
 		}
-		switch err := ds.kernel.removeTAP(name); {
+		switch err := ds.kernel.RemoveTAP(name); {
 		case errors.Is(err, tap.ErrBusy): // another daemon's
 		case err != nil:
 			ds.logFailure("delete interface "+name, err)

@@ -163,7 +163,7 @@ func TestStrays(t *testing.T) {
 	k := fakeKernel{w}
 	names := []string{"vst-00000000", "vs-00000000000", "vst-0000000", "vst-0000000g", "eth0", "docker0"}
 	for _, name := range append(names, "vst-cccccccc") {
-		d, err := k.createTAP(name)
+		d, err := k.CreateTAP(name)
 		w.wantNil(err)
 		w.wantNil(d.SetPersist(true))
 		if name == "vst-cccccccc" {
@@ -196,12 +196,12 @@ type strayKernel struct {
 	listing, removing error
 }
 
-func (k strayKernel) linkNames() ([]string, error) {
-	names, err := k.fakeKernel.linkNames()
+func (k strayKernel) LinkNames() ([]string, error) {
+	names, err := k.fakeKernel.LinkNames()
 	return names, errors.Join(err, k.listing)
 }
 
-func (k strayKernel) removeTAP(string) error { return k.removing }
+func (k strayKernel) RemoveTAP(string) error { return k.removing }
 
 // TestStraysThatStay are no reason not to start.
 func TestStraysThatStay(t *testing.T) {
@@ -216,7 +216,7 @@ func TestStraysThatStay(t *testing.T) {
 	} {
 		w := newWorld(t)
 		test.kernel.fakeKernel = fakeKernel{w}
-		d, err := test.kernel.createTAP("vst-00000000")
+		d, err := test.kernel.CreateTAP("vst-00000000")
 		w.wantNil(err)
 		w.wantNil(d.SetPersist(true))
 		w.adjust = func(c *core) { c.kernel = test.kernel }

@@ -119,7 +119,7 @@ func (ss *segments) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, 
 // takeSubnet reserves a subnet, which may have addresses of old: it is to take that
 // one's place.
 func (ps *pools) takeSubnet(config ipam.SubnetConfig, old *ipam.Subnet, undo *undo) (*ipam.Subnet, error) {
-	avoid, err := ps.kernel.hostPrefixes()
+	avoid, err := ps.kernel.HostPrefixes()
 	if err != nil {
 		return nil, api.Internalf("list the host's routes: %w", err)
 	}

@@ -15,12 +15,12 @@ type slowKernel struct {
 	begun, goOn chan struct{}
 }
 
-func (k slowKernel) createTAP(name string) (device, error) {
+func (k slowKernel) CreateTAP(name string) (Device, error) {
 	if k.begun != nil {
 		k.begun <- struct{}{}
 		<-k.goOn
 	}
-	return k.fakeKernel.createTAP(name)
+	return k.fakeKernel.CreateTAP(name)
 }
 
 // TestReadersWaitForNoChange: while one is under way they find what was before, all of it.

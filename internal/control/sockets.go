@@ -20,9 +20,9 @@ import (
 // else has the port, it is tried again.
 type sockets struct {
 	log      *slog.Logger
-	kernel   hostStack
+	kernel   HostStack
 	resolver *dns.Resolver
-	device   device // the host link's
+	device   Device // the host link's
 	link     string // its name when the sockets were last opened
 	at       netip.AddrPort
 	cancel   context.CancelFunc
@@ -31,7 +31,7 @@ type sockets struct {
 
 // listen begins to answer at the gateway's address on the host link that is device's; it has
 // begun when listen returns, if the port was free.
-func (v *services) listen(log *slog.Logger, k hostStack, device device, address netip.Addr) {
+func (v *services) listen(log *slog.Logger, k HostStack, device Device, address netip.Addr) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sockets{
 		log: log, kernel: k, resolver: v.resolver, device: device, at: netip.AddrPortFrom(address, gateway.DNSPort),
@@ -62,7 +62,7 @@ func (s *sockets) open() (netns.LinkSocket, error) {
 		return netns.LinkSocket{}, err
 	}
 	s.link = name
-	return s.kernel.listenOnLink(s.link, s.at, s.resolver.Lost)
+	return s.kernel.ListenOnLink(s.link, s.at, s.resolver.Lost)
 }
 
 // unlisten ends that and waits for it.

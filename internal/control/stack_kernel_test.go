@@ -21,25 +21,25 @@ type stackKernel struct {
 	s *stack
 }
 
-func (k stackKernel) createTAP(name string) (device, error) {
+func (k stackKernel) CreateTAP(name string) (Device, error) {
 	if err := k.s.failure("create"); err != nil && strings.HasPrefix(name, "vs-") {
 		return nil, err
 	}
-	return k.fakeKernel.createTAP(name)
+	return k.fakeKernel.CreateTAP(name)
 }
 
-func (k stackKernel) attachTAP(in namespace, name string) (device, error) {
+func (k stackKernel) AttachTAP(in Namespace, name string) (Device, error) {
 	if err := k.s.failure("attach"); err != nil && strings.HasPrefix(name, "vs-") {
 		return nil, err
 	}
-	return k.fakeKernel.attachTAP(in, name)
+	return k.fakeKernel.AttachTAP(in, name)
 }
 
-func (k stackKernel) ownNamespace() (namespace, error) {
+func (k stackKernel) OwnNamespace() (Namespace, error) {
 	return k.own, k.s.failure("own namespace")
 }
 
-func (k stackKernel) hostConflict(subnet netip.Prefix) (string, error) {
+func (k stackKernel) HostConflict(subnet netip.Prefix) (string, error) {
 	err := k.s.failure("conflict")
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -49,7 +49,7 @@ func (k stackKernel) hostConflict(subnet netip.Prefix) (string, error) {
 	return "route to " + k.s.hostNet.String(), err
 }
 
-func (k stackKernel) setUpHostLink(index int, c netns.HostLink) (int, []string, error) {
+func (k stackKernel) SetUpHostLink(index int, c netns.HostLink) (int, []string, error) {
 	if err := k.s.failure("set up"); err != nil {
 		return 0, nil, err
 	}
@@ -70,21 +70,21 @@ func (k stackKernel) setUpHostLink(index int, c netns.HostLink) (int, []string, 
 		}
 	}
 	k.mu.Unlock()
-	index, _, err := k.fakeKernel.setUpHostLink(index, c)
+	index, _, err := k.fakeKernel.SetUpHostLink(index, c)
 	slices.Sort(mended)
 	return index, mended, err
 }
 
-func (k stackKernel) hardenHostLink(string, string) error { return k.s.failure("harden") }
+func (k stackKernel) HardenHostLink(string, string) error { return k.s.failure("harden") }
 
 // stackWatcher tells of the links of the daemon's own namespace.
 type stackWatcher struct{ *stack }
 
-func (k stackKernel) watchHostLinks() (linkWatcher, error) {
+func (k stackKernel) WatchHostLinks() (LinkWatcher, error) {
 	return stackWatcher{k.s}, k.s.failure("watch")
 }
 
-func (stackWatcher) Watch(namespace) (int, error) { return 0, errors.ErrUnsupported }
+func (stackWatcher) Watch(Namespace) (int, error) { return 0, errors.ErrUnsupported }
 func (stackWatcher) Close() error                 { return nil }
 
 func (w stackWatcher) Run(ctx context.Context, f func(netns.LinkEvent)) error {
@@ -146,7 +146,7 @@ func (l fakeListener) Accept() (net.Conn, error) {
 
 func (fakeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-func (k stackKernel) listenOnLink(
+func (k stackKernel) ListenOnLink(
 	link string, at netip.AddrPort, lost func(uint64),
 ) (netns.LinkSocket, error) {
 	if err := k.s.failure("listen"); err != nil {
@@ -155,7 +155,7 @@ func (k stackKernel) listenOnLink(
 	if _, err := k.own.LinkByName(link); err != nil {
 		return netns.LinkSocket{}, fmt.Errorf("listen on interface %q: %w", link, err)
 	}
-	udp, _ := k.fakeKernel.listenOnLink(link, at, lost)
+	udp, _ := k.fakeKernel.ListenOnLink(link, at, lost)
 	s := &fakeSocket{
 		noSocket: udp.UDP.(noSocket), link: link, at: at, lost: lost, in: make(chan packet),
 		out: make(chan packet, 16), err: make(chan error), conn: make(chan net.Conn),
@@ -193,14 +193,14 @@ func (s *stack) socket(addr string) *fakeSocket {
 	return open[0]
 }
 
-func (k stackKernel) forgetUDP(at netip.Addr, first, last uint16) error {
+func (k stackKernel) ForgetUDP(at netip.Addr, first, last uint16) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.s.forgot = append(k.s.forgot, fmt.Sprintf("%s:%d-%d", at, first, last))
 	return k.s.fails["forget"]
 }
 
-func (k stackKernel) writeResolvConf(
+func (k stackKernel) WriteResolvConf(
 	name, id string, nameserver netip.Addr, held func(id string) bool,
 ) error {
 	if err := k.s.failure("write resolv.conf"); err != nil {
@@ -219,7 +219,7 @@ func (k stackKernel) writeResolvConf(
 	return nil
 }
 
-func (k stackKernel) removeResolvConf(name, id string) error {
+func (k stackKernel) RemoveResolvConf(name, id string) error {
 	if err := k.s.failure("remove resolv.conf"); err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ type stackRuleset struct {
 	s *stack
 }
 
-func (k stackKernel) openRuleset(*slog.Logger, string) (ruleset, error) {
+func (k stackKernel) OpenRuleset(*slog.Logger, string) (Ruleset, error) {
 	if err := k.s.failure("open rules"); err != nil {
 		return nil, err
 	}
@@ -281,13 +281,13 @@ func (s *stack) forwards() []string {
 
 // stackReservation is one that notes which of its ports is shared.
 type stackReservation struct {
-	reservation
+	Reservation
 	s *stack
 }
 
-func (k stackKernel) reserve(
+func (k stackKernel) Reserve(
 	p host.Protocol, at netip.Addr, port uint16, count int,
-) (reservation, error) {
+) (Reservation, error) {
 	if err := k.s.failure("reserve"); err != nil {
 		return nil, err
 	}
@@ -296,7 +296,7 @@ func (k stackKernel) reserve(
 			return nil, fmt.Errorf("%w: %s has it", host.ErrInUse, s.link)
 		}
 	}
-	r, err := k.fakeKernel.reserve(p, at, port, count)
+	r, err := k.fakeKernel.Reserve(p, at, port, count)
 	if err != nil {
 		return nil, err
 	}

@@ -18,10 +18,10 @@ import (
 	"vswitch/tap"
 )
 
-// system is the kernel.
-type system struct{}
+// System is the kernel.
+type System struct{}
 
-func (system) newPoller(fallback func(why error)) (vswitch.Poller, error) {
+func (System) NewPoller(fallback func(why error)) (vswitch.Poller, error) {
 	r, err := reactor.New(reactor.Options{Batch: vswitch.BatchFrames, OnFallback: fallback})
 	if err != nil {
 		return nil, err
@@ -29,11 +29,11 @@ func (system) newPoller(fallback func(why error)) (vswitch.Poller, error) {
 	return r, nil
 }
 
-func (system) createTAP(name string) (device, error) {
+func (System) CreateTAP(name string) (Device, error) {
 	return deviceOf(tap.Create(name, tap.Options{}))
 }
 
-func (system) adoptTAP(fds []int) (device, error) {
+func (System) AdoptTAP(fds []int) (Device, error) {
 	for _, fd := range fds[1:] {
 		_ = os.NewFile(uintptr(fd), "").Close()
 	}
@@ -44,7 +44,7 @@ func (system) adoptTAP(fds []int) (device, error) {
 // its devices.
 const attachTimeout = 2 * time.Second
 
-func (system) attachTAP(in namespace, name string) (device, error) {
+func (System) AttachTAP(in Namespace, name string) (Device, error) {
 	ns := in.(*netns.Namespace)
 	return deviceOf(backoff.Retry(context.Background(), func() (d *tap.Device, err error) {
 		err = ns.Do(func() error {
@@ -60,7 +60,7 @@ func (system) attachTAP(in namespace, name string) (device, error) {
 	}), backoff.WithMaxElapsedTime(attachTimeout)))
 }
 
-func (system) removeTAP(name string) error {
+func (System) RemoveTAP(name string) error {
 	d, err := tap.Attach(name, tap.Options{})
 	if err != nil {
 		return err
@@ -69,29 +69,29 @@ func (system) removeTAP(name string) error {
 }
 
 // deviceOf makes a device of what opened one, and none of a failure.
-func deviceOf(d *tap.Device, err error) (device, error) {
+func deviceOf(d *tap.Device, err error) (Device, error) {
 	if err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
-func (system) openNamespace(ref netns.Ref) (namespace, error) { return namespaceOf(netns.Open(ref)) }
+func (System) OpenNamespace(ref netns.Ref) (Namespace, error) { return namespaceOf(netns.Open(ref)) }
 
-func (system) ownNamespace() (namespace, error) { return namespaceOf(netns.Current()) }
+func (System) OwnNamespace() (Namespace, error) { return namespaceOf(netns.Current()) }
 
-func (system) namespaceOf(d device, name string) (namespace, error) {
+func (System) NamespaceOf(d Device, name string) (Namespace, error) {
 	return namespaceOf(netns.OfDevice(d.Fd(), name))
 }
 
-func namespaceOf(ns *netns.Namespace, err error) (namespace, error) {
+func namespaceOf(ns *netns.Namespace, err error) (Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
 	return ns, nil
 }
 
-func (system) openProcess(pid int) (process, error) {
+func (System) OpenProcess(pid int) (Process, error) {
 	p, err := netns.OpenProcess(pid)
 	if err != nil {
 		return nil, err
@@ -103,36 +103,36 @@ func (system) openProcess(pid int) (process, error) {
 type systemWatcher struct{ *netns.Watcher }
 
 // Watch implements linkWatcher.
-func (w systemWatcher) Watch(in namespace) (int, error) {
+func (w systemWatcher) Watch(in Namespace) (int, error) {
 	return w.Watcher.Watch(in.(*netns.Namespace))
 }
 
-func (system) watchLinks() (linkWatcher, error) { return watcherOf(netns.NewWatcher()) }
+func (System) WatchLinks() (LinkWatcher, error) { return watcherOf(netns.NewWatcher()) }
 
-func (system) watchHostLinks() (linkWatcher, error) { return watcherOf(netns.NewHostWatcher()) }
+func (System) WatchHostLinks() (LinkWatcher, error) { return watcherOf(netns.NewHostWatcher()) }
 
-func watcherOf(w *netns.Watcher, err error) (linkWatcher, error) {
+func watcherOf(w *netns.Watcher, err error) (LinkWatcher, error) {
 	if err != nil {
 		return nil, err
 	}
 	return systemWatcher{w}, nil
 }
 
-func (system) watchMounts(ctx context.Context, changed func()) error {
+func (System) WatchMounts(ctx context.Context, changed func()) error {
 	return netns.WatchMounts(ctx, changed)
 }
 
-func (system) writeResolvConf(
+func (System) WriteResolvConf(
 	name, id string, nameserver netip.Addr, held func(id string) bool,
 ) error {
 	return netns.WriteResolvConf(netns.ResolvConfDir, name, id, nameserver, held)
 }
 
-func (system) removeResolvConf(name, id string) error {
+func (System) RemoveResolvConf(name, id string) error {
 	return netns.RemoveResolvConf(netns.ResolvConfDir, name, id)
 }
 
-func (system) linkNames() ([]string, error) {
+func (System) LinkNames() ([]string, error) {
 	links, err := net.Interfaces()
 	names := make([]string, len(links))
 	for i, l := range links {
@@ -141,31 +141,31 @@ func (system) linkNames() ([]string, error) {
 	return names, err
 }
 
-func (system) linkIndex(name string) (int, error) { return netns.LinkIndex(name) }
+func (System) LinkIndex(name string) (int, error) { return netns.LinkIndex(name) }
 
-func (system) hostPrefixes() ([]netip.Prefix, error) { return netns.HostPrefixes() }
+func (System) HostPrefixes() ([]netip.Prefix, error) { return netns.HostPrefixes() }
 
-func (system) hostConflict(p netip.Prefix) (string, error) { return netns.HostConflict(p) }
+func (System) HostConflict(p netip.Prefix) (string, error) { return netns.HostConflict(p) }
 
-func (system) setUpHostLink(index int, c netns.HostLink) (int, []string, error) {
+func (System) SetUpHostLink(index int, c netns.HostLink) (int, []string, error) {
 	return netns.SetUpHostLink(index, c)
 }
 
-func (system) hardenHostLink(sysctlDir, name string) error {
+func (System) HardenHostLink(sysctlDir, name string) error {
 	return netns.HardenHostLink(sysctlDir, name)
 }
 
-func (system) listenOnLink(
+func (System) ListenOnLink(
 	link string, at netip.AddrPort, lost func(n uint64),
 ) (netns.LinkSocket, error) {
 	return netns.ListenOnLink(link, at, lost)
 }
 
-func (system) forgetUDP(at netip.Addr, first, last uint16) error {
+func (System) ForgetUDP(at netip.Addr, first, last uint16) error {
 	return netns.ForgetUDP(at, first, last)
 }
 
-func (system) openRuleset(log *slog.Logger, sysctlDir string) (ruleset, error) {
+func (System) OpenRuleset(log *slog.Logger, sysctlDir string) (Ruleset, error) {
 	t, err := host.Open(host.Options{Log: log, SysctlDir: sysctlDir})
 	if err != nil {
 		return nil, err
@@ -173,9 +173,9 @@ func (system) openRuleset(log *slog.Logger, sysctlDir string) (ruleset, error) {
 	return t, nil
 }
 
-func (system) reserve(
+func (System) Reserve(
 	p host.Protocol, at netip.Addr, port uint16, count int,
-) (reservation, error) {
+) (Reservation, error) {
 	r, err := host.Reserve(p, at, port, count)
 	if err != nil {
 		return nil, err

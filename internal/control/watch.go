@@ -15,7 +15,7 @@ type links struct {
 	*core
 	neighbours *neighbours
 	lost       func(p *port, reason string) // called when a port's namespace has ended
-	watcher    linkWatcher                  // nil: there is none
+	watcher    LinkWatcher                  // nil: there is none
 	byLink     map[linkKey]*port            // ports whose links are watched
 }
 
@@ -30,7 +30,7 @@ type link struct {
 	watched   bool
 	refused   string        // its name, if that is none that can be stored
 	pinned    bool          // our descriptor keeps the namespace alive: it was opened inside
-	process   process       // by whose end we let go of a pinned namespace
+	process   Process       // by whose end we let go of a pinned namespace
 	look      *time.Timer   // runs when the link is about to be looked at
 	looked    time.Time     // when that was last done
 	took      time.Duration // how long that took
@@ -52,7 +52,7 @@ func (l *link) stop() {
 type linkKey struct{ namespace, index int }
 
 // watch begins to follow p's link, which is in ns.
-func (ls *links) watch(p *port, ns namespace) {
+func (ls *links) watch(p *port, ns Namespace) {
 	p.link.watched, p.link.where = true, ns.ID()
 	if ls.watcher != nil {
 		number, err := ls.watcher.Watch(ns)
@@ -78,7 +78,7 @@ func (ls *links) unwatch(p *port) {
 
 // watchProcess loses p when the process ends that its namespace was named by.
 func (ls *links) watchProcess(p *port) {
-	process, err := ls.kernel.openProcess(p.record.PID)
+	process, err := ls.kernel.OpenProcess(p.record.PID)
 	switch {
 	case err == nil && !ls.namespaceStands(p): // the id is another process's by now
 		_ = process.Close()
@@ -166,7 +166,7 @@ func (ls *links) lookAtLink(p *port) {
 	if p.lost() {
 		return
 	}
-	ns, err := ls.kernel.namespaceOf(p.device, p.record.Name)
+	ns, err := ls.kernel.NamespaceOf(p.device, p.record.Name)
 	if err != nil {
 		return // the link is just ending, which its descriptor tells
 	}
@@ -191,7 +191,7 @@ func (ls *links) lookAtLink(p *port) {
 }
 
 // watchedLink returns what p's link in ns is. One that is not watched yet is from then on.
-func (ls *links) watchedLink(p *port, ns namespace) (netns.Link, error) {
+func (ls *links) watchedLink(p *port, ns Namespace) (netns.Link, error) {
 	if p.link.watched {
 		return ns.LinkByIndex(p.link.index)
 	}
@@ -215,12 +215,12 @@ var errLinkMoved = errors.New("the interface is being moved or renamed")
 
 // stillThere says whether l, which was found in ns by its name, is p's. Another link may have
 // that name where the device was a moment before.
-func (ls *links) stillThere(p *port, ns namespace, l netns.Link) bool {
+func (ls *links) stillThere(p *port, ns Namespace, l netns.Link) bool {
 	name, err := p.device.LinkName()
 	if err != nil || name != l.Name {
 		return false
 	}
-	now, err := ls.kernel.namespaceOf(p.device, p.record.Name)
+	now, err := ls.kernel.NamespaceOf(p.device, p.record.Name)
 	if err != nil {
 		return false
 	}
@@ -228,8 +228,8 @@ func (ls *links) stillThere(p *port, ns namespace, l netns.Link) bool {
 	return now.ID() == ns.ID()
 }
 
-// linkFinder is a [netns.Namespace], or a test's.
-type linkFinder interface {
+// LinkFinder is a [netns.Namespace], or a test's.
+type LinkFinder interface {
 	LinkByName(name string) (netns.Link, error)
 	LinkByIndex(index int) (netns.Link, error)
 }
@@ -238,7 +238,7 @@ type linkFinder interface {
 // what the link is after that. In this order no change is missed: what comes before the watch is
 // seen, what comes after it is an event.
 func watchThenLook(
-	in linkFinder, currentName func() (string, error), watch func(index int),
+	in LinkFinder, currentName func() (string, error), watch func(index int),
 ) (netns.Link, error) {
 	name, err := currentName()
 	if err != nil {

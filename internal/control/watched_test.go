@@ -227,10 +227,10 @@ func (w *watchedWorld) wire(c *Control, name string) *switchtest.Device {
 	return p.device.(*fakeDevice).wire
 }
 
-func (k *watchedKernel) watchLinks() (linkWatcher, error)     { return k.links, nil }
-func (k *watchedKernel) watchHostLinks() (linkWatcher, error) { return k.host, nil }
+func (k *watchedKernel) WatchLinks() (LinkWatcher, error)     { return k.links, nil }
+func (k *watchedKernel) WatchHostLinks() (LinkWatcher, error) { return k.host, nil }
 
-func (k *watchedKernel) watchMounts(ctx context.Context, changed func()) error {
+func (k *watchedKernel) WatchMounts(ctx context.Context, changed func()) error {
 	for {
 		select {
 		case <-ctx.Done():
@@ -241,21 +241,21 @@ func (k *watchedKernel) watchMounts(ctx context.Context, changed func()) error {
 	}
 }
 
-func (k *watchedKernel) openNamespace(ref netns.Ref) (namespace, error) {
+func (k *watchedKernel) OpenNamespace(ref netns.Ref) (Namespace, error) {
 	if k.opening != nil {
 		return nil, k.opening
 	}
-	return k.fakeKernel.openNamespace(ref)
+	return k.fakeKernel.OpenNamespace(ref)
 }
 
-func (k *watchedKernel) createTAP(name string) (device, error) {
+func (k *watchedKernel) CreateTAP(name string) (Device, error) {
 	if k.making != nil {
 		return nil, k.making
 	}
-	return k.fakeKernel.createTAP(name)
+	return k.fakeKernel.CreateTAP(name)
 }
 
-func (k *watchedKernel) openProcess(pid int) (process, error) {
+func (k *watchedKernel) OpenProcess(pid int) (Process, error) {
 	p := k.processes[pid]
 	if p == nil {
 		return nil, fmt.Errorf("%w: process %d is not running", netns.ErrNoNamespace, pid)
@@ -300,7 +300,7 @@ func newFakeWatcher(w *world) *fakeWatcher {
 	}
 }
 
-func (f *fakeWatcher) Watch(in namespace) (int, error) {
+func (f *fakeWatcher) Watch(in Namespace) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -336,9 +336,9 @@ func (f *fakeWatcher) Run(ctx context.Context, each func(netns.LinkEvent)) error
 func (f *fakeWatcher) Close() error { return nil }
 
 var (
-	_ kernel      = (*watchedKernel)(nil)
-	_ linkWatcher = (*fakeWatcher)(nil)
-	_ process     = (*openProcess)(nil)
+	_ Kernel      = (*watchedKernel)(nil)
+	_ LinkWatcher = (*fakeWatcher)(nil)
+	_ Process     = (*openProcess)(nil)
 )
 
 // at is an address set on a link.
