@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/netns"
@@ -27,7 +28,9 @@ type devices struct {
 const txQueueLen = 1000
 
 // makeDevice makes p's device and puts it into ns as config says.
-func (ds *devices) makeDevice(p *port, config netns.LinkConfig, ns Namespace, undo *undo) (Device, error) {
+func (ds *devices) makeDevice(
+	p *port, config netns.LinkConfig, ns kernel.Namespace, undo *undo,
+) (kernel.Device, error) {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
 	device, err := ds.kernel.CreateTAP(view.HostName(p.record))
@@ -52,7 +55,7 @@ func (ds *devices) makeDevice(p *port, config netns.LinkConfig, ns Namespace, un
 }
 
 // attached does what follows once p's device is in its namespace ns and stored.
-func (pc *ports) attached(p *port, ns Namespace) {
+func (pc *ports) attached(p *port, ns kernel.Namespace) {
 	pc.links.watch(p, ns)
 	pc.links.lookSoon(p) // for what has changed just before we watched
 	pc.neighbours.updateNeighbours(p)
@@ -104,7 +107,7 @@ func (ds *devices) displace(p *port) {
 }
 
 // connect puts device behind p's place in the switch.
-func (ds *devices) connect(p *port, device Device) error {
+func (ds *devices) connect(p *port, device kernel.Device) error {
 	if err := ds.sw.Attach(p.sw, device); err != nil {
 		return switchError(err)
 	}
@@ -113,7 +116,7 @@ func (ds *devices) connect(p *port, device Device) error {
 }
 
 // connected follows that device is behind p's place in the switch.
-func (ds *devices) connected(p *port, device Device) {
+func (ds *devices) connected(p *port, device kernel.Device) {
 	p.device = device
 	if p.sw.Trusted() { // its own address has followed that of the device before
 		ds.logFailure("give port "+p.record.Name+" its MAC", ds.sw.SetMAC(p.sw, p.record.MAC))
@@ -122,7 +125,7 @@ func (ds *devices) connected(p *port, device Device) {
 
 // keep has p's device outlive this process: its link in the kernel, and its
 // descriptor at whoever supervises us.
-func (ds *devices) keep(p *port, d Device) error {
+func (ds *devices) keep(p *port, d kernel.Device) error {
 	// In this order, so that a process that dies between leaves a descriptor by which the next one
 	// finds the link.
 	ds.logNotKept(view.HostName(p.record), ds.kept.keep(keptPort, p.record.ID, d.Fd()))
@@ -143,7 +146,7 @@ func (pc *ports) disconnect(p *port) {
 // goneDevice is the device of a port that has it no longer.
 type goneDevice struct {
 	port   *port
-	device Device
+	device kernel.Device
 }
 
 // takeDevice takes the device that the switch does not use any more from p, if it has one.
@@ -202,7 +205,7 @@ func (ds *devices) letGoOf(gone []goneDevice) {
 }
 
 // closeDevice deletes the link, unless that was done by others.
-func (ds *devices) closeDevice(p *port, device Device) {
+func (ds *devices) closeDevice(p *port, device kernel.Device) {
 	_ = device.SetPersist(false) // fails when the link is gone
 	if err := device.Close(); err != nil {
 		ds.log.Error("cannot close the port's device", "port", p.record.Name, "error", err)
@@ -253,7 +256,7 @@ func ends(s *segment, rules []model.Rule, ports ...*port) []model.Change {
 
 // openNamespace opens the namespace that the record names, or ours for a device
 // that waits to be moved.
-func (c *core) openNamespace(r model.Port) (Namespace, error) {
+func (c *core) openNamespace(r model.Port) (kernel.Namespace, error) {
 	if r.Handover && r.NetNS == "" {
 		return c.kernel.OwnNamespace()
 	}

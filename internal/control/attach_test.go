@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
 	"vswitch/switch/switchtest"
@@ -194,7 +195,7 @@ type adoptingKernel struct {
 	ns *adopting
 }
 
-func (k adoptingKernel) OpenNamespace(netns.Ref) (Namespace, error) { return k.ns, nil }
+func (k adoptingKernel) OpenNamespace(netns.Ref) (kernel.Namespace, error) { return k.ns, nil }
 
 // TestInterfaceOfAPort is what the kernel is asked for.
 func TestInterfaceOfAPort(t *testing.T) {

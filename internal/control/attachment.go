@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/frame"
@@ -23,8 +24,8 @@ type attachment struct {
 	*ports
 	p      *port
 	link   netns.LinkConfig
-	ns     Namespace // nil: not opened yet
-	device Device
+	ns     kernel.Namespace // nil: not opened yet
+	device kernel.Device
 	undo   undo // what end takes back without the lock
 	locked undo // what end takes back under it
 }

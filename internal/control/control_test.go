@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/ipam"
 	vswitch "vswitch/switch"
 )
@@ -349,7 +350,7 @@ func TestVersion(t *testing.T) {
 // noDefault is a kernel that cannot make host links.
 type noDefault struct{ fakeKernel }
 
-func (k noDefault) CreateTAP(name string) (Device, error) {
+func (k noDefault) CreateTAP(name string) (kernel.Device, error) {
 	if strings.HasPrefix(name, "vs-") {
 		return nil, &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: fs.ErrNotExist}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/store"
@@ -22,7 +23,7 @@ type core struct {
 	log      *slog.Logger
 	lines    *lines // of log
 	store    store.Store
-	kernel   Kernel
+	kernel   kernel.Kernel
 	sw       *vswitch.Switch
 	kept     *keptDevices
 	counters *keptCounters
@@ -50,7 +51,7 @@ type core struct {
 func newCore(config Config, state store.Store) *core {
 	lines := newLines(config.Log.Handler())
 	return &core{
-		config: config, log: slog.New(lines), lines: lines, store: state, kernel: System{},
+		config: config, log: slog.New(lines), lines: lines, store: state, kernel: kernel.System{},
 		kept:        newKeptDevices(config.Keeper, config.Kept),
 		allSegments: make(map[string]*segment), allPorts: make(map[string]*port),
 		allPools: make(map[string]*pool), pending: make(map[string]*port),

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	vswitch "vswitch/switch"
 	"vswitch/switch/switchtest"
@@ -133,7 +134,7 @@ type failingKernel struct {
 	err    error
 }
 
-func (k failingKernel) CreateTAP(name string) (Device, error) {
+func (k failingKernel) CreateTAP(name string) (kernel.Device, error) {
 	if strings.HasPrefix(name, k.prefix) {
 		return nil, k.err
 	}
@@ -141,7 +142,7 @@ func (k failingKernel) CreateTAP(name string) (Device, error) {
 }
 
 // on replaces the kernel.
-func (w *world) on(c *Control, k Kernel) {
+func (w *world) on(c *Control, k kernel.Kernel) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kernel = k

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/view"
 	"vswitch/internal/netns"
 )
@@ -18,7 +19,9 @@ import (
 // down are dropped as such.
 
 // makeHandover makes p's device in ns, which is the daemon's own, as config says.
-func (ds *devices) makeHandover(p *port, config netns.LinkConfig, ns Namespace, undo *undo) (Device, error) {
+func (ds *devices) makeHandover(
+	p *port, config netns.LinkConfig, ns kernel.Namespace, undo *undo,
+) (kernel.Device, error) {
 	device, err := ds.kernel.CreateTAP(view.HostName(p.record))
 	if err != nil {
 		return nil, deviceError(err)
@@ -33,7 +36,7 @@ func (ds *devices) makeHandover(p *port, config netns.LinkConfig, ns Namespace, 
 }
 
 // followHandover follows where p's device is, in ns now, and what it is there.
-func (ls *links) followHandover(p *port, ns Namespace) {
+func (ls *links) followHandover(p *port, ns kernel.Namespace) {
 	l, err := ls.watchedLink(p, ns)
 	if err != nil {
 		ls.lookSoon(p) // it is being moved or renamed
@@ -47,7 +50,7 @@ func (ls *links) followHandover(p *port, ns Namespace) {
 
 // reopenHandover opens p's persistent device in its container, or where it was
 // made. It is not made anew: whoever configured it would not do so again.
-func (r *restorer) reopenHandover(p *port) (Device, error) {
+func (r *restorer) reopenHandover(p *port) (kernel.Device, error) {
 	device, err := r.reopenIn(p, p.record.NetNS)
 	if err != nil && p.record.NetNS != "" {
 		device, err = r.reopenIn(p, "") // not moved yet, or back already
@@ -55,7 +58,7 @@ func (r *restorer) reopenHandover(p *port) (Device, error) {
 	return device, err
 }
 
-func (r *restorer) reopenIn(p *port, netnsPath string) (Device, error) {
+func (r *restorer) reopenIn(p *port, netnsPath string) (kernel.Device, error) {
 	record := p.record
 	record.NetNS = netnsPath
 	ns, err := r.openNamespace(record)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/counters"
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
@@ -17,7 +18,7 @@ import (
 type hostLinks struct {
 	*core
 	firewall *firewall
-	watcher  LinkWatcher // of the daemon's own namespace; nil: there is none
+	watcher  kernel.LinkWatcher // of the daemon's own namespace; nil: there is none
 }
 
 // hostLink is the TAP in the daemon's own namespace by which the host reaches a
@@ -26,7 +27,7 @@ type hostLink struct {
 	segment *segment
 	name    string
 
-	device Device        // nil: there is none
+	device kernel.Device // nil: there is none
 	sw     *vswitch.Port // nil: likewise
 	index  int           // 0: not looked at yet
 
@@ -124,7 +125,7 @@ func (hs *hostLinks) harden(h *hostLink) {
 }
 
 // connectHost gives a host link its place in the switch, behind device.
-func (hs *hostLinks) connectHost(h *hostLink, device Device) error {
+func (hs *hostLinks) connectHost(h *hostLink, device kernel.Device) error {
 	s := h.segment
 	sw, err := hs.sw.AddHostPort(s.sw, device, s.gateway, vswitch.PortConfig{
 		Name: h.name, Policy: policy.Policy{MACLimit: api.NoLimit, FloodLimit: api.NoLimit},
@@ -211,7 +212,7 @@ func (hs *hostLinks) restoreHostLink(h *hostLink) {
 }
 
 // reopenHostLink is the device of a host link that exists already.
-func (hs *hostLinks) reopenHostLink(h *hostLink) (Device, error) {
+func (hs *hostLinks) reopenHostLink(h *hostLink) (kernel.Device, error) {
 	if fds := hs.kept.take(keptHostLink, h.segment.record.ID); len(fds) > 0 {
 		device, err := hs.kernel.AdoptTAP(fds)
 		if err == nil {
@@ -240,7 +241,7 @@ const (
 
 // checkNotMoved refuses a device whose link is in another namespace than the daemon's. That link
 // ends with the device.
-func (hs *hostLinks) checkNotMoved(d Device) error {
+func (hs *hostLinks) checkNotMoved(d kernel.Device) error {
 	own, err := hs.inOwnNamespace(d)
 	if err == nil && !own {
 		_ = d.SetPersist(false)
@@ -250,7 +251,7 @@ func (hs *hostLinks) checkNotMoved(d Device) error {
 }
 
 // inOwnNamespace reports whether the device's link is in the daemon's namespace.
-func (hs *hostLinks) inOwnNamespace(d Device) (bool, error) {
+func (hs *hostLinks) inOwnNamespace(d kernel.Device) (bool, error) {
 	own, err := hs.kernel.OwnNamespace()
 	if err != nil {
 		return false, err

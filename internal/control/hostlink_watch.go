@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/netns"
 )
 
@@ -92,7 +93,7 @@ func (hs *hostLinks) lookAtHostLink(h *hostLink) {
 }
 
 // setUp makes the interface what it is to be, and says what it was not.
-func (h *hostLink) setUp(k Kernel) (mended []string, err error) {
+func (h *hostLink) setUp(k kernel.Kernel) (mended []string, err error) {
 	if h.index == 0 { // it may have been renamed while nobody looked
 		name, err := h.device.LinkName()
 		if err != nil {

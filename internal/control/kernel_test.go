@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/host"
 	"vswitch/internal/netns"
 	vswitch "vswitch/switch"
@@ -202,7 +203,7 @@ func (k fakeKernel) openAs(fd int, l *fakeLink) *fakeDevice {
 	return d
 }
 
-func (k fakeKernel) CreateTAP(name string) (Device, error) {
+func (k fakeKernel) CreateTAP(name string) (kernel.Device, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.step("create %s", name); err != nil {
@@ -219,7 +220,7 @@ func (k fakeKernel) CreateTAP(name string) (Device, error) {
 	return k.open(l), nil
 }
 
-func (k fakeKernel) AdoptTAP(fds []int) (Device, error) {
+func (k fakeKernel) AdoptTAP(fds []int) (kernel.Device, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	d := k.devices[fds[0]]
@@ -229,7 +230,7 @@ func (k fakeKernel) AdoptTAP(fds []int) (Device, error) {
 	return k.openAs(fds[0], d.link), nil // another one than that of the process before
 }
 
-func (k fakeKernel) AttachTAP(in Namespace, name string) (Device, error) {
+func (k fakeKernel) AttachTAP(in kernel.Namespace, name string) (kernel.Device, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.step("attach to %s", name); err != nil {
@@ -251,7 +252,7 @@ func (k fakeKernel) RemoveTAP(name string) error {
 	return errors.Join(d.SetPersist(false), d.Close())
 }
 
-func (k fakeKernel) OpenNamespace(ref netns.Ref) (Namespace, error) {
+func (k fakeKernel) OpenNamespace(ref netns.Ref) (kernel.Namespace, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	ns := k.named[ref.String()]
@@ -261,9 +262,9 @@ func (k fakeKernel) OpenNamespace(ref netns.Ref) (Namespace, error) {
 	return ns, nil
 }
 
-func (k fakeKernel) OwnNamespace() (Namespace, error) { return k.own, nil }
+func (k fakeKernel) OwnNamespace() (kernel.Namespace, error) { return k.own, nil }
 
-func (k fakeKernel) NamespaceOf(d Device, _ string) (Namespace, error) {
+func (k fakeKernel) NamespaceOf(d kernel.Device, _ string) (kernel.Namespace, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l := d.(*fakeDevice).link; l != nil {
@@ -272,10 +273,10 @@ func (k fakeKernel) NamespaceOf(d Device, _ string) (Namespace, error) {
 	return nil, tap.ErrDeleted
 }
 
-func (fakeKernel) OpenProcess(int) (Process, error)          { return nil, errors.ErrUnsupported }
-func (fakeKernel) WatchLinks() (LinkWatcher, error)          { return nil, errors.ErrUnsupported }
-func (fakeKernel) WatchHostLinks() (LinkWatcher, error)      { return nil, errors.ErrUnsupported }
-func (fakeKernel) WatchMounts(context.Context, func()) error { return nil }
+func (fakeKernel) OpenProcess(int) (kernel.Process, error)     { return nil, errors.ErrUnsupported }
+func (fakeKernel) WatchLinks() (kernel.LinkWatcher, error)     { return nil, errors.ErrUnsupported }
+func (fakeKernel) WatchHostLinks() (kernel.LinkWatcher, error) { return nil, errors.ErrUnsupported }
+func (fakeKernel) WatchMounts(context.Context, func()) error   { return nil }
 
 func (k fakeKernel) WriteResolvConf(name, id string, _ netip.Addr, _ func(string) bool) error {
 	k.mu.Lock()
@@ -348,7 +349,7 @@ func (fakeKernel) ListenOnLink(string, netip.AddrPort, func(uint64)) (netns.Link
 
 func (k fakeKernel) ForgetUDP(netip.Addr, uint16, uint16) error { return nil }
 
-func (k fakeKernel) OpenRuleset(*slog.Logger, string) (Ruleset, error) {
+func (k fakeKernel) OpenRuleset(*slog.Logger, string) (kernel.Ruleset, error) {
 	return &fakeRuleset{k.world}, nil
 }
 
@@ -378,7 +379,7 @@ func (*fakeRuleset) Close() error                  { return nil }
 
 func (k fakeKernel) Reserve(
 	_ host.Protocol, at netip.Addr, port uint16, count int,
-) (Reservation, error) {
+) (kernel.Reservation, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.step("reserve %d ports from %d on", count, port); err != nil {

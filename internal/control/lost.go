@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/netns"
@@ -128,7 +129,7 @@ func (pc *ports) regainPort(p *port) {
 }
 
 // regain takes every step to attach a lost port, or none.
-func (pc *ports) regain(p *port, ns Namespace) error {
+func (pc *ports) regain(p *port, ns kernel.Namespace) error {
 	var undo undo
 	defer undo.run()
 	device, err := pc.devices.makeDevice(p, p.linkConfig(), ns, &undo)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/view"
 	"vswitch/internal/host"
 )
@@ -12,9 +13,9 @@ import (
 // firewall is what the host's kernel does for segments with a host link, by an nftables table.
 type firewall struct {
 	*core
-	table   Ruleset     // nil: the kernel has nothing of the kind
-	problem string      // why containers reach the host and no farther
-	retry   *time.Timer // runs while what the kernel is to do is not done
+	table   kernel.Ruleset // nil: the kernel has nothing of the kind
+	problem string         // why containers reach the host and no farther
+	retry   *time.Timer    // runs while what the kernel is to do is not done
 }
 
 // openNAT gets hold of what the host's kernel does for segments with a host link:

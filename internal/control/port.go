@@ -7,6 +7,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/arp"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	"vswitch/internal/counters"
 	"vswitch/internal/frame"
@@ -33,7 +34,7 @@ type port struct {
 
 	published []*publication // in the order of the record's
 
-	device Device // nil when lost
+	device kernel.Device // nil when lost
 	sw     *vswitch.Port
 	counts *counters.Block
 	link   link

@@ -11,6 +11,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/gateway"
@@ -46,8 +47,8 @@ const withoutNAT = "vswitchd runs with --nat=false, so the host's rules are your
 // publication is what has ports of the host lead to a port of the switch.
 type publication struct {
 	record   model.Publication
-	reserved Reservation // nil: see problem
-	problem  string      // why it is not reachable
+	reserved kernel.Reservation // nil: see problem
+	problem  string             // why it is not reachable
 }
 
 // now returns what q is.

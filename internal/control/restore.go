@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/ipam"
@@ -133,7 +134,7 @@ const reopenLimit = 8
 
 // restoreDevices connects the ports that have, or find, a device. The others are lost.
 func (r *restorer) restoreDevices(ports []*port) {
-	devices, errs := make([]Device, len(ports)), make([]error, len(ports))
+	devices, errs := make([]kernel.Device, len(ports)), make([]error, len(ports))
 	var opening errgroup.Group
 	opening.SetLimit(reopenLimit)
 	for i, p := range ports {
@@ -172,7 +173,7 @@ var errRemake = errors.New("the device is to be made again")
 // reopen opens p's device by the descriptor that was kept for it, or else by its namespace. It
 // touches nothing but p, so that many ports may be reopened at once. The error is the reason why
 // p is lost, or errRemake.
-func (r *restorer) reopen(p *port) (Device, error) {
+func (r *restorer) reopen(p *port) (kernel.Device, error) {
 	if fds := r.kept.take(keptPort, p.record.ID); len(fds) > 0 {
 		device, err := r.kernel.AdoptTAP(fds)
 		if err == nil {
@@ -192,7 +193,7 @@ func (r *restorer) reopen(p *port) (Device, error) {
 
 // restoreConnected follows that a device which is in its namespace already was connected, or that
 // this has failed.
-func (r *restorer) restoreConnected(p *port, device Device, err error) error {
+func (r *restorer) restoreConnected(p *port, device kernel.Device, err error) error {
 	if err != nil {
 		_ = device.Close()
 		return switchError(err)
@@ -211,7 +212,7 @@ func (r *restorer) restoreConnected(p *port, device Device, err error) error {
 }
 
 // reattach opens p's persistent device in its namespace.
-func (r *restorer) reattach(p *port) (Device, error) {
+func (r *restorer) reattach(p *port) (kernel.Device, error) {
 	ns, err := r.openNamespace(p.record)
 	if err != nil {
 		return nil, errors.New(lostNamespace)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel"
 )
 
 // slowKernel makes a TAP when it is told to.
@@ -15,7 +16,7 @@ type slowKernel struct {
 	begun, goOn chan struct{}
 }
 
-func (k slowKernel) CreateTAP(name string) (Device, error) {
+func (k slowKernel) CreateTAP(name string) (kernel.Device, error) {
 	if k.begun != nil {
 		k.begun <- struct{}{}
 		<-k.goOn

@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"golang.org/x/sync/errgroup"
 
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/gateway"
 	"vswitch/internal/gateway/dns"
 	"vswitch/internal/netns"
@@ -20,10 +21,10 @@ import (
 // else has the port, it is tried again.
 type sockets struct {
 	log      *slog.Logger
-	kernel   HostStack
+	kernel   kernel.HostStack
 	resolver *dns.Resolver
-	device   Device // the host link's
-	link     string // its name when the sockets were last opened
+	device   kernel.Device // the host link's
+	link     string        // its name when the sockets were last opened
 	at       netip.AddrPort
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when nothing is served any more
@@ -31,7 +32,9 @@ type sockets struct {
 
 // listen begins to answer at the gateway's address on the host link that is device's; it has
 // begun when listen returns, if the port was free.
-func (v *services) listen(log *slog.Logger, k HostStack, device Device, address netip.Addr) {
+func (v *services) listen(
+	log *slog.Logger, k kernel.HostStack, device kernel.Device, address netip.Addr,
+) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sockets{
 		log: log, kernel: k, resolver: v.resolver, device: device, at: netip.AddrPortFrom(address, gateway.DNSPort),

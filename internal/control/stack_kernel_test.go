@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing/synctest"
 
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/host"
 	"vswitch/internal/netns"
 )
@@ -21,21 +22,21 @@ type stackKernel struct {
 	s *stack
 }
 
-func (k stackKernel) CreateTAP(name string) (Device, error) {
+func (k stackKernel) CreateTAP(name string) (kernel.Device, error) {
 	if err := k.s.failure("create"); err != nil && strings.HasPrefix(name, "vs-") {
 		return nil, err
 	}
 	return k.fakeKernel.CreateTAP(name)
 }
 
-func (k stackKernel) AttachTAP(in Namespace, name string) (Device, error) {
+func (k stackKernel) AttachTAP(in kernel.Namespace, name string) (kernel.Device, error) {
 	if err := k.s.failure("attach"); err != nil && strings.HasPrefix(name, "vs-") {
 		return nil, err
 	}
 	return k.fakeKernel.AttachTAP(in, name)
 }
 
-func (k stackKernel) OwnNamespace() (Namespace, error) {
+func (k stackKernel) OwnNamespace() (kernel.Namespace, error) {
 	return k.own, k.s.failure("own namespace")
 }
 
@@ -80,12 +81,12 @@ func (k stackKernel) HardenHostLink(string, string) error { return k.s.failure("
 // stackWatcher tells of the links of the daemon's own namespace.
 type stackWatcher struct{ *stack }
 
-func (k stackKernel) WatchHostLinks() (LinkWatcher, error) {
+func (k stackKernel) WatchHostLinks() (kernel.LinkWatcher, error) {
 	return stackWatcher{k.s}, k.s.failure("watch")
 }
 
-func (stackWatcher) Watch(Namespace) (int, error) { return 0, errors.ErrUnsupported }
-func (stackWatcher) Close() error                 { return nil }
+func (stackWatcher) Watch(kernel.Namespace) (int, error) { return 0, errors.ErrUnsupported }
+func (stackWatcher) Close() error                        { return nil }
 
 func (w stackWatcher) Run(ctx context.Context, f func(netns.LinkEvent)) error {
 	for {
@@ -237,7 +238,7 @@ type stackRuleset struct {
 	s *stack
 }
 
-func (k stackKernel) OpenRuleset(*slog.Logger, string) (Ruleset, error) {
+func (k stackKernel) OpenRuleset(*slog.Logger, string) (kernel.Ruleset, error) {
 	if err := k.s.failure("open rules"); err != nil {
 		return nil, err
 	}
@@ -281,13 +282,13 @@ func (s *stack) forwards() []string {
 
 // stackReservation is one that notes which of its ports is shared.
 type stackReservation struct {
-	Reservation
+	kernel.Reservation
 	s *stack
 }
 
 func (k stackKernel) Reserve(
 	p host.Protocol, at netip.Addr, port uint16, count int,
-) (Reservation, error) {
+) (kernel.Reservation, error) {
 	if err := k.s.failure("reserve"); err != nil {
 		return nil, err
 	}

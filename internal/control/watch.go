@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
@@ -15,7 +16,7 @@ type links struct {
 	*core
 	neighbours *neighbours
 	lost       func(p *port, reason string) // called when a port's namespace has ended
-	watcher    LinkWatcher                  // nil: there is none
+	watcher    kernel.LinkWatcher           // nil: there is none
 	byLink     map[linkKey]*port            // ports whose links are watched
 }
 
@@ -28,13 +29,13 @@ type link struct {
 	mac       frame.MAC
 	addrs     []netip.Addr // set there
 	watched   bool
-	refused   string        // its name, if that is none that can be stored
-	pinned    bool          // our descriptor keeps the namespace alive: it was opened inside
-	process   Process       // by whose end we let go of a pinned namespace
-	look      *time.Timer   // runs when the link is about to be looked at
-	looked    time.Time     // when that was last done
-	took      time.Duration // how long that took
-	pause     time.Duration // before it is done next
+	refused   string         // its name, if that is none that can be stored
+	pinned    bool           // our descriptor keeps the namespace alive: it was opened inside
+	process   kernel.Process // by whose end we let go of a pinned namespace
+	look      *time.Timer    // runs when the link is about to be looked at
+	looked    time.Time      // when that was last done
+	took      time.Duration  // how long that took
+	pause     time.Duration  // before it is done next
 }
 
 // stop ends what runs for the link.
@@ -52,7 +53,7 @@ func (l *link) stop() {
 type linkKey struct{ namespace, index int }
 
 // watch begins to follow p's link, which is in ns.
-func (ls *links) watch(p *port, ns Namespace) {
+func (ls *links) watch(p *port, ns kernel.Namespace) {
 	p.link.watched, p.link.where = true, ns.ID()
 	if ls.watcher != nil {
 		number, err := ls.watcher.Watch(ns)
@@ -191,7 +192,7 @@ func (ls *links) lookAtLink(p *port) {
 }
 
 // watchedLink returns what p's link in ns is. One that is not watched yet is from then on.
-func (ls *links) watchedLink(p *port, ns Namespace) (netns.Link, error) {
+func (ls *links) watchedLink(p *port, ns kernel.Namespace) (netns.Link, error) {
 	if p.link.watched {
 		return ns.LinkByIndex(p.link.index)
 	}
@@ -215,7 +216,7 @@ var errLinkMoved = errors.New("the interface is being moved or renamed")
 
 // stillThere says whether l, which was found in ns by its name, is p's. Another link may have
 // that name where the device was a moment before.
-func (ls *links) stillThere(p *port, ns Namespace, l netns.Link) bool {
+func (ls *links) stillThere(p *port, ns kernel.Namespace, l netns.Link) bool {
 	name, err := p.device.LinkName()
 	if err != nil || name != l.Name {
 		return false
@@ -228,17 +229,11 @@ func (ls *links) stillThere(p *port, ns Namespace, l netns.Link) bool {
 	return now.ID() == ns.ID()
 }
 
-// LinkFinder is a [netns.Namespace], or a test's.
-type LinkFinder interface {
-	LinkByName(name string) (netns.Link, error)
-	LinkByIndex(index int) (netns.Link, error)
-}
-
 // watchThenLook finds a link by the name that it has now, has its index watched, and returns
 // what the link is after that. In this order no change is missed: what comes before the watch is
 // seen, what comes after it is an event.
 func watchThenLook(
-	in LinkFinder, currentName func() (string, error), watch func(index int),
+	in kernel.LinkFinder, currentName func() (string, error), watch func(index int),
 ) (netns.Link, error) {
 	name, err := currentName()
 	if err != nil {

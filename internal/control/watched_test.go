@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/netns"
 	"vswitch/switch/switchtest"
 )
@@ -227,8 +228,8 @@ func (w *watchedWorld) wire(c *Control, name string) *switchtest.Device {
 	return p.device.(*fakeDevice).wire
 }
 
-func (k *watchedKernel) WatchLinks() (LinkWatcher, error)     { return k.links, nil }
-func (k *watchedKernel) WatchHostLinks() (LinkWatcher, error) { return k.host, nil }
+func (k *watchedKernel) WatchLinks() (kernel.LinkWatcher, error)     { return k.links, nil }
+func (k *watchedKernel) WatchHostLinks() (kernel.LinkWatcher, error) { return k.host, nil }
 
 func (k *watchedKernel) WatchMounts(ctx context.Context, changed func()) error {
 	for {
@@ -241,21 +242,21 @@ func (k *watchedKernel) WatchMounts(ctx context.Context, changed func()) error {
 	}
 }
 
-func (k *watchedKernel) OpenNamespace(ref netns.Ref) (Namespace, error) {
+func (k *watchedKernel) OpenNamespace(ref netns.Ref) (kernel.Namespace, error) {
 	if k.opening != nil {
 		return nil, k.opening
 	}
 	return k.fakeKernel.OpenNamespace(ref)
 }
 
-func (k *watchedKernel) CreateTAP(name string) (Device, error) {
+func (k *watchedKernel) CreateTAP(name string) (kernel.Device, error) {
 	if k.making != nil {
 		return nil, k.making
 	}
 	return k.fakeKernel.CreateTAP(name)
 }
 
-func (k *watchedKernel) OpenProcess(pid int) (Process, error) {
+func (k *watchedKernel) OpenProcess(pid int) (kernel.Process, error) {
 	p := k.processes[pid]
 	if p == nil {
 		return nil, fmt.Errorf("%w: process %d is not running", netns.ErrNoNamespace, pid)
@@ -300,7 +301,7 @@ func newFakeWatcher(w *world) *fakeWatcher {
 	}
 }
 
-func (f *fakeWatcher) Watch(in Namespace) (int, error) {
+func (f *fakeWatcher) Watch(in kernel.Namespace) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -336,9 +337,9 @@ func (f *fakeWatcher) Run(ctx context.Context, each func(netns.LinkEvent)) error
 func (f *fakeWatcher) Close() error { return nil }
 
 var (
-	_ Kernel      = (*watchedKernel)(nil)
-	_ LinkWatcher = (*fakeWatcher)(nil)
-	_ Process     = (*openProcess)(nil)
+	_ kernel.Kernel      = (*watchedKernel)(nil)
+	_ kernel.LinkWatcher = (*fakeWatcher)(nil)
+	_ kernel.Process     = (*openProcess)(nil)
 )
 
 // at is an address set on a link.

@@ -1,4 +1,6 @@
-package control
+// Package kernel is what the control plane has the kernel do, as interfaces, and the kernel that
+// does it. It knows links, namespaces, sockets and packet filters, and not what they are for.
+package kernel
 
 import (
 	"context"
@@ -11,7 +13,7 @@ import (
 	vswitch "vswitch/switch"
 )
 
-// Kernel is what the nouns have the Kernel do: [system], or a test's.
+// Kernel is a kernel: [System], or a test's.
 type Kernel interface {
 	TAPDriver
 	Namespaces
@@ -44,7 +46,7 @@ type Device interface {
 	Close() error
 }
 
-// Namespaces are the network Namespaces of the containers and of the daemon itself.
+// Namespaces are the network namespaces of the containers and of the daemon itself.
 type Namespaces interface {
 	OpenNamespace(netns.Ref) (Namespace, error)
 	OwnNamespace() (Namespace, error)
@@ -58,7 +60,7 @@ type Namespaces interface {
 	RemoveResolvConf(name, id string) error
 }
 
-// Namespace is a network Namespace.
+// Namespace is a network namespace.
 type Namespace interface {
 	LinkFinder
 	LinkByMAC(net.HardwareAddr) (netns.Link, error)
@@ -68,6 +70,12 @@ type Namespace interface {
 	ID() string
 	Identity() string
 	Close() error
+}
+
+// LinkFinder finds links of a namespace.
+type LinkFinder interface {
+	LinkByName(name string) (netns.Link, error)
+	LinkByIndex(index int) (netns.Link, error)
 }
 
 // Process is one by whose end a namespace ends.

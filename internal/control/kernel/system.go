@@ -1,4 +1,4 @@
-package control
+package kernel
 
 import (
 	"context"
@@ -18,9 +18,10 @@ import (
 	"vswitch/tap"
 )
 
-// System is the kernel.
+// System is the kernel that the process runs on.
 type System struct{}
 
+// NewPoller implements [Kernel].
 func (System) NewPoller(fallback func(why error)) (vswitch.Poller, error) {
 	r, err := reactor.New(reactor.Options{Batch: vswitch.BatchFrames, OnFallback: fallback})
 	if err != nil {
@@ -29,10 +30,12 @@ func (System) NewPoller(fallback func(why error)) (vswitch.Poller, error) {
 	return r, nil
 }
 
+// CreateTAP implements [Kernel].
 func (System) CreateTAP(name string) (Device, error) {
 	return deviceOf(tap.Create(name, tap.Options{}))
 }
 
+// AdoptTAP implements [Kernel].
 func (System) AdoptTAP(fds []int) (Device, error) {
 	for _, fd := range fds[1:] {
 		_ = os.NewFile(uintptr(fd), "").Close()
@@ -44,6 +47,7 @@ func (System) AdoptTAP(fds []int) (Device, error) {
 // its devices.
 const attachTimeout = 2 * time.Second
 
+// AttachTAP implements [Kernel].
 func (System) AttachTAP(in Namespace, name string) (Device, error) {
 	ns := in.(*netns.Namespace)
 	return deviceOf(backoff.Retry(context.Background(), func() (d *tap.Device, err error) {
@@ -60,6 +64,7 @@ func (System) AttachTAP(in Namespace, name string) (Device, error) {
 	}), backoff.WithMaxElapsedTime(attachTimeout)))
 }
 
+// RemoveTAP implements [Kernel].
 func (System) RemoveTAP(name string) error {
 	d, err := tap.Attach(name, tap.Options{})
 	if err != nil {
@@ -76,10 +81,13 @@ func deviceOf(d *tap.Device, err error) (Device, error) {
 	return d, nil
 }
 
+// OpenNamespace implements [Kernel].
 func (System) OpenNamespace(ref netns.Ref) (Namespace, error) { return namespaceOf(netns.Open(ref)) }
 
+// OwnNamespace implements [Kernel].
 func (System) OwnNamespace() (Namespace, error) { return namespaceOf(netns.Current()) }
 
+// NamespaceOf implements [Kernel].
 func (System) NamespaceOf(d Device, name string) (Namespace, error) {
 	return namespaceOf(netns.OfDevice(d.Fd(), name))
 }
@@ -91,6 +99,7 @@ func namespaceOf(ns *netns.Namespace, err error) (Namespace, error) {
 	return ns, nil
 }
 
+// OpenProcess implements [Kernel].
 func (System) OpenProcess(pid int) (Process, error) {
 	p, err := netns.OpenProcess(pid)
 	if err != nil {
@@ -102,13 +111,15 @@ func (System) OpenProcess(pid int) (Process, error) {
 // systemWatcher is a [netns.Watcher].
 type systemWatcher struct{ *netns.Watcher }
 
-// Watch implements linkWatcher.
+// Watch implements [LinkWatcher].
 func (w systemWatcher) Watch(in Namespace) (int, error) {
 	return w.Watcher.Watch(in.(*netns.Namespace))
 }
 
+// WatchLinks implements [Kernel].
 func (System) WatchLinks() (LinkWatcher, error) { return watcherOf(netns.NewWatcher()) }
 
+// WatchHostLinks implements [Kernel].
 func (System) WatchHostLinks() (LinkWatcher, error) { return watcherOf(netns.NewHostWatcher()) }
 
 func watcherOf(w *netns.Watcher, err error) (LinkWatcher, error) {
@@ -118,20 +129,24 @@ func watcherOf(w *netns.Watcher, err error) (LinkWatcher, error) {
 	return systemWatcher{w}, nil
 }
 
+// WatchMounts implements [Kernel].
 func (System) WatchMounts(ctx context.Context, changed func()) error {
 	return netns.WatchMounts(ctx, changed)
 }
 
+// WriteResolvConf implements [Kernel].
 func (System) WriteResolvConf(
 	name, id string, nameserver netip.Addr, held func(id string) bool,
 ) error {
 	return netns.WriteResolvConf(netns.ResolvConfDir, name, id, nameserver, held)
 }
 
+// RemoveResolvConf implements [Kernel].
 func (System) RemoveResolvConf(name, id string) error {
 	return netns.RemoveResolvConf(netns.ResolvConfDir, name, id)
 }
 
+// LinkNames implements [Kernel].
 func (System) LinkNames() ([]string, error) {
 	links, err := net.Interfaces()
 	names := make([]string, len(links))
@@ -141,30 +156,38 @@ func (System) LinkNames() ([]string, error) {
 	return names, err
 }
 
+// LinkIndex implements [Kernel].
 func (System) LinkIndex(name string) (int, error) { return netns.LinkIndex(name) }
 
+// HostPrefixes implements [Kernel].
 func (System) HostPrefixes() ([]netip.Prefix, error) { return netns.HostPrefixes() }
 
+// HostConflict implements [Kernel].
 func (System) HostConflict(p netip.Prefix) (string, error) { return netns.HostConflict(p) }
 
+// SetUpHostLink implements [Kernel].
 func (System) SetUpHostLink(index int, c netns.HostLink) (int, []string, error) {
 	return netns.SetUpHostLink(index, c)
 }
 
+// HardenHostLink implements [Kernel].
 func (System) HardenHostLink(sysctlDir, name string) error {
 	return netns.HardenHostLink(sysctlDir, name)
 }
 
+// ListenOnLink implements [Kernel].
 func (System) ListenOnLink(
 	link string, at netip.AddrPort, lost func(n uint64),
 ) (netns.LinkSocket, error) {
 	return netns.ListenOnLink(link, at, lost)
 }
 
+// ForgetUDP implements [Kernel].
 func (System) ForgetUDP(at netip.Addr, first, last uint16) error {
 	return netns.ForgetUDP(at, first, last)
 }
 
+// OpenRuleset implements [Kernel].
 func (System) OpenRuleset(log *slog.Logger, sysctlDir string) (Ruleset, error) {
 	t, err := host.Open(host.Options{Log: log, SysctlDir: sysctlDir})
 	if err != nil {
@@ -173,6 +196,7 @@ func (System) OpenRuleset(log *slog.Logger, sysctlDir string) (Ruleset, error) {
 	return t, nil
 }
 
+// Reserve implements [Kernel].
 func (System) Reserve(
 	p host.Protocol, at netip.Addr, port uint16, count int,
 ) (Reservation, error) {
