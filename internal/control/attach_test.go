@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/internal/control/kernel"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
 	"vswitch/switch/switchtest"
@@ -91,25 +90,29 @@ var refusals = []struct {
 	},
 	{
 		name: "file that is no namespace", spec: api.PortSpec{Name: "new", NetNS: "fresh"},
-		rig:  func(w *watchedWorld) { w.kernel.opening = fmt.Errorf("%w: /etc/passwd", netns.ErrNotNamespace) },
+		rig: func(w *watchedWorld) {
+			w.FailCall("open namespace", fmt.Errorf("%w: /etc/passwd", netns.ErrNotNamespace))
+		},
 		kind: api.Invalid, says: []string{"/etc/passwd"},
 	},
 	{
 		name: "namespace that may not be opened", spec: api.PortSpec{Name: "new", NetNS: "fresh"},
-		rig:  func(w *watchedWorld) { w.kernel.opening = &fs.PathError{Op: "open", Path: "/p", Err: fs.ErrPermission} },
+		rig: func(w *watchedWorld) {
+			w.FailCall("open namespace", &fs.PathError{Op: "open", Path: "/p", Err: fs.ErrPermission})
+		},
 		kind: api.Denied, says: []string{"/p"},
 	},
 	{
 		name: "no clone device", spec: api.PortSpec{Name: "new", NetNS: "fresh"},
 		rig: func(w *watchedWorld) {
-			w.kernel.making = &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: syscall.ENOENT}
+			w.FailCall("create", &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: syscall.ENOENT})
 		},
 		kind: api.Unsupported, says: []string{"/dev/net/tun"},
 	},
 	{
 		name: "no driver for a port that others manage", spec: api.PortSpec{Name: "new", Handover: true},
 		rig: func(w *watchedWorld) {
-			w.kernel.making = &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: syscall.ENODEV}
+			w.FailCall("create", &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: syscall.ENODEV})
 		},
 		kind: api.Unsupported, says: []string{"/dev/net/tun"},
 	},
@@ -124,17 +127,18 @@ func TestPortsThatAreRefused(t *testing.T) {
 			w := newWatchedWorld(t)
 			c := w.world.start()
 			w.furnish(c)
-			before, records := w.see(c), w.state.Records()
+			before, records := w.see(c), w.State.Records()
 			if test.rig != nil {
 				test.rig(w)
 			}
 			_, err := c.AddPort(w.Context(), test.spec)
 			w.wantError(err, test.kind, test.says...)
-			w.kernel.opening, w.kernel.making = nil, nil
+			w.FailCall("open namespace", nil)
+			w.FailCall("create", nil)
 			if now := w.see(c); !reflect.DeepEqual(now, before) {
 				t.Errorf("afterwards there is\n%+v, where there was\n%+v", now, before)
 			}
-			if !reflect.DeepEqual(w.state.Records(), records) {
+			if !reflect.DeepEqual(w.State.Records(), records) {
 				t.Error("the state is another")
 			}
 			p, err := c.AddPort(w.Context(), api.PortSpec{Name: "next", NetNS: "fresh"})
@@ -150,7 +154,7 @@ func TestPortWithTheIDOfAnother(t *testing.T) {
 	w := newWorld(t)
 	c := w.start()
 	a := w.addPort(c, "a")
-	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "b", NetNS: w.namespace("b").name, ID: a.ID})
+	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "b", NetNS: w.AddNamespace("b").Name, ID: a.ID})
 	w.wantError(err, api.Conflict, a.ID)
 }
 
@@ -165,7 +169,7 @@ func TestSubnetWithoutAFreeAddress(t *testing.T) {
 	}
 	onTiny := func(s *api.PortSpec) { s.Segment = "tiny" }
 	w.addPort(c, "a", onTiny)
-	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "b", NetNS: w.namespace("b").name, Segment: "tiny"})
+	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "b", NetNS: w.AddNamespace("b").Name, Segment: "tiny"})
 	w.wantError(err, api.Exhausted, "10.9.0.0/30")
 	if _, err := c.DeletePort(t.Context(), "a"); err != nil {
 		t.Fatal(err)
@@ -174,28 +178,6 @@ func TestSubnetWithoutAFreeAddress(t *testing.T) {
 		t.Errorf("it has %v", p.IPs)
 	}
 }
-
-// adopting is a namespace that says what it was asked to make of a link.
-type adopting struct {
-	*fakeNamespace
-	config netns.LinkConfig
-	ipv6   error
-}
-
-func (a *adopting) AdoptLink(c netns.LinkConfig) (netns.Adopted, error) {
-	a.config = c
-	adopted, err := a.fakeNamespace.AdoptLink(c)
-	adopted.IPv6 = a.ipv6
-	return adopted, err
-}
-
-// adoptingKernel opens that namespace, whatever it is asked for.
-type adoptingKernel struct {
-	fakeKernel
-	ns *adopting
-}
-
-func (k adoptingKernel) OpenNamespace(netns.Ref) (kernel.Namespace, error) { return k.ns, nil }
 
 // TestInterfaceOfAPort is what the kernel is asked for.
 func TestInterfaceOfAPort(t *testing.T) {
@@ -218,11 +200,8 @@ func TestInterfaceOfAPort(t *testing.T) {
 		}},
 	} {
 		w := newWorld(t)
-		ns := &adopting{fakeNamespace: w.namespace("c")}
-		w.adjust = func(c *core) {
-			c.config.IPv6LinkLocal = test.linkLocal
-			c.kernel = adoptingKernel{fakeKernel{w}, ns}
-		}
+		ns := w.AddNamespace("c")
+		w.adjust = func(c *core) { c.config.IPv6LinkLocal = test.linkLocal }
 		c := w.start()
 		test.spec.Name, test.spec.NetNS, test.spec.MAC = "a", "c", mac
 		p, err := c.AddPort(t.Context(), test.spec)
@@ -232,8 +211,8 @@ func TestInterfaceOfAPort(t *testing.T) {
 		test.want.HostName, test.want.MAC = "vst-"+p.ID[:8], net.HardwareAddr(mac[:])
 		test.want.MTU, test.want.TxQueueLen = p.MTU, 1000
 		test.want.Gateway, test.want.SysctlDir = addr("172.17.0.1"), "/nowhere"
-		if !reflect.DeepEqual(ns.config, test.want) {
-			t.Errorf("%s: the kernel is asked for\n%+v, want\n%+v", test.name, ns.config, test.want)
+		if !reflect.DeepEqual(ns.Asked, test.want) {
+			t.Errorf("%s: the kernel is asked for\n%+v, want\n%+v", test.name, ns.Asked, test.want)
 		}
 	}
 }
@@ -242,10 +221,10 @@ func TestInterfaceOfAPort(t *testing.T) {
 func TestIPv6ThatStays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ns := &adopting{fakeNamespace: w.namespace("c"), ipv6: errors.New("read-only /proc")}
-	w.adjust = func(c *core) { c.kernel = adoptingKernel{fakeKernel{w}, ns} }
 	c := w.start()
-	w.addPort(c, "a")
+	w.addPort(c, "a", func(p *api.PortSpec) {
+		w.Named["a"].IPv6 = errors.New("read-only /proc")
+	})
 	w.wantPortShown(c, "a", "up")
 	w.wantLog("level=WARN", "IPv6 multicasts", "port=a", "read-only /proc")
 }

@@ -18,14 +18,14 @@ func TestAPortThatIsBeingAddedHoldsUpNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	moving, moved := make(chan struct{}), make(chan struct{})
-	w.onMove = func(to string) {
+	w.OnMove = func(to string) {
 		if to == "slow" {
 			close(moving)
 			<-moved
 		}
 	}
-	w.namespace("slow")
-	w.namespace("other")
+	w.AddNamespace("slow")
+	w.AddNamespace("other")
 	slow := api.PortSpec{Name: "slow", NetNS: "slow", Segment: "lab", IP: api.PortIP{Addr: addr("10.66.0.9")}}
 	added := make(chan error)
 	go func() {
@@ -83,7 +83,7 @@ func TestWhatAFailedPortHadIsFreeAgain(t *testing.T) {
 	if _, err := c.AddPort(t.Context(), spec); api.KindOf(err) != api.NotFound {
 		t.Fatalf("got %v, want that the namespace is not found", err)
 	}
-	w.namespace("gone")
+	w.AddNamespace("gone")
 	if _, err := c.AddPort(t.Context(), spec); err != nil {
 		t.Error(err)
 	}
@@ -103,7 +103,7 @@ func TestAPortIsChangedBeforeItsTurn(t *testing.T) {
 	if err != nil || p.MAC != mac || p.State != api.PortUp {
 		t.Fatalf("it is %+v, %v", p, err)
 	}
-	if l, err := w.named["a"].LinkByName("eth0"); err != nil || !bytes.Equal(l.MAC, mac[:]) {
+	if l, err := w.Named["a"].LinkByName("eth0"); err != nil || !bytes.Equal(l.MAC, mac[:]) {
 		t.Errorf("its interface is %+v, %v", l, err)
 	}
 }

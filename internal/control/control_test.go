@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/internal/control/kernel"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/ipam"
 	vswitch "vswitch/switch"
 )
@@ -45,23 +45,23 @@ func TestStartsThatFail(t *testing.T) {
 			c.config.Pools = append(c.config.Pools, c.config.Pools...)
 		}, says: "172.17.0.0/16"},
 		{name: "no poller", adjust: func(w *world, c *core) {
-			c.kernel = pollerKernel{fakeKernel{w}, nil, errors.New("no epoll")}
+			c.kernel = pollerKernel{w.Kernel(), nil, errors.New("no epoll")}
 		}, says: "no epoll"},
 		{name: "default segment not stored", plan: 2, says: "make the default segment"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			store := &closing{fakeStore: fakeStore{w}}
+			store := &closing{Store: w.Store()}
 			w.adjust = func(c *core) {
 				c.store = store
 				if test.adjust != nil {
 					test.adjust(w, c)
 				}
 			}
-			w.plan(test.plan, 0)
+			w.Plan(test.plan, 0)
 			_, err := w.tryStart()
-			w.plan(0, 0)
+			w.Plan(0, 0)
 			if err == nil || !strings.Contains(err.Error(), test.says) {
 				t.Errorf("the error is %v, want it to say %q", err, test.says)
 			}
@@ -79,7 +79,7 @@ func TestStartsThatFail(t *testing.T) {
 
 // closing is a store that notes its end, which may fail.
 type closing struct {
-	fakeStore
+	kerneltest.Store
 	closed bool
 	err    error
 }
@@ -91,7 +91,7 @@ func (s *closing) Close() error {
 
 // pollerKernel has other pollers.
 type pollerKernel struct {
-	fakeKernel
+	kerneltest.Kernel
 	fallback error // why it is a slower one; nil: it is not
 	err      error
 }
@@ -100,7 +100,7 @@ func (k pollerKernel) NewPoller(fallback func(error)) (vswitch.Poller, error) {
 	if k.fallback != nil {
 		fallback(k.fallback)
 	}
-	p, err := k.fakeKernel.NewPoller(fallback)
+	p, err := k.Kernel.NewPoller(fallback)
 	return p, errors.Join(err, k.err)
 }
 
@@ -108,7 +108,7 @@ func (k pollerKernel) NewPoller(fallback func(error)) (vswitch.Poller, error) {
 func TestSlowerPoller(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.adjust = func(c *core) { c.kernel = pollerKernel{fakeKernel{w}, errors.New("seccomp"), nil} }
+	w.adjust = func(c *core) { c.kernel = pollerKernel{w.Kernel(), errors.New("seccomp"), nil} }
 	w.start()
 	w.wantLog("level=WARN", "no io_uring", "seccomp")
 }
@@ -121,7 +121,7 @@ func TestNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	store := &closing{fakeStore: fakeStore{w}, err: errors.New("no disk")}
+	store := &closing{Store: w.Store(), err: errors.New("no disk")}
 	c, err := New(Config{
 		Pools: []ipam.Pool{pool, pool}, Log: slog.New(slog.NewTextHandler(lockedWriter{w}, nil)),
 		Keeper: NoKeeper{}, Kept: NoKeeper{},
@@ -149,17 +149,17 @@ func TestCloseLeavesAll(t *testing.T) {
 	w := newWatchedWorld(t)
 	c := w.world.start()
 	w.furnish(c)
-	links, records, rules := w.links(), w.state.Records(), w.rules
+	links, records, rules := w.AllLinks(), w.State.Records(), w.Rules
 	w.close(c, false)
 	w.wantLinks(links...)
-	if !reflect.DeepEqual(w.state.Records(), records) || !reflect.DeepEqual(w.rules, rules) ||
-		!w.rulesThere {
-		t.Errorf("there is %+v, %+v", w.state.Records(), w.rules)
+	if !reflect.DeepEqual(w.State.Records(), records) || !reflect.DeepEqual(w.Rules, rules) ||
+		!w.RulesThere {
+		t.Errorf("there is %+v, %+v", w.State.Records(), w.Rules)
 	}
-	if len(w.reserved) > 0 {
-		t.Errorf("reserved are %v", w.reserved)
+	if len(w.Reserved) > 0 {
+		t.Errorf("reserved are %v", w.Reserved)
 	}
-	w.endSupervisor()
+	w.EndSupervisor()
 	w.wantLinks(links...)
 	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "late", NetNS: "fresh"})
 	w.wantError(err, api.Unavailable, "is stopping")
@@ -174,12 +174,12 @@ func TestCloseThatRemovesPorts(t *testing.T) {
 	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "managed", Handover: true})
 	w.wantNil(err)
 	gone := w.addPort(c, "gone")
-	w.removeNamespace("gone")
+	w.RemoveNamespace("gone")
 	c.deviceGone(c.allPorts[gone.ID].sw)
 	w.close(c, true)
 	w.wantLinks()
-	if w.state.PortCount() != 0 || len(w.kept) > 0 || w.rulesThere {
-		t.Errorf("there are %d ports, kept %v, rules %t", w.state.PortCount(), w.kept, w.rulesThere)
+	if w.State.PortCount() != 0 || len(w.Kept) > 0 || w.RulesThere {
+		t.Errorf("there are %d ports, kept %v, rules %t", w.State.PortCount(), w.Kept, w.RulesThere)
 	}
 	next := w.world.start()
 	segments, err := next.Segments(t.Context())
@@ -213,13 +213,13 @@ func TestCloseThatCannotRemovePorts(t *testing.T) {
 	w := newWatchedWorld(t)
 	c := w.world.start()
 	w.furnish(c)
-	before, links := w.see(c), w.links()
-	w.plan(1, 0)
+	before, links := w.see(c), w.AllLinks()
+	w.Plan(1, 0)
 	w.close(c, true)
-	w.plan(0, 0)
-	w.wantLog("level=ERROR", "cannot remove the ports, which stay as they are", errStep.Error())
+	w.Plan(0, 0)
+	w.wantLog("level=ERROR", "cannot remove the ports, which stay as they are", kerneltest.ErrStep.Error())
 	w.wantLinks(links...)
-	if !w.rulesThere {
+	if !w.RulesThere {
 		t.Error("the firewall's rules are gone")
 	}
 	next := w.world.start()
@@ -235,27 +235,27 @@ func TestProcessThatDiesWhileItRemovesPorts(t *testing.T) {
 	w := newWatchedWorld(t)
 	c := w.world.start()
 	w.furnish(c)
-	open := w.state.PortCount()
-	w.plan(0, 0)
+	open := w.State.PortCount()
+	w.Plan(0, 0)
 	w.close(c, true)
-	steps := w.taken()
+	steps := w.Taken()
 	for i := range len(steps) - open { // the last ones are made in parallel, one for each port
 		w := newWatchedWorld(t)
 		c := w.world.start()
 		w.furnish(c)
-		ports := w.state.PortCount()
-		w.plan(0, i+1)
+		ports := w.State.PortCount()
+		w.Plan(0, i+1)
 		dies(w.world, func() error {
 			w.close(c, true)
 			return nil
 		})
-		w.plan(0, 0)
+		w.Plan(0, 0)
 		w.die()
 		w.wantNil(c.counters.close())
 		next := w.world.start()
 		next.Settle()
 		wantWhole(t, w.world, next)
-		if n := w.state.PortCount(); n != 0 && n != ports {
+		if n := w.State.PortCount(); n != 0 && n != ports {
 			t.Errorf("it died at %q, and there are %d ports of %d", steps[i], n, ports)
 		}
 	}
@@ -263,7 +263,7 @@ func TestProcessThatDiesWhileItRemovesPorts(t *testing.T) {
 
 // stuckKernel has pollers that hang once they are told to.
 type stuckKernel struct {
-	fakeKernel
+	kerneltest.Kernel
 	stuck chan struct{} // closed: go on
 }
 
@@ -273,7 +273,7 @@ type stuckPoller struct {
 }
 
 func (k stuckKernel) NewPoller(fallback func(error)) (vswitch.Poller, error) {
-	p, err := k.fakeKernel.NewPoller(fallback)
+	p, err := k.Kernel.NewPoller(fallback)
 	return stuckPoller{p, k.stuck}, err
 }
 
@@ -295,7 +295,7 @@ func TestHealthy(t *testing.T) {
 		for range 100 {
 			stuck <- struct{}{}
 		}
-		w.adjust = func(c *core) { c.kernel = stuckKernel{fakeKernel{w}, stuck} }
+		w.adjust = func(c *core) { c.kernel = stuckKernel{w.Kernel(), stuck} }
 		c := w.start()
 		for len(stuck) > 0 {
 			<-stuck
@@ -324,6 +324,7 @@ func TestTasks(t *testing.T) {
 		return list
 	}
 	w := newWorld(t)
+	w.FailCall("watch ", errors.ErrUnsupported)
 	w.adjust = func(c *core) { c.config.NAT = false }
 	if got := names(w.start()); !reflect.DeepEqual(got, []string{"watch the mounts"}) {
 		t.Errorf("without anything: %q", got)
@@ -332,7 +333,7 @@ func TestTasks(t *testing.T) {
 		"watch the containers' interfaces", "watch the host links", "watch the mounts",
 		"watch the nftables ruleset",
 	}
-	if got := names(newWatchedWorld(t).world.start()); !reflect.DeepEqual(got, all) {
+	if got := names(newWorld(t).start()); !reflect.DeepEqual(got, all) {
 		t.Errorf("with all: %q, want %q", got, all)
 	}
 }
@@ -347,21 +348,11 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// noDefault is a kernel that cannot make host links.
-type noDefault struct{ fakeKernel }
-
-func (k noDefault) CreateTAP(name string) (kernel.Device, error) {
-	if strings.HasPrefix(name, "vs-") {
-		return nil, &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: fs.ErrNotExist}
-	}
-	return k.fakeKernel.CreateTAP(name)
-}
-
 // TestDefaultSegmentWithoutAHostLink is made all the same.
 func TestDefaultSegmentWithoutAHostLink(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.adjust = func(c *core) { c.kernel = noDefault{fakeKernel{w}} }
+	w.FailCall("create vs-", &fs.PathError{Op: "open", Path: "/dev/net/tun", Err: fs.ErrNotExist})
 	c := w.start()
 	s, err := c.Segment(t.Context(), api.DefaultSegment)
 	if err != nil || s.HostLink.State != api.PortDown ||

@@ -11,9 +11,9 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/control/kernel"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/control/model"
 	vswitch "vswitch/switch"
-	"vswitch/switch/switchtest"
 )
 
 // wantRefused wants an error of that kind whose one line has all these parts.
@@ -83,30 +83,16 @@ func (w *world) crash() *Control {
 
 // renewNamespace makes another namespace of that name, as a container that is started again has.
 func (w *world) renewNamespace(name string) {
-	ns := w.namespace(name + ", again")
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.named, ns.name)
-	w.named[name] = ns
-}
-
-// wire returns what a container has of the port's device.
-func (w *world) wire(namespace string) *switchtest.Device {
-	w.Helper()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, d := range w.devices {
-		if d.link != nil && d.link.in == w.named[namespace] {
-			return d.wire
-		}
-	}
-	w.Fatalf("there is no device in %s", namespace)
-	return nil
+	ns := w.AddNamespace(name + ", again")
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	delete(w.Named, ns.Name)
+	w.Named[name] = ns
 }
 
 // routedKernel is the kernel of a host that has routes.
 type routedKernel struct {
-	fakeKernel
+	kerneltest.Kernel
 	prefixes []netip.Prefix
 	taken    netip.Prefix // a subnet that the host has already
 	conflict string       // what it overlaps
@@ -127,20 +113,6 @@ func (k routedKernel) HostConflict(p netip.Prefix) (string, error) {
 	return k.conflict, k.err
 }
 
-// failingKernel is one that makes no TAP whose name begins so.
-type failingKernel struct {
-	fakeKernel
-	prefix string
-	err    error
-}
-
-func (k failingKernel) CreateTAP(name string) (kernel.Device, error) {
-	if strings.HasPrefix(name, k.prefix) {
-		return nil, k.err
-	}
-	return k.fakeKernel.CreateTAP(name)
-}
-
 // on replaces the kernel.
 func (w *world) on(c *Control, k kernel.Kernel) {
 	c.mu.Lock()
@@ -153,10 +125,10 @@ func (w *world) refused(
 	c *Control, what string, do func() error, kind api.Kind, parts ...string,
 ) {
 	w.Helper()
-	before, records := w.shown(c), fmt.Sprint(w.state.Records())
+	before, records := w.shown(c), fmt.Sprint(w.State.Records())
 	wantRefused(w.T, what, do(), kind, parts...)
 	w.wantShown(c, "after "+what+" was refused", before)
-	if now := fmt.Sprint(w.state.Records()); now != records {
+	if now := fmt.Sprint(w.State.Records()); now != records {
 		w.Errorf("%s was refused, and another state is stored", what)
 	}
 }
@@ -173,12 +145,12 @@ func TestEverythingIsThereAfterARestart(t *testing.T) {
 			w := newWorld(t)
 			c := w.start()
 			w.furnish(c)
-			before, records := w.shown(c), fmt.Sprint(w.state.Records())
+			before, records := w.shown(c), fmt.Sprint(w.State.Records())
 			end(w, c)
 			next := w.start()
 			next.Settle()
 			w.wantShown(next, "after a restart", before)
-			if now := fmt.Sprint(w.state.Records()); now != records {
+			if now := fmt.Sprint(w.State.Records()); now != records {
 				t.Errorf("the state is\n%s\nand was\n%s", now, records)
 			}
 		})
@@ -203,7 +175,7 @@ func TestRecordsThatTheStoreRefusesKeepNoOthers(t *testing.T) {
 	c.unlock()
 	c.storePorts()
 	for name, want := range map[string]string{"good": "lan0", "bad": "eth0"} {
-		if stored, _ := w.state.PortNamed(name); stored.IfName != want {
+		if stored, _ := w.State.PortNamed(name); stored.IfName != want {
 			t.Errorf("port %s is stored with the interface %q, want %q", name, stored.IfName, want)
 		}
 	}
@@ -219,9 +191,9 @@ func TestNothingIsStoredAfterTheEnd(t *testing.T) {
 	c := w.start()
 	w.addPort(c, "a")
 	w.close(c, false)
-	w.plan(0, 0)
+	w.Plan(0, 0)
 	c.storePorts()
-	if steps := w.taken(); len(steps) > 0 {
+	if steps := w.Taken(); len(steps) > 0 {
 		t.Errorf("after Close: %q", steps)
 	}
 }
@@ -231,11 +203,11 @@ func TestAControlThatIsClosedTakesNoPorts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.start()
-	ns := w.namespace("late")
+	ns := w.AddNamespace("late")
 	w.close(c, false)
-	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "late", NetNS: ns.name})
+	_, err := c.AddPort(t.Context(), api.PortSpec{Name: "late", NetNS: ns.Name})
 	wantRefused(t, "a port for a Control that is closed", err, api.Unavailable, "stopping")
-	if _, found := w.state.PortNamed("late"); found || len(w.named["late"].links) > 0 {
+	if _, found := w.State.PortNamed("late"); found || len(w.Named["late"].Links) > 0 {
 		t.Error("the port is there in part")
 	}
 }
@@ -276,16 +248,16 @@ func TestAStateThatCannotBeBuiltIsNotStartedFrom(t *testing.T) {
 			c := w.start()
 			w.addPort(c, "a")
 			w.close(c, false)
-			s, _ := w.state.SegmentNamed(api.DefaultSegment)
-			p, _ := w.state.PortNamed("a")
-			next, _, err := w.state.With(test.change(s, p)...)
+			s, _ := w.State.SegmentNamed(api.DefaultSegment)
+			p, _ := w.State.PortNamed("a")
+			next, _, err := w.State.With(test.change(s, p)...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.mu.Lock()
-			w.state = next
-			w.mu.Unlock()
-			records := fmt.Sprint(w.state.Records())
+			w.Mu.Lock()
+			w.State = next
+			w.Mu.Unlock()
+			records := fmt.Sprint(w.State.Records())
 			_, err = w.tryStart()
 			if err == nil {
 				t.Fatal("it started")
@@ -295,7 +267,7 @@ func TestAStateThatCannotBeBuiltIsNotStartedFrom(t *testing.T) {
 					t.Errorf("the error is %q, want it to say %q", err, want)
 				}
 			}
-			if now := fmt.Sprint(w.state.Records()); now != records {
+			if now := fmt.Sprint(w.State.Records()); now != records {
 				t.Error("the state was changed")
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/frame"
 	"vswitch/switch/switchtest"
 )
@@ -47,7 +48,7 @@ func (w *world) wantEntries(c *Control, segment string, want ...string) {
 // texts are the payloads of the frames that the switch has sent to a container.
 func (w *world) texts(namespace string) (texts []string) {
 	w.Helper()
-	for _, f := range w.wire(namespace).Frames() {
+	for _, f := range w.Wire(namespace).Frames() {
 		if frame.Ethernet(f).EtherType() == switchtest.Experimental {
 			texts = append(texts, switchtest.Text(f))
 		}
@@ -66,12 +67,12 @@ func TestStaticEntries(t *testing.T) {
 			t.Errorf("it is %+v", e)
 		}
 		send := func(text string) {
-			w.wire("a").Send(switchtest.Frame(mac, must[api.Port](t)(c.Port(t.Context(), "a")).MAC, text))
+			w.Wire("a").Send(switchtest.Frame(mac, must[api.Port](t)(c.Port(t.Context(), "a")).MAC, text))
 			settle()
 		}
 		send("to b")
 		// Nothing that a container sends moves it.
-		w.wire("x").Send(switchtest.Frame(frame.Broadcast, mac, "it is here"))
+		w.Wire("x").Send(switchtest.Frame(frame.Broadcast, mac, "it is here"))
 		settle()
 		w.wantEntries(c, "bridge", mac.String()+" at b, static")
 		send("still to b")
@@ -160,12 +161,12 @@ func TestEntryThatIsNotStored(t *testing.T) {
 	c := w.start()
 	w.furnish(c)
 	mac := api.MAC{2, 0, 0, 0, 0, 7} // static at a
-	w.plan(1, 0)
+	w.Plan(1, 0)
 	w.refused(c, "an entry for a disk that is full", func() error {
 		_, err := c.AddFDB(t.Context(), "", api.FDBSpec{MAC: mac, Port: "b"})
 		return err
-	}, api.Internal, mac.String(), errStep.Error())
-	w.plan(0, 0)
+	}, api.Internal, mac.String(), kerneltest.ErrStep.Error())
+	w.Plan(0, 0)
 	w.wantEntries(c, "bridge", mac.String()+" at a, static")
 	must[api.FDBEntry](t)(c.DeleteFDB(t.Context(), "", mac))
 	w.wantEntries(w.crash(), "bridge")
@@ -177,7 +178,7 @@ func TestEntriesEndWithTheirPort(t *testing.T) {
 		w.furnish(c)
 		mac := api.MAC{2, 0, 0, 0, 0, 7} // static at a
 		entry := mac.String() + " at a, static"
-		w.removeNamespace("a")
+		w.RemoveNamespace("a")
 		settle()
 		if p := must[api.Port](t)(c.Port(t.Context(), "a")); p.State != api.PortLost {
 			t.Fatalf("it is %s", p.State)
@@ -193,7 +194,7 @@ func TestEntriesEndWithTheirPort(t *testing.T) {
 		must[api.FDBEntry](t)(c.AddFDB(t.Context(), "", api.FDBSpec{MAC: mac, Port: "b"}))
 		must[api.Port](t)(c.DeletePort(t.Context(), "b"))
 		w.wantEntries(c, "bridge")
-		if _, found := w.state.Entry(must[api.Segment](t)(c.Segment(t.Context(), "")).ID, mac); found {
+		if _, found := w.State.Entry(must[api.Segment](t)(c.Segment(t.Context(), "")).ID, mac); found {
 			t.Error("an entry is stored for a port that has gone")
 		}
 		w.wantEntries(w.crash(), "bridge")
@@ -208,7 +209,7 @@ func TestFlush(t *testing.T) {
 		}
 		learn := func() {
 			for i, name := range []string{"a", "b", "x"} {
-				w.wire(name).Send(switchtest.Frame(frame.Broadcast, switchtest.MAC(20+i), "hello"))
+				w.Wire(name).Send(switchtest.Frame(frame.Broadcast, switchtest.MAC(20+i), "hello"))
 			}
 			settle()
 		}
@@ -260,7 +261,7 @@ func TestAddressesOfEntriesAreNoPorts(t *testing.T) {
 		_, err := c.UpdatePort(t.Context(), "a", api.PortUpdate{MAC: &mac})
 		return err
 	}, api.Conflict, mac.String(), "static entry", "del-fdb")
-	w.namespace("n")
+	w.AddNamespace("n")
 	w.refused(c, "an address with an entry, for a new port", func() error {
 		_, err := c.AddPort(t.Context(), api.PortSpec{Name: "n", NetNS: "n", MAC: mac})
 		return err

@@ -4,44 +4,45 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 )
 
 const waits = "down: waits to be moved into its container"
 
 // addManaged adds a port that others manage, with the namespace that it is to be moved into.
-func (w *watchedWorld) addManaged(c *Control, name string) (api.Port, *fakeNamespace) {
+func (w *watchedWorld) addManaged(c *Control, name string) (api.Port, *kerneltest.Namespace) {
 	w.Helper()
 	p, err := c.AddPort(w.Context(), api.PortSpec{Name: name, Handover: true})
 	if err != nil {
 		w.Fatal(err)
 	}
-	return p, w.namespace("of " + name)
+	return p, w.AddNamespace("of " + name)
 }
 
 // join moves the port's device into its container and configures it there, as Docker does.
-func (w *watchedWorld) join(c *Control, p api.Port, ns *fakeNamespace) {
+func (w *watchedWorld) join(c *Control, p api.Port, ns *kerneltest.Namespace) {
 	w.Helper()
 	w.moveIn(p, ns)
-	if _, err := c.UpdatePort(w.Context(), p.ID, api.PortUpdate{NetNS: new(ns.name)}); err != nil {
+	if _, err := c.UpdatePort(w.Context(), p.ID, api.PortUpdate{NetNS: new(ns.Name)}); err != nil {
 		w.Fatal(err)
 	}
 	w.rest()
 }
 
 // moveIn is what the kernel does of that.
-func (w *watchedWorld) moveIn(p api.Port, ns *fakeNamespace) {
+func (w *watchedWorld) moveIn(p api.Port, ns *kerneltest.Namespace) {
 	w.Helper()
-	w.move(w.own, p.Device, ns, p.Device)
-	w.quietly(ns, p.Device, func(l *fakeLink) {
+	w.move(w.Own, p.Device, ns, p.Device)
+	w.quietly(ns, p.Device, func(l *kerneltest.Link) {
 		l.Name, l.Addrs, l.Up = "eth0", at(p.IPs[0].Addr().String()), true
 	})
-	w.kernel.links.tell(ns, ns.link("eth0").Index)
+	w.Links.Tell(ns, ns.Link("eth0").Index)
 }
 
 // moveBack is what Docker does when the container leaves the network.
-func (w *watchedWorld) moveBack(p api.Port, ns *fakeNamespace) {
+func (w *watchedWorld) moveBack(p api.Port, ns *kerneltest.Namespace) {
 	w.Helper()
-	w.move(ns, "eth0", w.own, p.Device)
+	w.move(ns, "eth0", w.Own, p.Device)
 }
 
 func TestManagedPort(t *testing.T) {
@@ -68,9 +69,9 @@ func TestManagedPort(t *testing.T) {
 		w.wantPasses(w.wire(c, "b"), w.wire(c, "m"), datagram(p.MAC, b, "in"))
 		w.wantPasses(w.wire(c, "m"), w.wire(c, "b"), datagram(b.MAC, p, "out"))
 
-		w.change(ns, "eth0", func(l *fakeLink) { l.Name = "net0" })
+		w.change(ns, "eth0", func(l *kerneltest.Link) { l.Name = "net0" })
 		w.wantLog("interface renamed", "port=m", "from=eth0", "to=net0")
-		w.change(ns, "net0", func(l *fakeLink) { l.Name = "eth0" })
+		w.change(ns, "net0", func(l *kerneltest.Link) { l.Name = "eth0" })
 
 		w.moveBack(p, ns)
 		w.rest()
@@ -111,22 +112,22 @@ func TestMACOfAManagedPort(t *testing.T) {
 func TestManagedPortAfterARestart(t *testing.T) {
 	for _, test := range []struct {
 		name      string
-		before    func(w *watchedWorld, c *Control, p api.Port, ns *fakeNamespace)
-		meanwhile func(w *watchedWorld, p api.Port, ns *fakeNamespace)
+		before    func(w *watchedWorld, c *Control, p api.Port, ns *kerneltest.Namespace)
+		meanwhile func(w *watchedWorld, p api.Port, ns *kerneltest.Namespace)
 		want      string
 		link      string // of the port's device; empty: as it was made
 	}{
 		{name: "waits", want: waits},
 		{name: "joined", before: (*watchedWorld).joined, want: "up", link: "of m/eth0"},
-		{name: "left", before: func(w *watchedWorld, c *Control, p api.Port, ns *fakeNamespace) {
+		{name: "left", before: func(w *watchedWorld, c *Control, p api.Port, ns *kerneltest.Namespace) {
 			w.joined(c, p, ns)
 			w.moveBack(p, ns)
 			w.rest()
 		}, want: waits},
 		{
 			name: "moved meanwhile",
-			before: func(w *watchedWorld, c *Control, p api.Port, ns *fakeNamespace) {
-				_, err := c.UpdatePort(w.Context(), "m", api.PortUpdate{NetNS: new(ns.name)})
+			before: func(w *watchedWorld, c *Control, p api.Port, ns *kerneltest.Namespace) {
+				_, err := c.UpdatePort(w.Context(), "m", api.PortUpdate{NetNS: new(ns.Name)})
 				w.wantNil(err)
 			},
 			meanwhile: (*watchedWorld).moveIn, want: "up", link: "of m/eth0",
@@ -137,34 +138,38 @@ func TestManagedPortAfterARestart(t *testing.T) {
 		},
 		{
 			name: "renamed meanwhile", before: (*watchedWorld).joined,
-			meanwhile: func(w *watchedWorld, _ api.Port, ns *fakeNamespace) {
-				w.quietly(ns, "eth0", func(l *fakeLink) { l.Name = "net0" })
+			meanwhile: func(w *watchedWorld, _ api.Port, ns *kerneltest.Namespace) {
+				w.quietly(ns, "eth0", func(l *kerneltest.Link) { l.Name = "net0" })
 			}, want: "up", link: "of m/net0",
 		},
 		{
 			name: "another MAC",
-			before: func(w *watchedWorld, c *Control, p api.Port, ns *fakeNamespace) {
+			before: func(w *watchedWorld, c *Control, p api.Port, ns *kerneltest.Namespace) {
 				w.joined(c, p, ns)
-				w.change(ns, "eth0", func(l *fakeLink) { l.MAC[5] = 9 })
+				w.change(ns, "eth0", func(l *kerneltest.Link) { l.MAC[5] = 9 })
 			},
 			want: "up: its MAC address was changed to 02:42:ac:11:00:09 in its network namespace",
 			link: "of m/eth0",
 		},
 		{
 			name: "set down meanwhile", before: (*watchedWorld).joined,
-			meanwhile: func(w *watchedWorld, _ api.Port, ns *fakeNamespace) {
-				w.quietly(ns, "eth0", func(l *fakeLink) { l.Up = false })
+			meanwhile: func(w *watchedWorld, _ api.Port, ns *kerneltest.Namespace) {
+				w.quietly(ns, "eth0", func(l *kerneltest.Link) { l.Up = false })
 			},
 			want: "down: set down in its network namespace", link: "of m/eth0",
 		},
 		{
 			name: "container gone meanwhile", before: (*watchedWorld).joined,
-			meanwhile: func(w *watchedWorld, _ api.Port, ns *fakeNamespace) { w.removeNamespace(ns.name) },
+			meanwhile: func(w *watchedWorld, _ api.Port, ns *kerneltest.Namespace) {
+				w.RemoveNamespace(ns.Name)
+			},
 			want:      "lost: " + lostLink, link: "none",
 		},
 		{
 			name:      "deleted meanwhile",
-			meanwhile: func(w *watchedWorld, p api.Port, _ *fakeNamespace) { w.removeLink(w.own, p.Device) },
+			meanwhile: func(w *watchedWorld, p api.Port, _ *kerneltest.Namespace) {
+				w.RemoveLink(w.Own, p.Device)
+			},
 			want:      "lost: " + lostLink, link: "none",
 		},
 	} {
@@ -207,7 +212,7 @@ func TestManagedPortAfterARestart(t *testing.T) {
 	}
 }
 
-func (w *watchedWorld) joined(c *Control, p api.Port, ns *fakeNamespace) {
+func (w *watchedWorld) joined(c *Control, p api.Port, ns *kerneltest.Namespace) {
 	w.Helper()
 	w.join(c, p, ns)
 	w.wantPortShown(c, "m", "up")
@@ -227,11 +232,11 @@ func TestContainerOfAManagedPortEnds(t *testing.T) {
 		c := w.start()
 		p, ns := w.addManaged(c, "m")
 		w.joined(c, p, ns)
-		w.removeNamespace(ns.name)
+		w.RemoveNamespace(ns.Name)
 		w.rest()
 		w.wantPortShown(c, "m", "lost: "+lostNamespace)
 		w.wantLinks("own/" + hostLinkOf(w.world, c))
-		w.namespace(ns.name)
+		w.AddNamespace(ns.Name)
 		w.mountsChange()
 		w.wantPortShown(c, "m", "lost: "+lostNamespace)
 	})
@@ -247,13 +252,13 @@ func TestManagedPortIsPinned(t *testing.T) {
 		c = w.restart(c, stopped)
 		c.Settle()
 		w.wantPortShown(c, "m", "up")
-		w.mu.Lock()
-		delete(w.named, ns.name)
-		w.mu.Unlock()
+		w.Mu.Lock()
+		delete(w.Named, ns.Name)
+		w.Mu.Unlock()
 		w.mountsChange()
 		w.wantPortShown(c, "m", "lost: "+lostNamespace)
-		if len(ns.links) > 0 {
-			w.Errorf("the namespace is kept alive by %v", ns.links)
+		if len(ns.Links) > 0 {
+			w.Errorf("the namespace is kept alive by %v", ns.Links)
 		}
 	})
 }

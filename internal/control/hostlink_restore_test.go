@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 )
 
 // TestHostLinkAfterARestart: the next process goes on with the interface that there is, or makes
@@ -16,22 +17,22 @@ func TestHostLinkAfterARestart(t *testing.T) {
 	t.Parallel()
 	const useless = "kept descriptor is of no use"
 	for name, test := range map[string]struct {
-		meanwhile func(s *stack, d *fakeDevice)
+		meanwhile func(s *stack, d *kerneltest.Device)
 		same      bool // interface
 		says      string
 	}{
-		"nothing happened": {func(*stack, *fakeDevice) {}, true, ""},
-		"it was renamed": {func(s *stack, d *fakeDevice) {
-			s.change(d, func(l *fakeLink) { l.Name = "lan0" })
+		"nothing happened": {func(*stack, *kerneltest.Device) {}, true, ""},
+		"it was renamed": {func(s *stack, d *kerneltest.Device) {
+			s.change(d, func(l *kerneltest.Link) { l.Name = "lan0" })
 		}, true, "host link was changed and is put right"},
-		"nobody kept the descriptor": {func(s *stack, _ *fakeDevice) { s.forget() }, true, ""},
-		"it was deleted":             {func(s *stack, d *fakeDevice) { s.deleteLink(d) }, false, useless},
-		"it was moved": {func(s *stack, d *fakeDevice) {
-			s.moveLink(d, s.named["a"])
+		"nobody kept the descriptor": {func(s *stack, _ *kerneltest.Device) { s.EndSupervisor() }, true, ""},
+		"it was deleted":             {func(s *stack, d *kerneltest.Device) { s.deleteLink(d) }, false, useless},
+		"it was moved": {func(s *stack, d *kerneltest.Device) {
+			s.moveLink(d, s.Named["a"])
 		}, false, useless},
-		"it was deleted, and nobody kept the descriptor": {func(s *stack, d *fakeDevice) {
+		"it was deleted, and nobody kept the descriptor": {func(s *stack, d *kerneltest.Device) {
 			s.deleteLink(d)
-			s.forget()
+			s.EndSupervisor()
 		}, false, "host link made again"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,12 +57,12 @@ func TestHostLinkAfterARestart(t *testing.T) {
 				if test.says != "" && !s.has(test.says, "interface="+link) {
 					s.Errorf("the log does not say %q:\n%s", test.says, &s.log)
 				}
-				if got, want := s.links(), []string{"a/eth0", "own/" + link}; !slices.Equal(got, want) {
+				if got, want := s.AllLinks(), []string{"a/eth0", "own/" + link}; !slices.Equal(got, want) {
 					s.Errorf("the links are %q, want %q", got, want)
 				}
 				// What happens to it is followed.
 				s.pass(hostLinkPause)
-				s.event(eventOf(s.change(s.device(link), func(l *fakeLink) { l.Up = false })))
+				s.event(eventOf(s.change(s.device(link), func(l *kerneltest.Link) { l.Up = false })))
 				s.pass(2 * lookDelay)
 				if l := s.link(s.device(link)); !l.Up {
 					s.Error("the link was set down, and stays so")
@@ -79,26 +80,26 @@ func TestHostLinkThatIsHadLate(t *testing.T) {
 		s.addPort(c, "a")
 		link := s.segment(c, "bridge").HostLink.Name
 		s.crash(c)
-		s.forget()
-		s.fail("attach", errFailure)
+		s.EndSupervisor()
+		s.FailCall("attach vs-", errFailure)
 		c = s.start()
 		s.tasks(c)
 		c.Settle()
 		s.wantHostLink(c, "bridge", api.PortDown, "out of order")
 		index := 0
-		s.with(func() {
-			for _, l := range s.own.links {
+		s.With(func() {
+			for _, l := range s.Own.Links {
 				l.Up, index = false, l.Index
 			}
 		})
-		s.fail("attach", nil)
+		s.FailCall("attach vs-", nil)
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 		if !s.link(s.device(link)).Up {
 			s.Error("the link stays down")
 		}
 		s.pass(hostLinkPause)
-		s.change(s.device(link), func(l *fakeLink) { l.Up = false })
+		s.change(s.device(link), func(l *kerneltest.Link) { l.Up = false })
 		s.event(eventOf(index))
 		s.pass(2 * lookDelay)
 		if !s.link(s.device(link)).Up {
@@ -114,16 +115,16 @@ func TestHostLinkWaitsForItsSubnet(t *testing.T) {
 	inStack(t, func(s *stack) {
 		c := s.start()
 		link := s.segment(c, "bridge").HostLink.Name
-		s.with(func() { s.hostNet = prefix("172.17.0.0/16") })
+		s.With(func() { s.HostNet = prefix("172.17.0.0/16") })
 		s.deleteLink(s.device(link))
 		s.pass(time.Minute)
 		s.wantHostLink(c, "bridge", api.PortDown,
 			"172.17.0.0/24 overlaps the host's route to 172.17.0.0/16")
-		if len(s.links()) != 0 {
-			s.Errorf("the links are %q", s.links())
+		if len(s.AllLinks()) != 0 {
+			s.Errorf("the links are %q", s.AllLinks())
 		}
 		s.wantLines(1, "segment has no host link", "overlaps")
-		s.with(func() { s.hostNet = netip.Prefix{} })
+		s.With(func() { s.HostNet = netip.Prefix{} })
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 	})
@@ -140,13 +141,13 @@ func TestHostLinkOutlivesAFailingLook(t *testing.T) {
 		name := s.segment(c, "bridge").HostLink.Name
 		d := s.device(name)
 		s.pass(hostLinkPause)
-		s.fail("own namespace", syscall.EMFILE)
-		s.event(linkEvent(d))
+		s.FailCall("own namespace", syscall.EMFILE)
+		s.event(s.linkEvent(d))
 		s.pass(hostLinkRetry)
 		s.wantLines(0, "host link lost")
 		s.wantHostLink(c, "bridge", api.PortDown, "too many open files")
 		s.wantFrames(c, "bridge", "a")
-		s.fail("own namespace", nil)
+		s.FailCall("own namespace", nil)
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 		if s.device(s.link(d).Name) != d {
@@ -155,10 +156,10 @@ func TestHostLinkOutlivesAFailingLook(t *testing.T) {
 		index := s.link(d).Index
 
 		s.crash(c)
-		s.fail("own namespace", syscall.EMFILE)
+		s.FailCall("own namespace", syscall.EMFILE)
 		c = s.start()
 		s.wantHostLink(c, "bridge", api.PortDown, "too many open files")
-		s.fail("own namespace", nil)
+		s.FailCall("own namespace", nil)
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 		if now := s.link(s.device(name)).Index; now != index {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/control/model"
 	"vswitch/internal/counters"
 	"vswitch/internal/frame"
@@ -41,7 +42,7 @@ func (s *stack) wantFrames(c *Control, segment, port string) {
 	}
 	subnet := s.segment(c, segment)
 	mac := frame.MACFromIPv4(addr(subnet.Gateway))
-	container, hostSide := s.deviceIn(port).wire, s.device(subnet.HostLink.Name).wire
+	container, hostSide := s.deviceIn(port).Wire, s.device(subnet.HostLink.Name).Wire
 	container.Frames()
 	hostSide.Frames()
 	inside := netip.AddrPortFrom(p.IPs[0].Addr(), 1000)
@@ -79,8 +80,8 @@ func TestHostLinkIsTheGateway(t *testing.T) {
 		if !l.Up || !slices.Equal(l.MAC, mac[:]) {
 			s.Errorf("the link is %+v, want it up with MAC %s", l.Link, mac)
 		}
-		if !l.persistent || s.kept[keptHostLink.name(lab.ID)] != d.fd {
-			s.Errorf("the link is persistent: %t, and the kept descriptors are %v", l.persistent, s.kept)
+		if !l.Persistent || s.Kept[keptHostLink.name(lab.ID)] != d.Fd() {
+			s.Errorf("the link is persistent: %t, and the kept descriptors are %v", l.Persistent, s.Kept)
 		}
 		if alias := s.aliasOf(lab.HostLink.Name); alias != "vswitch segment lab" {
 			s.Errorf("its alias is %q", alias)
@@ -90,10 +91,10 @@ func TestHostLinkIsTheGateway(t *testing.T) {
 		if _, err := c.DeleteSegment(s.Context(), "lab", true); err != nil {
 			s.Fatal(err)
 		}
-		if slices.Contains(s.links(), "own/"+lab.HostLink.Name) {
-			s.Errorf("the link outlives its segment: %q", s.links())
+		if slices.Contains(s.AllLinks(), "own/"+lab.HostLink.Name) {
+			s.Errorf("the link outlives its segment: %q", s.AllLinks())
 		}
-		if _, kept := s.kept[keptHostLink.name(lab.ID)]; kept {
+		if _, kept := s.Kept[keptHostLink.name(lab.ID)]; kept {
 			s.Error("a descriptor of it is kept")
 		}
 	})
@@ -110,12 +111,12 @@ func TestNoSegmentWithoutItsHostLink(t *testing.T) {
 		says string
 	}{
 		"its name is taken": {
-			"create", fs.ErrExist, api.Conflict, `the host's interface of segment "lab"`,
+			"create vs-", fs.ErrExist, api.Conflict, `the host's interface of segment "lab"`,
 		},
-		"the kernel has no TAP":     {"create", syscall.ENODEV, api.Unsupported, "no such device"},
-		"no clone device":           {"create", fs.ErrNotExist, api.Unsupported, "not exist"},
-		"not allowed":               {"create", fs.ErrPermission, api.Denied, "permission"},
-		"the kernel is out of them": {"create", errFailure, api.Internal, "out of order"},
+		"the kernel has no TAP":     {"create vs-", syscall.ENODEV, api.Unsupported, "no such device"},
+		"no clone device":           {"create vs-", fs.ErrNotExist, api.Unsupported, "not exist"},
+		"not allowed":               {"create vs-", fs.ErrPermission, api.Denied, "permission"},
+		"the kernel is out of them": {"create vs-", errFailure, api.Internal, "out of order"},
 		"it cannot be set up":       {"set up", errFailure, api.Internal, "out of order"},
 		"routes cannot be listed":   {"conflict", errFailure, api.Internal, "out of order"},
 	} {
@@ -123,18 +124,18 @@ func TestNoSegmentWithoutItsHostLink(t *testing.T) {
 			t.Parallel()
 			inStack(t, func(s *stack) {
 				c := s.start()
-				links, kept := s.links(), len(s.kept)
-				s.fail(test.call, test.err)
+				links, kept := s.AllLinks(), len(s.Kept)
+				s.FailCall(test.call, test.err)
 				spec := api.SegmentSpec{Name: "lab", Subnet: prefix("10.66.0.0/24")}
 				_, err := c.AddSegment(s.Context(), spec)
 				wantError(s.T, err, test.kind, test.says)
-				if !slices.Equal(s.links(), links) || len(s.kept) != kept {
-					s.Errorf("left are the links %q and the descriptors %v", s.links(), s.kept)
+				if !slices.Equal(s.AllLinks(), links) || len(s.Kept) != kept {
+					s.Errorf("left are the links %q and the descriptors %v", s.AllLinks(), s.Kept)
 				}
-				if n := len(slices.Collect(s.state.Segments())); n != 1 {
+				if n := len(slices.Collect(s.State.Segments())); n != 1 {
 					s.Errorf("the state has %d segments", n)
 				}
-				s.fail(test.call, nil)
+				s.FailCall(test.call, nil)
 				if _, err := c.AddSegment(s.Context(), spec); err != nil {
 					s.Errorf("once it would work: %v", err)
 				}
@@ -150,7 +151,7 @@ func TestSubnetOfTheHost(t *testing.T) {
 		c := s.start()
 		s.addSegment(c, "moves", "10.1.0.0/24", api.UplinkHost)
 		before := s.see(c)
-		s.with(func() { s.hostNet = prefix("10.64.0.0/10") })
+		s.With(func() { s.HostNet = prefix("10.64.0.0/10") })
 		_, err := c.AddSegment(s.Context(), api.SegmentSpec{Name: "lab", Subnet: prefix("10.67.0.0/24")})
 		wantError(s.T, err, api.Conflict, "10.67.0.0/24", "route to 10.64.0.0/10", "uplink none")
 		update := api.SegmentUpdate{Subnet: new(prefix("10.68.0.0/24"))}
@@ -168,18 +169,18 @@ func TestSubnetOfTheHost(t *testing.T) {
 func TestDefaultSegmentWaitsForItsHostLink(t *testing.T) {
 	t.Parallel()
 	inStack(t, func(s *stack) {
-		s.fail("create", syscall.ENODEV)
+		s.FailCall("create vs-", syscall.ENODEV)
 		c := s.start()
 		s.wantHostLink(c, "bridge", api.PortDown, "no such device")
 		s.addPort(c, "a")
 		s.pass(time.Minute)
 		s.wantLines(1, "segment has no host link, and so no way out", "segment=bridge")
-		s.fail("create", fs.ErrPermission)
+		s.FailCall("create vs-", fs.ErrPermission)
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "bridge", api.PortDown, "permission denied")
 		s.wantLines(2, "segment has no host link, and so no way out")
 
-		s.fail("create", nil)
+		s.FailCall("create vs-", nil)
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 		s.wantLines(1, "host link made again", "segment=bridge")
@@ -195,33 +196,33 @@ func TestDefaultSegmentWaitsForItsHostLink(t *testing.T) {
 func TestHostLinkIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		do     func(s *stack, c *Control, d *fakeDevice)
+		do     func(s *stack, c *Control, d *kerneltest.Device)
 		reason string
 	}{
 		"deleted": {
-			func(s *stack, _ *Control, d *fakeDevice) { s.deleteLink(d) }, hostLinkDeleted,
+			func(s *stack, _ *Control, d *kerneltest.Device) { s.deleteLink(d) }, hostLinkDeleted,
 		},
-		"moved": {func(s *stack, _ *Control, d *fakeDevice) {
-			s.moveLink(d, s.named["a"])
-			s.event(linkEvent(d))
+		"moved": {func(s *stack, _ *Control, d *kerneltest.Device) {
+			s.moveLink(d, s.Named["a"])
+			s.event(s.linkEvent(d))
 		}, hostLinkMoved},
-		"deleted, which is seen before its descriptor tells": {func(s *stack, _ *Control, d *fakeDevice) {
-			event := linkEvent(d)
-			s.with(func() {
-				delete(d.link.in.links, d.link.Index)
-				d.link = nil
+		"deleted, which is seen before its descriptor tells": {func(s *stack, _ *Control, d *kerneltest.Device) {
+			event := s.linkEvent(d)
+			s.With(func() {
+				delete(d.Link.In.Links, d.Link.Index)
+				d.Link = nil
 			})
 			s.event(event)
 			s.pass(lookDelay)
-			d.wire.Break()
+			d.Wire.Break()
 		}, hostLinkDeleted},
 		// It must not wait for the time at which something else is tried again.
-		"deleted while it was not right": {func(s *stack, c *Control, d *fakeDevice) {
-			s.fail("set up", errFailure)
-			s.event(linkEvent(d))
+		"deleted while it was not right": {func(s *stack, c *Control, d *kerneltest.Device) {
+			s.FailCall("set up", errFailure)
+			s.event(s.linkEvent(d))
 			s.pass(lookDelay)
 			s.wantHostLink(c, "bridge", api.PortDown, "out of order")
-			s.fail("set up", nil)
+			s.FailCall("set up", nil)
 			s.deleteLink(d)
 		}, hostLinkDeleted},
 	} {
@@ -242,13 +243,13 @@ func TestHostLinkIsMadeAgain(t *testing.T) {
 				s.wantHostLink(c, "bridge", api.PortUp, "")
 				s.wantFrames(c, "bridge", "a")
 				s.socket("172.17.0.1")
-				if got, want := s.links(), []string{"a/eth0", "own/" + link}; !slices.Equal(got, want) {
+				if got, want := s.AllLinks(), []string{"a/eth0", "own/" + link}; !slices.Equal(got, want) {
 					s.Errorf("the links are %q, want %q", got, want)
 				}
-				fd := s.device(link).fd
-				s.with(func() {
-					if !slices.Contains(slices.Collect(maps.Values(s.kept)), fd) {
-						s.Errorf("the descriptors %v are kept, and not %d", s.kept, fd)
+				fd := s.device(link).Fd()
+				s.With(func() {
+					if !slices.Contains(slices.Collect(maps.Values(s.Kept)), fd) {
+						s.Errorf("the descriptors %v are kept, and not %d", s.Kept, fd)
 					}
 				})
 			})
@@ -260,22 +261,22 @@ func TestHostLinkIsMadeAgain(t *testing.T) {
 func TestHostLinkThatIsNotHardened(t *testing.T) {
 	t.Parallel()
 	inStack(t, func(s *stack) {
-		s.fail("harden", errFailure)
+		s.FailCall("harden", errFailure)
 		c := s.start()
 		s.tasks(c)
 		link := s.segment(c, "bridge").HostLink.Name
 		for range 3 {
 			s.pass(hostLinkPause)
-			s.event(linkEvent(s.device(link)))
+			s.event(s.linkEvent(s.device(link)))
 		}
 		s.pass(hostLinkPause)
 		s.wantLines(1, "the host treats a segment's packets as its defaults say", "out of order")
 		s.wantHostLink(c, "bridge", api.PortUp, "")
-		s.fail("harden", nil)
-		s.event(linkEvent(s.device(link)))
+		s.FailCall("harden", nil)
+		s.event(s.linkEvent(s.device(link)))
 		s.pass(hostLinkPause)
-		s.fail("harden", errFailure)
-		s.event(linkEvent(s.device(link)))
+		s.FailCall("harden", errFailure)
+		s.event(s.linkEvent(s.device(link)))
 		s.pass(hostLinkPause)
 		s.wantLines(2, "the host treats a segment's packets as its defaults say")
 	})
@@ -289,8 +290,8 @@ func TestHostLinksGoWithThePorts(t *testing.T) {
 		s.addPort(c, "a")
 		s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
 		s.close(c, true)
-		if len(s.links()) != 0 || len(s.kept) != 0 {
-			s.Errorf("left are the links %q and the descriptors %v", s.links(), s.kept)
+		if len(s.AllLinks()) != 0 || len(s.Kept) != 0 {
+			s.Errorf("left are the links %q and the descriptors %v", s.AllLinks(), s.Kept)
 		}
 		if _, there := s.config(); there {
 			s.Error("the firewall's rules stay")
@@ -299,8 +300,8 @@ func TestHostLinksGoWithThePorts(t *testing.T) {
 		for _, name := range []string{"bridge", "lab"} {
 			s.wantHostLink(c, name, api.PortUp, "")
 		}
-		if n := strings.Count(strings.Join(s.links(), " "), "own/vs-"); n != 2 {
-			s.Errorf("the links are %q", s.links())
+		if n := strings.Count(strings.Join(s.AllLinks(), " "), "own/vs-"); n != 2 {
+			s.Errorf("the links are %q", s.AllLinks())
 		}
 	})
 }

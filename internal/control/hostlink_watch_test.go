@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/netns"
 )
 
@@ -13,21 +14,17 @@ import (
 func eventOf(index int) netns.LinkEvent { return netns.LinkEvent{Index: index} }
 
 // linkEvent returns the event of a change to a device's link.
-func linkEvent(d *fakeDevice) netns.LinkEvent {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return eventOf(d.link.Index)
-}
+func (s *stack) linkEvent(d *kerneltest.Device) netns.LinkEvent { return eventOf(s.link(d).Index) }
 
 // countSetUps returns how often host links were set up since it was called last.
 func (s *stack) countSetUps() (n int) {
-	s.with(func() { n, s.setUps = s.setUps, 0 })
+	s.With(func() { n, s.SetUps = s.SetUps, 0 })
 	return n
 }
 
 // aliasOf returns the alias of the host link of this name.
 func (s *stack) aliasOf(name string) (alias string) {
-	s.with(func() { alias = s.alias[name] })
+	s.With(func() { alias = s.Aliases[name] })
 	return alias
 }
 
@@ -35,11 +32,11 @@ func (s *stack) aliasOf(name string) (alias string) {
 // right, and logged by what it was.
 func TestHostLinkIsPutRight(t *testing.T) {
 	t.Parallel()
-	for what, change := range map[string]func(*fakeLink){
-		"name":        func(l *fakeLink) { l.Name = "lan0" },
-		"mac address": func(l *fakeLink) { l.MAC = []byte{2, 0, 0, 0, 0, 9} },
-		"up":          func(l *fakeLink) { l.Up = false },
-		"name, up":    func(l *fakeLink) { l.Name, l.Up = "lan0", false },
+	for what, change := range map[string]func(*kerneltest.Link){
+		"name":        func(l *kerneltest.Link) { l.Name = "lan0" },
+		"mac address": func(l *kerneltest.Link) { l.MAC = []byte{2, 0, 0, 0, 0, 9} },
+		"up":          func(l *kerneltest.Link) { l.Up = false },
+		"name, up":    func(l *kerneltest.Link) { l.Name, l.Up = "lan0", false },
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -76,8 +73,8 @@ func TestTwoWhoManageAHostLink(t *testing.T) {
 		const seconds = 10
 		for range seconds * 1000 {
 			s.pass(time.Millisecond)
-			s.change(d, func(l *fakeLink) { l.Up = false })
-			s.event(linkEvent(d))
+			s.change(d, func(l *kerneltest.Link) { l.Up = false })
+			s.event(s.linkEvent(d))
 		}
 		if n := s.countSetUps(); n < seconds-2 || n > seconds+1 {
 			s.Errorf("the link was set up %d times in %d s, want once a second", n, seconds)
@@ -99,8 +96,8 @@ func TestWhichHostLinkAnEventIsAbout(t *testing.T) {
 			event  netns.LinkEvent
 			setUps int
 		}{
-			"one":         {linkEvent(s.device(lab.HostLink.Name)), 1},
-			"another":     {linkEvent(s.device(bridge.HostLink.Name)), 1},
+			"one":         {s.linkEvent(s.device(lab.HostLink.Name)), 1},
+			"another":     {s.linkEvent(s.device(bridge.HostLink.Name)), 1},
 			"none":        {eventOf(4711), 0},
 			"a malformed": {eventOf(-1), 0},
 			"no one":      {eventOf(0), 0},
@@ -124,14 +121,14 @@ func TestHostLinkThatIsNotPutRight(t *testing.T) {
 		s.tasks(c)
 		d := s.device(s.segment(c, "bridge").HostLink.Name)
 		s.pass(hostLinkPause)
-		s.fail("set up", errFailure)
-		s.event(eventOf(s.change(d, func(l *fakeLink) { l.Up = false })))
+		s.FailCall("set up", errFailure)
+		s.event(eventOf(s.change(d, func(l *kerneltest.Link) { l.Up = false })))
 		s.pass(lookDelay)
 		s.wantLines(1, "host link not put right", "segment=bridge", "out of order")
 		s.pass(time.Minute)
 		s.wantLines(1, "host link not put right")
 		s.wantHostLink(c, "bridge", api.PortDown, "out of order")
-		s.fail("set up", nil)
+		s.FailCall("set up", nil)
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 		if !s.link(d).Up {
@@ -148,7 +145,7 @@ func TestHostLinkRenamedBeforeTheFirstLook(t *testing.T) {
 		name := s.segment(c, "bridge").HostLink.Name
 		c = s.restart(c)
 		d := s.device(name)
-		s.change(d, func(l *fakeLink) { l.Name = "lan0" })
+		s.change(d, func(l *kerneltest.Link) { l.Name = "lan0" })
 		c.Settle()
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 		if now := s.link(d).Name; now != name {
@@ -178,7 +175,7 @@ func TestHostLinkHasTheSegmentsName(t *testing.T) {
 func TestHostLinksWithoutAWatcher(t *testing.T) {
 	t.Parallel()
 	inStack(t, func(s *stack) {
-		s.fail("watch", errFailure)
+		s.FailCall("watch host links", errFailure)
 		c := s.start()
 		s.wantLines(1, "changes to host links will go unnoticed", "out of order")
 		s.addPort(c, "a")
@@ -194,7 +191,7 @@ func TestHostLinksAreLeftAloneAtTheEnd(t *testing.T) {
 		s.tasks(c)
 		d := s.device(s.segment(c, "bridge").HostLink.Name)
 		s.pass(hostLinkPause)
-		s.event(linkEvent(d))
+		s.event(s.linkEvent(d))
 		s.close(c, false)
 		s.countSetUps()
 		s.event(netns.LinkEvent{Missed: true})

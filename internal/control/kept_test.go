@@ -189,9 +189,7 @@ func TestSupervisorThatDoesNotAnswer(t *testing.T) {
 func TestPortsWithoutASupervisor(t *testing.T) {
 	t.Parallel()
 	w := newWatchedWorld(t)
-	adjust := w.adjust
 	w.adjust = func(c *core) {
-		adjust(c)
 		s := new(failingKeeper)
 		c.config.Keeper, c.kept = s, newKeptDevices(s, s)
 	}
@@ -217,17 +215,17 @@ func TestOldNamesAreRenamedAfterAStart(t *testing.T) {
 		name, old := keptPort.name(a.ID), "port-"+a.ID
 		c = w.restart(c, func(w *watchedWorld, c *Control) {
 			killed(w, c)
-			w.kept[old] = w.kept[name]
-			delete(w.kept, name)
+			w.Kept[old] = w.Kept[name]
+			delete(w.Kept, name)
 		})
 		w.wantPortShown(c, "a", "up")
-		if w.kept[old] == 0 || w.kept[name] != 0 {
-			w.Errorf("before it has proved itself kept are %v", w.kept)
+		if w.Kept[old] == 0 || w.Kept[name] != 0 {
+			w.Errorf("before it has proved itself kept are %v", w.Kept)
 		}
 		c.Settle()
 		w.rest()
-		if w.kept[old] != 0 || w.kept[name] == 0 {
-			w.Errorf("afterwards kept are %v", w.kept)
+		if w.Kept[old] != 0 || w.Kept[name] == 0 {
+			w.Errorf("afterwards kept are %v", w.Kept)
 		}
 		c = w.restart(c, killed)
 		w.wantPortShown(c, "a", "up")

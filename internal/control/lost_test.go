@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 )
@@ -20,14 +21,14 @@ func TestNamespaceOfAPortEnds(t *testing.T) {
 		c := w.start()
 		a, b := w.addPort(c, "a"), w.addPort(c, "b")
 		w.rest()
-		w.removeNamespace("a")
+		w.RemoveNamespace("a")
 		w.rest()
 		w.wantPortShown(c, "a", "lost: "+lostNamespace)
 		w.wantBound(c, "172.17.0.2", "")
 		w.wantLog("level=WARN", "port lost", "port=a", "netns=a", lostNamespace)
 		w.wantLinks("own/"+hostLinkOf(w.world, c), "b/eth0")
-		if len(w.kept) != 2 { // of b and of the host link
-			w.Errorf("kept are %v", w.kept)
+		if len(w.Kept) != 2 { // of b and of the host link
+			w.Errorf("kept are %v", w.Kept)
 		}
 		other := w.addPort(c, "other")
 		w.rest()
@@ -40,13 +41,13 @@ func TestNamespaceOfAPortEnds(t *testing.T) {
 			{Name: "c", IP: api.PortIP{Addr: a.IPs[0].Addr()}}: api.Conflict,
 			{Name: "c", MAC: a.MAC}:                            api.Conflict,
 		} {
-			spec.NetNS = w.namespace("c").name
+			spec.NetNS = w.AddNamespace("c").Name
 			_, err := c.AddPort(w.Context(), *spec)
 			w.wantError(err, kind)
 		}
 		_, err := c.AddFDB(w.Context(), "", api.FDBSpec{MAC: api.MAC{2, 0, 0, 0, 0, 7}, Port: "a"})
 		w.wantError(err, api.Conflict, `"a" is lost`, lostNamespace)
-		if record, _ := w.state.PortNamed("a"); record.LostReason != lostNamespace ||
+		if record, _ := w.State.PortNamed("a"); record.LostReason != lostNamespace ||
 			record.LostSince.IsZero() {
 			w.Errorf("stored is %q since %s", record.LostReason, record.LostSince)
 		}
@@ -61,7 +62,7 @@ func TestInterfaceOfAPortIsDeleted(t *testing.T) {
 			inWatchedWorld(t, func(w *watchedWorld) {
 				c := w.start()
 				w.addPort(c, "a")
-				w.removeLink(w.named["a"], "eth0")
+				w.RemoveLink(w.Named["a"], "eth0")
 				w.rest()
 				w.wantPortShown(c, "a", "lost: "+lostLink)
 				w.mountsChange()
@@ -86,7 +87,7 @@ func TestNamespaceComesAgain(t *testing.T) {
 		behind := api.MAC{2, 0, 0, 0, 0, 7}
 		_, err := c.AddFDB(w.Context(), "", api.FDBSpec{MAC: behind, Port: "a"})
 		w.wantNil(err)
-		w.removeNamespace("a")
+		w.RemoveNamespace("a")
 		w.rest()
 		ns := w.replaceNamespace("a")
 		w.wire(c, "b").Frames()
@@ -95,7 +96,7 @@ func TestNamespaceComesAgain(t *testing.T) {
 		w.wantBound(c, "172.17.0.2", a.MAC.String())
 		w.wantLog("lost port attached again", "port=a", "netns=a")
 		w.wantLinks("own/"+hostLinkOf(w.world, c), "b/eth0", "a anew/eth0")
-		if l := ns.link("eth0"); l.MAC.String() != a.MAC.String() ||
+		if l := ns.Link("eth0"); l.MAC.String() != a.MAC.String() ||
 			!slices.Contains(l.Addrs, a.IPs[0].Addr()) {
 			w.Errorf("the interface has %s and %v", l.MAC, l.Addrs)
 		}
@@ -107,7 +108,7 @@ func TestNamespaceComesAgain(t *testing.T) {
 		time.Sleep(2 * time.Hour) // longer than a lost port stays
 		w.rest()
 		w.wantPortShown(c, "a", "up")
-		w.change(ns, "eth0", func(l *fakeLink) { l.Up = false })
+		w.change(ns, "eth0", func(l *kerneltest.Link) { l.Up = false })
 		w.wantPortShown(c, "a", "down: set down in its network namespace")
 	})
 }
@@ -131,7 +132,7 @@ func TestLostPortIsReleased(t *testing.T) {
 				c := w.start()
 				a := w.addPort(c, "a")
 				w.rest()
-				w.removeNamespace("a")
+				w.RemoveNamespace("a")
 				synctest.Wait()
 				lost := time.Now()
 				if test.restarts && test.shift == 0 {
@@ -140,10 +141,10 @@ func TestLostPortIsReleased(t *testing.T) {
 				if test.restarts {
 					c = w.restart(c, func(w *watchedWorld, c *Control) {
 						killed(w, c)
-						w.dead = false
-						record, _ := w.state.Port(a.ID)
+						w.Revive()
+						record, _ := w.State.Port(a.ID)
 						record.LostSince = record.LostSince.Add(test.shift)
-						w.wantNil(fakeStore{w.world}.Apply(model.PutPort(record)))
+						w.wantNil(w.Store().Apply(model.PutPort(record)))
 					})
 					c.Settle()
 				}
@@ -156,7 +157,7 @@ func TestLostPortIsReleased(t *testing.T) {
 				synctest.Wait()
 				w.wantPortShown(c, "a", `port "a" does not exist: see vsctl list-ports`)
 				w.wantLog("lost port released", "port=a")
-				if n := w.state.PortCount(); n != 0 {
+				if n := w.State.PortCount(); n != 0 {
 					w.Errorf("%d ports are stored", n)
 				}
 				w.addPort(c, "b", func(s *api.PortSpec) { s.IP, s.MAC = api.PortIP{Addr: a.IPs[0].Addr()}, a.MAC })
@@ -170,14 +171,14 @@ func TestLostPortThatCannotBeReleased(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
 		w.addPort(c, "a")
-		w.removeNamespace("a")
+		w.RemoveNamespace("a")
 		w.rest()
-		w.plan(1, 0)
+		w.Plan(1, 0)
 		time.Sleep(2 * time.Hour)
 		w.rest()
-		w.plan(0, 0)
+		w.Plan(0, 0)
 		w.wantPortShown(c, "a", "lost: "+lostNamespace)
-		w.wantLog("level=ERROR", "release port a", errStep.Error())
+		w.wantLog("level=ERROR", "release port a", kerneltest.ErrStep.Error())
 	})
 }
 
@@ -187,11 +188,11 @@ func TestLossThatCannotBeStored(t *testing.T) {
 		c := w.start()
 		w.addPort(c, "a")
 		w.rest()
-		w.plan(2, 0) // after that its descriptor is dropped
-		w.removeNamespace("a")
+		w.Plan(2, 0) // after that its descriptor is dropped
+		w.RemoveNamespace("a")
 		w.rest()
-		steps := w.taken()
-		w.plan(0, 0)
+		steps := w.Taken()
+		w.Plan(0, 0)
 		if len(steps) < 2 || !strings.HasPrefix(steps[1], "store") {
 			w.Fatalf("the steps are %q", steps)
 		}
@@ -205,10 +206,10 @@ func TestLossThatCannotBeStored(t *testing.T) {
 // TestAnyStepOfARegainMayFail: the port stays lost, leaves nothing behind, and is attached when
 // mounts change the next time.
 func TestAnyStepOfARegainMayFail(t *testing.T) {
-	regain := func(w *watchedWorld) (*Control, *fakeNamespace) {
+	regain := func(w *watchedWorld) (*Control, *kerneltest.Namespace) {
 		c := w.start()
 		w.addPort(c, "a")
-		w.removeNamespace("a")
+		w.RemoveNamespace("a")
 		w.rest()
 		return c, w.replaceNamespace("a")
 	}
@@ -216,9 +217,9 @@ func TestAnyStepOfARegainMayFail(t *testing.T) {
 	t.Run("all succeed", func(t *testing.T) {
 		runInBubble(t, func(w *watchedWorld) {
 			c, _ := regain(w)
-			w.plan(0, 0)
+			w.Plan(0, 0)
 			w.mountsChange()
-			steps = w.taken()
+			steps = w.Taken()
 			w.wantPortShown(c, "a", "up")
 		})
 	})
@@ -226,22 +227,22 @@ func TestAnyStepOfARegainMayFail(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", i+1, step), func(t *testing.T) {
 			inWatchedWorld(t, func(w *watchedWorld) {
 				c, ns := regain(w)
-				w.plan(i+1, 0)
+				w.Plan(i+1, 0)
 				w.mountsChange()
-				w.plan(0, 0)
+				w.Plan(0, 0)
 				if w.portShown(c, "a") != "up" {
 					w.wantPortShown(c, "a", "lost: "+lostNamespace)
 					w.wantLog(
-						"level=WARN", "not attached to the new network namespace", "port=a", errStep.Error(),
+						"level=WARN", "not attached to the new network namespace", "port=a", kerneltest.ErrStep.Error(),
 					)
 					w.wantLinks("own/" + hostLinkOf(w.world, c))
-					if record, _ := w.state.PortNamed("a"); record.LostReason != lostNamespace {
+					if record, _ := w.State.PortNamed("a"); record.LostReason != lostNamespace {
 						w.Errorf("stored is %q", record.LostReason)
 					}
 				}
 				w.mountsChange()
 				w.wantPortShown(c, "a", "up")
-				w.wantLinks("own/"+hostLinkOf(w.world, c), ns.name+"/eth0")
+				w.wantLinks("own/"+hostLinkOf(w.world, c), ns.Name+"/eth0")
 			})
 		})
 	}
@@ -256,24 +257,24 @@ func TestNameOfANamespaceGoes(t *testing.T) {
 			inWatchedWorld(t, func(w *watchedWorld) {
 				c := w.start()
 				w.addPort(c, "a")
-				ns := w.named["a"]
+				ns := w.Named["a"]
 				c = w.restart(c, stopped)
 				c.Settle()
 				w.mountsChange()
 				w.wantPortShown(c, "a", "up")
-				w.mu.Lock()
-				delete(w.named, "a")
-				w.mu.Unlock()
+				w.Mu.Lock()
+				delete(w.Named, "a")
+				w.Mu.Unlock()
 				w.mountsChange()
 				w.wantPortShown(c, "a", "lost: "+lostNamespace)
 				w.wantBound(c, "172.17.0.2", "")
-				if len(ns.links) > 0 {
-					w.Errorf("the namespace is kept alive by %v", ns.links)
+				if len(ns.Links) > 0 {
+					w.Errorf("the namespace is kept alive by %v", ns.Links)
 				}
 				if same {
-					w.mu.Lock()
-					w.named["a"] = ns
-					w.mu.Unlock()
+					w.Mu.Lock()
+					w.Named["a"] = ns
+					w.Mu.Unlock()
 				} else {
 					w.replaceNamespace("a")
 				}
@@ -290,18 +291,18 @@ func TestAnotherNamespaceTakesTheName(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
 		w.addPort(c, "a")
-		old := w.named["a"]
+		old := w.Named["a"]
 		c = w.restart(c, stopped)
 		c.Settle()
-		w.mu.Lock()
-		delete(w.named, "a")
-		w.mu.Unlock()
+		w.Mu.Lock()
+		delete(w.Named, "a")
+		w.Mu.Unlock()
 		w.replaceNamespace("a")
 		w.mountsChange()
 		w.wantPortShown(c, "a", "up")
 		w.wantLinks("own/"+hostLinkOf(w.world, c), "a anew/eth0")
-		if len(old.links) > 0 {
-			w.Errorf("the old namespace is kept alive by %v", old.links)
+		if len(old.Links) > 0 {
+			w.Errorf("the old namespace is kept alive by %v", old.Links)
 		}
 	})
 }
@@ -311,7 +312,7 @@ func TestHostLinkIsDeleted(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
 		name := hostLinkOf(w.world, c)
-		w.removeLink(w.own, name)
+		w.RemoveLink(w.Own, name)
 		w.rest()
 		w.wantLog("host link lost", "interface="+name, hostLinkDeleted)
 		w.wantLinks("own/" + name)

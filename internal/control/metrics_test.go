@@ -15,8 +15,7 @@ import (
 func TestFullForwardingTable(t *testing.T) {
 	t.Parallel()
 	inStack(t, func(s *stack) {
-		with := s.adjust
-		s.adjust = func(c *core) { with(c); c.config.FDBSize = 64 }
+		s.adjust = func(c *core) { c.config.FDBSize = 64 }
 		c := s.start()
 		s.addPort(c, "b")
 		a := s.addPort(c, "a", func(p *api.PortSpec) {
@@ -26,7 +25,7 @@ func TestFullForwardingTable(t *testing.T) {
 			t.Errorf("%d are evicted from an empty table", n)
 		}
 		for i := range 1000 {
-			s.deviceIn("a").wire.Send(switchtest.Frame(frame.Broadcast, switchtest.MAC(i+100), "here I am"))
+			s.deviceIn("a").Wire.Send(switchtest.Frame(frame.Broadcast, switchtest.MAC(i+100), "here I am"))
 			synctest.Wait()
 		}
 		if n := c.Evicted(); n < 900 {
@@ -53,8 +52,7 @@ func TestFullForwardingTable(t *testing.T) {
 func TestWhatWorkersSay(t *testing.T) {
 	t.Parallel()
 	inStack(t, func(s *stack) {
-		with := s.adjust
-		s.adjust = func(c *core) { with(c); c.config.Workers = 3 }
+		s.adjust = func(c *core) { c.config.Workers = 3 }
 		c := s.start()
 		if b := c.Batched(); len(b) != 3 || b[0] || b[1] || b[2] {
 			t.Errorf("batched are %v: an in-memory poller is not", b)

@@ -53,7 +53,7 @@ func TestFirewallHasTheSegments(t *testing.T) {
 func TestFirewallThatFails(t *testing.T) {
 	t.Parallel()
 	inStack(t, func(s *stack) {
-		s.fail("apply", errFailure)
+		s.FailCall("apply", errFailure)
 		c := s.start()
 		s.addPort(c, "a")
 		s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
@@ -66,7 +66,7 @@ func TestFirewallThatFails(t *testing.T) {
 		s.wantLines(1, "containers reach the host and no farther", "out of order")
 		s.wantFrames(c, "bridge", "a")
 
-		s.fail("apply", nil)
+		s.FailCall("apply", nil)
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "lab", api.PortUp, "")
 		s.wantLines(1, "level=INFO", "containers reach beyond the host again")
@@ -75,15 +75,15 @@ func TestFirewallThatFails(t *testing.T) {
 		}
 		s.mustPublish(c, "a", "80:80")
 
-		s.fail("apply", errFailure)
+		s.FailCall("apply", errFailure)
 		s.addSegment(c, "more", "10.67.0.0/24", api.UplinkHost)
 		s.wantLines(2, "containers reach the host and no farther", "out of order")
 		s.wantPublished(c, []string{"80:80/tcp at 172.17.0.2"}, "a=0.0.0.0:80:80/tcp "+noWay)
-		s.plan(0, 0)
+		s.Plan(0, 0)
 		s.close(c, false)
-		s.fail("apply", nil)
+		s.FailCall("apply", nil)
 		s.pass(time.Minute)
-		if steps := s.taken(); len(steps) != 0 {
+		if steps := s.Taken(); len(steps) != 0 {
 			s.Errorf("a process that has stopped does %q", steps)
 		}
 	})
@@ -97,7 +97,7 @@ func TestKernelWithoutNftables(t *testing.T) {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
 			inStack(t, func(s *stack) {
-				s.fail(call, missing)
+				s.FailCall(call, missing)
 				c := s.start()
 				s.addPort(c, "a")
 				s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
@@ -105,10 +105,10 @@ func TestKernelWithoutNftables(t *testing.T) {
 				s.wantLines(1, "containers reach the host and no farther", "load those modules")
 				_, err := s.publish(c, "a", "80:80")
 				wantError(s.T, err, api.Unsupported, "ports are not published", "load those modules")
-				s.fail(call, nil)
-				s.plan(0, 0)
+				s.FailCall(call, nil)
+				s.Plan(0, 0)
 				s.pass(time.Minute)
-				if steps := s.taken(); len(steps) != 0 {
+				if steps := s.Taken(); len(steps) != 0 {
 					s.Errorf("it is tried again: %q", steps)
 				}
 				s.wantFrames(c, "bridge", "a")
@@ -126,9 +126,9 @@ func TestFirewallOfOthers(t *testing.T) {
 	inStack(t, func(s *stack) {
 		c := s.start()
 		s.wantHostLink(c, "bridge", api.PortUp, "")
-		s.with(func() { s.foreign = []host.Foreign{{}} })
+		s.With(func() { s.Foreign = []host.Foreign{{}} })
 		s.wantHostLink(c, "bridge", api.PortUp, "another firewall may keep containers from the outside")
-		s.with(func() { s.foreign = nil })
+		s.With(func() { s.Foreign = nil })
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 	})
 }
@@ -137,9 +137,8 @@ func TestFirewallOfOthers(t *testing.T) {
 func TestWithoutNAT(t *testing.T) {
 	t.Parallel()
 	inStack(t, func(s *stack) {
-		with := s.adjust
-		s.adjust = func(c *core) { with(c); c.config.NAT = false }
-		s.fail("open rules", errFailure)
+		s.adjust = func(c *core) { c.config.NAT = false }
+		s.FailCall("open rules", errFailure)
 		c := s.start()
 		s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
 		s.wantHostLink(c, "lab", api.PortUp, "")
@@ -167,7 +166,7 @@ func TestRulesAtTheEnd(t *testing.T) {
 			s.Errorf("the firewall has %+v after a stop", config)
 		}
 		c = s.start()
-		s.fail("remove", errFailure)
+		s.FailCall("remove rules", errFailure)
 		s.close(c, true)
 		s.wantLines(1, "cannot take back the way out", "out of order")
 		if _, there := s.config(); there {

@@ -40,8 +40,7 @@ func TestRoomForNeighbours(t *testing.T) {
 				}
 			}
 			inStack(t, func(s *stack) {
-				with := s.adjust
-				s.adjust = func(c *core) { with(c); c.config.SysctlDir = dir }
+				s.adjust = func(c *core) { c.config.SysctlDir = dir }
 				c := s.start()
 				s.addSegment(c, "alone", "10.66.0.0/24", api.UplinkNone)
 				for i := range 10 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/frame"
 	"vswitch/switch/switchtest"
 )
@@ -36,8 +37,8 @@ func TestMACSetInTheContainer(t *testing.T) {
 					b := w.addPort(c, "b")
 					w.rest()
 					w.wire(c, "b").Frames()
-					ns := w.named["a"]
-					w.change(ns, "eth0", func(l *fakeLink) { l.MAC = other[:] })
+					ns := w.Named["a"]
+					w.change(ns, "eth0", func(l *kerneltest.Link) { l.MAC = other[:] })
 					w.wantLog(append(test.log, "MAC address changed", "port=a")...)
 					announced := slices.ContainsFunc(w.wire(c, "b").Frames(), func(f []byte) bool {
 						return frame.Ethernet(f).Src() == other
@@ -59,7 +60,7 @@ func TestMACSetInTheContainer(t *testing.T) {
 					c.Settle()
 					w.rest()
 					check()
-					w.change(ns, "eth0", func(l *fakeLink) { l.MAC = given[:] })
+					w.change(ns, "eth0", func(l *kerneltest.Link) { l.MAC = given[:] })
 					w.wantPortShown(c, "a", "up")
 					w.wantBound(c, "172.17.0.2", given.String())
 					w.wantAnswer(c, b, "172.17.0.2", given.String())
@@ -97,14 +98,14 @@ func TestMACOfAnotherSetInTheContainer(t *testing.T) {
 		w.addPort(c, "a", func(s *api.PortSpec) { s.Security = api.SecurityOff })
 		b, third := w.addPort(c, "b"), w.addPort(c, "third")
 		w.rest()
-		w.change(w.named["a"], "eth0", func(l *fakeLink) { l.MAC = slices.Clone(b.MAC[:]) })
+		w.change(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.MAC = slices.Clone(b.MAC[:]) })
 		w.wantLog("level=WARN", "another port's own", "port=a", "mac="+b.MAC.String())
 		w.wire(c, "a").Frames()
 		w.wantPasses(w.wire(c, "third"), w.wire(c, "b"), datagram(b.MAC, third, "for b"))
 		if got := w.wire(c, "a").Frames(); len(got) > 0 {
 			w.Errorf("a has got %q", got)
 		}
-		w.change(w.named["a"], "eth0", func(l *fakeLink) { l.MAC = []byte{2, 0x42, 172, 17, 0, 2} })
+		w.change(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.MAC = []byte{2, 0x42, 172, 17, 0, 2} })
 		w.wantPasses(
 			w.wire(c, "third"), w.wire(c, "a"), datagram(api.MAC{2, 0x42, 172, 17, 0, 2}, third, "for a"),
 		)
@@ -124,7 +125,7 @@ func TestMACOfAnEntrySetInTheContainer(t *testing.T) {
 		w.wantNil(err)
 		w.rest()
 		for _, mac := range []api.MAC{behind, {2, 0x42, 172, 17, 0, 2}} {
-			w.change(w.named["a"], "eth0", func(l *fakeLink) { l.MAC = mac[:] })
+			w.change(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.MAC = mac[:] })
 			w.wire(c, "third").Frames()
 			w.wantPasses(w.wire(c, "b"), w.wire(c, "a"), datagram(behind, b, "behind a"))
 			if got := w.wire(c, "third").Frames(); len(got) > 0 {
@@ -147,13 +148,13 @@ func TestMACGivenToAPort(t *testing.T) {
 				w.Errorf("it has %s, %v", p.MAC, err)
 			}
 			w.rest()
-			if got := w.named["a"].link("eth0").MAC.String(); got != mac.String() {
+			if got := w.Named["a"].Link("eth0").MAC.String(); got != mac.String() {
 				w.Errorf("the interface has %s", got)
 			}
 			w.wantAnswer(c, b, "172.17.0.2", mac.String())
 		}
 		// What the container has made of it is put right.
-		w.change(w.named["a"], "eth0", func(l *fakeLink) { l.MAC = []byte{2, 0, 0, 0, 0, 66} })
+		w.change(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.MAC = []byte{2, 0, 0, 0, 0, 66} })
 		w.wantBound(c, "172.17.0.2", "")
 		_, err := c.UpdatePort(w.Context(), "a", api.PortUpdate{MAC: &mac})
 		w.wantNil(err)
@@ -168,14 +169,14 @@ func TestMACGivenToALostPort(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
 		w.addPort(c, "a")
-		w.removeNamespace("a")
+		w.RemoveNamespace("a")
 		w.rest()
 		mac := api.MAC{2, 0, 0, 0, 0, 9}
 		_, err := c.UpdatePort(w.Context(), "a", api.PortUpdate{MAC: &mac})
 		w.wantNil(err)
 		ns := w.replaceNamespace("a")
 		w.mountsChange()
-		if got := ns.link("eth0").MAC.String(); got != mac.String() {
+		if got := ns.Link("eth0").MAC.String(); got != mac.String() {
 			w.Errorf("the interface has %s", got)
 		}
 		w.wantBound(c, "172.17.0.2", mac.String())
@@ -189,7 +190,7 @@ func TestMACsThatAreRefused(t *testing.T) {
 		w.furnish(c)
 		free := w.addPort(c, "free", func(s *api.PortSpec) { s.Security = api.SecurityOff })
 		w.rest()
-		w.change(w.named["free"], "eth0", func(l *fakeLink) { l.MAC = []byte{2, 0, 0, 0, 0, 66} })
+		w.change(w.Named["free"], "eth0", func(l *kerneltest.Link) { l.MAC = []byte{2, 0, 0, 0, 0, 66} })
 		for mac, says := range map[api.MAC]string{
 			{2, 0x42, 172, 17, 0, 1}: "gateway",
 			{2, 0x42, 172, 17, 0, 2}: `port "a"`,
@@ -203,7 +204,7 @@ func TestMACsThatAreRefused(t *testing.T) {
 		// That the interface of another happens to have the MAC of a new port's address is no
 		// reason to refuse it.
 		p := w.addPort(c, "new")
-		w.change(w.named["free"], "eth0", func(l *fakeLink) { l.MAC = []byte{2, 0x42, 172, 17, 0, 6} })
+		w.change(w.Named["free"], "eth0", func(l *kerneltest.Link) { l.MAC = []byte{2, 0x42, 172, 17, 0, 6} })
 		if q := w.addPort(c, "newer"); q.MAC != (api.MAC{2, 0x42, 172, 17, 0, 6}) {
 			w.Errorf("it has %s after %s", q.MAC, p.MAC)
 		}
@@ -217,21 +218,21 @@ func TestMACThatTheKernelRefuses(t *testing.T) {
 	c := w.world.start()
 	a := w.addPort(c, "a")
 	mac := api.MAC{2, 0, 0, 0, 0, 9}
-	w.plan(1, 0)
+	w.Plan(1, 0)
 	_, err := c.UpdatePort(t.Context(), "a", api.PortUpdate{MAC: &mac})
-	w.plan(0, 0)
-	if !errors.Is(err, errStep) {
+	w.Plan(0, 0)
+	if !errors.Is(err, kerneltest.ErrStep) {
 		t.Errorf("the error is %v", err)
 	}
 	w.wantBound(c, "172.17.0.2", a.MAC.String())
 	// The device has lost its interface, which nobody has told of yet.
-	w.mu.Lock()
-	for _, d := range w.devices {
-		if d.link != nil && d.link.in == w.named["a"] {
-			d.link = nil
+	w.Mu.Lock()
+	for _, d := range w.Devices {
+		if d.Link != nil && d.Link.In == w.Named["a"] {
+			d.Link = nil
 		}
 	}
-	w.mu.Unlock()
+	w.Mu.Unlock()
 	if _, err := c.UpdatePort(t.Context(), "a", api.PortUpdate{MAC: &mac}); err == nil {
 		t.Error("a port without an interface has got a MAC")
 	}
@@ -248,7 +249,7 @@ func TestPortThatClaimsItsAddressForAnotherMAC(t *testing.T) {
 		w.wire(c, "a").Send(switchtest.ARP(behind, a.IPs[0].Addr(), a.IPs[0].Addr()))
 		w.rest()
 		w.wantBound(c, "172.17.0.2", behind.String())
-		w.change(w.named["a"], "eth0", func(l *fakeLink) { l.Addrs = at("172.17.0.2", "10.1.1.1") })
+		w.change(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.Addrs = at("172.17.0.2", "10.1.1.1") })
 		w.wantBound(c, "172.17.0.2", behind.String())
 		_, err := c.UpdatePort(w.Context(), "a", api.PortUpdate{Security: new(api.SecurityStrict)})
 		w.wantNil(err)
@@ -261,11 +262,11 @@ func TestDHCPClientIsAnsweredFor(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
 		w.addPort(c, "a", func(s *api.PortSpec) { s.IP = api.PortIP{DHCP: true} })
-		w.quietly(w.named["a"], "eth0", func(l *fakeLink) { l.Addrs = nil })
+		w.quietly(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.Addrs = nil })
 		w.rest()
 		w.wantPortShown(c, "a", "up")
 		w.wantBound(c, "172.17.0.2", "")
-		w.change(w.named["a"], "eth0", func(l *fakeLink) { l.Addrs = at("172.17.0.2") })
+		w.change(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.Addrs = at("172.17.0.2") })
 		w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
@@ -57,12 +58,12 @@ func TestPolicyIsInForce(t *testing.T) {
 		p.wantReach("isolated alone", "bd")
 		p.updatePort(p.c, "b", api.PortUpdate{Isolated: new(true)})
 		p.wantReach("with b isolated too", "d")
-		p.plan(1, 0)
+		p.Plan(1, 0)
 		p.refused(p.c, "an end of it for a disk that is full", func() error {
 			_, err := p.c.UpdatePort(p.Context(), "b", api.PortUpdate{Isolated: new(false)})
 			return err
-		}, api.Internal, `"b"`, errStep.Error())
-		p.plan(0, 0)
+		}, api.Internal, `"b"`, kerneltest.ErrStep.Error())
+		p.Plan(0, 0)
 		p.wantReach("as before", "d")
 		p.c = p.crash()
 		p.wantReach("after a restart", "d")
@@ -78,7 +79,7 @@ func TestPortSecurity(t *testing.T) {
 		own := p.portNamed(p.c, "a").MAC
 		spoof := func(text string) bool {
 			p.texts("d")
-			p.wire("a").Send(switchtest.Frame(p.portNamed(p.c, "d").MAC, switchtest.MAC(66), text))
+			p.Wire("a").Send(switchtest.Frame(p.portNamed(p.c, "d").MAC, switchtest.MAC(66), text))
 			p.settle()
 			return slices.Contains(p.texts("d"), text)
 		}
@@ -89,7 +90,7 @@ func TestPortSecurity(t *testing.T) {
 		if spoof("after") {
 			p.Error("with security, a frame from another MAC arrives")
 		}
-		p.wire("a").Send(switchtest.Frame(p.portNamed(p.c, "d").MAC, own, "own"))
+		p.Wire("a").Send(switchtest.Frame(p.portNamed(p.c, "d").MAC, own, "own"))
 		p.settle()
 		if !slices.Contains(p.texts("d"), "own") {
 			p.Error("with security, a frame from its own MAC does not arrive")
@@ -114,7 +115,7 @@ func TestPolicyThatStays(t *testing.T) {
 	withThreePorts(t, func(p threePorts) {
 		p.updatePort(p.c, "a", api.PortUpdate{FloodLimit: new(1)})
 		flood := func(text string) bool {
-			p.wire("a").Send(switchtest.Frame(frame.Broadcast, p.portNamed(p.c, "a").MAC, text))
+			p.Wire("a").Send(switchtest.Frame(frame.Broadcast, p.portNamed(p.c, "a").MAC, text))
 			p.settle()
 			return slices.Contains(p.texts("b"), text)
 		}
@@ -136,8 +137,8 @@ func TestPolicyThatStays(t *testing.T) {
 // logged, and their addresses are not answered for.
 func TestLoop(t *testing.T) {
 	withThreePorts(t, func(p threePorts) {
-		p.wire("b").Bridge(p.wire("d")) // as a container does that bridges its two ports
-		p.wire("a").Send(switchtest.Frame(frame.Broadcast, p.portNamed(p.c, "a").MAC, "hello"))
+		p.Wire("b").Bridge(p.Wire("d")) // as a container does that bridges its two ports
+		p.Wire("a").Send(switchtest.Frame(frame.Broadcast, p.portNamed(p.c, "a").MAC, "hello"))
 		p.settle()
 		disabled := ""
 		for _, name := range []string{"a", "b", "d"} {
@@ -155,8 +156,8 @@ func TestLoop(t *testing.T) {
 		if disabled != "b" && disabled != "d" && disabled != "bd" {
 			p.Fatalf("err-disabled are %q, want one of b and d at least", disabled)
 		}
-		p.wire("b").Relay(func([]byte) {})
-		p.wire("d").Relay(func([]byte) {})
+		p.Wire("b").Relay(func([]byte) {})
+		p.Wire("d").Relay(func([]byte) {})
 		time.Sleep(2 * vswitch.DefaultLoopHold)
 		p.settle()
 		p.wantReach("once the loop is gone and the time over", "bd")

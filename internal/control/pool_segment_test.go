@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 )
 
 func TestAddSegmentOver(t *testing.T) {
@@ -67,7 +68,7 @@ func TestPortsAndLeasesShareAPool(t *testing.T) {
 				t.Fatalf("it has %s", got.IPs)
 			}
 			next()
-			w.namespace("second")
+			w.AddNamespace("second")
 			w.refused(c, "the address for a second port", func() error {
 				_, err := c.AddPort(t.Context(), api.PortSpec{
 					Name: "second", NetNS: "second", Segment: "over", IP: api.PortIP{Addr: addr("10.1.0.5")},
@@ -98,12 +99,12 @@ func TestPortsAndLeasesShareAPool(t *testing.T) {
 			free("10.1.0.7", true)
 			// A port that cannot be added leaves the lease as it was.
 			w.lease(c, p, "10.1.0.8")
-			w.on(c, failingKernel{fakeKernel{w}, "vst-", errStep})
+			w.FailCall("create vst-", kerneltest.ErrStep)
 			_, err := c.AddPort(t.Context(), api.PortSpec{
 				Name: "second", NetNS: "second", Segment: "over", IP: api.PortIP{Addr: addr("10.1.0.8")},
 			})
-			wantRefused(t, "a port", err, api.Internal, errStep.Error())
-			w.on(c, fakeKernel{w})
+			wantRefused(t, "a port", err, api.Internal, kerneltest.ErrStep.Error())
+			w.FailCall("create vst-", nil)
 			free("10.1.0.8", false)
 			w.addPort(c, "second", onWith("over", "10.1.0.8"))
 			if w.has("level=ERROR") {
@@ -128,9 +129,9 @@ func TestEndOfAPool(t *testing.T) {
 		return func() error { _, err := c.DeletePool(t.Context(), id); return err }
 	}
 	w.refused(c, "the end of a pool that there is not", end("none"), api.NotFound, `"none"`)
-	w.plan(1, 0)
-	w.refused(c, "the end of a pool on a disk that is full", end(p.ID), api.Internal, "10.1.0.0/24", errStep.Error())
-	w.plan(0, 0)
+	w.Plan(1, 0)
+	w.refused(c, "the end of a pool on a disk that is full", end(p.ID), api.Internal, "10.1.0.0/24", kerneltest.ErrStep.Error())
+	w.Plan(0, 0)
 	gone := must[api.Pool](t)(c.DeletePool(t.Context(), p.ID))
 	if gone.Leases != 2 || gone.Segment != "over" || gone.Subnet != p.Subnet {
 		t.Errorf("what ended was %+v", gone)
@@ -150,7 +151,7 @@ func TestEndOfAPool(t *testing.T) {
 			return err
 		}, api.Conflict, "10.1.0.0/24")
 		for _, a := range []string{"10.1.0.5", "10.1.0.7"} {
-			w.namespace("taken")
+			w.AddNamespace("taken")
 			w.refused(c, "a port's address", func() error {
 				_, err := c.AddPort(t.Context(), api.PortSpec{Name: "n", NetNS: "taken", Segment: "over", IP: api.PortIP{Addr: addr(a)}})
 				return err
@@ -175,16 +176,16 @@ func TestLeasesOnADiskThatIsFull(t *testing.T) {
 	c := w.start()
 	p := w.addPool(c, "10.1.0.0/24")
 	w.lease(c, p, "10.1.0.5")
-	w.plan(1, 0)
+	w.Plan(1, 0)
 	w.refused(c, "a lease", func() error {
 		_, err := c.Lease(t.Context(), p.ID, addr("10.1.0.6"))
 		return err
-	}, api.Internal, "10.1.0.6", errStep.Error())
-	w.plan(1, 0)
+	}, api.Internal, "10.1.0.6", kerneltest.ErrStep.Error())
+	w.Plan(1, 0)
 	w.refused(c, "the end of a lease", func() error {
 		return c.Release(t.Context(), p.ID, addr("10.1.0.5"))
-	}, api.Internal, "10.1.0.5", errStep.Error())
-	w.plan(0, 0)
+	}, api.Internal, "10.1.0.5", kerneltest.ErrStep.Error())
+	w.Plan(0, 0)
 	_, err := c.Lease(t.Context(), p.ID, addr("10.1.0.5"))
 	wantRefused(t, "what is leased still", err, api.Conflict, "10.1.0.5")
 	w.lease(c, p, "10.1.0.6")

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/control/model"
 )
 
@@ -166,7 +167,7 @@ func TestTooManyLeases(t *testing.T) {
 		p.Leases = append(p.Leases, a)
 	}
 	var err error
-	if w.state, _, err = w.state.With(model.PutPool(p)); err != nil {
+	if w.State, _, err = w.State.With(model.PutPool(p)); err != nil {
 		t.Fatal(err)
 	}
 	c := w.start()
@@ -224,9 +225,9 @@ func TestLeaseGateway(t *testing.T) {
 	if got, err := move(p.ID, ""); err != nil || got != prefix("10.1.0.200/24") {
 		t.Errorf("after a restart it is %s, %v", got, err)
 	}
-	w.plan(1, 0)
-	refuse(p.ID, "10.1.0.100", api.Internal, "10.1.0.100", errStep.Error())
-	w.plan(0, 0)
+	w.Plan(1, 0)
+	refuse(p.ID, "10.1.0.100", api.Internal, "10.1.0.100", kerneltest.ErrStep.Error())
+	w.Plan(0, 0)
 	w.lease(c, p, "10.1.0.100") // which the move that failed has not taken
 	s := w.addOver(c, p, "over")
 	if s.Gateway != "10.1.0.200" {

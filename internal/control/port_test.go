@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/frame"
 	"vswitch/switch/switchtest"
 )
@@ -66,10 +67,10 @@ func TestAddPort(t *testing.T) {
 		t.Errorf("with a name alone it is %+v", plain)
 	}
 	ready := w.addPort(c, "client", func(s *api.PortSpec) { s.IP.DHCP = true })
-	if !ready.DHCP || ready.State != api.PortUp || len(w.named["client"].links) != 1 {
+	if !ready.DHCP || ready.State != api.PortUp || len(w.Named["client"].Links) != 1 {
 		t.Errorf("with a DHCP client it is %+v", ready)
 	}
-	for _, l := range w.named["client"].links {
+	for _, l := range w.Named["client"].Links {
 		if len(l.Addrs) > 0 {
 			t.Errorf("the interface of a DHCP client has %s already", l.Addrs)
 		}
@@ -84,9 +85,9 @@ func TestAddPortRefuses(t *testing.T) {
 	c := w.start()
 	w.furnish(c)
 	a, x := w.portNamed(c, "a"), w.portNamed(c, "x")
-	busy := w.namespace("busy") // has an eth0 already
-	busy.links[900] = &fakeLink{in: busy}
-	busy.links[900].Index, busy.links[900].Name = 900, "eth0"
+	busy := w.AddNamespace("busy") // has an eth0 already
+	busy.Links[900] = &kerneltest.Link{In: busy}
+	busy.Links[900].Index, busy.Links[900].Name = 900, "eth0"
 	spec := func(edit func(*api.PortSpec)) api.PortSpec {
 		s := api.PortSpec{Name: "new", NetNS: "fresh"}
 		edit(&s)
@@ -139,8 +140,8 @@ func TestAddPortWithoutATAP(t *testing.T) {
 	} {
 		w := newWorld(t)
 		c := w.start()
-		w.namespace("fresh")
-		w.on(c, failingKernel{fakeKernel{w}, "vst-", fmt.Errorf("open /dev/net/tun: %w", cause)})
+		w.AddNamespace("fresh")
+		w.FailCall("create vst-", fmt.Errorf("open /dev/net/tun: %w", cause))
 		for _, handover := range []bool{false, true} {
 			spec := api.PortSpec{Name: "new", NetNS: "fresh", Handover: handover}
 			if handover {
@@ -167,8 +168,8 @@ func TestPortsThatOthersManage(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := w.portNamed(c, "m")
-	if p.State != api.PortDown || p.Device != "vst-eeeeeeee" || !slices.Contains(w.links(), "own/vst-eeeeeeee") {
-		t.Errorf("it is %+v, among %q", p, w.links())
+	if p.State != api.PortDown || p.Device != "vst-eeeeeeee" || !slices.Contains(w.AllLinks(), "own/vst-eeeeeeee") {
+		t.Errorf("it is %+v, among %q", p, w.AllLinks())
 	}
 	w.refused(c, "an id that begins alike, and so the name of a device that is there", func() error {
 		return add("n", strings.Repeat("e", 63)+"f")
@@ -188,8 +189,8 @@ func TestPortsThatOthersManage(t *testing.T) {
 	}, api.Invalid, `"ours"`)
 	must[api.Port](t)(c.DeletePort(t.Context(), "m"))
 	w.close(c, false) // which waits for the device to be gone
-	if slices.Contains(w.links(), "own/vst-eeeeeeee") {
-		t.Errorf("its device is left: %q", w.links())
+	if slices.Contains(w.AllLinks(), "own/vst-eeeeeeee") {
+		t.Errorf("its device is left: %q", w.AllLinks())
 	}
 }
 
@@ -209,16 +210,16 @@ func TestDeletePort(t *testing.T) {
 	if gone.Name != "a" || gone.State != api.PortUp || gone.ID != a.ID {
 		t.Errorf("what ended was %+v", gone)
 	}
-	if slices.Contains(w.links(), "a/eth0") || len(w.kept) != 6 { // of three ports and three host links
-		t.Errorf("the links are %q, kept are %v", w.links(), w.kept)
+	if slices.Contains(w.AllLinks(), "a/eth0") || len(w.Kept) != 6 { // of three ports and three host links
+		t.Errorf("the links are %q, kept are %v", w.AllLinks(), w.Kept)
 	}
 	w.wantBinding(c, "", "172.17.0.2", api.MAC{})
 	w.refused(c, "its end again", remove(a.ID), api.NotFound, a.ID)
 	for _, left := range must[[]api.Published](t)(c.Published(t.Context(), "")) {
 		t.Errorf("still published: %+v", left)
 	}
-	if len(w.reserved) > 0 {
-		t.Errorf("still reserved: %v", w.reserved)
+	if len(w.Reserved) > 0 {
+		t.Errorf("still reserved: %v", w.Reserved)
 	}
 	// All that it had is free.
 	again := w.addPort(c, "a", func(s *api.PortSpec) { s.ID, s.MAC, s.IP.Addr = a.ID, a.MAC, a.IPs[0].Addr() })

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/switch/switchtest"
@@ -56,7 +57,7 @@ func TestUpdatePort(t *testing.T) {
 		got.RateOut != "1gbit" || len(got.AllowAddresses) != 1 || got.State != api.PortUp || got.IPs[0] != prefix("172.17.0.2/24") {
 		t.Errorf("it is %+v", got)
 	}
-	for _, l := range w.named["a"].links {
+	for _, l := range w.Named["a"].Links {
 		if l.MAC.String() != mac.String() {
 			t.Errorf("its interface has %s", l.MAC)
 		}
@@ -95,12 +96,12 @@ func TestPortThatIsSetDown(t *testing.T) {
 	withThreePorts(t, func(p threePorts) {
 		p.wantReach("at first", "bd")
 		b := p.portNamed(p.c, "b")
-		p.plan(1, 0)
+		p.Plan(1, 0)
 		p.refused(p.c, "a change for a disk that is full", func() error {
 			_, err := p.c.UpdatePort(p.Context(), "b", api.PortUpdate{Up: new(false)})
 			return err
-		}, api.Internal, `"b"`, errStep.Error())
-		p.plan(0, 0)
+		}, api.Internal, `"b"`, kerneltest.ErrStep.Error())
+		p.Plan(0, 0)
 		p.wantReach("still", "bd")
 		if got := p.updatePort(p.c, "b", api.PortUpdate{Up: new(false)}); got.State != api.PortDown || !strings.Contains(got.Reason, "set-port") {
 			p.Errorf("it is %s: %s", got.State, got.Reason)
@@ -121,19 +122,19 @@ func TestPortThatIsSetDown(t *testing.T) {
 func TestMACOfAPortWithoutSecurity(t *testing.T) {
 	withThreePorts(t, func(p threePorts) {
 		old, mac := p.portNamed(p.c, "b").MAC, switchtest.MAC(50)
-		p.plan(1, 0)
+		p.Plan(1, 0)
 		p.refused(p.c, "a MAC that the kernel does not take", func() error {
 			_, err := p.c.UpdatePort(p.Context(), "b", api.PortUpdate{MAC: &mac})
 			return err
-		}, api.Internal, errStep.Error())
-		p.plan(2, 0) // to set it, and to store it
+		}, api.Internal, kerneltest.ErrStep.Error())
+		p.Plan(2, 0) // to set it, and to store it
 		p.refused(p.c, "a MAC for a disk that is full", func() error {
 			_, err := p.c.UpdatePort(p.Context(), "b", api.PortUpdate{MAC: &mac})
 			return err
-		}, api.Internal, errStep.Error())
-		p.plan(0, 0)
+		}, api.Internal, kerneltest.ErrStep.Error())
+		p.Plan(0, 0)
 		p.wantBinding(p.c, "b", "172.17.0.3", old)
-		for _, l := range p.named["b"].links {
+		for _, l := range p.Named["b"].Links {
 			if l.MAC.String() != old.String() {
 				p.Errorf("its interface has %s, want %s", l.MAC, old)
 			}
@@ -141,7 +142,7 @@ func TestMACOfAPortWithoutSecurity(t *testing.T) {
 		p.wantReach("as before", "bd")
 		p.updatePort(p.c, "b", api.PortUpdate{MAC: &mac})
 		p.settle()
-		p.wire("b").Frames()
+		p.Wire("b").Frames()
 		p.wantReach("at its new address", "bd")
 		p.wantBinding(p.c, "b", "172.17.0.3", mac)
 		p.updatePort(p.c, "d", api.PortUpdate{MAC: &old}) // which is free
@@ -153,7 +154,7 @@ func TestMACOfAPortWithoutSecurity(t *testing.T) {
 func TestMACOfAPortThatIsLost(t *testing.T) {
 	withThreePorts(t, func(p threePorts) {
 		mac := switchtest.MAC(60)
-		p.removeNamespace("b")
+		p.RemoveNamespace("b")
 		p.settle()
 		got := p.updatePort(p.c, "b", api.PortUpdate{MAC: &mac, Name: new("renamed"), Up: new(true)})
 		if got.State != api.PortLost || got.MAC != mac || got.Name != "renamed" {
@@ -165,7 +166,7 @@ func TestMACOfAPortThatIsLost(t *testing.T) {
 		if got.State != api.PortUp || got.MAC != mac {
 			p.Errorf("it is %+v", got)
 		}
-		for _, l := range p.named["b"].links {
+		for _, l := range p.Named["b"].Links {
 			if l.MAC.String() != mac.String() {
 				p.Errorf("its interface has %s, want %s", l.MAC, mac)
 			}

@@ -1,28 +1,11 @@
 package control
 
 import (
-	"fmt"
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 )
-
-// startProcess has a process run whose namespace it is.
-func (w *watchedWorld) startProcess(pid int) *fakeProcess {
-	p := &fakeProcess{ended: make(chan struct{})}
-	w.kernel.processes[pid] = p
-	w.namespace(fmt.Sprintf("/proc/%d/ns/net", pid))
-	return p
-}
-
-// endProcess ends it. Its namespace stays as long as something keeps it alive.
-func (w *watchedWorld) endProcess(pid int) {
-	w.mu.Lock()
-	delete(w.named, fmt.Sprintf("/proc/%d/ns/net", pid))
-	w.mu.Unlock()
-	close(w.kernel.processes[pid].ended)
-	delete(w.kernel.processes, pid)
-}
 
 // TestProcessOfAPortEnds: its namespace, which the port keeps alive after a restart that had no
 // descriptor, ends with it.
@@ -36,35 +19,35 @@ func TestProcessOfAPortEnds(t *testing.T) {
 			c.Settle()
 			w.rest()
 			w.wantPortShown(c, "a", "up")
-			w.endProcess(7)
+			w.EndProcess(7)
 			return c
 		}},
 		{"before it is watched", func(w *watchedWorld, c *Control) *Control {
 			c = w.restart(c, stopped)
-			w.endProcess(7)
+			w.EndProcess(7)
 			c.Settle()
 			return c
 		}},
 		{"while no process was there", func(w *watchedWorld, c *Control) *Control {
 			return w.restart(c, func(w *watchedWorld, c *Control) {
 				stopped(w, c)
-				w.endProcess(7)
+				w.EndProcess(7)
 			})
 		}},
 		{"and another has its id", func(w *watchedWorld, c *Control) *Control {
 			return w.restart(c, func(w *watchedWorld, c *Control) {
 				stopped(w, c)
-				w.endProcess(7)
-				w.startProcess(7)
-				w.named["/proc/7/ns/net"].name += " anew"
+				w.EndProcess(7)
+				w.StartProcess(7)
+				w.Named["/proc/7/ns/net"].Name += " anew"
 			})
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inWatchedWorld(t, func(w *watchedWorld) {
 				c := w.start()
-				w.startProcess(7)
-				ns := w.named["/proc/7/ns/net"]
+				w.StartProcess(7)
+				ns := w.Named["/proc/7/ns/net"]
 				_, err := c.AddPort(w.Context(), api.PortSpec{Name: "a", PID: 7})
 				w.wantNil(err)
 				c = test.when(w, c)
@@ -81,11 +64,11 @@ func TestProcessOfAPortEnds(t *testing.T) {
 }
 
 // holds says whether a process has a device open whose link is in the namespace.
-func (w *world) holds(ns *fakeNamespace) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, d := range w.devices {
-		if d.link != nil && d.link.in == ns && !d.closed {
+func (w *world) holds(ns *kerneltest.Namespace) bool {
+	w.Mu.Lock()
+	defer w.Mu.Unlock()
+	for _, d := range w.Devices {
+		if d.Link != nil && d.Link.In == ns && !d.Closed {
 			return true
 		}
 	}
@@ -96,14 +79,14 @@ func (w *world) holds(ns *fakeNamespace) bool {
 func TestPortIsRemovedBeforeItsProcessEnds(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
-		w.startProcess(7)
+		w.StartProcess(7)
 		_, err := c.AddPort(w.Context(), api.PortSpec{Name: "a", PID: 7})
 		w.wantNil(err)
 		c = w.restart(c, stopped)
 		c.Settle()
 		_, err = c.DeletePort(w.Context(), "a")
 		w.wantNil(err)
-		w.endProcess(7)
+		w.EndProcess(7)
 		w.rest()
 		if w.has("port lost") {
 			w.Errorf("the log has a port that is lost:\n%s", w.log.String())

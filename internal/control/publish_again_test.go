@@ -29,24 +29,24 @@ func TestPublishedAfterARestart(t *testing.T) {
 				s.addPort(c, "b")
 				s.mustPublish(c, "a", "192.0.2.1:5000:50/udp")
 				s.crash(c)
-				s.fail("reserve", err)
-				s.forgot = nil
+				s.FailCall("reserve", err)
+				s.Forgot = nil
 				c = s.start()
 				reason := strings.SplitN(err.Error(), ":", 2)[0]
 				s.wantPublished(c, []string{}, "a=192.0.2.1:5000:50/udp "+reason)
 				s.pass(time.Minute)
 				s.wantLines(1, "port not published", "port=a", reason)
-				s.fail("reserve", nil)
+				s.FailCall("reserve", nil)
 				_, err := s.publish(c, "b", "192.0.2.1:5000:50/udp")
 				wantError(s.T, err, api.Conflict, `port "a"`)
-				s.fail("apply", errFailure)
+				s.FailCall("apply", errFailure)
 				s.pass(retryMost)
 				s.wantLines(1, "cannot publish on the host", "out of order")
-				s.fail("apply", nil)
+				s.FailCall("apply", nil)
 				s.pass(retryMost)
 				s.wantPublished(c, []string{"192.0.2.1:5000:50/udp at 172.17.0.2"}, "a=192.0.2.1:5000:50/udp")
-				if !slices.Equal(s.forgot, []string{"192.0.2.1:5000-5000"}) {
-					s.Errorf("forgotten are the flows to %q", s.forgot)
+				if !slices.Equal(s.Forgot, []string{"192.0.2.1:5000-5000"}) {
+					s.Errorf("forgotten are the flows to %q", s.Forgot)
 				}
 			})
 		})
@@ -63,10 +63,10 @@ func TestPortOfAProcessThatEnds(t *testing.T) {
 		s.mustPublish(c, "a", "8080:80")
 		for range 2 { // the second time as soon as the first
 			s.crash(c)
-			s.fail("reserve", fmt.Errorf("%w", host.ErrInUse))
+			s.FailCall("reserve", fmt.Errorf("%w", host.ErrInUse))
 			c = s.start()
 			s.pass(retryFirst / 2)
-			s.fail("reserve", nil)
+			s.FailCall("reserve", nil)
 			s.pass(retryFirst)
 			s.wantPublished(c, []string{"8080:80/tcp at 172.17.0.2"}, "a=0.0.0.0:8080:80/tcp")
 		}
@@ -83,7 +83,7 @@ func TestPublicationThatWaitsEnds(t *testing.T) {
 		s.mustPublish(c, "a", "8080:80")
 		s.mustPublish(c, "b", "9090:90")
 		s.crash(c)
-		s.fail("reserve", fmt.Errorf("%w", host.ErrInUse))
+		s.FailCall("reserve", fmt.Errorf("%w", host.ErrInUse))
 		c = s.start()
 		if err := s.unpublish(c, "a", "8080"); err != nil {
 			s.Fatal(err)
@@ -91,7 +91,7 @@ func TestPublicationThatWaitsEnds(t *testing.T) {
 		if _, err := c.DeletePort(s.Context(), "b"); err != nil {
 			s.Fatal(err)
 		}
-		s.fail("reserve", nil)
+		s.FailCall("reserve", nil)
 		s.pass(time.Minute)
 		s.wantPublished(c, []string{})
 		if left := s.reservedPorts(); len(left) != 0 {
@@ -100,10 +100,10 @@ func TestPublicationThatWaitsEnds(t *testing.T) {
 
 		s.mustPublish(c, "a", "8080:80")
 		s.crash(c)
-		s.fail("reserve", fmt.Errorf("%w", host.ErrInUse))
+		s.FailCall("reserve", fmt.Errorf("%w", host.ErrInUse))
 		c = s.start()
 		s.close(c, false)
-		s.fail("reserve", nil)
+		s.FailCall("reserve", nil)
 		s.pass(time.Minute)
 		if left := s.reservedPorts(); len(left) != 0 {
 			s.Errorf("%q are reserved by a process that has stopped", left)
@@ -119,8 +119,7 @@ func TestPublishedWithoutNAT(t *testing.T) {
 		s.addPort(c, "a")
 		s.mustPublish(c, "a", "8080:80")
 		s.crash(c)
-		with := s.adjust
-		s.adjust = func(c *core) { with(c); c.config.NAT = false }
+		s.adjust = func(c *core) { c.config.NAT = false }
 		c = s.start()
 		s.pass(time.Minute)
 		list, _ := c.Published(s.Context(), "")
@@ -135,7 +134,7 @@ func TestPublishedWithoutNAT(t *testing.T) {
 		if err := s.unpublish(c, "a", "8080"); err != nil {
 			s.Error(err)
 		}
-		s.adjust = with
+		s.adjust = nil
 		c = s.restart(c)
 		s.wantPublished(c, []string{})
 	})
@@ -149,12 +148,12 @@ func TestPublishedWithoutAHostLink(t *testing.T) {
 		s.tasks(c)
 		s.addPort(c, "a")
 		s.mustPublish(c, "a", "8080:80")
-		s.fail("create", errFailure)
+		s.FailCall("create vs-", errFailure)
 		s.deleteLink(s.device(s.segment(c, "bridge").HostLink.Name))
 		s.pass(time.Second)
 		forward := []string{"8080:80/tcp at 172.17.0.2"}
 		s.wantPublished(c, forward, "a=0.0.0.0:8080:80/tcp the segment's link to the host: out of order")
-		s.fail("create", nil)
+		s.FailCall("create vs-", nil)
 		s.event(netns.LinkEvent{Missed: true})
 		s.pass(hostLinkRetry)
 		s.wantPublished(c, forward, "a=0.0.0.0:8080:80/tcp")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/host"
 )
 
@@ -145,22 +146,22 @@ func TestNotPublished(t *testing.T) {
 		"a range with it":       {nil, "b", "8070-8080:70-80", api.Conflict, []string{"port 8070-8080"}},
 		"a range that has them": {nil, "b", "1-1024:1-1024/tcp", api.Conflict, []string{"in use"}},
 		"another program's": {
-			func(s *stack) { s.reserved[netip.AddrPortFrom(netip.Addr{}, 99)] = true },
+			func(s *stack) { s.Reserved[inUse(99)] = true },
 			"a", "99:99", api.Conflict,
 			[]string{"port in use", "end that program"},
 		},
 		"no address of the host": {
-			func(s *stack) { s.fails["reserve"] = fmt.Errorf("%w: 192.0.2.9", host.ErrNotHost) },
+			func(s *stack) { s.FailCall("reserve", fmt.Errorf("%w: 192.0.2.9", host.ErrNotHost)) },
 			"a", "192.0.2.9:80:80", api.Invalid,
 			[]string{"192.0.2.9", "publish on one that the host has"},
 		},
 		"no descriptors": {
-			func(s *stack) { s.fails["reserve"] = errFailure },
+			func(s *stack) { s.FailCall("reserve", errFailure) },
 			"a", "80:80", api.Internal,
 			[]string{"out of order"},
 		},
 		"the firewall fails": {
-			func(s *stack) { s.fails["apply"] = errFailure },
+			func(s *stack) { s.FailCall("apply", errFailure) },
 			"a", "80:80", api.Internal,
 			[]string{"out of order"},
 		},
@@ -175,16 +176,16 @@ func TestNotPublished(t *testing.T) {
 				s.addPort(c, "alone", func(p *api.PortSpec) { p.Segment = "alone" })
 				s.mustPublish(c, "a", "8080:80")
 				s.mustPublish(c, "b", "192.0.2.1:9000:90/udp")
-				s.with(func() {
-					s.reserved[netip.AddrPortFrom(netip.Addr{}, 1000)] = true
+				s.With(func() {
+					s.Reserved[inUse(1000)] = true
 					if test.prepare != nil {
 						test.prepare(s)
 					}
 				})
-				reserved, state := s.reservedPorts(), s.state
+				reserved, state := s.reservedPorts(), s.State
 				_, err := s.publish(c, test.port, test.text)
 				wantError(s.T, err, test.kind, test.says...)
-				s.fail("apply", nil)
+				s.FailCall("apply", nil)
 				s.pass(hostLinkRetry)
 				s.wantPublished(c,
 					[]string{"192.0.2.1:9000:90/udp at 172.17.0.3", "8080:80/tcp at 172.17.0.2"},
@@ -192,7 +193,7 @@ func TestNotPublished(t *testing.T) {
 				if now := s.reservedPorts(); !slices.Equal(now, reserved) {
 					s.Errorf("reserved are %q, were %q", now, reserved)
 				}
-				if s.state != state {
+				if s.State != state {
 					s.Error("the state is another")
 				}
 			})
@@ -241,9 +242,9 @@ func TestNotUnpublished(t *testing.T) {
 		wantError(s.T, s.unpublish(c, "b", "127.0.0.1:8080-8081"), api.NotFound,
 			`port "b"`, "8080-8081/tcp")
 		wantError(s.T, s.unpublish(c, "nobody", "1"), api.NotFound, `port "nobody" does not exist`)
-		s.fail("apply", errFailure)
+		s.FailCall("apply", errFailure)
 		wantError(s.T, s.unpublish(c, "a", "127.0.0.1:8080-8081"), api.Internal, "out of order")
-		s.fail("apply", nil)
+		s.FailCall("apply", nil)
 		s.pass(hostLinkRetry)
 		s.wantPublished(c, []string{"127.0.0.1:8080-8081:80-81/tcp at 172.17.0.2"},
 			"a=127.0.0.1:8080-8081:80-81/tcp")
@@ -259,17 +260,17 @@ func TestPublishedEndsWithThePort(t *testing.T) {
 		s.addPort(c, "b")
 		s.mustPublish(c, "a", "8080:80")
 		s.mustPublish(c, "a", "53:53/udp")
-		s.forgot = nil
-		s.fail("apply", errFailure) // the port goes all the same
+		s.Forgot = nil
+		s.FailCall("apply", errFailure) // the port goes all the same
 		if _, err := c.DeletePort(s.Context(), "a"); err != nil {
 			s.Fatal(err)
 		}
 		s.wantLines(1, "cannot take the ports that a has published from the host", "out of order")
-		s.fail("apply", nil)
+		s.FailCall("apply", nil)
 		s.pass(hostLinkRetry)
 		s.wantPublished(c, []string{})
-		if !slices.Equal(s.forgot, []string{"invalid IP:53-53"}) {
-			s.Errorf("forgotten are the flows to %q", s.forgot)
+		if !slices.Equal(s.Forgot, []string{"invalid IP:53-53"}) {
+			s.Errorf("forgotten are the flows to %q", s.Forgot)
 		}
 		s.mustPublish(c, "b", "8080:80")
 	})
@@ -282,7 +283,7 @@ func TestPublishedByALostPort(t *testing.T) {
 		c := s.start()
 		s.addPort(c, "a")
 		s.mustPublish(c, "a", "8080:80")
-		s.removeNamespace("a")
+		s.RemoveNamespace("a")
 		s.pass(time.Second)
 		forward := []string{"8080:80/tcp at 172.17.0.2"}
 		s.wantPublished(c, forward, "a=0.0.0.0:8080:80/tcp the port is lost: "+lostNamespace)
@@ -304,7 +305,7 @@ func TestFlowsOfDatagrams(t *testing.T) {
 		s.addPort(c, "a")
 		s.mustPublish(c, "a", "8080:80/tcp")
 		s.mustPublish(c, "a", "127.0.0.1:5000-5001:50-51/udp")
-		s.fail("forget", errFailure)
+		s.FailCall("forget", errFailure)
 		if err := s.unpublish(c, "a", "127.0.0.1:5000-5001/udp"); err != nil {
 			s.Fatal(err)
 		}
@@ -314,8 +315,8 @@ func TestFlowsOfDatagrams(t *testing.T) {
 			s.Fatal(err)
 		}
 		want := []string{"127.0.0.1:5000-5001", "127.0.0.1:5000-5001"}
-		if !slices.Equal(s.forgot, want) {
-			s.Errorf("forgotten are the flows to %q, want %q", s.forgot, want)
+		if !slices.Equal(s.Forgot, want) {
+			s.Errorf("forgotten are the flows to %q, want %q", s.Forgot, want)
 		}
 	})
 }
@@ -338,7 +339,7 @@ func TestPublishedPortOfNames(t *testing.T) {
 				s.mustPublish(c, "a", text)
 				s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
 				s.socket("10.66.0.1")
-				if got := slices.Contains(s.shared, 53); got != shared {
+				if got := slices.Contains(s.Shared, 53); got != shared {
 					s.Errorf("the port of names is shared: %t, want %t", got, shared)
 				}
 				c = s.restart(c)
@@ -356,12 +357,17 @@ func TestPublishedPortOfNames(t *testing.T) {
 	inStack(t, func(s *stack) {
 		c := s.start()
 		s.addPort(c, "a")
-		s.fail("share", errFailure)
+		s.FailCall("share", errFailure)
 		s.mustPublish(c, "a", "53:53/udp")
 		s.wantLines(1, "cannot share the port of names", "out of order")
-		s.fail("reserve", fmt.Errorf("%w: 53", host.ErrInUse))
+		s.FailCall("reserve", fmt.Errorf("%w: 53", host.ErrInUse))
 		_, err := s.publish(c, "a", "53:53/tcp")
 		wantError(s.T, err, api.Conflict, "in use")
 		s.socket("172.17.0.1")
 	})
+}
+
+// inUse is a port that another program has.
+func inUse(port uint16) kerneltest.HostPort {
+	return kerneltest.HostPort{Protocol: host.TCP, At: netip.AddrPortFrom(netip.Addr{}, port)}
 }

@@ -166,7 +166,7 @@ func TestRenumberToWhatTheHostHas(t *testing.T) {
 	c := w.start()
 	w.furnish(c)
 	k := routedKernel{
-		fakeKernel: fakeKernel{w}, taken: prefix("10.1.0.0/24"), conflict: "route 10.0.0.0/8 via eth0",
+		Kernel: w.Kernel(), taken: prefix("10.1.0.0/24"), conflict: "route 10.0.0.0/8 via eth0",
 	}
 	w.on(c, k)
 	move := func() error {
@@ -175,13 +175,13 @@ func TestRenumberToWhatTheHostHas(t *testing.T) {
 	}
 	w.refused(c, "the host's subnet", move, api.Conflict, "10.1.0.0/24", k.conflict)
 	s := must[api.Segment](t)(c.Segment(t.Context(), "empty"))
-	if s.HostLink.State != api.PortUp || !slices.Contains(w.links(), "own/"+s.HostLink.Name) {
+	if s.HostLink.State != api.PortUp || !slices.Contains(w.AllLinks(), "own/"+s.HostLink.Name) {
 		t.Errorf("its host link is %+v", s.HostLink)
 	}
 	k.conflict, k.err = "", errors.New("no answer")
 	w.on(c, k)
 	w.refused(c, "a subnet while the kernel does not answer", move, api.Internal, "no answer")
-	w.on(c, fakeKernel{w})
+	w.on(c, w.Kernel())
 	if err := move(); err != nil {
 		t.Errorf("once nothing is in the way: %v", err)
 	}
@@ -192,7 +192,7 @@ func TestRenumberOfTheDefaultSegment(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.start()
-	w.on(c, failingKernel{fakeKernel{w}, "vs-", errors.New("out of paper")})
+	w.FailCall("create vs-", errors.New("out of paper"))
 	s := w.updateSegment(c, "", api.SegmentUpdate{Subnet: new(prefix("10.1.0.0/24"))})
 	if s.Name != api.DefaultSegment || s.Subnet != prefix("10.1.0.0/24") || !strings.Contains(s.HostLink.Reason, "out of paper") {
 		t.Errorf("it is %+v", s)

@@ -14,7 +14,7 @@ func withResolvConf(p *api.PortSpec) { p.ResolvConf = true }
 
 // resolvConf returns what a namespace's resolv.conf is: whose, and the nameserver.
 func (s *stack) resolvConf(name string) (text string) {
-	s.with(func() { text = s.resolv[name] })
+	s.With(func() { text = s.ResolvConfs[name] })
 	return text
 }
 
@@ -41,7 +41,7 @@ func TestResolvConfOfANamespace(t *testing.T) {
 		c = s.restart(c)
 		c.Settle()
 		wantAll("after a restart")
-		s.with(func() { s.resolv["without"] = "somebody's own" })
+		s.With(func() { s.ResolvConfs["without"] = "somebody's own" })
 		want["without"] = "somebody's own"
 		for _, name := range []string{"a", "without"} {
 			if _, err := c.DeletePort(s.Context(), name); err != nil {
@@ -77,16 +77,16 @@ func TestNoPortWithoutItsResolvConf(t *testing.T) {
 			t.Parallel()
 			inStack(t, func(s *stack) {
 				c := s.start()
-				links, kept := len(s.links()), len(s.kept)
-				s.namespace("a")
-				s.fail("write resolv.conf", test.err)
+				links, kept := len(s.AllLinks()), len(s.Kept)
+				s.AddNamespace("a")
+				s.FailCall("write resolv.conf", test.err)
 				spec := api.PortSpec{Name: "a", NetNS: "a", ResolvConf: true}
 				_, err := c.AddPort(s.Context(), spec)
 				wantError(s.T, err, test.kind, test.says)
-				if len(s.links()) != links || len(s.kept) != kept || s.state.PortCount() != 0 {
-					s.Errorf("left are the links %q and the descriptors %v", s.links(), s.kept)
+				if len(s.AllLinks()) != links || len(s.Kept) != kept || s.State.PortCount() != 0 {
+					s.Errorf("left are the links %q and the descriptors %v", s.AllLinks(), s.Kept)
 				}
-				s.fail("write resolv.conf", nil)
+				s.FailCall("write resolv.conf", nil)
 				if p, err := c.AddPort(s.Context(), spec); err != nil || p.IPs[0].Addr() != addr("172.17.0.2") {
 					s.Errorf("once it can be written the port is %v: %v", p.IPs, err)
 				}
@@ -108,7 +108,7 @@ func TestResolvConfOfAnotherPort(t *testing.T) {
 		if got := s.resolvConf("a"); got != a.ID+" 172.17.0.1" {
 			s.Errorf("the file is %q", got)
 		}
-		s.fail("remove resolv.conf", errFailure)
+		s.FailCall("remove resolv.conf", errFailure)
 		if _, err := c.DeletePort(s.Context(), "a"); err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/control/model"
 	"vswitch/tap"
 )
@@ -32,7 +33,7 @@ func TestEverythingIsThereHoweverTheProcessEnded(t *testing.T) {
 				_, err = c.UpdatePort(w.Context(), "b", api.PortUpdate{Up: new(false)})
 				w.wantNil(err)
 				w.rest()
-				before, rules := w.see(c), w.rules
+				before, rules := w.see(c), w.Rules
 				for range 2 {
 					c = w.restart(c, end)
 					if now := w.see(c); !reflect.DeepEqual(now, before) {
@@ -47,9 +48,9 @@ func TestEverythingIsThereHoweverTheProcessEnded(t *testing.T) {
 					}
 					w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
 					w.wantBound(c, "172.17.0.3", "") // it is set down
-					if len(w.rules.Forwards) != len(rules.Forwards) ||
-						len(w.rules.Segments) != len(rules.Segments) {
-						w.Errorf("the firewall has %+v, where it had %+v", w.rules, rules)
+					if len(w.Rules.Forwards) != len(rules.Forwards) ||
+						len(w.Rules.Segments) != len(rules.Segments) {
+						w.Errorf("the firewall has %+v, where it had %+v", w.Rules, rules)
 					}
 					if w.has("level=WARN") || w.has("level=ERROR") {
 						w.Errorf("the log has warnings:\n%s", w.log.String())
@@ -62,7 +63,7 @@ func TestEverythingIsThereHoweverTheProcessEnded(t *testing.T) {
 
 // TestDeviceAfterARestart is the one that there was, or another in the port's namespace.
 func TestDeviceAfterARestart(t *testing.T) {
-	gone := func(w *watchedWorld) { w.removeNamespace("a") }
+	gone := func(w *watchedWorld) { w.RemoveNamespace("a") }
 	for _, test := range []struct {
 		name      string
 		meanwhile func(w *watchedWorld)
@@ -73,12 +74,12 @@ func TestDeviceAfterARestart(t *testing.T) {
 		{"as it was", func(*watchedWorld) {}, "up", "a/eth0", nil},
 		{
 			"renamed", func(w *watchedWorld) {
-				w.quietly(w.named["a"], "eth0", func(l *fakeLink) { l.Name = "net0" })
+				w.quietly(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.Name = "net0" })
 			},
 			"up", "a/net0", nil,
 		},
 		{
-			"deleted", func(w *watchedWorld) { w.removeLink(w.named["a"], "eth0") },
+			"deleted", func(w *watchedWorld) { w.RemoveLink(w.Named["a"], "eth0") },
 			"up", "a/eth0",
 			[]string{"device made again", "port=a", "netns=a"},
 		},
@@ -91,8 +92,8 @@ func TestDeviceAfterARestart(t *testing.T) {
 		{
 			"another namespace with an interface of the name", func(w *watchedWorld) {
 				ns := w.replaceNamespace("a")
-				ns.links[1000] = &fakeLink{in: ns}
-				ns.links[1000].Name = "eth0"
+				ns.Links[1000] = &kerneltest.Link{In: ns}
+				ns.Links[1000].Name = "eth0"
 			},
 			"lost: ", "a anew/eth0",
 			[]string{"port lost", "port=a", "eth0"},
@@ -160,26 +161,26 @@ func TestNeighboursHearNothingOfARestart(t *testing.T) {
 func TestStrays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	k := fakeKernel{w}
+	k := w.Kernel()
 	names := []string{"vst-00000000", "vs-00000000000", "vst-0000000", "vst-0000000g", "eth0", "docker0"}
 	for _, name := range append(names, "vst-cccccccc") {
 		d, err := k.CreateTAP(name)
 		w.wantNil(err)
 		w.wantNil(d.SetPersist(true))
 		if name == "vst-cccccccc" {
-			w.kept[keptPort.name("nobody")] = d.Fd()
+			w.Kept[keptPort.name("nobody")] = d.Fd()
 		}
 		w.wantNil(d.Close())
 	}
-	w.kept["port-ended"] = 999 // whose device has ended
-	w.kept["api"] = 998        // no device
+	w.Kept["port-ended"] = 999 // whose device has ended
+	w.Kept["api"] = 998        // no device
 	c := w.start()
 	w.wantLinks(
 		"own/vst-0000000", "own/vst-0000000g", "own/eth0", "own/docker0", "own/"+hostLinkOf(w, c),
 	)
 	w.wantLog("never added removed", "interface=vst-00000000")
 	host := keptHostLink.name(segmentID(w, c))
-	if got := slices.Sorted(maps.Keys(w.kept)); !slices.Equal(got, []string{"api", host}) {
+	if got := slices.Sorted(maps.Keys(w.Kept)); !slices.Equal(got, []string{"api", host}) {
 		t.Errorf("kept are %q", got)
 	}
 }
@@ -192,12 +193,12 @@ func segmentID(w *world, c *Control) string {
 
 // strayKernel is one whose interfaces cannot be listed, or removed.
 type strayKernel struct {
-	fakeKernel
+	kerneltest.Kernel
 	listing, removing error
 }
 
 func (k strayKernel) LinkNames() ([]string, error) {
-	names, err := k.fakeKernel.LinkNames()
+	names, err := k.Kernel.LinkNames()
 	return names, errors.Join(err, k.listing)
 }
 
@@ -215,7 +216,7 @@ func TestStraysThatStay(t *testing.T) {
 		{strayKernel{removing: fmt.Errorf("%w: vst-00000000", tap.ErrBusy)}, nil}, // another daemon's
 	} {
 		w := newWorld(t)
-		test.kernel.fakeKernel = fakeKernel{w}
+		test.kernel.Kernel = w.Kernel()
 		d, err := test.kernel.CreateTAP("vst-00000000")
 		w.wantNil(err)
 		w.wantNil(d.SetPersist(true))
@@ -242,14 +243,14 @@ func TestStatesThatAreRefused(t *testing.T) {
 		}
 	}
 	w := newWorld(t)
-	w.wantNil(fakeStore{w}.Apply(model.PutSegment(segment("fd00:1::/64"))))
-	records := w.state.Records()
+	w.wantNil(w.Store().Apply(model.PutSegment(segment("fd00:1::/64"))))
+	records := w.State.Records()
 	_, err := w.tryStart()
 	if err == nil || !strings.Contains(err.Error(), `"six"`) ||
 		!strings.Contains(err.Error(), "fd00:1::/64") {
 		t.Errorf("the error is %v", err)
 	}
-	if !reflect.DeepEqual(w.state.Records(), records) {
+	if !reflect.DeepEqual(w.State.Records(), records) {
 		t.Error("the state was changed")
 	}
 }
@@ -261,12 +262,12 @@ func TestEntryOfAPortsOwnAddress(t *testing.T) {
 	c := w.start()
 	a := w.addPort(c, "a")
 	w.die()
-	w.dead = false
-	w.wantNil(fakeStore{w}.Apply(model.PutEntry(model.Entry{
+	w.Revive()
+	w.wantNil(w.Store().Apply(model.PutEntry(model.Entry{
 		SegmentID: a.SegmentID, MAC: a.MAC, PortID: a.ID,
 	})))
 	w.start()
-	if _, found := w.state.Entry(a.SegmentID, a.MAC); found {
+	if _, found := w.State.Entry(a.SegmentID, a.MAC); found {
 		t.Error("it is still there")
 	}
 	w.wantLog("level=WARN", "static entry removed", "mac="+a.MAC.String(), "port=a")
@@ -281,13 +282,13 @@ func TestWhatIsFoundAtAStart(t *testing.T) {
 	w.addPort(c, "b")
 	w.addPort(c, "c")
 	killed(w, c)
-	w.removeNamespace("a")
-	w.removeNamespace("b")
-	w.plan(0, 0)
+	w.RemoveNamespace("a")
+	w.RemoveNamespace("b")
+	w.Plan(0, 0)
 	next := w.world.start()
 	next.Settle()
 	var stored []string
-	for _, s := range w.taken() {
+	for _, s := range w.Taken() {
 		if strings.HasPrefix(s, "store") {
 			stored = append(stored, s)
 		}
@@ -296,7 +297,7 @@ func TestWhatIsFoundAtAStart(t *testing.T) {
 		t.Errorf("it was stored by %q", stored)
 	}
 	for name, want := range map[string]string{"a": lostNamespace, "b": lostNamespace, "c": ""} {
-		if record, _ := w.state.PortNamed(name); record.LostReason != want {
+		if record, _ := w.State.PortNamed(name); record.LostReason != want {
 			t.Errorf("of %s is stored %q, want %q", name, record.LostReason, want)
 		}
 	}
@@ -304,17 +305,17 @@ func TestWhatIsFoundAtAStart(t *testing.T) {
 
 // pickyStore refuses the record of one port.
 type pickyStore struct {
-	fakeStore
+	kerneltest.Store
 	refused string
 }
 
 func (s pickyStore) Apply(changes ...model.Change) error {
 	for _, c := range changes {
 		if strings.Contains(c.String(), s.refused) {
-			return errStep
+			return kerneltest.ErrStep
 		}
 	}
-	return s.fakeStore.Apply(changes...)
+	return s.Store.Apply(changes...)
 }
 
 // TestOneRecordThatIsRefused does not keep the others from being stored.
@@ -323,21 +324,19 @@ func TestOneRecordThatIsRefused(t *testing.T) {
 		c := w.start()
 		w.addPort(c, "a")
 		w.addPort(c, "b")
-		adjust := w.adjust
 		w.adjust = func(c *core) {
-			adjust(c)
-			c.store = pickyStore{fakeStore{w.world}, `port "a"`}
+			c.store = pickyStore{w.Store(), `port "a"`}
 		}
 		c = w.restart(c, func(w *watchedWorld, c *Control) {
 			killed(w, c)
-			w.removeNamespace("a")
-			w.removeNamespace("b")
+			w.RemoveNamespace("a")
+			w.RemoveNamespace("b")
 		})
 		c.Settle()
 		w.rest()
-		w.wantLog("level=ERROR", "cannot store port a", errStep.Error())
+		w.wantLog("level=ERROR", "cannot store port a", kerneltest.ErrStep.Error())
 		for name, want := range map[string]string{"a": "", "b": lostNamespace} {
-			if record, _ := w.state.PortNamed(name); record.LostReason != want {
+			if record, _ := w.State.PortNamed(name); record.LostReason != want {
 				w.Errorf("of %s is stored %q, want %q", name, record.LostReason, want)
 			}
 		}
@@ -388,7 +387,7 @@ func TestUpgrade(t *testing.T) {
 }
 
 // backingUp is a store with a backup.
-type backingUp struct{ fakeStore }
+type backingUp struct{ kerneltest.Store }
 
 func (backingUp) Backup(w io.Writer) error {
 	_, err := w.Write([]byte("all of it"))
@@ -398,7 +397,7 @@ func (backingUp) Backup(w io.Writer) error {
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.adjust = func(c *core) { c.store = backingUp{fakeStore{w}} }
+	w.adjust = func(c *core) { c.store = backingUp{w.Store()} }
 	c := w.start()
 	var b bytes.Buffer
 	if err := c.Backup(t.Context(), &b); err != nil || b.String() != "all of it" {

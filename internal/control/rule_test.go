@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/control/model"
 	"vswitch/switch/switchtest"
 )
@@ -124,12 +125,12 @@ func TestTooManyRules(t *testing.T) {
 	w := newWorld(t)
 	c := w.start()
 	w.close(c, false)
-	s, _ := w.state.SegmentNamed(api.DefaultSegment)
+	s, _ := w.State.SegmentNamed(api.DefaultSegment)
 	for range api.MaxRules - 1 {
 		s.Rules = append(s.Rules, model.Rule{ID: newID()})
 	}
 	var err error
-	if w.state, _, err = w.state.With(model.PutSegment(s)); err != nil {
+	if w.State, _, err = w.State.With(model.PutSegment(s)); err != nil {
 		t.Fatal(err)
 	}
 	c = w.start()
@@ -155,7 +156,7 @@ func (p threePorts) reach() (reached string) {
 	mac := func(name string) api.MAC { return must[api.Port](p.T)(p.c.Port(p.Context(), name)).MAC }
 	for _, to := range []string{"b", "d"} {
 		p.texts(to)
-		p.wire("a").Send(switchtest.Frame(mac(to), mac("a"), "to "+to))
+		p.Wire("a").Send(switchtest.Frame(mac(to), mac("a"), "to "+to))
 		p.settle()
 		if slices.Contains(p.texts(to), "to "+to) {
 			reached += to
@@ -224,7 +225,7 @@ func TestRulesOutliveTheProcess(t *testing.T) {
 		p.wantReach("when b comes with the label", "d")
 		p.c = p.crash()
 		p.wantReach("after a restart", "d")
-		p.removeNamespace("b")
+		p.RemoveNamespace("b")
 		p.settle()
 		p.renewNamespace("b")
 		p.c.mountsChanged()
@@ -243,12 +244,12 @@ func TestRulesEndWithThePortThatTheyName(t *testing.T) {
 		p.addRule(c, "", api.RuleSpec{Action: api.RuleDeny, To: api.RuleEnd{Port: "d"}})
 		p.addRule(c, "", api.RuleSpec{Action: api.RuleAllow, To: api.RuleEnd{Port: "b"}, From: api.RuleEnd{Label: "x=y"}})
 		p.addRule(c, "", api.RuleSpec{Action: api.RuleDeny, From: api.RuleEnd{Label: "x=y"}})
-		p.plan(1, 0)
+		p.Plan(1, 0)
 		p.refused(c, "the end of a port on a disk that is full", func() error {
 			_, err := c.DeletePort(p.Context(), "b")
 			return err
-		}, api.Internal, errStep.Error())
-		p.plan(0, 0)
+		}, api.Internal, kerneltest.ErrStep.Error())
+		p.Plan(0, 0)
 		p.wantReach("still", "b")
 		must[api.Port](p.T)(c.DeletePort(p.Context(), "b"))
 		p.wantRules(c, "bridge", "deny any > d any, 1", "deny x=y > any any, 0")
@@ -266,22 +267,22 @@ func TestRulesThatCannotBeStored(t *testing.T) {
 	withThreePorts(t, func(p threePorts) {
 		c := p.c
 		rule := p.addRule(c, "", api.RuleSpec{Action: api.RuleDeny, To: api.RuleEnd{Port: "b"}})
-		p.plan(1, 0)
+		p.Plan(1, 0)
 		p.refused(c, "a rule for a disk that is full", func() error {
 			_, err := c.AddRule(p.Context(), "", api.RuleSpec{Action: api.RuleDeny})
 			return err
-		}, api.Internal, `"bridge"`, errStep.Error())
-		p.plan(1, 0)
+		}, api.Internal, `"bridge"`, kerneltest.ErrStep.Error())
+		p.Plan(1, 0)
 		p.refused(c, "the end of a rule on a disk that is full", func() error {
 			_, err := c.DeleteRule(p.Context(), "", rule.ID)
 			return err
-		}, api.Internal, `"bridge"`, errStep.Error())
-		p.plan(1, 0)
+		}, api.Internal, `"bridge"`, kerneltest.ErrStep.Error())
+		p.Plan(1, 0)
 		p.refused(c, "a label for a disk that is full", func() error {
 			_, err := c.UpdatePort(p.Context(), "d", api.PortUpdate{Labels: map[string]*string{"a": new("b")}})
 			return err
-		}, api.Internal, `"d"`, errStep.Error())
-		p.plan(0, 0)
+		}, api.Internal, `"d"`, kerneltest.ErrStep.Error())
+		p.Plan(0, 0)
 		p.wantReach("as before", "d")
 		c.lock()
 		if n := len(must[*segment](p.T)(c.findSegment("")).hits); n != 1 {

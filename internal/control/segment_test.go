@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/control/model"
 )
 
@@ -72,8 +73,8 @@ func TestAddSegment(t *testing.T) {
 			if (got.HostLink.Name != "") != (test.want.Uplink == api.UplinkHost) {
 				t.Errorf("its host link is %q", got.HostLink.Name)
 			}
-			if got.HostLink.Name != "" && !slices.Contains(w.links(), "own/"+got.HostLink.Name) {
-				t.Errorf("its host link is not among %q", w.links())
+			if got.HostLink.Name != "" && !slices.Contains(w.AllLinks(), "own/"+got.HostLink.Name) {
+				t.Errorf("its host link is not among %q", w.AllLinks())
 			}
 			want := test.want
 			want.Name, want.Driver, want.Scope, want.Created = "new", "vswitch", "local", got.Created
@@ -143,7 +144,7 @@ func TestSubnetsStayClearOfTheHostsRoutes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := w.start()
-	k := routedKernel{fakeKernel: fakeKernel{w}, prefixes: []netip.Prefix{
+	k := routedKernel{Kernel: w.Kernel(), prefixes: []netip.Prefix{
 		prefix("0.0.0.0/0"), prefix("172.17.1.0/25"), prefix("172.17.2.7/32"),
 	}}
 	w.on(c, k)
@@ -186,7 +187,7 @@ func TestAddSegmentWithoutItsHostLink(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			c := w.start()
-			w.on(c, failingKernel{fakeKernel{w}, "vs-", fmt.Errorf("create it: %w", test.err)})
+			w.FailCall("create vs-", fmt.Errorf("create it: %w", test.err))
 			spec := api.SegmentSpec{Name: "new", Subnet: prefix("10.1.0.0/16")}
 			add := func() error { _, err := c.AddSegment(t.Context(), spec); return err }
 			w.refused(c, "a segment", add, test.kind, test.err.Error())
@@ -202,12 +203,12 @@ func TestAddSegmentWithoutItsHostLink(t *testing.T) {
 func TestTheDefaultSegmentNeedsNoHostLink(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.plan(3, 0) // to store it, and to make the host link
+	w.Plan(3, 0) // to store it, and to make the host link
 	c := w.start()
-	w.plan(0, 0)
+	w.Plan(0, 0)
 	s := must[api.Segment](t)(c.Segment(t.Context(), ""))
-	if s.Name != api.DefaultSegment || s.HostLink.State != api.PortDown || !strings.Contains(s.HostLink.Reason, errStep.Error()) {
-		t.Errorf("it is %+v, after %q", s, w.taken())
+	if s.Name != api.DefaultSegment || s.HostLink.State != api.PortDown || !strings.Contains(s.HostLink.Reason, kerneltest.ErrStep.Error()) {
+		t.Errorf("it is %+v, after %q", s, w.Taken())
 	}
 	if p := w.addPort(c, "a"); p.State != api.PortUp || p.Segment != api.DefaultSegment {
 		t.Errorf("its port is %+v", p)
@@ -252,7 +253,7 @@ func TestDeleteSegment(t *testing.T) {
 		t.Errorf("what ended was %+v", shown)
 	}
 	for _, gone := range []string{"/eth0", "vs-" + shown.ID[:11]} {
-		for _, l := range w.links() {
+		for _, l := range w.AllLinks() {
 			if l == "x"+gone || l == "y"+gone || l == "own/"+gone {
 				t.Errorf("the link %s is left", l)
 			}
@@ -261,7 +262,7 @@ func TestDeleteSegment(t *testing.T) {
 	if list := must[[]api.Port](t)(c.Ports(t.Context(), "")); len(list) != 2 {
 		t.Errorf("%d ports are left, want those of the other segments", len(list))
 	}
-	if n := w.state.PortCount(); n != 2 {
+	if n := w.State.PortCount(); n != 2 {
 		t.Errorf("%d ports are stored", n)
 	}
 	// All that it had is free again, for another of the same name.
@@ -289,9 +290,9 @@ func TestEndOfASegmentIsOneTransaction(t *testing.T) {
 	for i := range 20 {
 		w.addPort(c, fmt.Sprint("p", i), func(s *api.PortSpec) { s.Segment = "lab" })
 	}
-	w.plan(0, 0)
+	w.Plan(0, 0)
 	must[api.Segment](t)(c.DeleteSegment(t.Context(), "lab", true))
-	stored := slices.DeleteFunc(w.taken(), func(s string) bool { return !strings.HasPrefix(s, "store") })
+	stored := slices.DeleteFunc(w.Taken(), func(s string) bool { return !strings.HasPrefix(s, "store") })
 	if !slices.Equal(stored, []string{"store 21 records"}) {
 		t.Errorf("stored was %q", stored)
 	}
@@ -310,7 +311,7 @@ func TestASegmentThatIsFull(t *testing.T) {
 			t.Errorf("port %d has %s, want %s", i, p.IPs, want)
 		}
 	}
-	w.namespace("more")
+	w.AddNamespace("more")
 	add := func() error {
 		_, err := c.AddPort(t.Context(), api.PortSpec{Name: "more", NetNS: "more", Segment: "tiny"})
 		return err
@@ -336,7 +337,7 @@ func TestPoolsOfSubnetsThatAreExhausted(t *testing.T) {
 	w.addSegment(c, api.SegmentSpec{Name: "most", Subnet: prefix("172.17.128.0/17")})
 	w.addSegment(c, api.SegmentSpec{Name: "more", Subnet: prefix("172.17.64.0/18")})
 	w.addSegment(c, api.SegmentSpec{Name: "rest", Subnet: prefix("172.17.2.0/23")})
-	w.on(c, routedKernel{fakeKernel: fakeKernel{w}, prefixes: []netip.Prefix{
+	w.on(c, routedKernel{Kernel: w.Kernel(), prefixes: []netip.Prefix{
 		prefix("172.17.4.0/22"), prefix("172.17.8.0/21"), prefix("172.17.16.0/20"), prefix("172.17.32.0/19"),
 	}})
 	if s := w.addSegment(c, api.SegmentSpec{Name: "last"}); s.Subnet != prefix("172.17.1.0/24") {

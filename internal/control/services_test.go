@@ -36,7 +36,7 @@ func (s *stack) aClient(c *Control, name string, edit ...func(*api.PortSpec)) *c
 	s.Helper()
 	edit = append(edit, func(p *api.PortSpec) { p.Segment = "alone" })
 	p := s.addPort(c, name, edit...)
-	return &client{s, s.deviceIn(name).wire, p.MAC, p.IPs[0].Addr(), addr(p.Gateway)}
+	return &client{s, s.deviceIn(name).Wire, p.MAC, p.IPs[0].Addr(), addr(p.Gateway)}
 }
 
 // send sends a datagram to a service of the gateway, and returns what comes back to the port that
@@ -137,13 +137,13 @@ func TestNamesFollowThePorts(t *testing.T) {
 		want("b", "NXDOMAIN")
 		want("c", "[10.66.0.3]")
 		want("db", "[10.66.0.2]")
-		s.removeNamespace("b")
+		s.RemoveNamespace("b")
 		synctest.Wait()
 		want("c", "NXDOMAIN")
 		want("10.66.0.3", "NXDOMAIN")
 
 		c = s.restart(c)
-		a.wire = s.deviceIn("a").wire
+		a.wire = s.deviceIn("a").Wire
 		want("db", "[10.66.0.2]")
 		want("c", "NXDOMAIN")
 		if _, err := c.DeletePort(s.Context(), "c"); err != nil {
@@ -164,8 +164,7 @@ func TestNamesOfTheOutside(t *testing.T) {
 		t.Fatal(err)
 	}
 	inStack(t, func(s *stack) {
-		with := s.adjust
-		s.adjust = func(c *core) { with(c); c.config.ResolvConf = file }
+		s.adjust = func(c *core) { c.config.ResolvConf = file }
 		c := s.start()
 		s.addSegment(c, "alone", "10.66.0.0/24", api.UplinkNone)
 		a := s.aClient(c, "a")
@@ -220,7 +219,7 @@ func TestLeaseOfAPort(t *testing.T) {
 			}
 		}
 		c = s.restart(c)
-		a.wire = s.deviceIn("a").wire
+		a.wire = s.deviceIn("a").Wire
 		wantLease(a.leases(dhcpv4.MessageTypeDiscover), dhcpv4.MessageTypeOffer)
 		if _, err := c.DeletePort(s.Context(), "b"); err != nil {
 			t.Fatal(err)
@@ -317,8 +316,8 @@ func TestLimitsOfNames(t *testing.T) {
 	inStack(t, func(s *stack) {
 		c := s.start()
 		s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
-		s.socket("10.66.0.1").lost(7)
-		s.socket("10.66.0.1").lost(3)
+		s.socket("10.66.0.1").Lost(7)
+		s.socket("10.66.0.1").Lost(3)
 		s.wantLines(1, "level=WARN", "questions for names are dropped", "segment=lab",
 			"reason=socket-full")
 		s.wantLines(0, "reason=socket-full", "address=")
@@ -349,7 +348,7 @@ func TestNoticesNameTheSegment(t *testing.T) {
 		if _, err := c.UpdateSegment(s.Context(), "lab", update); err != nil {
 			t.Fatal(err)
 		}
-		s.socket("10.66.0.1").lost(1)
+		s.socket("10.66.0.1").Lost(1)
 		s.wantLines(1, "questions for names are dropped", "segment=office")
 		if n := c.MetByDNS()["office"][dns.SocketFull]; n != 1 {
 			t.Errorf("%d are counted for it, want 1", n)

@@ -8,11 +8,12 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/control/kernel"
+	"vswitch/internal/control/kernel/kerneltest"
 )
 
 // slowKernel makes a TAP when it is told to.
 type slowKernel struct {
-	fakeKernel
+	kerneltest.Kernel
 	begun, goOn chan struct{}
 }
 
@@ -21,14 +22,14 @@ func (k slowKernel) CreateTAP(name string) (kernel.Device, error) {
 		k.begun <- struct{}{}
 		<-k.goOn
 	}
-	return k.fakeKernel.CreateTAP(name)
+	return k.Kernel.CreateTAP(name)
 }
 
 // TestReadersWaitForNoChange: while one is under way they find what was before, all of it.
 func TestReadersWaitForNoChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	k := &slowKernel{fakeKernel: fakeKernel{w}}
+	k := &slowKernel{Kernel: w.Kernel()}
 	w.adjust = func(c *core) { c.kernel = k }
 	c := w.start()
 	w.furnish(c)

@@ -14,6 +14,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 )
 
 // question returns a question for a name's addresses of IPv4.
@@ -49,24 +50,24 @@ func answersOf(t *testing.T, message []byte) string {
 }
 
 // ask asks a socket from an address, and returns the answer, if there is one.
-func (s *stack) ask(socket *fakeSocket, from string, query []byte) []byte {
+func (s *stack) ask(socket *kerneltest.Socket, from string, query []byte) []byte {
 	s.Helper()
 	client := net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr(from), 4000))
-	socket.in <- packet{client, query}
+	socket.In <- kerneltest.Packet{Addr: client, Data: query}
 	synctest.Wait()
 	select {
-	case p := <-socket.out:
-		if p.at != client {
-			s.Errorf("the answer goes to %s, want %s", p.at, client)
+	case p := <-socket.Out:
+		if p.Addr != client {
+			s.Errorf("the answer goes to %s, want %s", p.Addr, client)
 		}
-		return p.data
+		return p.Data
 	default:
 		return nil
 	}
 }
 
 // wantNames wants a socket to answer a name with an address.
-func (s *stack) wantNames(socket *fakeSocket, from, name, want string) {
+func (s *stack) wantNames(socket *kerneltest.Socket, from, name, want string) {
 	s.Helper()
 	answer := s.ask(socket, from, question(name))
 	if answer == nil {
@@ -85,8 +86,8 @@ func TestNamesAtTheHostLink(t *testing.T) {
 		lab := s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
 		s.addPort(c, "x", func(p *api.PortSpec) { p.Segment = "lab" })
 		socket := s.socket("10.66.0.1")
-		if socket.link != lab.HostLink.Name || socket.at.Port() != 53 {
-			s.Errorf("the socket is at %s on %s", socket.at, socket.link)
+		if socket.Link != lab.HostLink.Name || socket.At.Port() != 53 {
+			s.Errorf("the socket is at %s on %s", socket.At, socket.Link)
 		}
 		s.wantNames(socket, "10.66.0.2", "x", "10.66.0.2")
 		for _, hostile := range [][]byte{nil, {0}, make([]byte, 12), make([]byte, 65000)} {
@@ -124,11 +125,11 @@ func (p tcpPipe) RemoteAddr() net.Addr {
 }
 
 // askStream asks over a connection.
-func (s *stack) askStream(socket *fakeSocket, from string, query []byte) string {
+func (s *stack) askStream(socket *kerneltest.Socket, from string, query []byte) string {
 	s.Helper()
 	near, far := net.Pipe()
 	defer near.Close()
-	socket.conn <- tcpPipe{far, addr(from)}
+	socket.Conns <- tcpPipe{far, addr(from)}
 	if _, err := near.Write(binary.BigEndian.AppendUint16(nil, uint16(len(query)))); err != nil {
 		s.Fatal(err)
 	}
@@ -151,7 +152,7 @@ func (s *stack) askStream(socket *fakeSocket, from string, query []byte) string 
 func TestPortOfNamesIsTaken(t *testing.T) {
 	t.Parallel()
 	inStack(t, func(s *stack) {
-		s.fail("listen", syscall.EADDRINUSE)
+		s.FailCall("listen", syscall.EADDRINUSE)
 		c := s.start()
 		s.addPort(c, "a")
 		s.pass(time.Second) // a process before, that is ending
@@ -160,29 +161,29 @@ func TestPortOfNamesIsTaken(t *testing.T) {
 		link := s.segment(c, "bridge").HostLink.Name
 		s.wantLines(1, "names are not served for now", "interface="+link,
 			"address=172.17.0.1:53", "in use")
-		s.fail("listen", nil)
+		s.FailCall("listen", nil)
 		s.pass(2 * retryMost)
 		s.wantLines(1, "names are served", "interface="+link)
 		s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
 	})
 	inStack(t, func(s *stack) { // a process before that takes no longer than it may
-		s.fail("listen", syscall.EADDRINUSE)
+		s.FailCall("listen", syscall.EADDRINUSE)
 		s.start()
 		s.pass(retryGrace / 2)
-		s.fail("listen", nil)
+		s.FailCall("listen", nil)
 		s.pass(retryMost)
 		s.socket("172.17.0.1")
 		s.wantLines(0, "names are")
 	})
 	inStack(t, func(s *stack) { // a segment that ends meanwhile
 		c := s.start()
-		s.fail("listen", syscall.EADDRINUSE)
+		s.FailCall("listen", syscall.EADDRINUSE)
 		s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
 		s.pass(10 * time.Millisecond)
 		if _, err := c.DeleteSegment(s.Context(), "lab", true); err != nil {
 			s.Fatal(err)
 		}
-		s.fail("listen", nil)
+		s.FailCall("listen", nil)
 		s.pass(time.Minute)
 		if n := len(s.socketsAt("10.66.0.1")); n != 0 {
 			s.Errorf("%d sockets are open for a segment that has ended", n)
@@ -197,7 +198,7 @@ func TestSocketOfNamesFails(t *testing.T) {
 		c := s.start()
 		s.addPort(c, "a")
 		first := s.socket("172.17.0.1")
-		first.err <- errFailure
+		first.Errs <- errFailure
 		s.wantLines(1, "names are served anew: a socket has failed",
 			"address=172.17.0.1:53", "out of order")
 		if n := len(s.socketsAt("172.17.0.1")); n != 0 {
@@ -206,7 +207,7 @@ func TestSocketOfNamesFails(t *testing.T) {
 		s.pass(2 * retryMost)
 		second := s.socket("172.17.0.1")
 		s.wantNames(second, "172.17.0.2", "a", "172.17.0.2")
-		second.err <- errFailure
+		second.Errs <- errFailure
 		s.pass(time.Second)
 		s.mustPublish(c, "a", "53:53/udp") // stops and begins to serve meanwhile
 		s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
@@ -222,7 +223,7 @@ func TestNamesOfALinkThatHadAnotherName(t *testing.T) {
 		s.addPort(c, "a")
 		d := s.device(s.segment(c, "bridge").HostLink.Name)
 		s.crash(c)
-		s.change(d, func(l *fakeLink) { l.Name = "lan0" })
+		s.change(d, func(l *kerneltest.Link) { l.Name = "lan0" })
 		c = s.start()
 		c.Settle()
 		s.mustPublish(c, "a", "53:53/udp")

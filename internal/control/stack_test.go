@@ -2,8 +2,6 @@ package control
 
 import (
 	"context"
-	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -11,66 +9,24 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/host"
 	"vswitch/internal/netns"
 )
 
-// stack is a world whose host has more to it: links that others change, addresses, sockets, a
-// firewall, and files. Each of its calls fails while a test says so.
-type stack struct {
-	*world
-	fails   map[string]error // of a call, by its name; guarded by mu, as all below
-	hostNet netip.Prefix     // that the host has for something else
-	foreign []host.Foreign
-	events  chan netns.LinkEvent
-	setUps  int // how often a host link was set up
-	alias   map[string]string
-	sockets []*fakeSocket // of host links, that are open
-	shared  []uint16
-	forgot  []string
-	resolv  map[string]string // the resolv.conf of a namespace: port's id and nameserver
-}
-
-func newStack(t *testing.T) *stack {
-	s := &stack{
-		world: newWorld(t), fails: make(map[string]error), events: make(chan netns.LinkEvent),
-		alias: make(map[string]string), resolv: make(map[string]string),
-	}
-	s.adjust = func(c *core) { c.kernel = stackKernel{fakeKernel{s.world}, s} }
-	return s
-}
+// stack is a world in a bubble of its own time.
+type stack struct{ *world }
 
 // inStack runs a test in a bubble of its own time.
 func inStack(t *testing.T, f func(s *stack)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(newStack(t)) })
+	synctest.Test(t, func(t *testing.T) { f(&stack{newWorld(t)}) })
 }
 
 // pass has time pass, and what is due then be done.
 func (s *stack) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
-}
-
-// fail has a call fail from now on; nil ends it.
-func (s *stack) fail(call string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fails[call] = err
-}
-
-// with calls f when nobody else changes the world.
-func (s *stack) with(f func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f()
-}
-
-// failure returns the error that a call is to return.
-func (s *stack) failure(call string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fails[call]
 }
 
 // restart ends the process without warning, and starts the next one.
@@ -85,17 +41,6 @@ func (s *stack) crash(c *Control) {
 	s.die()
 	s.close(c, false)
 	synctest.Wait()
-}
-
-// forget ends the descriptors that the supervisor keeps of a process that has ended.
-func (s *stack) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept := slices.Collect(maps.Values(s.kept))
-	clear(s.kept)
-	for _, fd := range kept {
-		s.devices[fd].closeLocked()
-	}
 }
 
 // tasks runs the Control's tasks until the test ends.
@@ -169,12 +114,12 @@ func (s *stack) wantLines(n int, parts ...string) {
 }
 
 // device returns the open descriptor of the link of this name.
-func (s *stack) device(name string) *fakeDevice {
+func (s *stack) device(name string) *kerneltest.Device {
 	s.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range s.devices {
-		if d.link != nil && d.link.Name == name {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	for _, d := range s.Devices {
+		if d.Link != nil && d.Link.Name == name {
 			return d
 		}
 	}
@@ -183,12 +128,12 @@ func (s *stack) device(name string) *fakeDevice {
 }
 
 // deviceIn returns the open descriptor of the link in a container's namespace.
-func (s *stack) deviceIn(namespace string) *fakeDevice {
+func (s *stack) deviceIn(namespace string) *kerneltest.Device {
 	s.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, d := range s.devices {
-		if d.link != nil && d.link.in == s.named[namespace] {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	for _, d := range s.Devices {
+		if d.Link != nil && d.Link.In == s.Named[namespace] {
 			return d
 		}
 	}
@@ -197,38 +142,80 @@ func (s *stack) deviceIn(namespace string) *fakeDevice {
 }
 
 // deleteLink is "ip link del" of a device's link, of which its descriptor tells.
-func (s *stack) deleteLink(d *fakeDevice) {
-	s.mu.Lock()
-	delete(d.link.in.links, d.link.Index)
-	d.link = nil
-	s.mu.Unlock()
-	d.wire.Break()
+func (s *stack) deleteLink(d *kerneltest.Device) {
+	l := s.link(d)
+	s.RemoveLink(l.In, l.Name)
 }
 
 // link returns what a device's link is.
-func (s *stack) link(d *fakeDevice) (l fakeLink) {
-	s.with(func() { l = *d.link })
+func (s *stack) link(d *kerneltest.Device) (l kerneltest.Link) {
+	s.With(func() { l = *d.Link })
 	return l
 }
 
 // change changes a link as others do, and returns its index.
-func (s *stack) change(d *fakeDevice, f func(l *fakeLink)) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f(d.link)
-	return d.link.Index
+func (s *stack) change(d *kerneltest.Device, f func(l *kerneltest.Link)) int {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	f(d.Link)
+	return d.Link.Index
 }
 
 // moveLink is "ip link set NAME netns NAMESPACE".
-func (s *stack) moveLink(d *fakeDevice, to *fakeNamespace) {
-	s.change(d, func(l *fakeLink) {
-		delete(l.in.links, l.Index)
-		l.in, to.links[l.Index] = to, l
+func (s *stack) moveLink(d *kerneltest.Device, to *kerneltest.Namespace) {
+	s.change(d, func(l *kerneltest.Link) {
+		delete(l.In.Links, l.Index)
+		l.In, to.Links[l.Index] = to, l
 	})
 }
 
 // event tells of a change of the host link with that index, and waits for what follows at once.
 func (s *stack) event(e netns.LinkEvent) {
-	s.events <- e
+	s.HostLinks.Events <- e
 	synctest.Wait()
+}
+
+// socketsAt returns the open sockets at an address, once all is done that is to be done now.
+func (s *stack) socketsAt(addr string) []*kerneltest.Socket {
+	synctest.Wait()
+	return s.SocketsAt(addr)
+}
+
+// socket returns the only open one at an address.
+func (s *stack) socket(addr string) *kerneltest.Socket {
+	s.Helper()
+	open := s.socketsAt(addr)
+	if len(open) != 1 {
+		s.Fatalf("%d sockets are open at %s, want one", len(open), addr)
+	}
+	return open[0]
+}
+
+// config returns what the firewall does now.
+func (s *stack) config() (c host.Config, there bool) {
+	s.With(func() { c, there = s.Rules, s.RulesThere })
+	return c, there
+}
+
+// forwards returns what the firewall sends on to containers.
+func (s *stack) forwards() []string {
+	c, _ := s.config()
+	list := []string{}
+	for _, f := range c.Forwards {
+		list = append(list, f.String()+" at "+f.To.String())
+	}
+	slices.Sort(list)
+	return list
+}
+
+// reservedPorts returns the ports that are kept from other programs.
+func (s *stack) reservedPorts() []string {
+	list := []string{}
+	s.With(func() {
+		for p := range s.Reserved {
+			list = append(list, p.At.String())
+		}
+	})
+	slices.Sort(list)
+	return list
 }

@@ -19,9 +19,9 @@ func furnished(t *testing.T, end func(*watchedWorld, *Control)) *watchedWorld {
 	}
 	w.addPort(c, "gone")
 	end(w, c)
-	w.removeNamespace("gone")
-	w.namespace("gone").name += " anew"
-	w.plan(0, 0)
+	w.RemoveNamespace("gone")
+	w.AddNamespace("gone").Name += " anew"
+	w.Plan(0, 0)
 	return w
 }
 
@@ -30,8 +30,8 @@ func stepsOfAStart(t *testing.T, end func(*watchedWorld, *Control)) []string {
 	t.Helper()
 	w := furnished(t, end)
 	w.world.start().Settle()
-	steps := w.taken()
-	w.plan(0, 0)
+	steps := w.Taken()
+	w.Plan(0, 0)
 	return steps
 }
 
@@ -48,14 +48,14 @@ func TestAnyStepOfAStartMayFail(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %d %s", way, i+1, step), func(t *testing.T) {
 				t.Parallel()
 				w := furnished(t, end)
-				ids := portIDs(w.state)
-				w.plan(i+1, 0)
+				ids := portIDs(w.State)
+				w.Plan(i+1, 0)
 				c, err := w.tryStart()
 				if err == nil {
 					c.Settle()
 				}
-				w.plan(0, 0)
-				if got := portIDs(w.state); !slices.Equal(got, ids) {
+				w.Plan(0, 0)
+				if got := portIDs(w.State); !slices.Equal(got, ids) {
 					t.Errorf("the state has the ports %q, and had %q", got, ids)
 				}
 				if err == nil {
@@ -78,7 +78,7 @@ func TestAProcessMayDieAtAnyStepOfAStart(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %d %s", way, i+1, step), func(t *testing.T) {
 				t.Parallel()
 				w := furnished(t, end)
-				w.plan(0, i+1)
+				w.Plan(0, i+1)
 				dies(w.world, func() error {
 					c, err := w.tryStart()
 					if err == nil {
@@ -86,7 +86,7 @@ func TestAProcessMayDieAtAnyStepOfAStart(t *testing.T) {
 					}
 					return err
 				})
-				w.plan(0, 0)
+				w.Plan(0, 0)
 				w.die()
 				w.abandon()
 				next := w.world.start()
@@ -119,7 +119,7 @@ func wantAllUp(w *world, c *Control) {
 		case p.Device != "" && state == waits:
 			want = append(want, "own/"+p.Device)
 		case p.Device == "" && state == "up":
-			want = append(want, w.named[p.NetNS].name+"/eth0")
+			want = append(want, w.Named[p.NetNS].Name+"/eth0")
 		default:
 			w.Errorf("port %s is %s\n%s", p.Name, state, w.log.String())
 		}

@@ -101,7 +101,7 @@ var operations = []struct {
 // furnish puts something of everything into the world.
 func (w *world) furnish(c *Control) {
 	w.Helper()
-	w.namespace("fresh")
+	w.AddNamespace("fresh")
 	steps := []error{}
 	did := func(_ any, err error) { steps = append(steps, err) }
 	did(c.AddSegment(w.Context(), api.SegmentSpec{Name: "lab", Subnet: prefix("10.66.0.0/24")}))
@@ -155,7 +155,7 @@ func (w *world) see(c *Control) picture {
 	return picture{
 		Segments: look(segments, segmentsErr), Ports: look(ports, err), Rules: look(rules, rulesErr),
 		Published: look(c.Published(w.Context(), "")), Entries: look(c.FDB(w.Context(), "")),
-		Pools: look(c.Pools(w.Context())), Links: w.links(),
+		Pools: look(c.Pools(w.Context())), Links: w.AllLinks(),
 	}
 }
 
@@ -165,11 +165,11 @@ func stepsOf(t *testing.T, do func(*world, *Control) error) (steps []string) {
 	w := newWorld(t)
 	c := w.start()
 	w.furnish(c)
-	w.plan(0, 0)
+	w.Plan(0, 0)
 	if err := do(w, c); err != nil {
 		t.Fatal(err)
 	}
-	return w.taken()
+	return w.Taken()
 }
 
 // TestAnyStepOfAChangeMayFail: whichever step of a change fails, the change is made or it is not,
@@ -185,17 +185,17 @@ func TestAnyStepOfAChangeMayFail(t *testing.T) {
 					w := newWorld(t)
 					c := w.start()
 					w.furnish(c)
-					before, records := w.see(c), w.state.Records()
-					w.plan(i+1, 0)
+					before, records := w.see(c), w.State.Records()
+					w.Plan(i+1, 0)
 					err := op.do(w, c)
-					w.plan(0, 0)
+					w.Plan(0, 0)
 					if err == nil {
 						return // it does without the step, and says so in the log
 					}
 					if now := w.see(c); !reflect.DeepEqual(now, before) {
 						t.Errorf("it failed with %v, and there is\n%+v, where there was\n%+v", err, now, before)
 					}
-					if !reflect.DeepEqual(w.state.Records(), records) {
+					if !reflect.DeepEqual(w.State.Records(), records) {
 						t.Errorf("it failed with %v, and the state is another", err)
 					}
 					if err := op.do(w, c); err != nil {
@@ -220,9 +220,9 @@ func TestAProcessMayDieAtAnyStepOfAChange(t *testing.T) {
 					w := newWorld(t)
 					c := w.start()
 					w.furnish(c)
-					w.plan(0, i+1)
+					w.Plan(0, i+1)
 					_ = op.do(w, c) // nobody is there to be told
-					w.plan(0, 0)
+					w.Plan(0, 0)
 					w.die()
 					next := w.start()
 					next.Settle()
@@ -262,10 +262,10 @@ func wantWhole(t *testing.T, w *world, c *Control) {
 		}
 	}
 	slices.Sort(want)
-	if got := w.links(); !slices.Equal(got, want) {
+	if got := w.AllLinks(); !slices.Equal(got, want) {
 		t.Errorf("the links are %q, want %q", got, want)
 	}
-	if n := w.state.PortCount(); n != len(ports) {
+	if n := w.State.PortCount(); n != len(ports) {
 		t.Errorf("the state has %d ports, and %d are shown", n, len(ports))
 	}
 }

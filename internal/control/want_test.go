@@ -59,7 +59,7 @@ func (w *world) wantLog(parts ...string) {
 func (w *world) wantLinks(want ...string) {
 	w.Helper()
 	slices.Sort(want)
-	if got := w.links(); !slices.Equal(got, want) {
+	if got := w.AllLinks(); !slices.Equal(got, want) {
 		w.Errorf("the links are %q, want %q", got, want)
 	}
 }

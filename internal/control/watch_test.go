@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/netns"
 )
 
@@ -78,29 +79,29 @@ func TestChangesOfALink(t *testing.T) {
 	mac := "02:42:ac:11:00:02"
 	for _, test := range []struct {
 		name   string
-		change func(*fakeLink)
+		change func(*kerneltest.Link)
 		shown  string
 		bound  string
 		log    []string
 	}{
 		{
-			"set down", func(l *fakeLink) { l.Up = false },
+			"set down", func(l *kerneltest.Link) { l.Up = false },
 			"down: set down in its network namespace", "",
 			[]string{"port=a", "up=false"},
 		},
-		{"renamed", func(l *fakeLink) { l.Name = "eth9" }, "up", mac, []string{"port=a", "from=eth0", "to=eth9"}},
-		{"without its address", func(l *fakeLink) { l.Addrs = nil }, "up", "", nil},
-		{"with others", func(l *fakeLink) { l.Addrs = at("10.9.9.9", "172.17.0.2", "fe80::1") }, "up", mac, nil},
-		{"with another", func(l *fakeLink) { l.Addrs = at("172.17.0.77") }, "up", "", nil},
-		{"without a MAC", func(l *fakeLink) { l.MAC = nil }, "up", mac, nil},
+		{"renamed", func(l *kerneltest.Link) { l.Name = "eth9" }, "up", mac, []string{"port=a", "from=eth0", "to=eth9"}},
+		{"without its address", func(l *kerneltest.Link) { l.Addrs = nil }, "up", "", nil},
+		{"with others", func(l *kerneltest.Link) { l.Addrs = at("10.9.9.9", "172.17.0.2", "fe80::1") }, "up", mac, nil},
+		{"with another", func(l *kerneltest.Link) { l.Addrs = at("172.17.0.77") }, "up", "", nil},
+		{"without a MAC", func(l *kerneltest.Link) { l.MAC = nil }, "up", mac, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inWatchedWorld(t, func(w *watchedWorld) {
 				c := w.start()
 				w.addPort(c, "a")
 				w.rest()
-				ns := w.named["a"]
-				before := *ns.link("eth0")
+				ns := w.Named["a"]
+				before := *ns.Link("eth0")
 				w.change(ns, "eth0", test.change)
 				w.wantPortShown(c, "a", test.shown)
 				w.wantBound(c, "172.17.0.2", test.bound)
@@ -108,10 +109,10 @@ func TestChangesOfALink(t *testing.T) {
 					w.wantLog(test.log...)
 				}
 				name := before.Name
-				for _, l := range ns.links {
+				for _, l := range ns.Links {
 					name = l.Name
 				}
-				w.change(ns, name, func(l *fakeLink) { l.Link = before.Link })
+				w.change(ns, name, func(l *kerneltest.Link) { l.Link = before.Link })
 				w.wantPortShown(c, "a", "up")
 				w.wantBound(c, "172.17.0.2", mac)
 			})
@@ -122,31 +123,31 @@ func TestChangesOfALink(t *testing.T) {
 // TestNoChangeOfALinkIsMissed, whenever it is made: while no process is there, or while the
 // watcher had to drop events.
 func TestNoChangeOfALinkIsMissed(t *testing.T) {
-	down := func(l *fakeLink) { l.Up = false }
+	down := func(l *kerneltest.Link) { l.Up = false }
 	for name, miss := range map[string]func(w *watchedWorld, c *Control) *Control{
 		"dropped events": func(w *watchedWorld, c *Control) *Control {
-			w.quietly(w.named["a"], "eth0", down)
-			w.kernel.links.events <- netns.LinkEvent{Missed: true}
+			w.quietly(w.Named["a"], "eth0", down)
+			w.Links.Events <- netns.LinkEvent{Missed: true}
 			return c
 		},
 		"just before it is watched": func(w *watchedWorld, c *Control) *Control {
 			w.addPort(c, "late")
-			w.quietly(w.named["late"], "eth0", down)
+			w.quietly(w.Named["late"], "eth0", down)
 			w.rest()
 			w.wantPortShown(c, "late", "down: set down in its network namespace")
-			w.change(w.named["a"], "eth0", down)
+			w.change(w.Named["a"], "eth0", down)
 			return c
 		},
 		"killed": func(w *watchedWorld, c *Control) *Control {
 			return w.restart(c, func(w *watchedWorld, c *Control) {
 				killed(w, c)
-				w.quietly(w.named["a"], "eth0", down)
+				w.quietly(w.Named["a"], "eth0", down)
 			})
 		},
 		"stopped": func(w *watchedWorld, c *Control) *Control {
 			return w.restart(c, func(w *watchedWorld, c *Control) {
 				stopped(w, c)
-				w.quietly(w.named["a"], "eth0", down)
+				w.quietly(w.Named["a"], "eth0", down)
 			})
 		},
 	} {
@@ -160,7 +161,7 @@ func TestNoChangeOfALinkIsMissed(t *testing.T) {
 				w.rest()
 				w.wantPortShown(c, "a", "down: set down in its network namespace")
 				w.wantBound(c, "172.17.0.2", "")
-				w.change(w.named["a"], "eth0", func(l *fakeLink) { l.Up = true })
+				w.change(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.Up = true })
 				w.wantPortShown(c, "a", "up")
 				w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
 			})
@@ -174,11 +175,11 @@ func TestAFlappingLink(t *testing.T) {
 		c := w.start()
 		w.addPort(c, "a")
 		w.rest()
-		ns := w.named["a"]
-		index := ns.link("eth0").Index
+		ns := w.Named["a"]
+		index := ns.Link("eth0").Index
 		for i := range 3000 {
-			w.quietly(ns, "eth0", func(l *fakeLink) { l.Up = i%2 == 0 })
-			w.kernel.links.tell(ns, index)
+			w.quietly(ns, "eth0", func(l *kerneltest.Link) { l.Up = i%2 == 0 })
+			w.Links.Tell(ns, index)
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := strings.Count(w.log.String(), "interface set in its namespace"); n > 40 {
@@ -187,8 +188,8 @@ func TestAFlappingLink(t *testing.T) {
 		w.rest()
 		w.wantPortShown(c, "a", "down: set down in its network namespace")
 		time.Sleep(10 * time.Second)
-		w.quietly(ns, "eth0", func(l *fakeLink) { l.Up = true })
-		w.kernel.links.tell(ns, index)
+		w.quietly(ns, "eth0", func(l *kerneltest.Link) { l.Up = true })
+		w.Links.Tell(ns, index)
 		time.Sleep(2 * lookDelay)
 		synctest.Wait()
 		w.wantPortShown(c, "a", "up") // soon again, after it was at rest
@@ -201,13 +202,13 @@ func TestAddressesThatChangeWhileTheyAreListed(t *testing.T) {
 		c := w.start()
 		w.addPort(c, "a")
 		w.rest()
-		ns := w.named["a"]
-		w.quietly(ns, "eth0", func(l *fakeLink) { l.Addrs, l.Changing = nil, true })
-		w.kernel.links.tell(ns, ns.link("eth0").Index)
+		ns := w.Named["a"]
+		w.quietly(ns, "eth0", func(l *kerneltest.Link) { l.Addrs, l.Changing = nil, true })
+		w.Links.Tell(ns, ns.Link("eth0").Index)
 		time.Sleep(2 * lookDelay)
 		synctest.Wait()
 		w.wantBound(c, "172.17.0.2", "")
-		w.quietly(ns, "eth0", func(l *fakeLink) { l.Addrs, l.Changing = at("172.17.0.2"), false })
+		w.quietly(ns, "eth0", func(l *kerneltest.Link) { l.Addrs, l.Changing = at("172.17.0.2"), false })
 		w.rest()
 		w.wantBound(c, "172.17.0.2", "02:42:ac:11:00:02")
 	})
@@ -223,7 +224,7 @@ func TestInterfaceNameThatIsNone(t *testing.T) {
 					c := w.start()
 					w.addPort(c, "a")
 					w.rest()
-					w.change(w.named["a"], "eth0", func(l *fakeLink) { l.Name = name })
+					w.change(w.Named["a"], "eth0", func(l *kerneltest.Link) { l.Name = name })
 					isolated := false
 					check := func() {
 						w.Helper()
@@ -238,7 +239,7 @@ func TestInterfaceNameThatIsNone(t *testing.T) {
 					}
 					check()
 					for range 3 {
-						w.change(w.named["a"], name, func(l *fakeLink) { l.Up = !l.Up })
+						w.change(w.Named["a"], name, func(l *kerneltest.Link) { l.Up = !l.Up })
 					}
 					if n := strings.Count(w.log.String(), "level=WARN"); n != 1 {
 						w.Errorf("the log has %d warnings, want 1:\n%s", n, w.log.String())
@@ -260,24 +261,24 @@ func TestInterfaceMovedOn(t *testing.T) {
 		c := w.start()
 		w.addPort(c, "a", func(s *api.PortSpec) { s.Security = api.SecurityOff })
 		w.rest()
-		from, inner := w.named["a"], w.namespace("inner")
-		index := from.link("eth0").Index
-		w.mu.Lock()
-		inner.links[index] = &fakeLink{in: inner, Link: netns.Link{
+		from, inner := w.Named["a"], w.AddNamespace("inner")
+		index := from.Link("eth0").Index
+		w.Mu.Lock()
+		inner.Links[index] = &kerneltest.Link{In: inner, Link: netns.Link{
 			Index: index, Name: "other0", MAC: []byte{2, 0, 0, 0, 0, 66}, Up: true, Addrs: at("10.1.1.1"),
 		}}
-		l := from.links[index]
-		delete(from.links, index)
-		l.in, l.Index = inner, 77
-		inner.links[77] = l
-		w.mu.Unlock()
-		w.kernel.links.tell(from, index)
+		l := from.Links[index]
+		delete(from.Links, index)
+		l.In, l.Index = inner, 77
+		inner.Links[77] = l
+		w.Mu.Unlock()
+		w.Links.Tell(from, index)
 		w.rest()
 		p, err := c.Port(w.Context(), "a")
 		if err != nil || p.IfName != "eth0" || p.MAC.String() != "02:42:ac:11:00:02" {
 			w.Errorf("it shows %s with %s, %v", p.IfName, p.MAC, err)
 		}
-		w.change(inner, "eth0", func(l *fakeLink) { l.Up = false })
+		w.change(inner, "eth0", func(l *kerneltest.Link) { l.Up = false })
 		w.wantPortShown(c, "a", "down: set down in its network namespace")
 	})
 }
@@ -285,7 +286,8 @@ func TestInterfaceMovedOn(t *testing.T) {
 // TestWithoutAWatcher a port works, and the log says what will go unnoticed.
 func TestWithoutAWatcher(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t) // whose kernel has none
+	w := newWorld(t)
+	w.FailCall("watch ", errors.ErrUnsupported)
 	c := w.start()
 	w.addPort(c, "a")
 	w.wantPortShown(c, "a", "up")
@@ -298,7 +300,7 @@ func TestWithoutAWatcher(t *testing.T) {
 
 	runInBubble(t, func(w *watchedWorld) {
 		c := w.start()
-		w.kernel.links.err = errors.New("no room")
+		w.Links.Err = errors.New("no room")
 		w.addPort(c, "a")
 		w.wantPortShown(c, "a", "up")
 		w.wantLog(
@@ -313,18 +315,18 @@ func TestEventsAfterTheEnd(t *testing.T) {
 		c := w.start()
 		w.addPort(c, "a")
 		w.rest()
-		ns := w.named["a"]
-		w.quietly(ns, "eth0", func(l *fakeLink) { l.Up = false })
-		w.kernel.links.tell(ns, ns.link("eth0").Index)
+		ns := w.Named["a"]
+		w.quietly(ns, "eth0", func(l *kerneltest.Link) { l.Up = false })
+		w.Links.Tell(ns, ns.Link("eth0").Index)
 		synctest.Wait() // it is about to be looked at
 		w.stop()
 		w.close(c, false)
-		w.plan(0, 0)
+		w.Plan(0, 0)
 		c.links.linkChanged(netns.LinkEvent{Missed: true})
 		c.mountsChanged()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if steps := w.taken(); len(steps) > 0 || w.has("interface set in its namespace") {
+		if steps := w.Taken(); len(steps) > 0 || w.has("interface set in its namespace") {
 			w.Errorf("it has taken the steps %q", steps)
 		}
 	})
