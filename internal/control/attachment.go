@@ -47,7 +47,7 @@ func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
 	if pc.allPorts[spec.ID] != nil || pc.pending[spec.ID] != nil {
 		return nil, api.Conflictf("port %s already exists: choose another id, or none for a new one", spec.ID)
 	}
-	p := &port{segment: s, record: recordOf(spec, s)}
+	p := &port{segment: s, record: pc.recordOf(spec, s)}
 	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
 		return nil, err
 	}
@@ -66,9 +66,9 @@ func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
 }
 
 // recordOf returns the record of a new port, without its address, MAC and policy.
-func recordOf(spec api.PortSpec, s *segment) model.Port {
+func (c *core) recordOf(spec api.PortSpec, s *segment) model.Port {
 	r := model.Port{
-		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS,
+		ID: cmp.Or(spec.ID, c.newID()), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS,
 		PID: spec.PID, IfName: cmp.Or(spec.IfName, netns.DefaultName),
 		NoDefaultRoute: spec.NoDefaultRoute, Labels: spec.Labels, Created: time.Now().UTC(),
 		Aliases: spec.Aliases, DHCP: spec.IP.DHCP, ResolvConf: spec.ResolvConf,

@@ -2,9 +2,11 @@ package control
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"time"
 
+	"vswitch/internal/control/kernel"
 	"vswitch/internal/ipam"
 	vswitch "vswitch/switch"
 )
@@ -19,6 +21,8 @@ type Config struct {
 	Pools   []ipam.Pool
 	Version string
 	Log     *slog.Logger
+	Kernel  kernel.Kernel // nil: that of the process
+	Rand    io.Reader     // of which ids are made, 32 bytes each; nil: the kernel's
 
 	LostPortTTL   time.Duration
 	ResolvConf    string // the file that names the host's resolvers

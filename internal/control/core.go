@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -49,9 +50,15 @@ type core struct {
 }
 
 func newCore(config Config, state store.Store) *core {
+	if config.Kernel == nil {
+		config.Kernel = kernel.System{}
+	}
+	if config.Rand == nil {
+		config.Rand = rand.Reader
+	}
 	lines := newLines(config.Log.Handler())
 	return &core{
-		config: config, log: slog.New(lines), lines: lines, store: state, kernel: kernel.System{},
+		config: config, log: slog.New(lines), lines: lines, store: state, kernel: config.Kernel,
 		kept:        newKeptDevices(config.Keeper, config.Kept),
 		allSegments: make(map[string]*segment), allPorts: make(map[string]*port),
 		allPools: make(map[string]*pool), pending: make(map[string]*port),

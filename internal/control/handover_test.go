@@ -163,14 +163,14 @@ func TestManagedPortAfterARestart(t *testing.T) {
 			meanwhile: func(w *watchedWorld, _ api.Port, ns *kerneltest.Namespace) {
 				w.RemoveNamespace(ns.Name)
 			},
-			want:      "lost: " + lostLink, link: "none",
+			want: "lost: " + lostLink, link: "none",
 		},
 		{
-			name:      "deleted meanwhile",
+			name: "deleted meanwhile",
 			meanwhile: func(w *watchedWorld, p api.Port, _ *kerneltest.Namespace) {
 				w.RemoveLink(w.Own, p.Device)
 			},
-			want:      "lost: " + lostLink, link: "none",
+			want: "lost: " + lostLink, link: "none",
 		},
 	} {
 		for way, end := range ways {

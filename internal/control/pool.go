@@ -51,7 +51,7 @@ func (ps *pools) AddPool(_ context.Context, spec api.PoolSpec) (api.Pool, error)
 		return api.Pool{}, ipamError(err)
 	}
 	p := &pool{subnet: subnet, record: model.Pool{
-		ID: newID(), Subnet: subnetRecord(subnet), Created: time.Now().UTC(),
+		ID: ps.newID(), Subnet: subnetRecord(subnet), Created: time.Now().UTC(),
 	}}
 	if err := ps.store.Apply(model.PutPool(p.record)); err != nil {
 		ps.logFailure("release subnet", ps.ipam.Remove(subnet))

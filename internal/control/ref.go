@@ -1,17 +1,17 @@
 package control
 
 import (
-	"crypto/rand"
 	"encoding/hex"
+	"io"
 	"strings"
 
 	"vswitch/api"
 )
 
-// newID is 64 hex digits, as Docker's ids.
-func newID() string {
+// newID returns 64 hex digits, as Docker's ids are.
+func (c *core) newID() string {
 	var b [32]byte
-	rand.Read(b[:]) // never fails
+	_, _ = io.ReadFull(c.config.Rand, b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/netip"
 	"reflect"
@@ -386,21 +385,11 @@ func TestUpgrade(t *testing.T) {
 	})
 }
 
-// backingUp is a store with a backup.
-type backingUp struct{ kerneltest.Store }
-
-func (backingUp) Backup(w io.Writer) error {
-	_, err := w.Write([]byte("all of it"))
-	return err
-}
-
 func TestBackup(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.adjust = func(c *core) { c.store = backingUp{w.Store()} }
-	c := w.start()
+	c := newWorld(t).start()
 	var b bytes.Buffer
-	if err := c.Backup(t.Context(), &b); err != nil || b.String() != "all of it" {
+	if err := c.Backup(t.Context(), &b); err != nil || b.String() != kerneltest.BackupText {
 		t.Errorf("it is %q, %v", b.String(), err)
 	}
 }

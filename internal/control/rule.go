@@ -36,7 +36,7 @@ func (rs *rules) AddRule(_ context.Context, ref string, spec api.RuleSpec) (api.
 		return api.Rule{}, api.Exhaustedf("segment %q has %d rules, which is all it may have: delete some with vsctl del-rule", s.record.Name, len(s.record.Rules))
 	}
 	r := model.Rule{
-		ID: newID(), Deny: spec.Action == api.RuleDeny, Protocol: string(spec.Protocol),
+		ID: rs.newID(), Deny: spec.Action == api.RuleDeny, Protocol: string(spec.Protocol),
 		FirstPort: spec.Ports.First, LastPort: spec.Ports.Last,
 	}
 	if r.From, err = rs.ruleEnd(s, spec.From); err != nil {

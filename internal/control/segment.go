@@ -94,7 +94,7 @@ func (ss *segments) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, 
 		}
 	}
 	record := model.Segment{
-		ID: cmp.Or(spec.ID, newID()), Name: spec.Name, Subnets: subnetsOf(subnet),
+		ID: cmp.Or(spec.ID, ss.newID()), Name: spec.Name, Subnets: subnetsOf(subnet),
 		Internal: spec.Internal, Uplink: string(uplink), MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
 	}
 	if over != nil {

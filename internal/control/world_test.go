@@ -70,8 +70,8 @@ func (w *world) tryStart() (*Control, error) {
 		Workers: 1, Ageing: time.Minute, FDBSize: 1024, Pools: []ipam.Pool{pool}, NAT: true,
 		LostPortTTL: time.Hour, Log: slog.New(slog.NewTextHandler(lockedWriter{w}, nil)),
 		Poll: vswitch.PollSleep, Keeper: w.Keeper(), Kept: w.Keeper(), SysctlDir: "/nowhere",
+		Kernel: w.Kernel(),
 	}, w.Store())
-	core.kernel = w.Kernel()
 	if w.adjust != nil {
 		w.adjust(core)
 	}
@@ -135,3 +135,6 @@ func (w *world) has(parts ...string) bool {
 	}
 	return false
 }
+
+// newID returns an id for what no Control makes.
+func newID() string { return newCore(Config{Log: slog.Default()}, nil).newID() }

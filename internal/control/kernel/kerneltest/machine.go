@@ -248,14 +248,21 @@ func (m *Machine) AllLinks() []string {
 // Wire returns what the container in a namespace has of the device of its only link.
 func (m *Machine) Wire(namespace string) *switchtest.Device {
 	m.tb.Helper()
+	return m.WireOf(namespace, "")
+}
+
+// WireOf returns what the container in a namespace has of the device of a link; of any, if the
+// link's name is empty.
+func (m *Machine) WireOf(namespace, link string) *switchtest.Device {
+	m.tb.Helper()
 	m.Mu.Lock()
 	defer m.Mu.Unlock()
 	for _, d := range m.Devices {
-		if d.Link != nil && d.Link.In == m.Named[namespace] {
+		if d.Link != nil && d.Link.In == m.Named[namespace] && (link == "" || d.Link.Name == link) {
 			return d.Wire
 		}
 	}
-	m.tb.Fatalf("there is no device in %s", namespace)
+	m.tb.Fatalf("namespace %s has no link %s with a device", namespace, link)
 	return nil
 }
 
