@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
 // FuzzArguments gives vsctl any arguments, split at line ends: it must end with a
@@ -31,7 +32,7 @@ func FuzzArguments(f *testing.F) {
 		}) {
 			t.Skip()
 		}
-		socket := apitest.Serve(t, apitest.New())
+		socket := apitest.Serve(t, controltest.New(t, "c"))
 		code, _, stderr := vsctl(t.Context(), socket, args...)
 		switch {
 		case code < 0 || code > 2:

@@ -13,6 +13,9 @@ import (
 
 	"vswitch/api"
 	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
+	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
 
 // vsctl runs vsctl on a socket and returns its exit status and output.
@@ -25,7 +28,7 @@ func vsctl(ctx context.Context, socket string, args ...string) (code int, stdout
 
 func TestWrongUsage(t *testing.T) {
 	t.Parallel()
-	socket := apitest.Serve(t, apitest.New())
+	socket := apitest.Serve(t, controltest.New(t))
 	tests := map[string]string{ // the arguments, split at spaces, and what stderr says
 		"nonsense":     `vsctl: unknown command "nonsense" for "vsctl": see "vsctl --help"`,
 		"lst-ports":    `vsctl: unknown command "lst-ports" for "vsctl", did you mean list-ports: see "vsctl --help"`,
@@ -85,10 +88,10 @@ func TestWrongUsage(t *testing.T) {
 // the default segment, or for all there are.
 func TestEmptyIsNoDefault(t *testing.T) {
 	t.Parallel()
-	fake := apitest.New()
-	socket := apitest.Serve(t, fake)
-	vsctl(context.Background(), socket, "add-port", "a", "--netns", "c")
-	fake.Learn("a", 1)
+	b := controltest.New(t, "c")
+	socket := apitest.Serve(t, b)
+	vsctl(context.Background(), socket, "add-port", "a", "--netns", "c", "--security", "off")
+	b.Send("a", switchtest.Frame(frame.Broadcast, switchtest.MAC(1), "hello"))
 	for args, want := range map[string]string{ // '_' stands for nothing
 		"list-ports _":                     `argument 1 is empty: want at most one SEGMENT: see "vsctl list-ports --help"`,
 		"list-rules _":                     `argument 1 is empty`,
@@ -114,7 +117,7 @@ func TestEmptyIsNoDefault(t *testing.T) {
 		}
 		oneErrorLine(t, args, stderr, want)
 	}
-	if _, stdout, _ := vsctl(context.Background(), socket, "list-fdb", "--format", "{{.Port}} {{.Kind}}"); stdout != "gateway own\na own\na dynamic\n" {
+	if _, stdout, _ := vsctl(context.Background(), socket, "list-fdb", "--format", "{{.Port}} {{.Kind}}"); stdout != "a dynamic\ngateway own\na own\n" {
 		t.Errorf("the forwarding table has %q, want the own entries and the learned one of port a", stdout)
 	}
 }
@@ -131,7 +134,7 @@ func oneErrorLine(t *testing.T, args, stderr, want string) {
 
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	socket := apitest.Serve(t, apitest.New())
+	socket := apitest.Serve(t, controltest.New(t))
 	for args, want := range map[string]string{ // '_' in the last word stands for a space
 		"add-segment bridge":                           `vsctl: add-segment: segment "bridge" already exists`,
 		"add-segment a!":                               `vsctl: add-segment: segment name "a!": want 1 to 63`,
@@ -216,7 +219,7 @@ func TestTemplatesOfTheExamples(t *testing.T) {
 
 func TestEscapesInTemplates(t *testing.T) {
 	t.Parallel()
-	socket := apitest.Serve(t, apitest.New())
+	socket := apitest.Serve(t, controltest.New(t))
 	for text, want := range map[string]string{
 		`{{.Name}}\t{{.MTU}}\n.`:      "bridge\t1500\n.\n",
 		`{{.Name}}{{"\n\t"}}{{.MTU}}`: "bridge\n\t1500\n",
@@ -250,18 +253,24 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// silent is a backend that removes no port, and says nothing.
+type silent struct {
+	api.Backend
+	entered chan struct{} // sent to when a port is to be removed
+}
+
+func (b silent) DeletePort(ctx context.Context, _ string) (api.Port, error) {
+	b.entered <- struct{}{}
+	<-ctx.Done()
+	return api.Port{}, ctx.Err()
+}
+
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
-	fake := apitest.New()
-	entered := make(chan struct{}, 1)
-	fake.Hook = func(ctx context.Context, _ string) error {
-		entered <- struct{}{}
-		<-ctx.Done()
-		return ctx.Err()
-	}
+	b := silent{entered: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
-	go func() { <-entered; cancel() }()
-	code, stdout, stderr := vsctl(ctx, apitest.Serve(t, fake), "del-port", "a", "b")
+	go func() { <-b.entered; cancel() }()
+	code, stdout, stderr := vsctl(ctx, apitest.Serve(t, b), "del-port", "a", "b")
 	if code != 1 || stdout != "" || stderr != "vsctl: del-port: interrupted\n" {
 		t.Errorf("exit status %d, %q, %q", code, stdout, stderr)
 	}
@@ -325,7 +334,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 
 func TestOutputThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	socket := apitest.Serve(t, apitest.New())
+	socket := apitest.Serve(t, controltest.New(t))
 	for _, args := range []string{"list-segments", "list-segments -q", "show", "inspect bridge", "version", "add-segment new", "del-segment new"} {
 		var stderr bytes.Buffer
 		getenv := func(string) string { return socket }

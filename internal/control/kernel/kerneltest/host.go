@@ -153,7 +153,7 @@ func (k Kernel) Reserve(
 	for i := range uint16(count) {
 		own := HostPort{p, netip.AddrPortFrom(at, port+i)}
 		if k.Reserved[own] || slices.ContainsFunc(k.Sockets, func(s *Socket) bool {
-			return s.open() && s.At.Port() == port+i
+			return s.open() && s.At.Port() == port+i && (!at.IsValid() || s.At.Addr() == at)
 		}) {
 			return nil, fmt.Errorf("%w: %s", host.ErrInUse, own.At)
 		}
