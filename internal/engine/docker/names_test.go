@@ -93,17 +93,18 @@ func container(name, endpoint string) struct{ Name, EndpointID string } {
 func TestNamesAreLearnt(t *testing.T) {
 	t.Parallel()
 	engine := newFakeEngine(t)
-	p, fake := newPlugin()
+	p, b := newPlugin(t)
 	must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID, ``))
 	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``))
 	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(otherID, "10.1.0.3/24", ``))
-	if _, err := fake.AddPort(t.Context(), api.PortSpec{Name: "db", NetNS: "db"}); err != nil {
+	b.Machine.AddNamespace("db")
+	if _, err := b.AddPort(t.Context(), api.PortSpec{Name: "db", NetNS: "db"}); err != nil {
 		t.Fatal(err)
 	}
 
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- NewNames(engine.socket, fake, slog.New(slog.DiscardHandler)).Run(ctx) }()
+	go func() { ended <- NewNames(engine.socket, b, slog.New(slog.DiscardHandler)).Run(ctx) }()
 	engine.set(
 		network{ID: otherID, Name: "of another driver"},
 		network{
@@ -112,14 +113,14 @@ func TestNamesAreLearnt(t *testing.T) {
 		},
 	)
 	engine.await(t, func() bool {
-		segment, _ := fake.Segment(t.Context(), networkID)
-		web, _ := fake.Port(t.Context(), endpointID)
-		db, _ := fake.Port(t.Context(), otherID)
+		segment, _ := b.Segment(t.Context(), networkID)
+		web, _ := b.Port(t.Context(), endpointID)
+		db, _ := b.Port(t.Context(), otherID)
 		return segment.Name == "blue" && segment.Labels["team"] == "net" && web.Name == "web" && db.Name == "db.blue"
 	})
 	engine.set(network{ID: networkID, Name: "blue", Containers: map[string]struct{ Name, EndpointID string }{"1": container("renamed", endpointID)}})
 	engine.await(t, func() bool {
-		web, _ := fake.Port(t.Context(), endpointID)
+		web, _ := b.Port(t.Context(), endpointID)
 		return web.Name == "renamed"
 	})
 	cancel()

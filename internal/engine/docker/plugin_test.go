@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +15,7 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
 // Ids as Docker makes them.
@@ -108,15 +107,9 @@ func TestRefusals(t *testing.T) {
 		{"/IpamDriver.ReleaseAddress", `{"PoolID":"x","Address":""}`, `address ""`},
 		{network, `{"NetworkID":"` + strings.Repeat("x", maxBody) + `"}`, "want at most 1048576 bytes"},
 	} {
-		p, fake := newPlugin()
+		p, _ := newPlugin(t)
 		must(t, p, network, createNetwork(networkID, ``))
 		must(t, p, endpointPath, createEndpoint(endpointID, "10.1.0.9/24", ``))
-		fake.Hook = func(_ context.Context, method string) error {
-			if method == "AddSegment" { // the fake overlaps whatever it is told to
-				return api.Conflictf("subnet overlaps")
-			}
-			return nil
-		}
 		got := failureOf(t, post(p, test.path, test.body))
 		if !strings.Contains(got, test.want) || strings.Contains(got, "\n") {
 			t.Errorf("%s %.200s: %q, want one line with %q", test.path, test.body, got, test.want)
@@ -126,7 +119,7 @@ func TestRefusals(t *testing.T) {
 
 func TestUnknownMethods(t *testing.T) {
 	t.Parallel()
-	p, _ := newPlugin()
+	p, _ := newPlugin(t)
 	if got := post(p, "/VolumeDriver.Create", "{}"); got.Code != http.StatusNotFound {
 		t.Errorf("an unknown method has status %d, want 404", got.Code)
 	}
@@ -139,7 +132,7 @@ func TestUnknownMethods(t *testing.T) {
 
 func TestDeletionsMayComeTwice(t *testing.T) {
 	t.Parallel()
-	p, fake := newPlugin()
+	p, b := newPlugin(t)
 	must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID, ``))
 	for range 2 { // dockerd asks again when it has not heard the answer
 		must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``))
@@ -152,23 +145,23 @@ func TestDeletionsMayComeTwice(t *testing.T) {
 			must(t, p, "/NetworkDriver."+path, endpoint(endpointID))
 		}
 	}
-	if list, _ := fake.Segments(t.Context()); len(list) != 1 {
+	if list, _ := b.Segments(t.Context()); len(list) != 1 {
 		t.Errorf("segments are left: %+v", list)
 	}
 }
 
 func TestOptionsReachSegmentAndPort(t *testing.T) {
 	t.Parallel()
-	p, fake := newPlugin()
+	p, b := newPlugin(t)
 	must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID,
 		`"vswitch.name":"lab","vswitch.mtu":"9000","vswitch.security":"mac","com.docker.network.bridge.enable_icc":"false"`))
 	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``))
 	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(otherID, "10.1.0.3/24", `"vswitch.security":"off"`))
-	if s, err := fake.Segment(t.Context(), networkID); err != nil || s.Name != "lab" || s.MTU != 9000 {
+	if s, err := b.Segment(t.Context(), networkID); err != nil || s.Name != "lab" || s.MTU != 9000 {
 		t.Errorf("segment %+v, %v", s, err)
 	}
 	for id, security := range map[string]api.Security{endpointID: api.SecurityMAC, otherID: api.SecurityOff} {
-		if port, err := fake.Port(t.Context(), id); err != nil || port.Security != security || !port.Isolated {
+		if port, err := b.Port(t.Context(), id); err != nil || port.Security != security || !port.Isolated {
 			t.Errorf("port %+v, %v; want it isolated and with security %s", port, err, security)
 		}
 	}
@@ -176,7 +169,7 @@ func TestOptionsReachSegmentAndPort(t *testing.T) {
 
 func TestAnInternalNetworkHasNoGateway(t *testing.T) {
 	t.Parallel()
-	p, _ := newPlugin()
+	p, _ := newPlugin(t)
 	must(t, p, "/NetworkDriver.CreateNetwork", strings.Replace(createNetwork(networkID, ``), `"Options":{`, `"Options":{"com.docker.network.internal":true,`, 1))
 	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``))
 	var answer joinResponse
@@ -188,35 +181,46 @@ func TestAnInternalNetworkHasNoGateway(t *testing.T) {
 	}
 }
 
+// slow is a switch that adds no port before it is released.
+type slow struct {
+	*controltest.Switch
+	release chan struct{}
+}
+
+func (b slow) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error) {
+	<-b.release
+	return b.Switch.AddPort(ctx, spec)
+}
+
 // dockerd has no deadline of its own and holds locks while it waits.
 func TestADeadlineAndWhatComesTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p, fake := newPlugin()
+		b := slow{controltest.New(t), make(chan struct{})}
+		p := pluginOn(b, b)
 		must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID, ``))
-		release := make(chan struct{})
-		fake.Hook = func(_ context.Context, method string) error {
-			if method == "AddPort" {
-				<-release
-			}
-			return nil
-		}
 		start := time.Now()
 		got := failureOf(t, post(p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``)))
 		if took := time.Since(start); took != answerTimeout || !strings.Contains(got, "within 20s") {
 			t.Errorf("after %s: %q, want an error after %s", took, got, answerTimeout)
 		}
-		close(release)
+		close(b.release)
 		p.calls.Wait()
-		if ports, _ := fake.Ports(t.Context(), ""); len(ports) != 0 {
+		if ports, _ := b.Ports(t.Context(), ""); len(ports) != 0 {
 			t.Errorf("the port that came too late is left: %+v", ports)
 		}
 	})
 }
 
+// panicking is a backend that panics when it is to delete a segment.
+type panicking struct{ api.Backend }
+
+func (panicking) DeleteSegment(context.Context, string, bool) (api.Segment, error) {
+	panic("no luck")
+}
+
 func TestAPanicIsAnError(t *testing.T) {
 	t.Parallel()
-	p, fake := newPlugin()
-	fake.Hook = func(context.Context, string) error { panic("no luck") }
+	p := pluginOn(panicking{}, nil)
 	if got := failureOf(t, post(p, "/NetworkDriver.DeleteNetwork", endpoint(endpointID))); !strings.Contains(got, "internal error") {
 		t.Errorf("got %q", got)
 	}
@@ -226,27 +230,17 @@ func TestAPanicIsAnError(t *testing.T) {
 // Docker chooses subnets without knowing of the default segment.
 func TestTheUnusedDefaultSegmentMakesRoom(t *testing.T) {
 	t.Parallel()
-	p, fake := newPlugin()
-	overlaps := true
-	fake.Hook = func(_ context.Context, method string) error {
-		switch {
-		case method == "AddSegment" && overlaps:
-			return api.Conflictf("subnet overlaps")
-		case method == "UpdateSegment":
-			overlaps = false
-		}
-		return nil
-	}
+	p, b := newPlugin(t)
 	body := strings.ReplaceAll(createNetwork(networkID, ``), "10.1.0.0/24", "172.17.0.0/16")
 	must(t, p, "/NetworkDriver.CreateNetwork", strings.ReplaceAll(body, "10.1.0.1/24", "172.17.0.1/16"))
-	if s, err := fake.Segment(t.Context(), api.DefaultSegment); err != nil || s.Subnet.String() == "172.17.0.0/16" {
+	if s, err := b.Segment(t.Context(), api.DefaultSegment); err != nil || s.Subnet.String() == "172.17.0.0/16" {
 		t.Errorf("default segment %+v, %v; want another subnet", s, err)
 	}
 }
 
 func TestServeEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	p, _ := newPlugin()
+	p, _ := newPlugin(t)
 	l, err := new(net.ListenConfig).Listen(t.Context(), "unix", filepath.Join(t.TempDir(), "p.sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -271,8 +265,7 @@ func FuzzRequest(f *testing.F) {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
-		fake := apitest.New()
-		p := New(Options{Backend: fake, Pools: fake, Log: slog.New(slog.DiscardHandler)})
+		p, _ := newPlugin(t)
 		for path := range p.methods {
 			answer := post(p, path, body)
 			if e := failureOf(t, answer); strings.Contains(e, "internal error") {

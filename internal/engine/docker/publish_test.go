@@ -19,14 +19,14 @@ func portMap(id, bindings string) string {
 
 func TestPublishedPorts(t *testing.T) {
 	t.Parallel()
-	p, fake := newPlugin()
+	p, b := newPlugin(t)
 	must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID, ``))
 	for _, id := range []string{endpointID, otherID} {
 		must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(id, "", ``))
 	}
 	wants := func(want ...string) {
 		t.Helper()
-		list, err := fake.Published(t.Context(), "")
+		list, err := b.Published(t.Context(), "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestPublishedPorts(t *testing.T) {
 
 	// One of a range, which another container has begun to take, and one that is free.
 	must(t, p, program, portMap(otherID, `{"Proto":6,"Port":80,"HostPort":8080,"HostPortEnd":8082},{"Proto":6,"Port":81}`))
-	list, err := fake.Published(t.Context(), "")
+	list, err := b.Published(t.Context(), "")
 	if err != nil || len(list) != 3 || list[1].HostPorts.String() != "8081" || list[2].HostPorts == (api.PortRange{}) {
 		t.Errorf("published %v, %v: want 8081 and a free port", list, err)
 	}
@@ -70,7 +70,7 @@ func TestPublishedPorts(t *testing.T) {
 		}
 	}
 	wants("0b 0.0.0.0:8080:80/tcp")
-	if _, err := fake.DeletePort(t.Context(), endpointID); err != nil && api.KindOf(err) != api.NotFound {
+	if _, err := b.DeletePort(t.Context(), endpointID); err != nil && api.KindOf(err) != api.NotFound {
 		t.Fatal(err)
 	}
 }

@@ -13,13 +13,19 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
-// newPlugin is a plugin on a switch in memory.
-func newPlugin() (*Plugin, *apitest.Fake) {
-	fake := apitest.New()
-	return New(Options{Backend: fake, Pools: fake, Log: slog.New(slog.DiscardHandler)}), fake
+// newPlugin returns a plugin on a switch in memory, which runs until the test's end.
+func newPlugin(t *testing.T) (*Plugin, *controltest.Switch) {
+	t.Helper()
+	b := controltest.New(t)
+	return pluginOn(b, b), b
+}
+
+// pluginOn returns a plugin on a backend.
+func pluginOn(b api.Backend, pools api.Pools) *Plugin {
+	return New(Options{Backend: b, Pools: pools, Log: slog.New(slog.DiscardHandler)})
 }
 
 // post asks the plugin as dockerd does.
@@ -44,21 +50,21 @@ func TestReplay(t *testing.T) {
 	for _, name := range []string{"engine-20.10", "engine-29"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, fake := newPlugin()
-			if _, err := fake.AddSegment(t.Context(), api.SegmentSpec{Name: "other", Subnet: netip.MustParsePrefix("172.18.0.0/16")}); err != nil {
+			p, b := newPlugin(t)
+			if _, err := b.AddSegment(t.Context(), api.SegmentSpec{Name: "other", Subnet: netip.MustParsePrefix("172.18.0.0/16")}); err != nil {
 				t.Fatal(err)
 			}
 			pools := map[string]string{} // ids now, by those that were recorded
 			for _, e := range readExchanges(t, "testdata/"+name+".jsonl") {
 				replay(t, p, e, pools)
 			}
-			if ports, _ := fake.Ports(t.Context(), ""); len(ports) > 0 {
+			if ports, _ := b.Ports(t.Context(), ""); len(ports) > 0 {
 				t.Errorf("ports are left: %+v", ports)
 			}
-			if list, _ := fake.Segments(t.Context()); len(list) != 2 {
+			if list, _ := b.Segments(t.Context()); len(list) != 2 {
 				t.Errorf("segments are left: %+v", list)
 			}
-			if list, _ := fake.Pools(t.Context()); len(list) != 0 {
+			if list, _ := b.Pools(t.Context()); len(list) != 0 {
 				t.Errorf("pools are left: %+v", list)
 			}
 		})
