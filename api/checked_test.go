@@ -1,24 +1,17 @@
 package api_test
 
 import (
-	"context"
 	"net/netip"
 	"testing"
 
 	"vswitch/api"
-	"vswitch/api/apitest"
 )
 
 // What the server refuses, callers in the same process are refused as well.
 func TestCheckedRefuses(t *testing.T) {
 	t.Parallel()
-	fake := apitest.New()
-	fake.Hook = func(_ context.Context, method string) error {
-		t.Errorf("%s was called", method)
-		return nil
-	}
 	ctx := t.Context()
-	b, pools := api.Checked(fake), api.CheckedPools(fake)
+	b, pools := api.Checked(nil), api.CheckedPools(nil) // what is called panics
 	name, reserved := "-", api.PortSpec{Name: api.GatewayName, NetNS: "c"}
 	for what, call := range map[string]func() error{
 		"AddSegment":    func() error { _, err := b.AddSegment(ctx, api.SegmentSpec{Name: name}); return err },

@@ -11,7 +11,8 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
+	"vswitch/internal/control/kernel/kerneltest"
 )
 
 // FuzzServer checks that whatever is asked, the answer is JSON or a problem
@@ -36,8 +37,9 @@ func FuzzServer(f *testing.F) {
 		if body != "" {
 			r.Body = readCloser{strings.NewReader(body)}
 		}
+		b := controltest.New(t, "c", "c1", "c3")
 		rec := httptest.NewRecorder()
-		api.NewServer(apitest.New(), slog.New(slog.DiscardHandler)).ServeHTTP(rec, r)
+		api.NewServer(upgradable{b}, slog.New(slog.DiscardHandler)).ServeHTTP(rec, r)
 		contentType, _, _ := mime.ParseMediaType(rec.Header().Get("Content-Type"))
 		want := "application/json"
 		if rec.Code >= 400 {
@@ -45,7 +47,7 @@ func FuzzServer(f *testing.F) {
 		}
 		valid := json.Valid(rec.Body.Bytes())
 		if rec.Code == http.StatusOK && u.Path == "/v1/backup" {
-			want, valid = "application/octet-stream", rec.Body.String() == apitest.FakeState
+			want, valid = "application/octet-stream", rec.Body.String() == kerneltest.BackupText
 		}
 		if contentType != want || !valid {
 			t.Fatalf("%q %q: got %d %s %q", method, target, rec.Code, contentType, rec.Body)

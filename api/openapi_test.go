@@ -14,7 +14,9 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"vswitch/api"
-	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
+	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 	"vswitch/test/lab"
 )
 
@@ -112,15 +114,21 @@ func TestServerKeepsToDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fake := apitest.New()
-	if _, err := fake.AddPool(t.Context(), api.PoolSpec{Subnet: netip.MustParsePrefix("10.9.0.0/24")}); err != nil {
+	b := controltest.New(t, "c", "c1", "c3")
+	b.Machine.StartProcess(1)
+	_, err = b.AddPool(t.Context(), api.PoolSpec{Subnet: netip.MustParsePrefix("10.9.0.0/24")})
+	if err != nil {
 		t.Fatal(err)
 	}
-	server := api.NewServer(fake, slog.New(slog.DiscardHandler))
-	if _, err := fake.AddPort(t.Context(), api.PortSpec{Name: "learned", NetNS: "c", IP: api.PortIP{Addr: netip.MustParseAddr("172.17.0.200")}}); err != nil {
+	server := api.NewServer(upgradable{b}, slog.New(slog.DiscardHandler))
+	_, err = b.AddPort(t.Context(), api.PortSpec{
+		Name: "learned", NetNS: "c", IP: api.PortIP{Addr: netip.MustParseAddr("172.17.0.200")},
+		Security: api.SecurityOff,
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	fake.Learn("learned", 3)
+	b.Send("learned", switchtest.Frame(frame.Broadcast, switchtest.MAC(1), "here I am"))
 	unseen := operations(loadDocument(t))
 	for _, test := range operationTests {
 		delete(unseen, test.operation)

@@ -9,6 +9,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
 func TestParsePublish(t *testing.T) {
@@ -117,7 +118,7 @@ func FuzzParsePublish(f *testing.F) {
 
 func TestPublishOverTheSocket(t *testing.T) {
 	t.Parallel()
-	client := api.NewSocketClient(apitest.Serve(t, apitest.New()), 0)
+	client := api.NewSocketClient(apitest.Serve(t, controltest.New(t, "c1")), 0)
 	defer client.Close()
 	ctx := context.Background()
 	if _, err := client.AddPort(ctx, api.PortSpec{Name: "web", NetNS: "c1"}); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
 func TestParsePorts(t *testing.T) {
@@ -27,7 +28,7 @@ func TestParsePorts(t *testing.T) {
 
 func TestRulesThatMakeNoSense(t *testing.T) {
 	t.Parallel()
-	client := api.NewSocketClient(apitest.Serve(t, apitest.New()), 0)
+	client := api.NewSocketClient(apitest.Serve(t, controltest.New(t)), 0)
 	defer client.Close()
 	for _, test := range []struct {
 		spec api.RuleSpec

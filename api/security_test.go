@@ -11,6 +11,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
 func TestParseAllowed(t *testing.T) {
@@ -37,7 +38,7 @@ func TestParseAllowed(t *testing.T) {
 // What a client leaves out, the backend is told in full.
 func TestPortsAreStrictByDefault(t *testing.T) {
 	t.Parallel()
-	client := api.NewSocketClient(apitest.Serve(t, apitest.New()), 0)
+	client := api.NewSocketClient(apitest.Serve(t, controltest.New(t, "a")), 0)
 	defer client.Close()
 	p, err := client.AddPort(context.Background(), api.PortSpec{Name: "a", NetNS: "a"})
 	if err != nil {
@@ -65,8 +66,8 @@ func TestPortsAreStrictByDefault(t *testing.T) {
 
 func TestPoliciesThatMakeNoSense(t *testing.T) {
 	t.Parallel()
-	fake := apitest.New()
-	if rec := do(t, fake, "POST", "/v1/ports", `{"name":"a","netns":"a"}`); rec.Code != http.StatusCreated {
+	b := controltest.New(t, "a")
+	if rec := do(t, b, "POST", "/v1/ports", `{"name":"a","netns":"a"}`); rec.Code != http.StatusCreated {
 		t.Fatal(rec.Body)
 	}
 	many, err := json.Marshal(make([]string, 65))
@@ -86,7 +87,7 @@ func TestPoliciesThatMakeNoSense(t *testing.T) {
 			"POST /v1/ports": `{"name":"b","netns":"b",` + policy + `}`, "PATCH /v1/ports/a": `{` + policy + `}`,
 		} {
 			method, path, _ := strings.Cut(route, " ")
-			if p := readProblem(t, do(t, fake, method, path, body)); p.Status != 400 || !strings.Contains(p.Detail, want) {
+			if p := readProblem(t, do(t, b, method, path, body)); p.Status != 400 || !strings.Contains(p.Detail, want) {
 				t.Errorf("%s %s: got %+v, want an invalid one with %q", route, body, p, want)
 			}
 		}
@@ -96,7 +97,7 @@ func TestPoliciesThatMakeNoSense(t *testing.T) {
 // What no text stands for is refused too: callers in the same process hand over values.
 func TestValuesThatMakeNoSense(t *testing.T) {
 	t.Parallel()
-	b := api.Checked(apitest.New())
+	b := api.Checked(nil) // what is called panics
 	for want, spec := range map[string]api.PortSpec{
 		"group address":            {MAC: api.MAC{1}},
 		"rate in":                  {RateIn: api.Rate{BurstBytes: 1}},

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"vswitch/api"
-	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
 type problem struct {
@@ -164,7 +164,7 @@ func TestServerRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		method, target, _ := strings.Cut(test.route, " ")
-		p := readProblem(t, do(t, apitest.New(), method, target, test.body))
+		p := readProblem(t, do(t, nil, method, target, test.body)) // what reaches a backend panics
 		if want := "urn:vswitch:problem:" + test.kind; p.Type != want {
 			t.Errorf("%s %.60s: got type %s, want %s", test.route, test.body, p.Type, want)
 		}
@@ -193,7 +193,9 @@ func TestServerAcceptsAtTheLimits(t *testing.T) {
 		{"/v1/segments", `{"name":"gateway"}`},
 		{"/v1/ports", `{"name":"p","netns":"/proc/1/ns/net","ifname":"0123456789abcde"}`},
 	} {
-		if rec := do(t, apitest.New(), "POST", test.target, test.body); rec.Code != http.StatusCreated {
+		b := controltest.New(t, "c", "/proc/1/ns/net")
+		b.Machine.StartProcess(4194304)
+		if rec := do(t, b, "POST", test.target, test.body); rec.Code != http.StatusCreated {
 			t.Errorf("POST %s %s: got %d %s", test.target, test.body, rec.Code, rec.Body)
 		}
 	}
@@ -201,9 +203,9 @@ func TestServerAcceptsAtTheLimits(t *testing.T) {
 
 func TestServerCanonicalises(t *testing.T) {
 	t.Parallel()
-	fake := apitest.New()
+	b := controltest.New(t, "c")
 	for _, mac := range []string{"02-42-AC-11-00-99", "0242.ac11.0099", "02:42:AC:11:00:99"} {
-		rec := do(t, fake, "POST", "/v1/ports", `{"name":"p","netns":"c","mac":"`+mac+`"}`)
+		rec := do(t, b, "POST", "/v1/ports", `{"name":"p","netns":"c","mac":"`+mac+`"}`)
 		var p api.Port
 		if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil {
 			t.Fatal(err)
@@ -214,11 +216,11 @@ func TestServerCanonicalises(t *testing.T) {
 		if got, want := rec.Header().Get("Location"), "/v1/ports/"+p.ID; got != want {
 			t.Errorf("got location %q, want %q", got, want)
 		}
-		rec = do(t, fake, "PATCH", "/v1/ports/p", `{"mac":"`+strings.ReplaceAll(mac, "99", "98")+`"}`)
+		rec = do(t, b, "PATCH", "/v1/ports/p", `{"mac":"`+strings.ReplaceAll(mac, "99", "98")+`"}`)
 		if err := json.Unmarshal(rec.Body.Bytes(), &p); err != nil || p.MAC != macOf("02:42:ac:11:00:98") {
 			t.Errorf("changed in the form of %s: got %s, %v", mac, rec.Body, err)
 		}
-		if rec := do(t, fake, "DELETE", "/v1/ports/p", ""); rec.Code != http.StatusOK {
+		if rec := do(t, b, "DELETE", "/v1/ports/p", ""); rec.Code != http.StatusOK {
 			t.Errorf("got %d %s", rec.Code, rec.Body)
 		}
 	}
@@ -233,7 +235,7 @@ func TestServerNamesAllowedMethods(t *testing.T) {
 		"/v1/segments/bridge/fdb":       "POST",
 		"/v1/segments/bridge/fdb/flush": "DELETE, POST",
 	} {
-		rec := do(t, apitest.New(), "PUT", target, "")
+		rec := do(t, nil, "PUT", target, "")
 		if p := readProblem(t, rec); p.Status != 405 || !strings.Contains(p.Detail, "want "+allow) || p.Instance != target {
 			t.Errorf("PUT %s: got %+v", target, p)
 		}
@@ -263,26 +265,25 @@ func TestServerReportsBackendErrors(t *testing.T) {
 		{context.DeadlineExceeded, "unavailable", 503},
 		{&api.Error{Detail: "x"}, "internal", 500},
 	} {
-		fake := apitest.New()
-		fake.Hook = func(context.Context, string) error { return test.err }
-		p := readProblem(t, do(t, fake, "GET", "/v1/segments", ""))
+		failing := listing{list: func(context.Context) ([]api.Segment, error) { return nil, test.err }}
+		p := readProblem(t, do(t, failing, "GET", "/v1/segments", ""))
 		if p.Type != "urn:vswitch:problem:"+test.kind || p.Status != test.status || p.Detail != test.err.Error() {
 			t.Errorf("%v: got %+v", test.err, p)
 		}
 	}
 }
 
+// broken is a backend that panics when it is to add a port.
+type broken struct{ listing }
+
+func (broken) AddPort(context.Context, api.PortSpec) (api.Port, error) { panic("out of order") }
+
 func TestServerSurvivesPanic(t *testing.T) {
 	t.Parallel()
-	fake := apitest.New()
-	fake.Hook = func(_ context.Context, method string) error {
-		if method == "AddPort" {
-			panic("out of order")
-		}
-		return nil
-	}
 	var log bytes.Buffer
-	server := api.NewServer(fake, slog.New(slog.NewTextHandler(&log, nil)))
+	server := api.NewServer(broken{listing{list: func(context.Context) ([]api.Segment, error) {
+		return nil, nil
+	}}}, slog.New(slog.NewTextHandler(&log, nil)))
 	rec := httptest.NewRecorder()
 	server.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/v1/ports", strings.NewReader(`{"name":"p","netns":"c"}`)))
 	if p := readProblem(t, rec); p.Status != 500 || strings.Contains(p.Detail, "out of order") {
@@ -300,17 +301,17 @@ func TestServerSurvivesPanic(t *testing.T) {
 
 func TestServerListsInOrderAndNeverNull(t *testing.T) {
 	t.Parallel()
-	fake := apitest.New()
+	b := controltest.New(t, "z", "a", "m")
 	for _, target := range []string{"/v1/ports", "/v1/published", "/v1/rules", "/v1/pools"} {
-		if got := strings.TrimSpace(do(t, fake, "GET", target, "").Body.String()); got != "[]" {
+		if got := strings.TrimSpace(do(t, b, "GET", target, "").Body.String()); got != "[]" {
 			t.Errorf("GET %s: got %s", target, got)
 		}
 	}
 	for _, name := range []string{"z", "a", "m"} {
-		do(t, fake, "POST", "/v1/ports", `{"name":"`+name+`","netns":"c"}`)
+		do(t, b, "POST", "/v1/ports", `{"name":"`+name+`","netns":"`+name+`"}`)
 	}
 	var ports []api.Port
-	rec := do(t, fake, "GET", "/v1/ports", "")
+	rec := do(t, b, "GET", "/v1/ports", "")
 	if err := json.Unmarshal(rec.Body.Bytes(), &ports); err != nil {
 		t.Fatal(err)
 	}

@@ -8,11 +8,12 @@ import (
 
 	"vswitch/api"
 	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
 // replaced is a backend whose Upgrade succeeds once its server stops.
 type replaced struct {
-	*apitest.Fake
+	api.Backend
 	asked    chan struct{}
 	stopping <-chan struct{}
 }
@@ -36,7 +37,7 @@ func TestStoppingServerAnswersNoMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &replaced{Fake: apitest.New(), asked: make(chan struct{})}
+	b := &replaced{Backend: controltest.New(t), asked: make(chan struct{})}
 	server := api.NewServer(b, slog.New(slog.DiscardHandler))
 	b.stopping = server.Stopping()
 	ended := make(chan error, 2)
