@@ -83,7 +83,7 @@ func (s *Switch) RemoveEntry(seg *Segment, mac frame.MAC) error {
 }
 
 // Flush ends the learned entries of a segment, those of one port if p is not
-// nil, and returns how many.
+// nil, and returns how many. The addresses of ports that are gone, which nobody lists, stay.
 func (s *Switch) Flush(seg *Segment, p *Port) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,6 +91,7 @@ func (s *Switch) Flush(seg *Segment, p *Port) int {
 		return 0
 	}
 	return s.table.Remove(func(k uint64, v fdb.Value) bool {
-		return fdb.KeySegment(k) == seg.id && v.Kind() == fdb.Learned && (p == nil || v.Place() == p.place())
+		return fdb.KeySegment(k) == seg.id && v.Kind() == fdb.Learned &&
+			v.Place() != fdb.Nowhere && (p == nil || v.Place() == p.place())
 	})
 }

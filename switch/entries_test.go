@@ -144,6 +144,24 @@ func TestFlush(t *testing.T) {
 	})
 }
 
+// A flush forgets what is listed as learned, and no more: the address of a port that is gone is
+// kept, unlisted, so that what is still sent to it is shown to nobody.
+func TestFlushKeepsTheAddressesOfPortsThatAreGone(t *testing.T) {
+	inLab(t, vswitch.Options{}, func(l *lab) {
+		seg := l.segment()
+		a, gone, c := l.port(seg, 1), l.owner(seg, 2, policy.SecurityStrict), l.port(seg, 3)
+		l.sw.RemovePort(gone.Port)
+		if list := l.sw.Entries(seg); len(list) != 0 {
+			l.t.Errorf("listed are %+v, want nothing", list)
+		}
+		if n := l.sw.Flush(seg, nil); n != 0 {
+			l.t.Errorf("a flush ended %d entries, of which none was listed", n)
+		}
+		a.send(gone.mac, "for the one that is gone")
+		expect(l.t, c)
+	})
+}
+
 // TestFloodOfAddressesHarmsNobody is the switch's own view of fair eviction.
 func TestFloodOfAddressesHarmsNobody(t *testing.T) {
 	inLab(t, vswitch.Options{Capacity: 100}, func(l *lab) {
