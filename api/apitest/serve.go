@@ -1,3 +1,4 @@
+// Package apitest serves an [api.Backend] on a socket, for tests of whatever speaks to one.
 package apitest
 
 import (

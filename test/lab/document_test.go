@@ -11,6 +11,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
 const (
@@ -109,7 +110,7 @@ func TestCheckedChangesNothing(t *testing.T) {
 			length + "\r\n\r\n" + undocumented
 	}
 	for name, test := range map[string]struct{ socket, err, fault string }{
-		"a daemon":              {apitest.Serve(t, apitest.New()), "", ""},
+		"a daemon":              {apitest.Serve(t, controltest.New(t)), "", ""},
 		"none":                  {filepath.Join(t.TempDir(), "none"), "no such file or directory", ""},
 		"an undocumented field": {serveRaw(t, answer("66")), "", `GET /v1/version: not as api/openapi.yaml has it: answers 200: `},
 		"half an answer":        {serveRaw(t, answer("99")), "closed the connection without a whole answer", ""},
