@@ -23,7 +23,8 @@ func (s *Switch) Answer(gw *Port, eth []byte) {
 }
 
 // Announce sends a frame from p's host to the other ports of its segment and learns its
-// source address, as if p's device had sent it; it is not counted among the frames read.
+// source address, as if p's device had sent it; it is not counted among the frames read. One
+// from an address that is not p's any more is not sent: p has got another since it was made.
 func (s *Switch) Announce(p *Port, eth []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,6 +32,9 @@ func (s *Switch) Announce(p *Port, eth []byte) {
 		return
 	}
 	w, src := p.worker, frame.Ethernet(eth).Src()
+	if p.own != 0 && p.own != src.Uint64() {
+		return
+	}
 	w.do(func() {
 		w.from = nil
 		b := w.own(eth)

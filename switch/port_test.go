@@ -8,6 +8,7 @@ import (
 	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 	"vswitch/switch/switchtest"
 )
 
@@ -201,6 +202,29 @@ func TestRemovedPortTakesNoChange(t *testing.T) {
 		if at := l.addresses(seg); len(at) != 1 {
 			l.t.Errorf("entries are %v, want the heir's one", at)
 		}
+	})
+}
+
+// An announcement that was made before its port got another address, and comes after, would have
+// the old one taken for the port's again.
+func TestAnnouncementOfAnOldAddress(t *testing.T) {
+	atEachLevel(t, func(t *testing.T, level policy.Security) {
+		inLab(t, vswitch.Options{}, func(l *lab) {
+			seg := l.segment()
+			p, other := l.owner(seg, 1, level), l.port(seg, 2)
+			old := switchtest.Frame(frame.Broadcast, p.mac, "I am here")
+			set := policy.Policy{Security: level, MAC: switchtest.MAC(3)}
+			if err := p.SetPolicy(set); err != nil {
+				l.t.Fatal(err)
+			}
+			l.sw.Announce(p.Port, old)
+			expect(l.t, other)
+			if e := l.entry(seg, p.mac); e != (vswitch.Entry{}) {
+				l.t.Errorf("its old address has the entry %+v", e)
+			}
+			l.sw.Announce(p.Port, switchtest.Frame(frame.Broadcast, switchtest.MAC(3), "I am here"))
+			expect(l.t, other, "I am here")
+		})
 	})
 }
 
