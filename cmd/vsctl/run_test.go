@@ -253,6 +253,15 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestReasonsThatDroppedNothing are left out, and the others come with the most frames first.
+func TestReasonsThatDroppedNothing(t *testing.T) {
+	t.Parallel()
+	got := reasons(map[string]uint64{"runt": 1, "cross-segment": 3, "giant": 0})
+	if want := "cross-segment 3, runt 1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // silent is a backend that removes no port, and says nothing.
 type silent struct {
 	api.Backend

@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			b := controltest.New(t)
 			env.Values["switch"] = b
-			env.Setenv(socketVariable, apitest.Serve(t, aged{b}))
+			env.Setenv(socketVariable, apitest.Serve(t, fixed{b}))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -61,10 +61,17 @@ const (
 	scriptAge  = 12
 )
 
-// aged is a switch whose learned entries are all of [scriptAge].
-type aged struct{ *controltest.Switch }
+// fixed is a switch that says the same in each run: what it was built from, and that all learned
+// entries are of [scriptAge].
+type fixed struct{ *controltest.Switch }
 
-func (b aged) FDB(ctx context.Context, segment string) ([]api.FDBEntry, error) {
+func (b fixed) Version(ctx context.Context) (api.Version, error) {
+	v, err := b.Switch.Version(ctx)
+	v.GoVersion, v.Revision = "go1.26.0", "0123456789abcdef"
+	return v, err
+}
+
+func (b fixed) FDB(ctx context.Context, segment string) ([]api.FDBEntry, error) {
 	list, err := b.Switch.FDB(ctx, segment)
 	for i := range list {
 		if list[i].Kind == api.Dynamic {

@@ -50,6 +50,7 @@ func New(tb testing.TB, namespaces ...string) *Switch {
 		tb.Fatal(err)
 	}
 	s.Control = c
+	c.Settle()
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	for _, task := range c.Tasks() {
