@@ -20,6 +20,19 @@ const (
 	EtherTypeQinQOld  = 0x9100 // stacked tags before IEEE 802.1ad gave them a type
 )
 
+// minEtherType is the least type; what is below is a length (IEEE 802.3 §3.2.6).
+const minEtherType = 0x600
+
+// CheckedByAddress reports whether an EtherType is that of IP or ARP, whose packets
+// name a sender.
+func CheckedByAddress(t uint16) bool {
+	return t == EtherTypeIPv4 || t == EtherTypeARP || t == EtherTypeIPv6
+}
+
+// IsLength reports whether the field of an Ethernet header where others have an
+// EtherType is a length: the frame is LLC's.
+func IsLength(t uint16) bool { return t < minEtherType }
+
 // Ethernet is a frame from its destination address on.
 type Ethernet []byte
 
