@@ -185,12 +185,28 @@ func (e Uplink) Valid() bool {
 // may share one, and then share who asks for it.
 type Aliases = []Name
 
-// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP too; a
-// network it may send IP packets from, as a router of it does.
+// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP and neighbour
+// discovery too; a network it may send IP packets from, as a router of it does. In an
+// IPv6 network of 64 bits or more, or of link-local addresses, a container makes its
+// addresses itself, and may claim each by neighbour discovery.
 type AllowAddresses = []netip.Prefix
 
-// AllowReserved Let frames to the reserved group addresses 01:80:C2:00:00:01 to -0F pass instead of
-// dropping them as reserved-group. BPDUs pass without it, see bpdu_guard.
+// AllowMACs MAC addresses besides the port's own, as source of frames, in ARP and in neighbour
+// discovery: single ones, or with a mask all that have its bits in common. A mask has
+// the first three bytes at least. None may be, or cover, the gateway's; a single one may
+// not be another port's own, nor may it become that later. Another port's own that a mask
+// covers stays that port's, unless its security is off.
+type AllowMACs = []MACMask
+
+// AllowProtocols What frames may carry besides IP and ARP: a protocol's name, such as ptp, pppoe or
+// mpls, an EtherType as 0x88b5, llc for all with a length instead of an EtherType, vlan
+// or qinq for tags, behind which all holds as without them, or reserved for all frames
+// to the reserved group addresses 01:80:C2:00:00:01 to -0F; a protocol's own pass there
+// too. Its own checks apart, what a protocol carries is not looked into.
+type AllowProtocols = []LinkProtocol
+
+// AllowReserved The same as reserved among allow_protocols: true adds it, false takes it out. BPDUs
+// pass without it, see bpdu_guard.
 type AllowReserved = bool
 
 // BPDUGuard Drop BPDUs, frames to 01:80:C2:00:00:00, from the port as bpdu-guard instead of
@@ -450,12 +466,28 @@ type Port struct {
 	// security strict or mac.
 	Security Security `json:"security"`
 
-	// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP too; a
-	// network it may send IP packets from, as a router of it does.
+	// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP and neighbour
+	// discovery too; a network it may send IP packets from, as a router of it does. In an
+	// IPv6 network of 64 bits or more, or of link-local addresses, a container makes its
+	// addresses itself, and may claim each by neighbour discovery.
 	AllowAddresses AllowAddresses `json:"allow_addresses,omitempty,omitzero"`
 
-	// AllowReserved Let frames to the reserved group addresses 01:80:C2:00:00:01 to -0F pass instead of
-	// dropping them as reserved-group. BPDUs pass without it, see bpdu_guard.
+	// AllowMACs MAC addresses besides the port's own, as source of frames, in ARP and in neighbour
+	// discovery: single ones, or with a mask all that have its bits in common. A mask has
+	// the first three bytes at least. None may be, or cover, the gateway's; a single one may
+	// not be another port's own, nor may it become that later. Another port's own that a mask
+	// covers stays that port's, unless its security is off.
+	AllowMACs AllowMACs `json:"allow_macs,omitempty,omitzero"`
+
+	// AllowProtocols What frames may carry besides IP and ARP: a protocol's name, such as ptp, pppoe or
+	// mpls, an EtherType as 0x88b5, llc for all with a length instead of an EtherType, vlan
+	// or qinq for tags, behind which all holds as without them, or reserved for all frames
+	// to the reserved group addresses 01:80:C2:00:00:01 to -0F; a protocol's own pass there
+	// too. Its own checks apart, what a protocol carries is not looked into.
+	AllowProtocols AllowProtocols `json:"allow_protocols,omitempty,omitzero"`
+
+	// AllowReserved The same as reserved among allow_protocols: true adds it, false takes it out. BPDUs
+	// pass without it, see bpdu_guard.
 	AllowReserved AllowReserved `json:"allow_reserved,omitempty,omitzero"`
 
 	// BPDUGuard Drop BPDUs, frames to 01:80:C2:00:00:00, from the port as bpdu-guard instead of
@@ -487,6 +519,13 @@ type Port struct {
 
 	// Published Ports of the host that lead here.
 	Published []string `json:"published,omitempty,omitzero"`
+
+	// Hints By the reason of drops among counters, the option of vsctl set-port that lets pass
+	// such frames as one of the last. Another reason may be behind that one.
+	//
+	//
+	// Example: {"unassigned-protocol":"--allow-protocol pppoe"}
+	Hints map[string]string `json:"hints,omitempty,omitzero"`
 }
 
 // PortKind defines model for Port.Kind.
@@ -508,12 +547,28 @@ type PortSpec struct {
 	// may share one, and then share who asks for it.
 	Aliases Aliases `json:"aliases,omitempty,omitzero"`
 
-	// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP too; a
-	// network it may send IP packets from, as a router of it does.
+	// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP and neighbour
+	// discovery too; a network it may send IP packets from, as a router of it does. In an
+	// IPv6 network of 64 bits or more, or of link-local addresses, a container makes its
+	// addresses itself, and may claim each by neighbour discovery.
 	AllowAddresses AllowAddresses `json:"allow_addresses,omitempty,omitzero"`
 
-	// AllowReserved Let frames to the reserved group addresses 01:80:C2:00:00:01 to -0F pass instead of
-	// dropping them as reserved-group. BPDUs pass without it, see bpdu_guard.
+	// AllowMACs MAC addresses besides the port's own, as source of frames, in ARP and in neighbour
+	// discovery: single ones, or with a mask all that have its bits in common. A mask has
+	// the first three bytes at least. None may be, or cover, the gateway's; a single one may
+	// not be another port's own, nor may it become that later. Another port's own that a mask
+	// covers stays that port's, unless its security is off.
+	AllowMACs AllowMACs `json:"allow_macs,omitempty,omitzero"`
+
+	// AllowProtocols What frames may carry besides IP and ARP: a protocol's name, such as ptp, pppoe or
+	// mpls, an EtherType as 0x88b5, llc for all with a length instead of an EtherType, vlan
+	// or qinq for tags, behind which all holds as without them, or reserved for all frames
+	// to the reserved group addresses 01:80:C2:00:00:01 to -0F; a protocol's own pass there
+	// too. Its own checks apart, what a protocol carries is not looked into.
+	AllowProtocols AllowProtocols `json:"allow_protocols,omitempty,omitzero"`
+
+	// AllowReserved The same as reserved among allow_protocols: true adds it, false takes it out. BPDUs
+	// pass without it, see bpdu_guard.
 	AllowReserved AllowReserved `json:"allow_reserved,omitempty,omitzero"`
 
 	// BPDUGuard Drop BPDUs, frames to 01:80:C2:00:00:00, from the port as bpdu-guard instead of
@@ -600,12 +655,28 @@ type PortUpdate struct {
 	// may share one, and then share who asks for it.
 	Aliases *Aliases `json:"aliases,omitempty"`
 
-	// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP too; a
-	// network it may send IP packets from, as a router of it does.
+	// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP and neighbour
+	// discovery too; a network it may send IP packets from, as a router of it does. In an
+	// IPv6 network of 64 bits or more, or of link-local addresses, a container makes its
+	// addresses itself, and may claim each by neighbour discovery.
 	AllowAddresses *AllowAddresses `json:"allow_addresses,omitempty"`
 
-	// AllowReserved Let frames to the reserved group addresses 01:80:C2:00:00:01 to -0F pass instead of
-	// dropping them as reserved-group. BPDUs pass without it, see bpdu_guard.
+	// AllowMACs MAC addresses besides the port's own, as source of frames, in ARP and in neighbour
+	// discovery: single ones, or with a mask all that have its bits in common. A mask has
+	// the first three bytes at least. None may be, or cover, the gateway's; a single one may
+	// not be another port's own, nor may it become that later. Another port's own that a mask
+	// covers stays that port's, unless its security is off.
+	AllowMACs *AllowMACs `json:"allow_macs,omitempty"`
+
+	// AllowProtocols What frames may carry besides IP and ARP: a protocol's name, such as ptp, pppoe or
+	// mpls, an EtherType as 0x88b5, llc for all with a length instead of an EtherType, vlan
+	// or qinq for tags, behind which all holds as without them, or reserved for all frames
+	// to the reserved group addresses 01:80:C2:00:00:01 to -0F; a protocol's own pass there
+	// too. Its own checks apart, what a protocol carries is not looked into.
+	AllowProtocols *AllowProtocols `json:"allow_protocols,omitempty"`
+
+	// AllowReserved The same as reserved among allow_protocols: true adds it, false takes it out. BPDUs
+	// pass without it, see bpdu_guard.
 	AllowReserved *AllowReserved `json:"allow_reserved,omitempty"`
 
 	// BPDUGuard Drop BPDUs, frames to 01:80:C2:00:00:00, from the port as bpdu-guard instead of

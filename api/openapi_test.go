@@ -72,7 +72,7 @@ var operationTests = []operationTest{
 	{"GET /v1/fdb", "/v1/fdb?segment=bridge", "", 200},
 	{"POST /v1/segments/{segment}/fdb/flush", "/v1/segments/bridge/fdb/flush", `{"port":"one"}`, 200},
 	{"DELETE /v1/segments/{segment}/fdb/{mac}", "/v1/segments/bridge/fdb/02:00:00:00:00:aa", "", 200},
-	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"security":"mac","allow_addresses":["10.9.0.0/16","fd00::1"],"allow_reserved":true,"bpdu_guard":true,"isolated":true,"mac_limit":-1,"flood_limit":5,"rate_in":"none","rate_out":"100mbit:64kb"}`, 200},
+	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"security":"mac","allow_addresses":["10.9.0.0/16","fd00::1"],"allow_macs":["00-00-5E-00-01-00/ff:ff:ff:ff:ff:00"],"allow_protocols":["PTP","0x88b5"],"allow_reserved":true,"bpdu_guard":true,"isolated":true,"mac_limit":-1,"flood_limit":5,"rate_in":"none","rate_out":"100mbit:64kb"}`, 200},
 	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"mac":"02-00-00-00-00-31"}`, 200},
 	{"PATCH /v1/ports/{port}", "/v1/ports/one", `{"mac":"03-00-00-00-00-31"}`, 400},
 	{"POST /v1/segments/{segment}/rules", "/v1/segments/bridge/rules", `{"action":"deny","from":{"port":"one"},"to":{"label":"tier=front"},"protocol":"tcp","ports":"80-90","position":1}`, 201},

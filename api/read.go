@@ -111,6 +111,14 @@ func readField(place reflect.Value, name string, value json.RawMessage) error {
 		if err = readPlain(value, &texts, name); err == nil {
 			*to, err = ParseAllAllowed(texts)
 		}
+	case *[]MACMask:
+		if err = readPlain(value, &texts, name); err == nil {
+			*to, err = ParseAllAllowedMACs(texts)
+		}
+	case *[]LinkProtocol:
+		if err = readPlain(value, &texts, name); err == nil {
+			*to, err = ParseAllAllowedProtocols(texts)
+		}
 	default:
 		err = readPlain(value, to, name)
 	}

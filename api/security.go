@@ -108,6 +108,8 @@ func (s PortSpec) withPolicy() (PortSpec, error) {
 		s.Security.validate, func() error { return validateMACLimit(s.MACLimit) },
 		func() error { return validateFloodLimit(s.FloodLimit) },
 		func() error { return validateAllAllowed(s.AllowAddresses) },
+		func() error { return validateAllowedMACs(s.AllowMACs) },
+		func() error { return validateAllowedProtocols(s.AllowProtocols) },
 		func() error { return s.RateIn.validate("rate in") },
 		func() error { return s.RateOut.validate("rate out") },
 	)
@@ -118,6 +120,7 @@ func (u PortUpdate) validatePolicy() error {
 	return firstError(
 		given(u.Security, Security.validate), given(u.MACLimit, validateMACLimit),
 		given(u.FloodLimit, validateFloodLimit), given(u.AllowAddresses, validateAllAllowed),
+		given(u.AllowMACs, validateAllowedMACs), given(u.AllowProtocols, validateAllowedProtocols),
 		given(u.RateIn, func(r Rate) error { return r.validate("rate in") }),
 		given(u.RateOut, func(r Rate) error { return r.validate("rate out") }),
 	)
@@ -145,6 +148,7 @@ func given[T any](v *T, check func(T) error) func() error {
 
 // policy says whether the update changes what the port may do.
 func (u PortUpdate) policy() bool {
-	return u.Security != nil || u.AllowAddresses != nil || u.AllowReserved != nil || u.BPDUGuard != nil ||
+	return u.Security != nil || u.AllowAddresses != nil || u.AllowMACs != nil ||
+		u.AllowProtocols != nil || u.AllowReserved != nil || u.BPDUGuard != nil ||
 		u.Isolated != nil || u.MACLimit != nil || u.FloodLimit != nil || u.RateIn != nil || u.RateOut != nil
 }

@@ -64,6 +64,7 @@ func (p *Port) adopt(g *policy.Guard) {
 		g.Checks |= checkFilter
 	}
 	p.guard.Store(g)
+	p.refusals.forget()
 	p.setState(stateIsolated, g.Isolated)
 	p.setState(stateMetered, g.RateOut != nil)
 }

@@ -31,6 +31,8 @@ type Port struct {
 	member bool   // floods go to the port
 	own    uint64 // the address that is the port's own, or is to be once it is free; 0: none
 
+	refusals refusals
+
 	// Fields of the worker that reads the device; the others read those above.
 	_         [cacheLines]byte
 	ready     bool // may have frames waiting; is in the worker's list

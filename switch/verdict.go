@@ -109,10 +109,11 @@ func (w *worker) discard(p *Port, r drop.Reason, b []byte) {
 	}
 }
 
-// refuse drops a frame from p that the worker has parsed, and reports it where the reason is
-// a violation.
+// refuse drops a frame from p that the worker has parsed, notes what would let it pass, and
+// reports it where the reason is a violation.
 func (w *worker) refuse(p *Port, r drop.Reason, b []byte) {
 	w.discard(p, r, b)
+	w.note(p, r)
 	if w.reporter.call != nil && r.Violation() {
 		w.report(p, r)
 	}

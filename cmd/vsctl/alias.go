@@ -18,7 +18,7 @@ func (n *namesFlag) String() string { return strings.Join(*n, ",") }
 func (n *namesFlag) Type() string { return "NAME" }
 
 // Set adds one name.
-func (n *namesFlag) Set(s string) error { return (*wordsFlag)(n).Set(s) }
+func (n *namesFlag) Set(s string) error { return wordsFlag{(*[]string)(n), "NAME"}.Set(s) }
 
 // change puts the names into update if any was given; "none" alone is none.
 func (n *namesFlag) change(flags *pflag.FlagSet, update *api.PortUpdate) {

@@ -14,6 +14,8 @@ import (
 type policyFlags struct {
 	security       api.Security
 	allowAddresses []string
+	allowMACs      []string
+	allowProtocols []string
 	allowReserved  bool
 	bpduGuard      bool
 	isolated       bool
@@ -25,7 +27,7 @@ type policyFlags struct {
 
 // policyNames are the names of the flags.
 var policyNames = []string{
-	"security", "allow-address", "allow-reserved", "bpdu-guard", "isolated",
+	"security", "allow-address", "allow-mac", "allow-protocol", "allow-reserved", "bpdu-guard", "isolated",
 	"mac-limit", "flood-limit", "rate-in", "rate-out",
 }
 
@@ -33,14 +35,19 @@ const policyHelp = `
 What the container may send is up to --security: "strict" lets pass what has the
 port's own MAC and addresses, in ARP as well, "mac" what has its own MAC, and "off"
 all that does not claim the address of the gateway or of another port. --allow-address
-adds an address of its own or a network that it routes. Rates are as in tc, with an
+adds an address of its own or a network that it routes; an IPv6 network of 64 bits, such
+as fe80::/64, is one in which it makes its own addresses. --allow-mac adds a MAC, or with
+a mask several, and --allow-protocol what frames may carry besides IP and ARP, by name or
+EtherType. "vsctl stats" says which of them refused frames lack. Rates are as in tc, with an
 optional burst, such as 100mbit:64kb.`
 
 func (p *policyFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Var(textFlag{(*string)(&p.security), "strict|mac|off"}, "security", "how far to trust the container (default strict)")
-	flags.Var((*wordsFlag)(&p.allowAddresses), "allow-address", "an address or network besides the port's own; may be repeated")
-	flags.BoolVar(&p.allowReserved, "allow-reserved", false, "let frames to 01:80:C2:00:00:01 to -0F pass")
+	flags.Var(wordsFlag{&p.allowAddresses, "CIDR"}, "allow-address", "an address or network besides the port's own; may be repeated")
+	flags.Var(wordsFlag{&p.allowMACs, "MAC[/MASK]"}, "allow-mac", "a MAC besides the port's own, or those that have a mask's bits in common; may be repeated")
+	flags.Var(wordsFlag{&p.allowProtocols, "NAME|0xNNNN|llc"}, "allow-protocol", "what frames may carry besides IP and ARP, such as ptp; may be repeated")
+	flags.BoolVar(&p.allowReserved, "allow-reserved", false, "the same as --allow-protocol reserved: let frames to 01:80:C2:00:00:01 to -0F pass")
 	flags.BoolVar(&p.bpduGuard, "bpdu-guard", false,
 		"drop BPDUs (01:80:C2:00:00:00) from the port instead of forwarding them")
 	flags.BoolVar(&p.isolated, "isolated", false, "exchange no frames with other isolated ports")
@@ -48,6 +55,9 @@ func (p *policyFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&p.floodLimit, "flood-limit", 0, fmt.Sprintf("let at most `N` frames per second go to all; -1 for no limit (default %d)", api.DefaultFloodLimit))
 	flags.Var(textFlag{&p.rateIn, "RATE"}, "rate-in", "bound what the container sends (default none)")
 	flags.Var(textFlag{&p.rateOut, "RATE"}, "rate-out", "bound what the container is sent (default none)")
+	completeFlag(cmd, "allow-protocol", func(*cobra.Command) []string {
+		return texts(api.LinkProtocolNames(), func(p api.LinkProtocol) string { return string(p) })
+	})
 	completeFlag(cmd, "security", func(*cobra.Command) []string {
 		return []string{string(api.SecurityStrict), string(api.SecurityMAC), string(api.SecurityOff)}
 	})
@@ -58,6 +68,12 @@ func (p *policyFlags) into(spec *api.PortSpec) (err error) {
 	spec.AllowReserved, spec.BPDUGuard, spec.Isolated = p.allowReserved, p.bpduGuard, p.isolated
 	spec.MACLimit, spec.FloodLimit = p.macLimit, p.floodLimit
 	if spec.AllowAddresses, err = api.ParseAllAllowed(p.allowAddresses); err != nil {
+		return err
+	}
+	if spec.AllowMACs, err = api.ParseAllAllowedMACs(p.allowMACs); err != nil {
+		return err
+	}
+	if spec.AllowProtocols, err = api.ParseAllAllowedProtocols(p.allowProtocols); err != nil {
 		return err
 	}
 	if err := read(p.rateIn, parseRate("rate in"), &spec.RateIn); err != nil {
@@ -80,8 +96,10 @@ func parseRate(what string) func(string) (api.Rate, error) {
 // change puts what was given into update, and says whether anything was.
 func (p *policyFlags) change(flags *pflag.FlagSet, update *api.PortUpdate) (changes bool, err error) {
 	var spec api.PortSpec
-	if list := p.allowAddresses; len(list) == 1 && list[0] == "none" {
-		p.allowAddresses = nil
+	for _, list := range []*[]string{&p.allowAddresses, &p.allowMACs, &p.allowProtocols} {
+		if len(*list) == 1 && (*list)[0] == "none" {
+			*list = nil
+		}
 	}
 	if err := p.into(&spec); err != nil {
 		return false, err
@@ -95,6 +113,8 @@ func (p *policyFlags) change(flags *pflag.FlagSet, update *api.PortUpdate) (chan
 	given(flags, "rate-in", &update.RateIn, &spec.RateIn)
 	given(flags, "rate-out", &update.RateOut, &spec.RateOut)
 	given(flags, "allow-address", &update.AllowAddresses, &spec.AllowAddresses)
+	given(flags, "allow-mac", &update.AllowMACs, &spec.AllowMACs)
+	given(flags, "allow-protocol", &update.AllowProtocols, &spec.AllowProtocols)
 	for _, name := range policyNames {
 		if flags.Changed(name) {
 			return true, nil
@@ -111,20 +131,23 @@ func given[T any](flags *pflag.FlagSet, name string, field **T, value *T) {
 }
 
 // wordsFlag is a repeatable flag of texts that are checked later.
-type wordsFlag []string
+type wordsFlag struct {
+	words *[]string
+	kind  string // names the value in the help
+}
 
 // String, Set and Type implement [pflag.Value].
-func (w *wordsFlag) String() string { return strings.Join(*w, ",") }
+func (w wordsFlag) String() string { return strings.Join(*w.words, ",") }
 
 // Type names the value in the help.
-func (w *wordsFlag) Type() string { return "CIDR" }
+func (w wordsFlag) Type() string { return w.kind }
 
 // Set adds one text.
-func (w *wordsFlag) Set(s string) error {
+func (w wordsFlag) Set(s string) error {
 	var text string
 	if err := (textFlag{text: &text}).Set(s); err != nil {
 		return err
 	}
-	*w = append(*w, text)
+	*w.words = append(*w.words, text)
 	return nil
 }

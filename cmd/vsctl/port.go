@@ -32,7 +32,8 @@ its --alias names, which it may share with others. --resolv-conf writes
   vsctl add-port web --pid 4711 --ip 172.17.0.80 --ifname eth1 --no-default-route
   vsctl add-port db1 --netns c5 --alias db --resolv-conf
   vsctl add-port vm1 --netns c6 --ip dhcp
-  vsctl add-port router --netns c4 --allow-address 10.8.0.0/24 --rate-in 100mbit`,
+  vsctl add-port router --netns c4 --allow-address 10.8.0.0/24 --rate-in 100mbit
+  vsctl add-port lb1 --netns c7 --allow-address 172.17.0.50 --allow-mac 00:00:5e:00:01:33`,
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(nothing),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -142,14 +143,15 @@ container has given its interface by itself are dropped until --mac names that M
 security off the port follows its interface.
 ` + policyHelp + `
 
-The names of --alias and the addresses of --allow-address take the place of all those
-before; "none" is none.
+What --alias, --allow-address, --allow-mac and --allow-protocol name takes the place of
+all those before; "none" is none.
 A limit of 0 is the default again, and a rate of "none" is no bound.`,
 		Example: `  vsctl set-port container1 --down
   vsctl set-port container1 --rename web --label tier=front --label old-
   vsctl set-port container1 --alias web --alias www
   vsctl set-port container1 --mac 02:42:ac:11:00:99
-  vsctl set-port container1 --isolated=false --rate-out none`,
+  vsctl set-port container1 --isolated=false --rate-out none
+  vsctl set-port container1 --allow-protocol ptp --allow-protocol 0x88b5`,
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(a.portNames),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -22,7 +22,8 @@ func (a *app) stats() *cobra.Command {
 		GroupID: groupPorts,
 		Short:   "Show what ports carried and dropped, and why",
 		Long: `Show the frames and bytes of a port, or of all, and how many frames were dropped for
-which reason. RX came from the container, TX went to it. The host's interfaces of the
+which reason, with the option of set-port, if there is one, that lets pass such frames as
+one of the last. RX came from the container, TX went to it. The host's interfaces of the
 segments come last; RX is what came from the host. All is counted since SINCE: counters
 survive an upgrade, the end of the process that carries frames and, under systemd, a
 restart; any other start of vswitchd begins anew.
@@ -45,7 +46,7 @@ The numbers are in .Counters: ` + fields[api.Counters]() + `.`,
 				{"TX FRAMES", func(p api.Port) string { return decimal(p.Counters.TxFrames) }},
 				{"TX BYTES", func(p api.Port) string { return decimal(p.Counters.TxBytes) }},
 				{"DROPS", func(p api.Port) string { return decimal(p.Counters.Dropped()) }},
-				{"DROPPED FOR", func(p api.Port) string { return reasons(p.Counters.Drops) }},
+				{"DROPPED FOR", func(p api.Port) string { return reasons(p.Counters.Drops, p.Hints) }},
 				{"SINCE", func(p api.Port) string { return since(p.Counters.Since) }},
 			})
 		},
@@ -102,15 +103,20 @@ func since(t time.Time) string {
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// reasons lists drops by reason, the most frequent first.
-func reasons(drops map[string]uint64) string {
+// reasons lists drops by reason, the most frequent first, with what lets such frames pass.
+func reasons(drops map[string]uint64, hints map[string]string) string {
 	names := slices.Sorted(maps.Keys(drops))
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(drops[b], drops[a]) })
 	var list []string
 	for _, name := range names {
-		if drops[name] > 0 {
-			list = append(list, name+" "+decimal(drops[name]))
+		if drops[name] == 0 {
+			continue
 		}
+		text := name + " " + decimal(drops[name])
+		if hints[name] != "" {
+			text += " (" + hints[name] + ")"
+		}
+		list = append(list, text)
 	}
 	return strings.Join(list, ", ")
 }

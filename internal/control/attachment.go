@@ -51,6 +51,9 @@ func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
 	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
 		return nil, err
 	}
+	if err := pc.neighbours.checkAllowedMACs(p.record, s, p); err != nil {
+		return nil, err
+	}
 	if err := netns.CheckName(p.record.IfName); err != nil {
 		return nil, api.Invalidf("%w", err)
 	}

@@ -136,6 +136,10 @@ func (nb *neighbours) checkMAC(s *segment, mac frame.MAC, except *port, asked bo
 		return api.Conflictf("MAC %s is that of port %q on segment %q: choose another with --mac",
 			mac, q.record.Name, s.record.Name)
 	}
+	if q := nb.allowedTo(s, mac, except); q != nil {
+		return api.Conflictf("MAC %s is allowed to port %q on segment %q: choose another with --mac",
+			mac, q.record.Name, s.record.Name)
+	}
 	if e, found := nb.store.State().Entry(s.record.ID, mac); found {
 		return api.Conflictf("MAC %s has a static entry at port %q on segment %q: "+
 			"choose another with --mac, or remove the entry with vsctl del-fdb",

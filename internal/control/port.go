@@ -101,6 +101,11 @@ func (pc *ports) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	if err := setPolicy(&record, p.segment, update); err != nil {
 		return api.Port{}, err
 	}
+	if update.AllowMACs != nil {
+		if err := pc.neighbours.checkAllowedMACs(record, p.segment, p); err != nil {
+			return api.Port{}, err
+		}
+	}
 	if err := pc.change(p, record, update.MAC != nil); err != nil {
 		return api.Port{}, err
 	}

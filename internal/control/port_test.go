@@ -35,6 +35,9 @@ func (w *world) portNamed(c *Control, name string) api.Port {
 	return p
 }
 
+// vrrp has the MACs of VRRP's routers over IPv4 (RFC 9568 §7.3).
+var vrrp = api.MACMask{MAC: api.MAC{0, 0, 0x5e, 0, 1, 0}, Mask: api.MAC{255, 255, 255, 255, 255, 0}}
+
 func TestAddPort(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -49,14 +52,15 @@ func TestAddPort(t *testing.T) {
 		s.MACLimit, s.FloodLimit = 3, api.NoLimit
 		s.RateIn = api.Rate{BitsPerSecond: 1e6}
 		s.AllowAddresses = []netip.Prefix{prefix("10.9.0.0/16")}
+		s.AllowMACs, s.AllowProtocols = []api.MACMask{vrrp}, []api.LinkProtocol{"ptp", "0x88b5"}
 	})
 	want := api.Port{
 		ID: id, Name: "full", Segment: "lab", SegmentID: got.SegmentID, MAC: switchtest.MAC(9),
 		IPs: []netip.Prefix{prefix("10.66.0.77/24")}, Gateway: "10.66.0.1", NetNS: "full", IfName: "lan0",
 		MTU: 1500, Kind: got.Kind, State: api.PortUp, Labels: api.Labels{"k": "v"}, Created: got.Created,
 		Counters: got.Counters, Aliases: api.Aliases{"www"}, Security: api.SecurityMAC,
-		AllowAddresses: api.AllowAddresses{prefix("10.9.0.0/16")}, AllowReserved: true, BPDUGuard: true,
-		Isolated: true, MACLimit: 3, FloodLimit: api.NoLimit, RateIn: "1mbit",
+		AllowAddresses: api.AllowAddresses{prefix("10.9.0.0/16")}, AllowMACs: api.AllowMACs{vrrp}, AllowProtocols: api.AllowProtocols{"ptp", "0x88b5", "reserved"},
+		AllowReserved: true, BPDUGuard: true, Isolated: true, MACLimit: 3, FloodLimit: api.NoLimit, RateIn: "1mbit",
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("it is\n%+v, want\n%+v", got, want)
@@ -116,7 +120,16 @@ func TestAddPortRefuses(t *testing.T) {
 		"a MAC that is taken":             {func(s *api.PortSpec) { s.MAC = a.MAC }, api.Conflict, []string{a.MAC.String(), `"a"`, "--mac"}},
 		"the gateway's MAC":               {func(s *api.PortSpec) { s.MAC = frame.MACFromIPv4(addr("172.17.0.1")) }, api.Conflict, []string{"gateway"}},
 		"a MAC with a static entry":       {func(s *api.PortSpec) { s.MAC = api.MAC{2, 0, 0, 0, 0, 7} }, api.Conflict, []string{"02:00:00:00:00:07", "static entry", `"a"`}},
-		"the gateway as allowed address":  {func(s *api.PortSpec) { s.AllowAddresses = []netip.Prefix{prefix("172.17.0.1/32")} }, api.Invalid, []string{"172.17.0.1", "gateway"}},
+		"the gateway as allowed MAC": {func(s *api.PortSpec) {
+			s.AllowMACs = []api.MACMask{frame.SingleMAC(frame.MACFromIPv4(addr("172.17.0.1")))}
+		}, api.Invalid, []string{"02:42:ac:11:00:01", "gateway"}},
+		"a mask that has the gateway": {func(s *api.PortSpec) {
+			s.AllowMACs = []api.MACMask{{MAC: api.MAC{0x02, 0x42, 0xac}, Mask: api.MAC{255, 255, 255}}}
+		}, api.Invalid, []string{"02:42:ac:00:00:00/ff:ff:ff:00:00:00", "02:42:ac:11:00:01", "gateway"}},
+		"another port's MAC as allowed": {func(s *api.PortSpec) {
+			s.AllowMACs = []api.MACMask{frame.SingleMAC(a.MAC)}
+		}, api.Conflict, []string{a.MAC.String(), `"a"`}},
+		"the gateway as allowed address": {func(s *api.PortSpec) { s.AllowAddresses = []netip.Prefix{prefix("172.17.0.1/32")} }, api.Invalid, []string{"172.17.0.1", "gateway"}},
 	} {
 		w.refused(c, name, func() error {
 			_, err := c.AddPort(t.Context(), spec(test.edit))

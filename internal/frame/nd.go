@@ -65,18 +65,21 @@ func (n ND) Target() netip.Addr {
 	return netip.AddrFrom16([16]byte(n[8:24]))
 }
 
-// OnlyLinkLayer says whether every link-layer address in the options, the
-// source's or the target's, is m.
-func (n ND) OnlyLinkLayer(m MAC) bool {
+// ForeignLinkLayer returns the first link-layer address in the options, the source's or
+// the target's, to which may says no; the zero MAC where it is not six bytes long.
+func (n ND) ForeignLinkLayer(may func(MAC) bool) (m MAC, found bool) {
 	for o := n.options(); len(o) > 0; o = o[ndOptionLen(o):] {
 		if o[0] != ndSourceLinkLayer && o[0] != ndTargetLinkLayer {
 			continue
 		}
-		if ndOptionLen(o) != 8 || MAC(o[2:8]) != m {
-			return false
+		if ndOptionLen(o) != 8 {
+			return MAC{}, true
+		}
+		if !may(MAC(o[2:8])) {
+			return MAC(o[2:8]), true
 		}
 	}
-	return true
+	return MAC{}, false
 }
 
 func (n ND) options() []byte {

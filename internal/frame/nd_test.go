@@ -36,7 +36,7 @@ func TestParseND(t *testing.T) {
 		if n.Target() != want {
 			t.Errorf("type %d: target %s, want %s", kind, n.Target(), want)
 		}
-		if !n.OnlyLinkLayer(srcMAC) || n.OnlyLinkLayer(dstMAC) {
+		if !only(n, srcMAC) || only(n, dstMAC) {
 			t.Errorf("type %d: the option's address is not seen", kind)
 		}
 		for cut := range len(b) {
@@ -46,6 +46,15 @@ func TestParseND(t *testing.T) {
 			}
 		}
 	}
+}
+
+// only reports whether a message names no link-layer address but m.
+func only(n frame.ND, m frame.MAC) bool {
+	other, foreign := n.ForeignLinkLayer(func(named frame.MAC) bool { return named == m })
+	if foreign && other == m || !foreign && !other.IsZero() {
+		panic("what is foreign is not what is named")
+	}
+	return !foreign
 }
 
 func TestParseNDRefuses(t *testing.T) {
@@ -68,7 +77,7 @@ func TestParseNDRefuses(t *testing.T) {
 		}
 	}
 	long, ok := frame.ParseND(solicitation(slices.Concat([]byte{1, 2}, srcMAC[:], make([]byte, 8))...))
-	if !ok || long.OnlyLinkLayer(srcMAC) {
+	if !ok || only(long, srcMAC) {
 		t.Error("a link-layer address of 14 bytes is one of 6")
 	}
 }
@@ -90,7 +99,7 @@ func FuzzParseND(f *testing.F) {
 		for ; len(options) > 0; options = options[int(options[1])*8:] {
 			named = named || options[0] == 1 || options[0] == 2
 		}
-		if both := n.OnlyLinkLayer(srcMAC) && n.OnlyLinkLayer(dstMAC); both == named {
+		if both := only(n, srcMAC) && only(n, dstMAC); both == named {
 			t.Errorf("% x: only the one and only the other is %v", b, both)
 		}
 	})

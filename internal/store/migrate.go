@@ -17,7 +17,7 @@ type migration func(*writer) error
 
 // migrations are the steps in order: the first goes from schema 1 to 2. A new
 // schema is one more function at the end.
-func migrations() []migration { return []migration{addPools, addFamilies} }
+func migrations() []migration { return []migration{addPools, addFamilies, addProtocols} }
 
 // initialise makes an empty file one without records: one of schema 1, which then
 // goes through all steps.
@@ -103,6 +103,19 @@ func addFamilies(w *writer) error {
 	return w.each(poolsBucket, func(f fields) error {
 		f.move("subnet", f, "prefix")
 		return nil
+	})
+}
+
+// addProtocols is the step to schema 4, in which a port's frames to reserved groups are one of
+// the protocols that it may send.
+func addProtocols(w *writer) error {
+	return w.each(portsBucket, func(f fields) error {
+		reserved := string(f["allow_reserved"]) == "true"
+		delete(f, "allow_reserved")
+		if !reserved {
+			return nil
+		}
+		return f.set("allow_protocols", []string{"reserved"})
 	})
 }
 

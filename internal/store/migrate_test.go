@@ -143,7 +143,7 @@ func TestANewerFileIsRefused(t *testing.T) {
 			tamper(t, dir, func(w *writer) error { w.about.Schema = 7; return change(w) })
 			before := readFile(t, path)
 			_, err := Open(dir, Options{})
-			wantError(t, err, path, "newer version", "schema is 7", "up to 3", "move the file away")
+			wantError(t, err, path, "newer version", "schema is 7", "up to 4", "move the file away")
 			if !errors.Is(err, ErrNewer) || errors.Is(err, ErrDamaged) {
 				t.Errorf("%v is no ErrNewer, or an ErrDamaged as well", err)
 			}

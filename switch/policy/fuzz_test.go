@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"vswitch/internal/ethertype"
 	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
@@ -51,8 +52,38 @@ func seeds() [][]byte {
 		),
 		ipv6(local, icmp, icmp6(133, linkLayer(1, s.MAC)...)...),
 		ipv6(noSource, 0, extension(icmp, icmp6(143)...)...),
+		from(virtualMAC, ethernet(frame.Broadcast, s.MAC, 0x88f7, make([]byte, 46)...)),
+		from(virtualMAC, arpFrom(frame.ARPReply, virtualMAC, s.Second, s.Other)),
+		arpFrom(frame.ARPReply, virtualMAC, s.IP, s.Other),
+		ipv6(virtualMAC.LinkLocal(), tcp, transport(1, 80)...),
+		ipv6(noSource, icmp, neighbour(135, virtualMAC.LinkLocal(), linkLayer(1, virtualMAC)...)...),
+		ipv6(s.IP6, icmp, neighbour(136, addr("fe80::1234:5678:9abc:def0"), linkLayer(2, virtualMAC)...)...),
+		ipv6(noSource, icmp, neighbour(135, s.InRouted6)...),
+		tagged(ipv4(s.IP, tcp, transport(1, 80)...), dot1q|5),
+		tagged(ipv4(s.IP, udp, transport(67, 68)...), dot1ad|7, dot1q|5),
+		tagged(ethernet(testMAC(2), s.MAC, 0x88f7, make([]byte, 46)...), qinq),
+		ethernet(frame.MAC{1, 0x80, 0xc2, 0, 0, 0xe}, s.MAC, 0x88f7, make([]byte, 46)...),
 	}
 }
+
+// virtualMAC is the one of VRRP's router 1 (RFC 9568 §7.3).
+var virtualMAC = frame.MAC{0, 0, 0x5e, 0, 1, 1}
+
+// from returns a frame from another source address.
+func from(mac frame.MAC, eth []byte) []byte {
+	eth = slices.Clone(eth)
+	frame.Ethernet(eth).SetSrc(mac)
+	return eth
+}
+
+// allowing returns a policy with more MACs and protocols.
+func allowing(c policy.Policy, macs []frame.MACMask, protocols ...ethertype.Protocol) policy.Policy {
+	c.MACs, c.Protocols = macs, protocols
+	return c
+}
+
+// virtualMACs are those of all of VRRP's routers.
+var virtualMACs = []frame.MACMask{{MAC: frame.MAC{0, 0, 0x5e, 0, 1, 0}, Mask: frame.MAC{255, 255, 255, 255, 255, 0}}}
 
 // sites are guards of all kinds, each with its oracle.
 func sites(t testing.TB) (guards []*policy.Guard, oracles []oracle) {
@@ -64,7 +95,14 @@ func sites(t testing.TB) (guards []*policy.Guard, oracles []oracle) {
 		router.Prefixes = []netip.Prefix{
 			netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0"),
 		}
-		for _, c := range []policy.Policy{full, bare, router} {
+		private := full
+		private.Prefixes = []netip.Prefix{netip.MustParsePrefix("fe80::/64"), netip.MustParsePrefix("fd00:9::/64")}
+		for _, c := range []policy.Policy{
+			full, bare, router, private,
+			allowing(full, virtualMACs, "ptp", "vlan", ethertype.LLC),
+			allowing(bare, []frame.MACMask{frame.SingleMAC(virtualMAC)}, "qinq", "0x88b5"),
+			allowing(router, nil, "vlan", "qinq", ethertype.ReservedGroups),
+		} {
 			guards, oracles = append(guards, newGuard(t, c)), append(oracles, oracle{c})
 		}
 	}
@@ -95,6 +133,7 @@ func tryAll(
 			}
 		}
 		all = append(all, got)
+		checkLacks(t, g, f, eth, got)
 	}
 	f.Reset(eth)
 	checkTraffic(t, f)

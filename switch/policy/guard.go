@@ -25,10 +25,13 @@ type Guard struct {
 	// Flood counts frames, RateIn and RateOut bytes. nil: no limit.
 	Flood, RateIn, RateOut *Bucket
 
-	more4 []uint32 // the other IPv4 addresses
-	nets4 []net4
-	own6  []frame.Addr6 // the link-local address first
-	nets6 []net6
+	more4  []uint32 // the other IPv4 addresses
+	nets4  []net4
+	own6   []frame.Addr6 // the link-local address first
+	nets6  []net6
+	links6 []net6 // those of nets6 that neighbour discovery may claim
+
+	more link // what it may be and carry beside its own
 
 	policy Policy // as it was set
 }
@@ -97,6 +100,7 @@ func NewGuard(c Policy) (*Guard, error) {
 		g.Checks |= CheckRate
 	}
 	g.addSources(c)
+	g.more = newLink(c)
 	return g, nil
 }
 
@@ -122,7 +126,11 @@ func (g *Guard) addSources(c Policy) {
 		mask := frame.Addr6{
 			Hi: ^uint64(0) << (64 - min(bits, 64)), Lo: ^uint64(0) << (128 - max(bits, 64)),
 		}
-		g.nets6 = append(g.nets6, net6{frame.Addr6From(p.Addr()), mask})
+		n := net6{frame.Addr6From(p.Addr()), mask}
+		g.nets6 = append(g.nets6, n)
+		if bits >= 64 || linkLocal.Contains(p.Addr()) && bits >= linkLocal.Bits() {
+			g.links6 = append(g.links6, n)
+		}
 	}
 }
 
@@ -143,9 +151,9 @@ func (g *Guard) Admit(f *frame.Parsed, gw Gateway) drop.Reason {
 	switch {
 	case g.Security == SecurityOff:
 		return drop.None
-	case src != g.mac:
+	case src != g.mac && !g.more.hasMAC(src):
 		return drop.SpoofedMAC
-	case f.VLAN:
+	case f.VLAN && !g.more.carriesTags(f):
 		return drop.VLANTagged
 	case g.Security == SecurityMACOnly:
 		return drop.None
@@ -163,8 +171,8 @@ func (gw Gateway) claimedBy(f *frame.Parsed) bool {
 	return ok && sender == gw.IP4
 }
 
-// Inspect returns why a SecurityStrict port's frame, whose source address is the
-// port's own, is dropped, or [drop.None]. For a frame with the same Ethernet header
+// Inspect returns why a SecurityStrict port's frame, whose source address is one that
+// the port may have, is dropped, or [drop.None]. For a frame with the same Ethernet header
 // as one that Admit has let pass, it is all that is left to ask.
 func (g *Guard) Inspect(f *frame.Parsed) drop.Reason {
 	if h := f.PlainIPv4(); h != nil {
@@ -179,7 +187,7 @@ func (g *Guard) Inspect(f *frame.Parsed) drop.Reason {
 
 func (g *Guard) inspect(f *frame.Parsed) drop.Reason {
 	n := f.Network()
-	if f.VLAN {
+	if f.VLAN && !g.more.carriesTags(f) {
 		return drop.VLANTagged
 	}
 	switch f.EtherType {
@@ -195,7 +203,7 @@ func (g *Guard) inspect(f *frame.Parsed) drop.Reason {
 			return g.inspectIPv6(f)
 		}
 	}
-	if reserved(f) { // protocols of their own, see Guard.Reserved
+	if reserved(f) || g.more.carries(f.EtherType) { // of reserved groups Guard.Reserved decides
 		return drop.None
 	}
 	return drop.UnassignedProtocol
@@ -222,7 +230,7 @@ func reserved(f *frame.Parsed) bool { return f.Eth.DstUint64()&^0xf == bridgeGro
 
 // Reserved returns why a frame to one of 01:80:C2:00:00:00 to -0F is dropped, or
 // [drop.None], which is its answer for all other addresses. It is for frames to a
-// group address.
+// group address whose link level was read.
 func (g *Guard) Reserved(f *frame.Parsed) drop.Reason {
 	switch {
 	case !reserved(f):
@@ -231,7 +239,7 @@ func (g *Guard) Reserved(f *frame.Parsed) drop.Reason {
 		if g.policy.BPDUGuard {
 			return drop.BPDUGuard
 		}
-	case !g.policy.AllowReserved:
+	case !g.more.reserved && !g.more.carries(f.EtherType):
 		return drop.ReservedGroup
 	}
 	return drop.None

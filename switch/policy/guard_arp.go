@@ -13,7 +13,7 @@ func (g *Guard) inspectARP(f *frame.Parsed) drop.Reason {
 	switch {
 	case !ok:
 		return drop.MalformedARP
-	case a.SenderMAC().Uint64() != g.mac:
+	case !g.mayBe(a.SenderMAC()):
 		return drop.SpoofedARP
 	case f.Src4 == 0 && f.ARPOp == frame.ARPRequest, g.owns4(f.Src4):
 		return drop.None

@@ -97,7 +97,7 @@ func (g *Guard) inspectND(message []byte, unspecified bool) drop.Reason {
 	if !ok {
 		return drop.MalformedIP
 	}
-	if !n.OnlyLinkLayer(g.policy.MAC) {
+	if _, foreign := n.ForeignLinkLayer(g.mayBe); foreign {
 		return drop.SpoofedND
 	}
 	switch n.Type() {
@@ -105,11 +105,11 @@ func (g *Guard) inspectND(message []byte, unspecified bool) drop.Reason {
 		if unspecified {
 			return drop.SpoofedIP
 		}
-		if !g.owns6(frame.Addr6From(n.Target())) {
+		if !g.mayClaim6(frame.Addr6From(n.Target())) {
 			return drop.SpoofedND
 		}
 	case frame.ICMPv6NeighbourSolicitation:
-		if unspecified && !g.owns6(frame.Addr6From(n.Target())) {
+		if unspecified && !g.mayClaim6(frame.Addr6From(n.Target())) {
 			return drop.SpoofedND
 		}
 	}
@@ -119,12 +119,19 @@ func (g *Guard) inspectND(message []byte, unspecified bool) drop.Reason {
 // owns6 reports whether a is an address of the port's host.
 func (g *Guard) owns6(a frame.Addr6) bool { return slices.Contains(g.own6, a) }
 
+// mayClaim6 reports whether neighbour discovery may say that the port's host has a.
+func (g *Guard) mayClaim6(a frame.Addr6) bool {
+	return g.owns6(a) || anyContains(g.links6, a) || g.more.hasLinkLocal(a)
+}
+
 // allows6 reports whether a may be the source of an IPv6 packet.
 func (g *Guard) allows6(a frame.Addr6) bool {
-	if g.owns6(a) {
-		return true
-	}
-	for _, n := range g.nets6 {
+	return g.owns6(a) || anyContains(g.nets6, a) || g.more.hasLinkLocal(a)
+}
+
+// anyContains reports whether one of the networks has a, which no host has that is zero.
+func anyContains(nets []net6, a frame.Addr6) bool {
+	for _, n := range nets {
 		if a.Hi&n.mask.Hi == n.addr.Hi && a.Lo&n.mask.Lo == n.addr.Lo {
 			return a != frame.Addr6{}
 		}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"vswitch/internal/ethertype"
 	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
@@ -30,9 +31,9 @@ func (o oracle) admit(eth []byte) drop.Reason {
 	switch {
 	case o.c.Security == policy.SecurityOff:
 		return drop.None
-	case !bytes.Equal(src, o.c.MAC[:]):
+	case !o.mayBe(src):
 		return drop.SpoofedMAC
-	case vlan:
+	case vlan && !o.carriesTags(eth):
 		return drop.VLANTagged
 	case o.c.Security == policy.SecurityMACOnly:
 		return drop.None
@@ -49,10 +50,46 @@ func (o oracle) inspect(eth []byte, etherType uint16, packet []byte) drop.Reason
 		return o.arp(packet)
 	case etherType == 0x86dd && o.c.IPv6:
 		return o.ipv6(packet)
-	case bytes.Equal(eth[:5], []byte{1, 0x80, 0xc2, 0, 0}) && eth[5] < 16:
+	case bytes.Equal(eth[:5], []byte{1, 0x80, 0xc2, 0, 0}) && eth[5] < 16, o.carries(etherType):
 		return drop.None
 	}
 	return drop.UnassignedProtocol
+}
+
+// mayBe says whether the host may have a MAC, bit by bit.
+func (o oracle) mayBe(mac []byte) bool {
+	same := func(m frame.MACMask) bool {
+		for i := range 48 {
+			bit := byte(0x80) >> (i % 8)
+			if m.Mask[i/8]&bit != 0 && (m.MAC[i/8]^mac[i/8])&bit != 0 {
+				return false
+			}
+		}
+		return true
+	}
+	return bytes.Equal(mac, o.c.MAC[:]) || slices.ContainsFunc(o.c.MACs, same)
+}
+
+func (o oracle) carries(etherType uint16) bool {
+	return slices.ContainsFunc(o.c.Protocols, func(p ethertype.Protocol) bool {
+		return p == "llc" && etherType < 0x600 || slices.Contains(p.EtherTypes(), etherType)
+	})
+}
+
+// carriesTags says whether the tags of a VLAN are whole, and of types that the host may send.
+func (o oracle) carriesTags(eth []byte) bool {
+	for b := eth[12:]; ; b = b[4:] {
+		switch t := binary.BigEndian.Uint16(b); {
+		case t == 0x9100:
+			return o.carries(t)
+		case t != 0x8100 && t != 0x88a8:
+			return true
+		case len(b) < 6:
+			return false
+		case (b[2]&0xf != 0 || b[3] != 0) && !o.carries(t):
+			return false
+		}
+	}
 }
 
 // untag takes all tags off that can be taken off.
@@ -71,7 +108,23 @@ func ip(b []byte) netip.Addr {
 }
 
 func (o oracle) owns(a netip.Addr) bool {
-	return slices.Contains(o.c.Addrs, a) || a == o.c.MAC.LinkLocal()
+	if slices.Contains(o.c.Addrs, a) || a == o.c.MAC.LinkLocal() {
+		return true
+	}
+	b := a.AsSlice()
+	if len(b) != 16 {
+		return false
+	}
+	mac := frame.MAC{b[8] ^ 2, b[9], b[10], b[13], b[14], b[15]}
+	return mac.LinkLocal() == a && o.mayBe(mac[:])
+}
+
+// mayClaim is for neighbour discovery.
+func (o oracle) mayClaim(a netip.Addr) bool {
+	linkLocal := netip.MustParsePrefix("fe80::/10")
+	return o.owns(a) || !a.IsUnspecified() && slices.ContainsFunc(o.c.Prefixes, func(p netip.Prefix) bool {
+		return p.Contains(a) && (p.Bits() >= 64 || p.Bits() >= 10 && p.Overlaps(linkLocal))
+	})
 }
 
 func (o oracle) mayUse(a netip.Addr) bool {
@@ -83,7 +136,7 @@ func (o oracle) arp(b []byte) drop.Reason {
 	switch {
 	case len(b) < 28 || !bytes.Equal(b[:6], []byte{0, 1, 8, 0, 6, 4}):
 		return drop.MalformedARP
-	case !bytes.Equal(b[8:14], o.c.MAC[:]):
+	case !o.mayBe(b[8:14]):
 		return drop.SpoofedARP
 	case o.owns(ip(b[14:18])), bytes.Equal(b[6:8], []byte{0, 1}) && ip(b[14:18]).IsUnspecified():
 		return drop.None
@@ -198,7 +251,7 @@ func (o oracle) discovery(src netip.Addr, b []byte, fragment bool) drop.Reason {
 		if len(options) < 8 || options[1] == 0 || len(options) < int(options[1])*8 {
 			return drop.MalformedIP
 		}
-		own := options[1] == 1 && frame.MAC(options[2:8]) == o.c.MAC
+		own := options[1] == 1 && o.mayBe(options[2:8])
 		foreign = foreign || (options[0] == 1 || options[0] == 2) && !own
 		options = options[int(options[1])*8:]
 	}
@@ -209,7 +262,7 @@ func (o oracle) discovery(src netip.Addr, b []byte, fragment bool) drop.Reason {
 		return drop.None
 	case b[0] == 136 && src.IsUnspecified():
 		return drop.SpoofedIP
-	case (b[0] == 136 || src.IsUnspecified()) && !o.owns(ip(b[8:24])):
+	case (b[0] == 136 || src.IsUnspecified()) && !o.mayClaim(ip(b[8:24])):
 		return drop.SpoofedND
 	}
 	return drop.None

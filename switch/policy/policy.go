@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"vswitch/internal/ethertype"
 	"vswitch/internal/frame"
 )
 
@@ -28,8 +29,8 @@ const (
 	DefaultMACLimit   = 16            // learned addresses
 	DefaultFloodLimit = 20000         // frames per second
 	MaxFloodLimit     = 1_000_000_000 // frames per second
-	// MaxSources is how many addresses and prefixes a policy may have together: each
-	// may be compared with every frame.
+	// MaxSources is how many addresses and prefixes a policy may have together, and how
+	// many MACs, and protocols: each may be compared with every frame.
 	MaxSources = 256
 )
 
@@ -42,12 +43,18 @@ type Policy struct {
 	MAC   frame.MAC
 	Addrs []netip.Addr
 	// Prefixes are further source addresses for IP, of networks that the host
-	// routes. It may not claim them in ARP or neighbour discovery.
+	// routes. It may not claim them in ARP, and in neighbour discovery only those of a
+	// link's size or of link-local addresses, where a host makes its addresses itself
+	// (RFC 4862): 64 bits or more, or within fe80::/10.
 	Prefixes []netip.Prefix
+	// MACs are further addresses that the host may have as it has MAC, each with its
+	// IPv6 link-local address.
+	MACs []frame.MACMask
+	// Protocols are carried beside IPv4, ARP and, with IPv6, that. What they carry is
+	// not looked into, but for VLAN tags, behind which all holds as without them.
+	Protocols []ethertype.Protocol
 	// IPv6 says that a SecurityStrict port's segment carries IPv6.
 	IPv6 bool
-	// AllowReserved lets frames to 01:80:C2:00:00:01-0F pass.
-	AllowReserved bool
 	// BPDUGuard drops frames to 01:80:C2:00:00:00, the BPDUs of spanning trees.
 	// Without it they are forwarded, as by a Linux bridge that takes no part in one
 	// (net/bridge/br_input.c: br_handle_frame).
@@ -89,6 +96,7 @@ func (c Policy) validate() (Policy, error) {
 		return c, fmt.Errorf("%d addresses and prefixes at a port: give %d at most", n, MaxSources)
 	}
 	c.Addrs, c.Prefixes = slices.Clone(c.Addrs), slices.Clone(c.Prefixes)
+	c.MACs, c.Protocols = slices.Clone(c.MACs), slices.Clone(c.Protocols)
 	for i, a := range c.Addrs {
 		if a = a.Unmap().WithZone(""); !a.IsValid() || a.IsUnspecified() || a.IsMulticast() {
 			return c, fmt.Errorf(
@@ -105,5 +113,24 @@ func (c Policy) validate() (Policy, error) {
 		}
 		c.Prefixes[i] = p.Masked()
 	}
-	return c, nil
+	return c, c.validateLink()
+}
+
+// validateLink reports what is wrong with what c says of MACs and protocols.
+func (c Policy) validateLink() error {
+	if n := max(len(c.MACs), len(c.Protocols)); n > MaxSources {
+		return fmt.Errorf("%d MACs or protocols at a port: give %d at most", n, MaxSources)
+	}
+	for _, m := range c.MACs {
+		if !m.MAC.IsUnicast() || m.Mask[0]&1 == 0 || m.Masked() != m {
+			return fmt.Errorf("the MAC %q of a port: give a unicast one, with a mask that "+
+				"has all of its bits and that of group addresses", m)
+		}
+	}
+	for _, p := range c.Protocols {
+		if known, err := ethertype.Parse(string(p)); err != nil || known != p {
+			return fmt.Errorf("the protocol %q of a port: give a name or an EtherType", p)
+		}
+	}
+	return nil
 }

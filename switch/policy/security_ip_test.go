@@ -150,7 +150,7 @@ func TestSecurityOfIPv6(t *testing.T) {
 			drop.SpoofedIP,
 		),
 		onlyStrict(
-			"beside the routed prefix", ipv6(addr("fd00:9:0:1::1"), tcp, transport(1, 2)...),
+			"beside the routed prefix", ipv6(addr("fd00:a::1"), tcp, transport(1, 2)...),
 			drop.SpoofedIP,
 		),
 		onlyStrict("no source", ipv6(noSource, tcp, transport(1, 2)...), drop.SpoofedIP),

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"vswitch/internal/ethertype"
 	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
@@ -95,11 +96,12 @@ func verdict(g *policy.Guard, eth []byte) drop.Reason {
 func inVLAN(t *testing.T, g *policy.Guard, eth []byte, name string) {
 	t.Helper()
 	var want drop.Reason
+	inside := false // what is behind the tags counts
 	switch src := frame.Ethernet(eth).Src(); {
 	case src == gatewayMAC:
 		want = drop.SpoofedGateway
 	case g.Security == policy.SecurityOff:
-		want = g.Reserved(parsed(eth))
+		inside = true
 	case src != host1.MAC:
 		want = drop.SpoofedMAC
 	default:
@@ -113,6 +115,11 @@ func inVLAN(t *testing.T, g *policy.Guard, eth []byte, name string) {
 		{dot1q | 0x800, dot1q},
 		{dot1ad, qinq},
 	} {
+		if inside {
+			f := parsed(tagged(eth, stack...))
+			f.Link()
+			want = g.Reserved(f)
+		}
 		if got := verdict(g, tagged(eth, stack...)); got != want {
 			t.Errorf("%s, tagged %x: dropped as %s, want %s", name, stack, got, want)
 		}
@@ -190,14 +197,27 @@ func TestReservedGroups(t *testing.T) {
 		bpdu   drop.Reason
 	}{
 		{"default", func(*policy.Policy) {}, drop.ReservedGroup, passes},
-		{"AllowReserved", func(c *policy.Policy) { c.AllowReserved = true }, passes, passes},
+		{
+			"all reserved groups",
+			func(c *policy.Policy) { c.Protocols = []ethertype.Protocol{ethertype.ReservedGroups} },
+			passes, passes,
+		},
+		{
+			"LLDP", func(c *policy.Policy) { c.Protocols = []ethertype.Protocol{"lldp"} },
+			passes, passes,
+		},
+		{
+			"LACP", func(c *policy.Policy) { c.Protocols = []ethertype.Protocol{"lacp"} },
+			drop.ReservedGroup, passes,
+		},
 		{
 			"BPDUGuard", func(c *policy.Policy) { c.BPDUGuard = true }, drop.ReservedGroup,
 			drop.BPDUGuard,
 		},
 		{
-			"both", func(c *policy.Policy) { c.AllowReserved, c.BPDUGuard = true, true }, passes,
-			drop.BPDUGuard,
+			"both", func(c *policy.Policy) {
+				c.Protocols, c.BPDUGuard = []ethertype.Protocol{ethertype.ReservedGroups}, true
+			}, passes, drop.BPDUGuard,
 		},
 	} {
 		unlessSpoofed := func(r drop.Reason) securityTest {

@@ -24,7 +24,7 @@ var Host1 = Host{
 	IP6:    netip.MustParseAddr("fd00::2"),
 
 	Routed:    netip.MustParsePrefix("10.9.0.0/16"),
-	Routed6:   netip.MustParsePrefix("fd00:9::/64"),
+	Routed6:   netip.MustParsePrefix("fd00:9::/48"),
 	InRouted:  netip.MustParseAddr("10.9.1.1"),
 	InRouted6: netip.MustParseAddr("fd00:9::1"),
 

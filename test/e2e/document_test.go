@@ -55,6 +55,7 @@ var apiCalls = []apiCall{
 	{"POST /v1/ports", `{"name":"two","netns":"$two","segment":"lab","ifname":"net0",
 		"ip":"10.1.0.130","mac":"02-00-00-00-00-07","no_default_route":true,"resolv_conf":true,
 		"security":"mac","allow_addresses":["10.9.0.0/16","fd00::1"],"allow_reserved":true,
+		"allow_macs":["00:00:5e:00:01:00/ff:ff:ff:ff:ff:00"],"allow_protocols":["ptp","0x88b5"],
 		"bpdu_guard":true,"isolated":true,"mac_limit":-1,"flood_limit":5,"rate_in":"none",
 		"rate_out":"100mbit:64kb"}`, 201, ""},
 	{"POST /v1/ports", `{"name":"handed","handover":true}`, 201, ""},

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"vswitch/internal/ethertype"
 	"vswitch/internal/frame"
 	"vswitch/internal/wellformed"
 )
@@ -33,15 +34,17 @@ type Port struct {
 	// What the port may send, and how much of it.
 	AllowAddresses []netip.Prefix `json:"allow_addresses,omitempty"` // sources beside Addrs
 	Security       string         `json:"security,omitempty"`        // the mode's name; empty: the default
-	AllowReserved  bool           `json:"allow_reserved,omitempty"`  // group addresses that bridges keep to themselves
-	BPDUGuard      bool           `json:"bpdu_guard,omitempty"`      // drop its BPDUs instead of forwarding them
-	Isolated       bool           `json:"isolated,omitempty"`        // reaches no other isolated port
-	MACLimit       int            `json:"mac_limit,omitempty"`       // addresses learned at once; 0: the default; below 0: no limit
-	FloodLimit     int            `json:"flood_limit,omitempty"`     // frames per second; 0: the default; below 0: no limit
-	RateIn         uint64         `json:"rate_in,omitempty"`         // bit/s; 0: no limit
-	RateInBurst    uint64         `json:"rate_in_burst,omitempty"`   // bytes; 0: the default
-	RateOut        uint64         `json:"rate_out,omitempty"`        // bit/s; 0: no limit
-	RateOutBurst   uint64         `json:"rate_out_burst,omitempty"`  // bytes; 0: the default
+	// AllowMACs are sources beside MAC, AllowProtocols what frames may carry beside IP and ARP.
+	AllowMACs      []frame.MACMask      `json:"allow_macs,omitempty"`
+	AllowProtocols []ethertype.Protocol `json:"allow_protocols,omitempty"`
+	BPDUGuard      bool                 `json:"bpdu_guard,omitempty"`     // drop its BPDUs instead of forwarding them
+	Isolated       bool                 `json:"isolated,omitempty"`       // reaches no other isolated port
+	MACLimit       int                  `json:"mac_limit,omitempty"`      // addresses learned at once; 0: the default; below 0: no limit
+	FloodLimit     int                  `json:"flood_limit,omitempty"`    // frames per second; 0: the default; below 0: no limit
+	RateIn         uint64               `json:"rate_in,omitempty"`        // bit/s; 0: no limit
+	RateInBurst    uint64               `json:"rate_in_burst,omitempty"`  // bytes; 0: the default
+	RateOut        uint64               `json:"rate_out,omitempty"`       // bit/s; 0: no limit
+	RateOutBurst   uint64               `json:"rate_out_burst,omitempty"` // bytes; 0: the default
 
 	Published []Publication `json:"published,omitempty"`
 	// What the container is called and told.
@@ -89,7 +92,7 @@ func (p Port) Check() error {
 		return fmt.Errorf("security %q is not the name of a mode", wellformed.Clip(p.Security))
 	}
 	return cmp.Or(checkAddrs(p.Addrs), checkAliases(p.Aliases), checkAllowed(p.AllowAddresses),
-		checkPublished(p.Published), checkLabels(p.Labels))
+		checkAllowedLink(p.AllowMACs, p.AllowProtocols), checkPublished(p.Published), checkLabels(p.Labels))
 }
 
 func checkAddrs(addrs []netip.Addr) error {
@@ -108,6 +111,20 @@ func checkAllowed(list []netip.Prefix) error {
 	for _, a := range list {
 		if !a.IsValid() {
 			return fmt.Errorf("allowed address %q is not a prefix such as 10.1.0.0/24", a)
+		}
+	}
+	return nil
+}
+
+func checkAllowedLink(macs []frame.MACMask, protocols []ethertype.Protocol) error {
+	for _, m := range macs {
+		if !m.MAC.IsUnicast() || m.Mask[0]&1 == 0 || m.Masked() != m {
+			return fmt.Errorf("allowed mac %q is not unicast, or has bits outside its mask", m)
+		}
+	}
+	for _, p := range protocols {
+		if known, err := ethertype.Parse(string(p)); err != nil || known != p {
+			return fmt.Errorf("allowed protocol %q is not one such as ptp or 0x88b5", wellformed.Clip(string(p)))
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/model/modeltest"
+	"vswitch/internal/ethertype"
 	"vswitch/internal/frame"
 )
 
@@ -129,6 +130,12 @@ func refused() map[string]refusal {
 	port("alias", "alias", func(p *model.Port) { p.Aliases = []string{"ok", "-"} })
 	port("aliases", "aliases", func(p *model.Port) { p.Aliases = make([]string, 65) })
 	port("allowed address", "allowed address", func(p *model.Port) { p.AllowAddresses = make([]netip.Prefix, 1) })
+	port("allowed mac of a group", "allowed mac", func(p *model.Port) { p.AllowMACs = []frame.MACMask{frame.SingleMAC(frame.Broadcast)} })
+	port("allowed mac beyond its mask", "outside its mask", func(p *model.Port) {
+		p.AllowMACs = []frame.MACMask{{MAC: modeltest.MAC(1), Mask: frame.MAC{255, 255, 255}}}
+	})
+	port("allowed protocol", "allowed protocol", func(p *model.Port) { p.AllowProtocols = []ethertype.Protocol{"foo"} })
+	port("allowed protocol of another form", "allowed protocol", func(p *model.Port) { p.AllowProtocols = []ethertype.Protocol{"PTP"} })
 	port("moved away from its entry", "static entries", func(p *model.Port) {
 		*p = modeltest.Port(1, 2)
 		p.MAC, p.Addrs = modeltest.MAC(99), []netip.Addr{netip.MustParseAddr("10.2.9.9")}

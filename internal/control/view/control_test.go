@@ -21,11 +21,14 @@ type place struct {
 	slot        uint32
 	trusted     bool
 	errDisabled bool
+	refusals    []vswitch.Refusal
 }
 
 func (p *place) Slot() uint32      { return p.slot }
 func (p *place) Trusted() bool     { return p.trusted }
 func (p *place) ErrDisabled() bool { return p.errDisabled }
+
+func (p *place) Refusals() []vswitch.Refusal { return p.refusals }
 
 var (
 	own   = frame.MAC{0x02, 0x42, 172, 17, 0, 2}

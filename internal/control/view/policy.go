@@ -6,6 +6,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
+	"vswitch/internal/ethertype"
 	"vswitch/switch/policy"
 )
 
@@ -26,8 +27,9 @@ func Policy(record model.Port) policy.Policy {
 	}
 	c := policy.Policy{
 		Security: level, MAC: record.MAC, Addrs: slices.Clone(record.Addrs),
-		IPv6:          true, // stations have their link-local addresses on every segment
-		AllowReserved: record.AllowReserved, BPDUGuard: record.BPDUGuard, Isolated: record.Isolated,
+		IPv6: true, // stations have their link-local addresses on every segment
+		MACs: slices.Clone(record.AllowMACs), Protocols: slices.Clone(record.AllowProtocols),
+		BPDUGuard: record.BPDUGuard, Isolated: record.Isolated,
 		MACLimit: record.MACLimit, FloodLimit: record.FloodLimit,
 		RateIn: rate(record.RateIn, record.RateInBurst), RateOut: rate(record.RateOut, record.RateOutBurst),
 	}
@@ -49,7 +51,9 @@ func rate(bits, burst uint64) policy.Rate {
 func viewPolicy(v *api.Port, r model.Port) {
 	v.Security = cmp.Or(api.Security(r.Security), api.SecurityStrict)
 	v.AllowAddresses = slices.Clone(r.AllowAddresses)
-	v.AllowReserved, v.BPDUGuard, v.Isolated = r.AllowReserved, r.BPDUGuard, r.Isolated
+	v.AllowMACs, v.AllowProtocols = slices.Clone(r.AllowMACs), slices.Clone(r.AllowProtocols)
+	v.AllowReserved = slices.Contains(r.AllowProtocols, ethertype.ReservedGroups)
+	v.BPDUGuard, v.Isolated = r.BPDUGuard, r.Isolated
 	v.MACLimit, v.FloodLimit = limit(r.MACLimit, policy.DefaultMACLimit), limit(r.FloodLimit, policy.DefaultFloodLimit)
 	v.RateIn, v.RateOut = rateView(r.RateIn, r.RateInBurst), rateView(r.RateOut, r.RateOutBurst)
 }

@@ -7,6 +7,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
+	"vswitch/internal/ethertype"
 	"vswitch/internal/frame"
 	"vswitch/switch/policy"
 )
@@ -18,9 +19,11 @@ func TestPolicyOfARecord(t *testing.T) {
 	plain := policy.Policy{Security: policy.SecurityStrict, MAC: mac, Addrs: []netip.Addr{addr}, IPv6: true}
 	full := policy.Policy{
 		Security: policy.SecurityMACOnly, MAC: mac, IPv6: true,
-		Addrs:    []netip.Addr{addr, netip.MustParseAddr("172.17.0.99")},
-		Prefixes: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24")},
-		Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
+		Addrs:     []netip.Addr{addr, netip.MustParseAddr("172.17.0.99")},
+		Prefixes:  []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24")},
+		MACs:      []frame.MACMask{frame.SingleMAC(frame.MAC{0, 0, 0x5e, 0, 1, 1})},
+		Protocols: []ethertype.Protocol{"ptp", ethertype.ReservedGroups},
+		Isolated:  true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
 		RateIn: policy.Rate{BitsPerSecond: 1e8, BurstBytes: 65536}, RateOut: policy.Rate{BitsPerSecond: policy.MaxRate},
 	}
 	for name, test := range map[string]struct {
@@ -30,8 +33,10 @@ func TestPolicyOfARecord(t *testing.T) {
 		"of a version without levels": {model.Port{Addrs: []netip.Addr{addr}}, plain},
 		"of a later version's level":  {model.Port{Addrs: []netip.Addr{addr}, Security: "paranoid"}, plain},
 		"with everything": {model.Port{
-			Addrs: []netip.Addr{addr}, Security: string(api.SecurityMAC), Isolated: true, AllowReserved: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
-			RateIn: 1e8, RateInBurst: 65536, RateOut: 18e18,
+			Addrs: []netip.Addr{addr}, Security: string(api.SecurityMAC), Isolated: true, BPDUGuard: true, MACLimit: -1, FloodLimit: 5,
+			AllowMACs:      []frame.MACMask{frame.SingleMAC(frame.MAC{0, 0, 0x5e, 0, 1, 1})},
+			AllowProtocols: []ethertype.Protocol{"ptp", ethertype.ReservedGroups},
+			RateIn:         1e8, RateInBurst: 65536, RateOut: 18e18,
 			AllowAddresses: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/24"), netip.MustParsePrefix("172.17.0.99/32")},
 		}, full},
 	} {

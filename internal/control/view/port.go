@@ -12,6 +12,7 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway/dhcp"
 	"vswitch/internal/netns"
+	vswitch "vswitch/switch"
 )
 
 // Port is a port as it was asked for and as it is.
@@ -30,6 +31,7 @@ type Place interface {
 	Slot() uint32
 	Trusted() bool
 	ErrDisabled() bool
+	Refusals() []vswitch.Refusal
 }
 
 // Link is what the kernel says of a port's interface.
@@ -142,6 +144,7 @@ func (p *Port) View() api.Port {
 		v.Device = HostName(r)
 	}
 	viewPolicy(&v, r)
+	v.Hints = p.hints(v.Counters.Drops)
 	for _, q := range p.Published {
 		v.Published = append(v.Published, p.published(q.Record).String())
 	}

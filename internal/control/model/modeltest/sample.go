@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"vswitch/internal/control/model"
+	"vswitch/internal/ethertype"
 	"vswitch/internal/frame"
 )
 
@@ -85,7 +86,12 @@ func fullPort() model.Port {
 	p.AllowAddresses = []netip.Prefix{
 		netip.MustParsePrefix("10.2.7.0/24"), netip.MustParsePrefix("2001:db8::/64"),
 	}
-	p.Security, p.AllowReserved, p.BPDUGuard, p.Isolated = "strict", true, true, true
+	p.AllowMACs = []frame.MACMask{
+		{MAC: frame.MAC{0, 0, 0x5e, 0, 1, 0}, Mask: frame.MAC{255, 255, 255, 255, 255, 0}},
+		frame.SingleMAC(MAC(77)),
+	}
+	p.AllowProtocols = []ethertype.Protocol{"ptp", "0x88b5", ethertype.ReservedGroups}
+	p.Security, p.BPDUGuard, p.Isolated = "strict", true, true
 	p.MACLimit, p.FloodLimit, p.RateIn, p.RateOut = 8, 1000, 1_000_000_000, 18_000_000_000_000_000_000
 	p.RateInBurst, p.RateOutBurst = 64<<10, 1
 	p.Published = []model.Publication{
