@@ -62,8 +62,7 @@ func portSpec(r createEndpointRequest, want endpointInterface, segment api.Segme
 			return spec, err
 		}
 	}
-	spec.Security, err = endpointSecurity(r.Options, segment)
-	return spec, err
+	return spec, setPortOptions(&spec, r.Options, segment)
 }
 
 // addPort adds a port, or finds the one that was added when dockerd asked before

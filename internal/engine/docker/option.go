@@ -16,11 +16,22 @@ const (
 	optionName     = "vswitch.name"     // of the segment; otherwise the network's
 	optionMTU      = "vswitch.mtu"      // bytes
 	optionSecurity = "vswitch.security" // of the network's ports; also for one container
-	bridgeMTU      = "com.docker.network.driver.mtu"
-	bridgeICC      = "com.docker.network.bridge.enable_icc" // false: containers do not reach each other
+
+	// Lists with commas or spaces between, of the network's ports; also for one container.
+	optionAddresses = "vswitch.allow-address"
+	optionMACs      = "vswitch.allow-mac"
+	optionProtocols = "vswitch.allow-protocol"
+
+	bridgeMTU = "com.docker.network.driver.mtu"
+	bridgeICC = "com.docker.network.bridge.enable_icc" // false: containers do not reach each other
 )
 
-var knownOptions = []string{optionName, optionMTU, optionSecurity, bridgeMTU, bridgeICC}
+// portOptions are those that a container may have of its own.
+var portOptions = []string{optionSecurity, optionAddresses, optionMACs, optionProtocols}
+
+var knownOptions = slices.Concat(
+	[]string{optionName, optionMTU}, portOptions, []string{bridgeMTU, bridgeICC},
+)
 
 // options are those of a network. What endpoints need to know later is kept in the
 // segment's labels, under the options' own names.
@@ -58,9 +69,9 @@ func (o *options) set(key, value string) (err error) {
 		if o.mtu, err = strconv.Atoi(value); err != nil || o.mtu < api.MinMTU || o.mtu > api.MaxMTU {
 			return fmt.Errorf("option %s=%q: want %d to %d bytes", key, clip(value), api.MinMTU, api.MaxMTU)
 		}
-	case optionSecurity:
-		if !api.Security(value).Valid() {
-			return errSecurity(value)
+	case optionSecurity, optionAddresses, optionMACs, optionProtocols:
+		if err := setPortOption(new(api.PortSpec), key, value); err != nil {
+			return err
 		}
 	case bridgeICC:
 		if _, err := strconv.ParseBool(value); err != nil {
@@ -73,26 +84,48 @@ func (o *options) set(key, value string) (err error) {
 	return nil
 }
 
-func errSecurity(value string) error {
-	return fmt.Errorf("option %s=%q: want strict, mac, off", optionSecurity, clip(value))
+// setPortOption puts what an option of portOptions says into a port's spec.
+func setPortOption(spec *api.PortSpec, key, value string) (err error) {
+	list := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+	switch key {
+	case optionSecurity:
+		if spec.Security = api.Security(value); !spec.Security.Valid() {
+			return fmt.Errorf("option %s=%q: want strict, mac, off", key, clip(value))
+		}
+	case optionAddresses:
+		spec.AllowAddresses, err = api.ParseAllAllowed(list)
+	case optionMACs:
+		spec.AllowMACs, err = api.ParseAllAllowedMACs(list)
+	case optionProtocols:
+		spec.AllowProtocols, err = api.ParseAllAllowedProtocols(list)
+	}
+	if err != nil {
+		return fmt.Errorf("option %s: %w", key, err)
+	}
+	return nil
 }
 
-// endpointSecurity is the level of security of a container's port: its own, from
+// setPortOptions puts into a port's spec what its container may do: by each option its own, from
 // --network name=…,driver-opt=…, or else the network's, or else the default.
-func endpointSecurity(given map[string]any, segment api.Segment) (api.Security, error) {
+func setPortOptions(spec *api.PortSpec, given map[string]any, segment api.Segment) error {
 	for _, key := range slices.Sorted(maps.Keys(given)) {
-		if strings.HasPrefix(key, "vswitch.") && key != optionSecurity {
-			return "", fmt.Errorf("option %q is unknown to the vswitch driver for a container: it takes %s", clip(key), optionSecurity)
+		if strings.HasPrefix(key, "vswitch.") && !slices.Contains(portOptions, key) {
+			return fmt.Errorf("option %q is unknown to the vswitch driver for a container: it takes %s", clip(key), strings.Join(portOptions, ", "))
 		}
 	}
-	value, there := given[optionSecurity]
-	if !there {
-		return api.Security(segment.Labels[optionSecurity]), nil
+	for _, key := range portOptions {
+		value, there := segment.Labels[key]
+		if own, has := given[key]; has {
+			value, there = fmt.Sprint(own), true
+		}
+		if !there {
+			continue
+		}
+		if err := setPortOption(spec, key, value); err != nil {
+			return err
+		}
 	}
-	if s, ok := value.(string); ok && api.Security(s).Valid() {
-		return api.Security(s), nil
-	}
-	return "", errSecurity(fmt.Sprint(value))
+	return nil
 }
 
 // isolated says whether the network's containers shall not reach each other.

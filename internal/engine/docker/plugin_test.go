@@ -90,6 +90,10 @@ func TestRefusals(t *testing.T) {
 		{endpointPath, createEndpoint("x", "10.1.0.2/24", ``), `port id "x"`},
 		{endpointPath, createEndpoint(otherID, "10.1.0.2", ``), `address "10.1.0.2": want an address and a prefix length`},
 		{endpointPath, createEndpoint(otherID, "10.1.0.2/24", `"vswitch.security":7`), `want strict, mac, off`},
+		{network, createNetwork(networkID, `"vswitch.allow-mac":"x"`), `option vswitch.allow-mac: allowed mac "x": want`},
+		{network, createNetwork(networkID, `"vswitch.allow-address":"10.1"`), `option vswitch.allow-address: allowed address "10.1"`},
+		{endpointPath, createEndpoint(otherID, "10.1.0.2/24", `"vswitch.allow-protocol":"ip"`), `option vswitch.allow-protocol: allowed protocol "ip"`},
+		{endpointPath, createEndpoint(otherID, "10.1.0.2/24", `"vswitch.mtu":"1400"`), `it takes vswitch.security, vswitch.allow-address`},
 		{endpointPath, createEndpoint(otherID, "10.1.0.2/24", `"vswitch.colour":"x"`), `"vswitch.colour" is unknown to the vswitch driver for a container`},
 		{endpointPath, `{"NetworkID":"` + networkID + `","EndpointID":"` + otherID + `","Interface":{"AddressIPv6":"fd00::2/64"}}`, "leave out --ip6"},
 		{endpointPath, `{"NetworkID":"` + networkID + `","EndpointID":"` + otherID + `","Interface":{"MacAddress":"01:00:5e:00:00:01"}}`, "group address"},
@@ -163,6 +167,26 @@ func TestOptionsReachSegmentAndPort(t *testing.T) {
 	for id, security := range map[string]api.Security{endpointID: api.SecurityMAC, otherID: api.SecurityOff} {
 		if port, err := b.Port(t.Context(), id); err != nil || port.Security != security || !port.Isolated {
 			t.Errorf("port %+v, %v; want it isolated and with security %s", port, err, security)
+		}
+	}
+}
+
+// TestAllowances of a network are its containers', each of which may have others of its own.
+func TestAllowances(t *testing.T) {
+	t.Parallel()
+	p, fake := newPlugin()
+	must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID,
+		`"vswitch.allow-mac":"00:00:5e:00:01:33","vswitch.allow-protocol":"ptp, 0x88B5 llc"`))
+	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``))
+	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(otherID, "10.1.0.3/24",
+		`"vswitch.allow-protocol":"","vswitch.allow-address":"10.1.0.50,10.8.0.0/24"`))
+	for id, want := range map[string]string{
+		endpointID: "[] [00:00:5e:00:01:33] [ptp 0x88b5 llc] true",
+		otherID:    "[10.1.0.50/32 10.8.0.0/24] [00:00:5e:00:01:33] [] true",
+	} {
+		port, err := fake.Port(t.Context(), id)
+		if got := fmt.Sprint(port.AllowAddresses, port.AllowMACs, port.AllowProtocols, port.Security == api.SecurityStrict); err != nil || got != want {
+			t.Errorf("the port has %s, %v; want %s", got, err, want)
 		}
 	}
 }
