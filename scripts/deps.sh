@@ -1,14 +1,14 @@
 #!/bin/sh
 # Makes sure that the system programs are there which the demo needs and, with
 # the argument "test", those that the tests need, with "engines" also those that
-# the tests with container engines need, or with "bench" the switches that the
-# benchmark compares with. Says nothing when there is nothing
-# to do. As root on Debian or Ubuntu it installs what is missing; elsewhere it
+# the tests with container engines need, with "programs" also those of other
+# projects that docs/programs.md is about, or with "bench" the switches that the
+# benchmark compares with. Says nothing when there is nothing to do. As root on Debian or Ubuntu it installs what is missing; elsewhere it
 # names the missing packages and fails.
 set -eu
 
 # Programs of the administrator are not in every user's PATH.
-PATH=$PATH:/usr/sbin:/sbin
+PATH=$PATH:/usr/sbin:/sbin:/usr/lib/frr
 
 missing=
 # need COMMAND PACKAGE...
@@ -25,7 +25,7 @@ need nsenter util-linux
 need ethtool ethtool
 need socat socat
 case ${1:-} in
-test | engines)
+test | engines | programs)
 	need nft nftables               # the tests look at the rules with it; vswitchd does without
 	need iptables iptables          # another firewall
 	need "${CC:-gcc}" gcc libc6-dev # the race detector links with it
@@ -39,6 +39,16 @@ esac
 if [ "${1:-}" = engines ]; then
 	need dockerd docker.io
 	need docker-compose docker-compose # it runs the example
+fi
+if [ "${1:-}" = programs ]; then
+	need keepalived keepalived
+	need lldpd lldpd
+	need ptp4l linuxptp
+	need isisd frr
+	need dhclient isc-dhcp-client
+	need dhcpcd dhcpcd5
+	need pppoe-server pppoe
+	need tcpdump tcpdump
 fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch
@@ -93,7 +103,8 @@ install() {
 services=
 for package in $missing; do
 	case $package in
-	openvswitch-switch) services="$services $package" ;;
+	openvswitch-switch | keepalived | lldpd | frr) services="$services $package" ;;
+	dhcpcd5) services="$services dhcpcd" ;;
 	docker.io) services="$services docker containerd" ;;
 	esac
 done
