@@ -51,7 +51,8 @@ demo: ## show two segments and three containers at work (needs root)
 # them is product, kit and end-to-end tests. The race detector allocates, so tests that count
 # allocations run without it.
 ENGINES := ./test/docker/...
-PACKAGES = $(filter-out $(shell $(GO) list $(ENGINES)),$(shell $(GO) list ./...))
+PROGRAMS := ./test/programs/daemons
+PACKAGES = $(filter-out $(shell $(GO) list $(ENGINES) $(PROGRAMS)),$(shell $(GO) list ./...))
 ALLOCS   = $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' 'func Test.*Allocs' *))))
 GOTEST   = $(GO) test -timeout 10m
 NOT_RUN  = @if [ "$$(id -u)" -ne 0 ]; then \
@@ -71,8 +72,14 @@ test-engines: ## run the tests with other programs' container engines: Docker (n
 	$(GOTEST) $(RACE) $(ENGINES)
 	$(NOT_RUN)
 
+.PHONY: test-programs
+test-programs: ## run the tests with keepalived, lldpd, linuxptp, FRR and others (needs root)
+	@if [ "$$(id -u)" -eq 0 ]; then sh scripts/deps.sh programs; fi
+	$(GOTEST) $(RACE) $(PROGRAMS)
+	$(NOT_RUN)
+
 .PHONY: test-all
-test-all: test test-engines ## run all tests, as continuous integration does
+test-all: test test-engines test-programs ## run all tests, as continuous integration does
 
 .PHONY: soak
 DURATION ?= 10m

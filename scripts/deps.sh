@@ -48,7 +48,6 @@ if [ "${1:-}" = programs ]; then
 	need dhclient isc-dhcp-client
 	need dhcpcd dhcpcd5
 	need pppoe-server pppoe
-	need tcpdump tcpdump
 fi
 if [ "${1:-}" = bench ]; then
 	need ovs-vswitchd openvswitch-switch
