@@ -82,6 +82,21 @@ func (p *policyFlags) into(spec *api.PortSpec) (err error) {
 	return read(p.rateOut, parseRate("rate out"), &spec.RateOut)
 }
 
+// allowances lists what a port may use besides its own.
+func allowances(p api.Port) string {
+	var list []string
+	for _, a := range p.AllowAddresses {
+		list = append(list, a.String())
+	}
+	for _, m := range p.AllowMACs {
+		list = append(list, m.String())
+	}
+	for _, protocol := range p.AllowProtocols {
+		list = append(list, string(protocol))
+	}
+	return strings.Join(list, ", ")
+}
+
 // parseRate returns [api.ParseRate] with errors that say which rate is wrong.
 func parseRate(what string) func(string) (api.Rate, error) {
 	return func(s string) (api.Rate, error) {

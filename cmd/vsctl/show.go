@@ -79,6 +79,7 @@ func tree(v api.Version, segments []api.Segment, ports []api.Port) []byte {
 			if p.Isolated {
 				line(3, "isolated: ", "true")
 			}
+			line(3, "allowed: ", allowances(p))
 			for _, published := range p.Published {
 				line(3, "published: ", published)
 			}

@@ -139,6 +139,9 @@ func TestHints(t *testing.T) {
 				p.Errorf("with %s such frames are still dropped: %v", test.want, got.Counters.Drops)
 			}
 		}
+		if !p.has("level=WARN", "frame refused", "reason=spoofed-mac", `allowed-by="vsctl set-port a --allow-mac 00:00:5e:00:01:33"`) {
+			p.Errorf("the log says %s", p.log.String())
+		}
 		p.updatePort(p.c, "a", api.PortUpdate{FloodLimit: new(1)})
 		for range 3 {
 			from(p.portNamed(p.c, "a").IPs[0].Addr().String())()

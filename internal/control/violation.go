@@ -15,6 +15,9 @@ func (pc *ports) violated(v vswitch.Violation) {
 	if v.IP.IsValid() {
 		args = append(args, "ip", v.IP.String())
 	}
+	if option := p.now().Allowance(v.Reason); option != "" {
+		args = append(args, "allowed-by", "vsctl set-port "+p.record.Name+" "+option)
+	}
 	pc.log.Warn("frame refused that the port may not send", args...)
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -135,12 +136,12 @@ func (v *site) settle(t *testing.T) {
 	}
 }
 
-var marks uint64
+// marks tells the marks of the sites apart.
+var marks atomic.Uint64
 
 // marker is a broadcast of a station's own that the strictest port lets pass.
 func (v *site) marker(s *station) []byte {
-	marks++
-	return s.udp(everyone, "255.255.255.255", s.ip.String(), 9, 9, fmt.Appendf(nil, "mark %d.", marks)...)
+	return s.udp(everyone, "255.255.255.255", s.ip.String(), 9, 9, fmt.Appendf(nil, "mark %d.", marks.Add(1))...)
 }
 
 // passes sends frames from a and reports whether all come to b as they are.

@@ -2,10 +2,12 @@ package view
 
 import (
 	"net/netip"
+	"slices"
 
 	"vswitch/internal/control/model"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
+	"vswitch/switch/policy"
 )
 
 // hints returns the options of vsctl set-port that let pass frames as the port has dropped, by
@@ -17,9 +19,9 @@ func (p *Port) hints(drops map[string]uint64) map[string]string {
 			hints[r.String()] = option
 		}
 	}
-	for _, refused := range p.Place.Refusals() {
-		if option := p.allowance(refused); option != "" {
-			hints[refused.Reason.String()] = option
+	for _, r := range policy.Allowable {
+		if option := p.Allowance(r); option != "" {
+			hints[r.String()] = option
 		}
 	}
 	if len(hints) == 0 {
@@ -52,20 +54,26 @@ func limitOptions(r model.Port) map[drop.Reason]string {
 // linkLocals is where hosts make their IPv6 link-local addresses (RFC 4291 §2.5.6).
 var linkLocals = netip.MustParsePrefix("fe80::/64")
 
-// allowance is the option that gives a port what it lacks; empty for an address that the
-// segment's gateway or another of its ports has.
-func (p *Port) allowance(refused vswitch.Refusal) string {
-	lacks := refused.Lacks
-	switch {
+// Allowance returns the option of vsctl set-port that gives the port what it lacks for one of
+// the last frames that were dropped for a reason of [policy.Allowable]; empty for an address
+// that the segment's gateway or another of its ports has.
+func (p *Port) Allowance(r drop.Reason) string {
+	all := p.Place.Refusals()
+	i := slices.IndexFunc(all, func(refused vswitch.Refusal) bool { return refused.Reason == r })
+	if i < 0 {
+		return ""
+	}
+	switch lacks := all[i].Lacks; {
 	case lacks.Protocol != "":
 		return "--allow-protocol " + string(lacks.Protocol)
 	case !lacks.MAC.IsZero():
 		return "--allow-mac " + lacks.MAC.String()
 	case linkLocals.Contains(lacks.Addr):
 		return "--allow-address " + linkLocals.String()
+	default:
+		if _, bound := p.Segment.Bindings.Lookup(lacks.Addr); bound {
+			return ""
+		}
+		return "--allow-address " + lacks.Addr.String()
 	}
-	if _, bound := p.Segment.Bindings.Lookup(lacks.Addr); bound {
-		return ""
-	}
-	return "--allow-address " + lacks.Addr.String()
 }
