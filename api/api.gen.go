@@ -201,8 +201,8 @@ type AllowMACs = []MACMask
 // AllowProtocols What frames may carry besides IP and ARP: a protocol's name, such as ptp, pppoe or
 // mpls, an EtherType as 0x88b5, llc for all with a length instead of an EtherType, vlan
 // or qinq for tags, behind which all holds as without them, or reserved for all frames
-// to the reserved group addresses 01:80:C2:00:00:01 to -0F; a protocol's own pass there
-// too. Its own checks apart, what a protocol carries is not looked into.
+// to the reserved group addresses 01:80:C2:00:00:01 to -0F. What a protocol carries is not
+// looked into, and its frames pass to those addresses as well.
 type AllowProtocols = []LinkProtocol
 
 // AllowReserved The same as reserved among allow_protocols: true adds it, false takes it out. BPDUs
@@ -482,8 +482,8 @@ type Port struct {
 	// AllowProtocols What frames may carry besides IP and ARP: a protocol's name, such as ptp, pppoe or
 	// mpls, an EtherType as 0x88b5, llc for all with a length instead of an EtherType, vlan
 	// or qinq for tags, behind which all holds as without them, or reserved for all frames
-	// to the reserved group addresses 01:80:C2:00:00:01 to -0F; a protocol's own pass there
-	// too. Its own checks apart, what a protocol carries is not looked into.
+	// to the reserved group addresses 01:80:C2:00:00:01 to -0F. What a protocol carries is not
+	// looked into, and its frames pass to those addresses as well.
 	AllowProtocols AllowProtocols `json:"allow_protocols,omitempty,omitzero"`
 
 	// AllowReserved The same as reserved among allow_protocols: true adds it, false takes it out. BPDUs
@@ -563,8 +563,8 @@ type PortSpec struct {
 	// AllowProtocols What frames may carry besides IP and ARP: a protocol's name, such as ptp, pppoe or
 	// mpls, an EtherType as 0x88b5, llc for all with a length instead of an EtherType, vlan
 	// or qinq for tags, behind which all holds as without them, or reserved for all frames
-	// to the reserved group addresses 01:80:C2:00:00:01 to -0F; a protocol's own pass there
-	// too. Its own checks apart, what a protocol carries is not looked into.
+	// to the reserved group addresses 01:80:C2:00:00:01 to -0F. What a protocol carries is not
+	// looked into, and its frames pass to those addresses as well.
 	AllowProtocols AllowProtocols `json:"allow_protocols,omitempty,omitzero"`
 
 	// AllowReserved The same as reserved among allow_protocols: true adds it, false takes it out. BPDUs
@@ -671,8 +671,8 @@ type PortUpdate struct {
 	// AllowProtocols What frames may carry besides IP and ARP: a protocol's name, such as ptp, pppoe or
 	// mpls, an EtherType as 0x88b5, llc for all with a length instead of an EtherType, vlan
 	// or qinq for tags, behind which all holds as without them, or reserved for all frames
-	// to the reserved group addresses 01:80:C2:00:00:01 to -0F; a protocol's own pass there
-	// too. Its own checks apart, what a protocol carries is not looked into.
+	// to the reserved group addresses 01:80:C2:00:00:01 to -0F. What a protocol carries is not
+	// looked into, and its frames pass to those addresses as well.
 	AllowProtocols *AllowProtocols `json:"allow_protocols,omitempty"`
 
 	// AllowReserved The same as reserved among allow_protocols: true adds it, false takes it out. BPDUs

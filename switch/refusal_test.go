@@ -21,7 +21,11 @@ func TestRefusalsAreNoted(t *testing.T) {
 		seg := l.segmentWith(vswitch.SegmentConfig{Gateway: s.Gateway})
 		strict := policy1(policy.SecurityStrict)
 		p := l.portWith(seg, 1, limited(strict))
-		q := l.portWith(seg, 2, limited(policy.Policy{Security: policy.SecurityMACOnly, MAC: switchtest.MAC(2)}))
+		q := l.portWith(
+			seg,
+			2,
+			limited(policy.Policy{Security: policy.SecurityMACOnly, MAC: switchtest.MAC(2)}),
+		)
 		want := func(when string, list ...vswitch.Refusal) {
 			l.t.Helper()
 			synctest.Wait()
@@ -101,9 +105,17 @@ func TestAllowancesAreInForceAtOnce(t *testing.T) {
 				if err := p.SetPolicy(c); err != nil {
 					l.t.Fatal(err)
 				}
-				if own, both := passes(p.mac, 0x8864), passes(virtual, 0x8864); own != step.own || both != step.both {
-					l.t.Errorf("with %v and %v: passes %v from its own MAC and %v from the other, want %v and %v",
-						step.macs, step.protocols, own, both, step.own, step.both)
+				if own, both := passes(p.mac, 0x8864), passes(virtual, 0x8864); own != step.own ||
+					both != step.both {
+					l.t.Errorf(
+						"with %v and %v: passes %v from its own MAC and %v from the other, want %v and %v",
+						step.macs,
+						step.protocols,
+						own,
+						both,
+						step.own,
+						step.both,
+					)
 				}
 			}
 		}

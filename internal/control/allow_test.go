@@ -19,7 +19,10 @@ func TestAllowedMACs(t *testing.T) {
 	one := &api.AllowMACs{frame.SingleMAC(virtual)}
 	a, b := w.portNamed(c, "a"), w.portNamed(c, "b")
 	for _, name := range []string{"a", "b"} {
-		if got := w.updatePort(c, name, api.PortUpdate{AllowMACs: one}); !slices.Equal(got.AllowMACs, *one) {
+		if got := w.updatePort(c, name, api.PortUpdate{AllowMACs: one}); !slices.Equal(
+			got.AllowMACs,
+			*one,
+		) {
 			t.Errorf("port %s is allowed %v, want %v", name, got.AllowMACs, *one)
 		}
 	}
@@ -54,7 +57,10 @@ func TestAllowedMACs(t *testing.T) {
 		w.refused(c, test.what, test.call, test.kind, test.parts...)
 	}
 	// Its own among those that it is allowed is no harm, and masks may cover others' own.
-	list := &api.AllowMACs{frame.SingleMAC(a.MAC), {MAC: switchtest.MAC(0), Mask: api.MAC{255, 255, 255}}}
+	list := &api.AllowMACs{
+		frame.SingleMAC(a.MAC),
+		{MAC: switchtest.MAC(0), Mask: api.MAC{255, 255, 255}},
+	}
 	w.updatePort(c, "a", api.PortUpdate{AllowMACs: list})
 	w.updatePort(c, "b", api.PortUpdate{AllowMACs: &api.AllowMACs{}})
 	w.updatePort(c, "b", api.PortUpdate{MAC: &virtual})
@@ -80,11 +86,22 @@ func TestAllowReserved(t *testing.T) {
 		{api.PortUpdate{AllowProtocols: &api.AllowProtocols{}}, nil},
 	} {
 		got := w.updatePort(c, "a", step.update)
-		if !slices.Equal(got.AllowProtocols, step.want) || got.AllowReserved != slices.Contains(step.want, "reserved") {
-			t.Errorf("step %d: %v and %v, want %v", i, got.AllowProtocols, got.AllowReserved, step.want)
+		if !slices.Equal(got.AllowProtocols, step.want) ||
+			got.AllowReserved != slices.Contains(step.want, "reserved") {
+			t.Errorf(
+				"step %d: %v and %v, want %v",
+				i,
+				got.AllowProtocols,
+				got.AllowReserved,
+				step.want,
+			)
 		}
 	}
-	got := w.addPort(c, "new", func(s *api.PortSpec) { s.AllowProtocols = []api.LinkProtocol{"reserved"} })
+	got := w.addPort(
+		c,
+		"new",
+		func(s *api.PortSpec) { s.AllowProtocols = []api.LinkProtocol{"reserved"} },
+	)
 	if !got.AllowReserved || len(got.AllowProtocols) != 1 {
 		t.Errorf("a new port has %v and %v", got.AllowProtocols, got.AllowReserved)
 	}
@@ -101,8 +118,15 @@ func TestHints(t *testing.T) {
 		}
 		from := func(ip string) func() {
 			return func() {
-				p.wire("a").Send(switchtest.Ethernet(frame.Broadcast, own, frame.EtherTypeIPv4,
-					switchtest.IPv4(addr("255.255.255.255"), addr(ip), frame.ProtoTCP, switchtest.Ports(1, 2)...)...))
+				p.wire("a").Send(switchtest.Ethernet(
+					frame.Broadcast,
+					own,
+					frame.EtherTypeIPv4,
+					switchtest.IPv4(
+						addr("255.255.255.255"),
+						addr(ip),
+						frame.ProtoTCP,
+						switchtest.Ports(1, 2)...)...))
 			}
 		}
 		for _, test := range []struct {
@@ -124,7 +148,13 @@ func TestHints(t *testing.T) {
 			p.settle()
 			got := p.portNamed(p.c, "a")
 			if got.Counters.Drops[test.reason] != before+1 || got.Hints[test.reason] != test.want {
-				p.Errorf("drops %v with the hints %v, want one more %s with %q", got.Counters.Drops, got.Hints, test.reason, test.want)
+				p.Errorf(
+					"drops %v with the hints %v, want one more %s with %q",
+					got.Counters.Drops,
+					got.Hints,
+					test.reason,
+					test.want,
+				)
 			}
 			if test.want == "" {
 				continue
@@ -139,7 +169,12 @@ func TestHints(t *testing.T) {
 				p.Errorf("with %s such frames are still dropped: %v", test.want, got.Counters.Drops)
 			}
 		}
-		if !p.has("level=WARN", "frame refused", "reason=spoofed-mac", `allowed-by="vsctl set-port a --allow-mac 00:00:5e:00:01:33"`) {
+		if !p.has(
+			"level=WARN",
+			"frame refused",
+			"reason=spoofed-mac",
+			`allowed-by="vsctl set-port a --allow-mac 00:00:5e:00:01:33"`,
+		) {
 			p.Errorf("the log says %s", p.log.String())
 		}
 		p.updatePort(p.c, "a", api.PortUpdate{FloodLimit: new(1)})

@@ -79,7 +79,9 @@ func Parse(s string) (Protocol, error) {
 	t, err := strconv.ParseUint(digits, 16, 16)
 	switch {
 	case !hex || err != nil:
-		return "", fmt.Errorf("want the name of a protocol, such as ptp, or an EtherType, such as 0x88b5")
+		return "", fmt.Errorf(
+			"want the name of a protocol, such as ptp, or an EtherType, such as 0x88b5",
+		)
 	case frame.IsLength(uint16(t)):
 		return "", fmt.Errorf("is a length and no EtherType: want 0x0600 to 0xffff, or llc")
 	case frame.CheckedByAddress(uint16(t)):

@@ -31,7 +31,15 @@ func TestParse(t *testing.T) {
 	} {
 		got, err := ethertype.Parse(text)
 		if err != nil || got != want.name || !slices.Equal(got.EtherTypes(), want.types) {
-			t.Errorf("%q: %q of types %x, %v; want %q of %x", text, got, got.EtherTypes(), err, want.name, want.types)
+			t.Errorf(
+				"%q: %q of types %x, %v; want %q of %x",
+				text,
+				got,
+				got.EtherTypes(),
+				err,
+				want.name,
+				want.types,
+			)
 		}
 		if again, err := ethertype.Parse(string(got)); err != nil || again != got {
 			t.Errorf("%q is read as %q, %v", got, again, err)

@@ -38,13 +38,25 @@ func checkLacks(t *testing.T, g *policy.Guard, f *frame.Parsed, eth []byte, refu
 			return
 		}
 		if slices.Contains(seen, lacks) {
-			t.Errorf("%x, refused as %s by %+v: lacks %+v, which was allowed", eth, refused, g.Policy(), lacks)
+			t.Errorf(
+				"%x, refused as %s by %+v: lacks %+v, which was allowed",
+				eth,
+				refused,
+				g.Policy(),
+				lacks,
+			)
 			return
 		}
 		seen = append(seen, lacks)
 		next, err := policy.NewGuard(with(g.Policy(), lacks))
 		if err != nil {
-			t.Errorf("%x, refused as %s: lacks %+v, which nobody can have: %v", eth, refused, lacks, err)
+			t.Errorf(
+				"%x, refused as %s: lacks %+v, which nobody can have: %v",
+				eth,
+				refused,
+				lacks,
+				err,
+			)
 			return
 		}
 		g = next

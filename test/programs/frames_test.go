@@ -57,7 +57,11 @@ func tagged(tpid, vid uint16, b []byte) []byte {
 
 // serialize is a frame of no more than its packet: a kernel on the way may cut off what follows
 // an IP packet.
-func (s *station) serialize(dst string, t layers.EthernetType, stack ...gopacket.SerializableLayer) []byte {
+func (s *station) serialize(
+	dst string,
+	t layers.EthernetType,
+	stack ...gopacket.SerializableLayer,
+) []byte {
 	b := gopacket.NewSerializeBuffer()
 	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
 	if err := gopacket.SerializeLayers(b, options, stack...); err != nil {
@@ -83,13 +87,25 @@ func (s *station) udp(dst, dstIP, srcIP string, srcPort, dstPort uint16, payload
 		_ = udp.SetNetworkLayerForChecksum(ip) // it is one
 		return s.serialize(dst, layers.EthernetTypeIPv6, ip, udp, gopacket.Payload(payload))
 	}
-	ip := &layers.IPv4{Version: 4, TTL: 255, Protocol: layers.IPProtocolUDP, SrcIP: addrOf(srcIP), DstIP: addrOf(dstIP)}
+	ip := &layers.IPv4{
+		Version:  4,
+		TTL:      255,
+		Protocol: layers.IPProtocolUDP,
+		SrcIP:    addrOf(srcIP),
+		DstIP:    addrOf(dstIP),
+	}
 	_ = udp.SetNetworkLayerForChecksum(ip)
 	return s.serialize(dst, layers.EthernetTypeIPv4, ip, udp, gopacket.Payload(payload))
 }
 
 func ipv6Layer(dst, src string, next layers.IPProtocol) *layers.IPv6 {
-	return &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: next, SrcIP: addrOf(src), DstIP: addrOf(dst)}
+	return &layers.IPv6{
+		Version:    6,
+		HopLimit:   255,
+		NextHeader: next,
+		SrcIP:      addrOf(src),
+		DstIP:      addrOf(dst),
+	}
 }
 
 // icmp6 is a message of ICMPv6 to all nodes.
@@ -102,7 +118,11 @@ func (s *station) icmp6(src string, kind uint8, body gopacket.SerializableLayer)
 
 // solicits looks for whoever has an address, as DAD does from "::" (RFC 4862 §5.4.2).
 func (s *station) solicits(src, target string) []byte {
-	return s.icmp6(src, layers.ICMPv6TypeNeighborSolicitation, &layers.ICMPv6NeighborSolicitation{TargetAddress: addrOf(target)})
+	return s.icmp6(
+		src,
+		layers.ICMPv6TypeNeighborSolicitation,
+		&layers.ICMPv6NeighborSolicitation{TargetAddress: addrOf(target)},
+	)
 }
 
 // advertises says that the station has an address, at its own MAC.

@@ -10,7 +10,9 @@ import (
 // pings sends some echo requests from a namespace, whose link has just come up, and reports
 // whether one is answered.
 func pings(from *lab.Namespace, s *station, to string) bool {
-	return from.Exec(s.Context(), "ping", "-n", "-c", "4", "-i", "0.2", "-W", "0.5", to).Run() == nil
+	return from.Exec(s.Context(), "ping", "-n", "-c", "4", "-i", "0.2", "-W", "0.5", to).
+		Run() ==
+		nil
 }
 
 // probesARP looks for the addresses of the peer, which it has to find, and of nobody.
@@ -38,7 +40,21 @@ func getsLease(v *site) bool {
 			Namespace: v.b.Name(), Argv: []string{"busybox", "udhcpd", "-f", "-I", v.b.ip.String(), at},
 		})
 	}
-	return v.client.try("busybox", "udhcpc", "-f", "-n", "-q", "-t", "4", "-T", "1", "-i", port, "-s", "/bin/true")
+	return v.client.try(
+		"busybox",
+		"udhcpc",
+		"-f",
+		"-n",
+		"-q",
+		"-t",
+		"4",
+		"-T",
+		"1",
+		"-i",
+		port,
+		"-s",
+		"/bin/true",
+	)
 }
 
 // behind is a namespace that reaches the stations through a.
@@ -48,7 +64,22 @@ func behind(v *site) *lab.Namespace { return lab.NewQuietNamespace(v.a) }
 func pingsByMacvlan(v *site) bool {
 	inner := behind(v)
 	defer inner.Remove()
-	v.a.Run("ip", "link", "add", "mv0", "link", port, "netns", inner.Name(), "address", "02:00:00:00:00:60", "type", "macvlan", "mode", "bridge")
+	v.a.Run(
+		"ip",
+		"link",
+		"add",
+		"mv0",
+		"link",
+		port,
+		"netns",
+		inner.Name(),
+		"address",
+		"02:00:00:00:00:60",
+		"type",
+		"macvlan",
+		"mode",
+		"bridge",
+	)
 	defer inner.Run("ip", "link", "del", "mv0")
 	inner.Run("ip", "addr", "add", "172.17.0.60/16", "dev", "mv0")
 	inner.Run("ip", "link", "set", "mv0", "up")
@@ -57,7 +88,21 @@ func pingsByMacvlan(v *site) bool {
 
 // wire joins a and a namespace behind it by a veth pair, whose end there has a MAC and an address.
 func wire(v *site, inner *lab.Namespace, mac, address string) {
-	v.a.Run("ip", "link", "add", "in0", "type", "veth", "peer", "name", port, "address", mac, "netns", inner.Name())
+	v.a.Run(
+		"ip",
+		"link",
+		"add",
+		"in0",
+		"type",
+		"veth",
+		"peer",
+		"name",
+		port,
+		"address",
+		mac,
+		"netns",
+		inner.Name(),
+	)
 	inner.Run("ip", "addr", "add", address, "dev", port)
 	inner.Run("ip", "link", "set", port, "up")
 	v.a.Run("ip", "link", "set", "in0", "up")

@@ -29,7 +29,9 @@ func group(dst string, etherType uint16, payload ...byte) sender {
 
 // protocol is a row of one packet of IPv4 from the station's own address to a group.
 func protocol(dst, dstIP string, number byte, payload ...byte) sender {
-	return each(func(a, _ *station) []byte { return a.ipv4(dst, dstIP, a.ip.String(), number, payload...) })
+	return each(
+		func(a, _ *station) []byte { return a.ipv4(dst, dstIP, a.ip.String(), number, payload...) },
+	)
 }
 
 // toPeer is a row of one packet of IPv4 from own address to own address.
@@ -41,7 +43,9 @@ func toPeer(number byte, payload ...byte) sender {
 
 // datagram is a row of one datagram from the station's own address to a group.
 func datagram(dst, dstIP string, dstPort uint16) sender {
-	return each(func(a, _ *station) []byte { return a.udp(dst, dstIP, a.ip.String(), dstPort, dstPort, 1, 2, 3) })
+	return each(
+		func(a, _ *station) []byte { return a.udp(dst, dstIP, a.ip.String(), dstPort, dstPort, 1, 2, 3) },
+	)
 }
 
 // virtual is a row of the adverts, announcements and packets of a virtual router.
@@ -49,7 +53,11 @@ func virtual(src, dst, dstIP string, number byte) sender {
 	return func(a, b *station) [][]byte {
 		advert := a.ipv4(dst, dstIP, a.ip.String(), number, 0x31, 51, 100, 1)
 		packet := a.ipv4(b.mac.String(), b.ip.String(), virtualIP, 6, make([]byte, 20)...)
-		return [][]byte{from(src, advert), from(src, a.announces(mac(src), virtualIP)), from(src, packet)}
+		return [][]byte{
+			from(src, advert),
+			from(src, a.announces(mac(src), virtualIP)),
+			from(src, packet),
+		}
 	}
 }
 
@@ -82,7 +90,15 @@ func routing() []row {
 		}},
 		{name: "MPLS, LDP", frames: func(a, b *station) [][]byte {
 			return [][]byte{
-				a.eth(b.mac.String(), 0x8847, 0, 1, 1, 64, 0x45), a.eth("01:00:5e:00:00:05", 0x8848, 0, 1, 1, 64),
+				a.eth(
+					b.mac.String(),
+					0x8847,
+					0,
+					1,
+					1,
+					64,
+					0x45,
+				), a.eth("01:00:5e:00:00:05", 0x8848, 0, 1, 1, 64),
 				a.udp("01:00:5e:00:00:02", "224.0.0.2", a.ip.String(), 646, 646, 0, 1),
 			}
 		}},
@@ -100,16 +116,22 @@ func routing() []row {
 				a.udp("01:00:5e:00:00:fc", "224.0.0.252", a.ip.String(), 5355, 5355, 0),
 			}
 		}},
-		{name: "GRE, IPIP, ESP, SCTP, WireGuard, VXLAN, Geneve", frames: func(a, b *station) [][]byte {
-			var list [][]byte
-			for _, number := range []byte{47, 4, 50, 132} {
-				list = append(list, toPeer(number, 0, 0, 8, 0)(a, b)...)
-			}
-			for _, to := range []uint16{51820, 4789, 6081} {
-				list = append(list, a.udp(b.mac.String(), b.ip.String(), a.ip.String(), 40000, to, 1, 0, 0, 0))
-			}
-			return list
-		}},
+		{
+			name: "GRE, IPIP, ESP, SCTP, WireGuard, VXLAN, Geneve",
+			frames: func(a, b *station) [][]byte {
+				var list [][]byte
+				for _, number := range []byte{47, 4, 50, 132} {
+					list = append(list, toPeer(number, 0, 0, 8, 0)(a, b)...)
+				}
+				for _, to := range []uint16{51820, 4789, 6081} {
+					list = append(
+						list,
+						a.udp(b.mac.String(), b.ip.String(), a.ip.String(), 40000, to, 1, 0, 0, 0),
+					)
+				}
+				return list
+			},
+		},
 	}
 }
 
@@ -126,7 +148,10 @@ func redundancy() []row {
 			note:   "all routers: `--allow-mac 00:00:5e:00:01:00/ff:ff:ff:ff:ff:00`",
 			frames: virtual("00:00:5e:00:01:33", "01:00:5e:00:00:12", "224.0.0.18", 112),
 		},
-		{name: "CARP", frames: virtual("00:00:5e:00:01:07", "01:00:5e:00:00:12", "224.0.0.18", 112)},
+		{
+			name:   "CARP",
+			frames: virtual("00:00:5e:00:01:07", "01:00:5e:00:00:12", "224.0.0.18", 112),
+		},
 		{name: "HSRP", frames: func(a, _ *station) [][]byte {
 			const src = "00:00:0c:07:ac:01"
 			return [][]byte{
@@ -134,16 +159,22 @@ func redundancy() []row {
 				from(src, a.announces(mac(src), virtualIP)),
 			}
 		}},
-		{name: "a virtual IP that moves by gratuitous ARP (Pacemaker, MetalLB, kube-vip)", frames: each(func(a, _ *station) []byte {
-			return a.announces(a.mac, virtualIP)
-		})},
+		{
+			name: "a virtual IP that moves by gratuitous ARP (Pacemaker, MetalLB, kube-vip)",
+			frames: each(func(a, _ *station) []byte {
+				return a.announces(a.mac, virtualIP)
+			}),
+		},
 	}
 }
 
 func linkLayer() []row {
 	return []row{
 		{name: "PTP over Ethernet (ptp4l -2)", frames: group("01:1b:19:00:00:00", 0x88f7, 0, 2)},
-		{name: "PTP over Ethernet, peer delay (gPTP)", frames: group("01:80:c2:00:00:0e", 0x88f7, 0x12, 2)},
+		{
+			name:   "PTP over Ethernet, peer delay (gPTP)",
+			frames: group("01:80:c2:00:00:0e", 0x88f7, 0x12, 2),
+		},
 		{name: "PTP over UDP (ptp4l -4)", frames: func(a, _ *station) [][]byte {
 			return [][]byte{
 				a.udp("01:00:5e:00:01:81", "224.0.1.129", a.ip.String(), 319, 319, 0, 2),
@@ -151,27 +182,45 @@ func linkLayer() []row {
 			}
 		}},
 		{name: "PPPoE", frames: func(a, b *station) [][]byte {
-			return [][]byte{a.eth(everyone, 0x8863, 0x11, 9), a.eth(b.mac.String(), 0x8864, 0x11, 0, 0, 1, 0, 4, 0xc0, 0x21)}
+			return [][]byte{
+				a.eth(everyone, 0x8863, 0x11, 9),
+				a.eth(b.mac.String(), 0x8864, 0x11, 0, 0, 1, 0, 4, 0xc0, 0x21),
+			}
 		}},
 		{name: "LLDP (lldpd)", frames: group("01:80:c2:00:00:0e", 0x88cc, 2, 7, 4)},
 		{name: "CDP, VTP, UDLD", frames: each(func(a, _ *station) []byte {
 			return a.llc("01:00:0c:cc:cc:cc", 0xaa, 0xaa, 3, 0, 0, 0x0c, 0x20, 0, 2, 180)
 		})},
 		{name: "LACP (bonding, teamd), OAM", frames: group("01:80:c2:00:00:02", 0x8809, 1, 1)},
-		{name: "EAPOL (802.1X: wpa_supplicant, hostapd)", frames: group("01:80:c2:00:00:03", 0x888e, 2, 1)},
+		{
+			name:   "EAPOL (802.1X: wpa_supplicant, hostapd)",
+			frames: group("01:80:c2:00:00:03", 0x888e, 2, 1),
+		},
 		{name: "MACsec with MKA", frames: func(a, b *station) [][]byte {
-			return [][]byte{a.eth("01:80:c2:00:00:03", 0x888e, 3, 5), a.eth(b.mac.String(), 0x88e5, 0x2c, 0)}
+			return [][]byte{
+				a.eth("01:80:c2:00:00:03", 0x888e, 3, 5),
+				a.eth(b.mac.String(), 0x88e5, 0x2c, 0),
+			}
 		}},
 		{name: "flow control (802.3x, PFC)", frames: group("01:80:c2:00:00:01", 0x8808, 0, 1)},
 		{name: "CFM (802.1ag, Y.1731)", frames: group("01:80:c2:00:00:35", 0x8902, 0xa0, 1)},
 		{name: "Wake-on-LAN over UDP", frames: each(func(a, _ *station) []byte {
 			return a.udp(everyone, "255.255.255.255", a.ip.String(), 40000, 9, 0xff, 0xff, 0xff)
 		})},
-		{name: "Wake-on-LAN over Ethernet (ether-wake)", frames: group(everyone, 0x0842, 0xff, 0xff, 0xff)},
-		{name: "RARP (QEMU's after a migration)", frames: group(everyone, 0x8035, 0, 1, 8, 0, 6, 4, 0, 3)},
+		{
+			name:   "Wake-on-LAN over Ethernet (ether-wake)",
+			frames: group(everyone, 0x0842, 0xff, 0xff, 0xff),
+		},
+		{
+			name:   "RARP (QEMU's after a migration)",
+			frames: group(everyone, 0x8035, 0, 1, 8, 0, 6, 4, 0, 3),
+		},
 		{name: "TIPC", frames: group(everyone, 0x88ca, 0x5a)},
 		{name: "batman-adv", frames: group(everyone, 0x4305, 0, 15)},
-		{name: "an EtherType of one's own (IEEE 802, local experiments)", frames: group(everyone, 0x88b5, 1)},
+		{
+			name:   "an EtherType of one's own (IEEE 802, local experiments)",
+			frames: group(everyone, 0x88b5, 1),
+		},
 	}
 }
 
@@ -185,7 +234,15 @@ func bridging() []row {
 		})},
 		{name: "GVRP, GMRP (GARP)", frames: func(a, _ *station) [][]byte {
 			return [][]byte{
-				a.llc("01:80:c2:00:00:21", 0x42, 0x42, 3, 0, 1, 1), a.llc("01:80:c2:00:00:20", 0x42, 0x42, 3, 0, 1, 1),
+				a.llc(
+					"01:80:c2:00:00:21",
+					0x42,
+					0x42,
+					3,
+					0,
+					1,
+					1,
+				), a.llc("01:80:c2:00:00:20", 0x42, 0x42, 3, 0, 1, 1),
 			}
 		}},
 		{name: "MVRP, MMRP, MSRP", frames: func(a, _ *station) [][]byte {
@@ -197,12 +254,19 @@ func bridging() []row {
 		{name: "802.1p: priority tags, VID 0", frames: each(func(a, b *station) []byte {
 			return tagged(0x8100, 0xa000, toPeer(6, make([]byte, 20)...)(a, b)[0])
 		})},
-		{name: "VLAN (802.1Q), with an address of its own there", frames: func(a, b *station) [][]byte {
-			return [][]byte{
-				tagged(0x8100, 10, a.announces(a.mac, "10.10.0.2")),
-				tagged(0x8100, 10, a.ipv4(b.mac.String(), "10.10.0.3", "10.10.0.2", 6, make([]byte, 20)...)),
-			}
-		}},
+		{
+			name: "VLAN (802.1Q), with an address of its own there",
+			frames: func(a, b *station) [][]byte {
+				return [][]byte{
+					tagged(0x8100, 10, a.announces(a.mac, "10.10.0.2")),
+					tagged(
+						0x8100,
+						10,
+						a.ipv4(b.mac.String(), "10.10.0.3", "10.10.0.2", 6, make([]byte, 20)...),
+					),
+				}
+			},
+		},
 		{name: "Q-in-Q (802.1ad)", frames: each(func(a, b *station) []byte {
 			return tagged(0x88a8, 10, tagged(0x8100, 20, toPeer(6, make([]byte, 20)...)(a, b)[0]))
 		})},
@@ -212,18 +276,28 @@ func bridging() []row {
 func industry() []row {
 	return []row{
 		{name: "PROFINET", frames: func(a, b *station) [][]byte {
-			return [][]byte{a.eth("01:0e:cf:00:00:00", 0x8892, 0xfe, 0xfe), a.eth(b.mac.String(), 0x8892, 0x80, 0)}
+			return [][]byte{
+				a.eth("01:0e:cf:00:00:00", 0x8892, 0xfe, 0xfe),
+				a.eth(b.mac.String(), 0x8892, 0x80, 0),
+			}
 		}},
 		{name: "EtherCAT", frames: group(everyone, 0x88a4, 0x0e, 0x10)},
 		{name: "POWERLINK", frames: group("01:11:1e:00:00:01", 0x88ab, 1)},
 		{name: "SERCOS III", frames: group(everyone, 0x88cd, 0)},
 		{name: "IEC 61850: GOOSE, sampled values", frames: func(a, _ *station) [][]byte {
-			return [][]byte{a.eth("01:0c:cd:01:00:01", 0x88b8, 0, 1), a.eth("01:0c:cd:04:00:01", 0x88ba, 0x40, 0)}
+			return [][]byte{
+				a.eth("01:0c:cd:01:00:01", 0x88b8, 0, 1),
+				a.eth("01:0c:cd:04:00:01", 0x88ba, 0x40, 0),
+			}
 		}},
 		{name: "AVTP (802.1AS beside it)", frames: group("91:e0:f0:00:fe:00", 0x22f0, 2)},
 		{name: "AoE, FCoE", frames: func(a, _ *station) [][]byte {
 			return [][]byte{
-				a.eth(everyone, 0x88a2, 0x10), a.eth("01:10:18:01:00:02", 0x8914, 0x10), a.eth("0e:fc:00:ff:ff:fe", 0x8906, 0),
+				a.eth(
+					everyone,
+					0x88a2,
+					0x10,
+				), a.eth("01:10:18:01:00:02", 0x8914, 0x10), a.eth("0e:fc:00:ff:ff:fe", 0x8906, 0),
 			}
 		}},
 		{name: "RoCE of version 1", frames: group("0e:fc:00:ff:ff:fe", 0x8915, 0x60)},
@@ -235,9 +309,12 @@ func industry() []row {
 
 func addresses() []row {
 	return []row{
-		{name: "gratuitous ARP for the port's own address", frames: each(func(a, _ *station) []byte {
-			return a.announces(a.mac, a.ip.String())
-		})},
+		{
+			name: "gratuitous ARP for the port's own address",
+			frames: each(func(a, _ *station) []byte {
+				return a.announces(a.mac, a.ip.String())
+			}),
+		},
 		{name: "duplicate address detection by ARP", works: probesARP, by: "arping -D"},
 		{name: "DHCP client", works: getsLease, by: "udhcpc", client: true},
 		{name: "DHCP server", frames: each(func(a, b *station) []byte {
@@ -246,25 +323,50 @@ func addresses() []row {
 		{name: "DHCPv6 client, router solicitations", frames: func(a, _ *station) [][]byte {
 			return [][]byte{
 				a.udp("33:33:00:01:00:02", "ff02::1:2", a.linkLocal(), 546, 547, 1),
-				a.icmp6(a.linkLocal(), layers.ICMPv6TypeRouterSolicitation, &layers.ICMPv6RouterSolicitation{}),
+				a.icmp6(
+					a.linkLocal(),
+					layers.ICMPv6TypeRouterSolicitation,
+					&layers.ICMPv6RouterSolicitation{},
+				),
 			}
 		}},
-		{name: "router advertisements (radvd), DHCPv6 server", frames: func(a, _ *station) [][]byte {
-			return [][]byte{
-				a.icmp6(a.linkLocal(), layers.ICMPv6TypeRouterAdvertisement, &layers.ICMPv6RouterAdvertisement{HopLimit: 64}),
-				a.udp("33:33:00:00:00:01", "ff02::1", a.linkLocal(), 547, 546, 2),
-			}
-		}},
+		{
+			name: "router advertisements (radvd), DHCPv6 server",
+			frames: func(a, _ *station) [][]byte {
+				return [][]byte{
+					a.icmp6(
+						a.linkLocal(),
+						layers.ICMPv6TypeRouterAdvertisement,
+						&layers.ICMPv6RouterAdvertisement{HopLimit: 64},
+					),
+					a.udp("33:33:00:00:00:01", "ff02::1", a.linkLocal(), 547, 546, 2),
+				}
+			},
+		},
 		{name: "IPv6 link-local address by the port's MAC", frames: func(a, _ *station) [][]byte {
-			return [][]byte{a.solicits("::", a.linkLocal()), a.advertises(a.linkLocal(), a.linkLocal())}
+			return [][]byte{
+				a.solicits("::", a.linkLocal()),
+				a.advertises(a.linkLocal(), a.linkLocal()),
+			}
 		}},
-		{name: "IPv6 link-local address by RFC 7217 (stable privacy)", frames: func(a, _ *station) [][]byte {
-			return [][]byte{a.solicits("::", privateIP), a.advertises(privateIP, privateIP), a.udp("33:33:00:00:00:fb", "ff02::fb", privateIP, 5353, 5353, 0)}
-		}},
+		{
+			name: "IPv6 link-local address by RFC 7217 (stable privacy)",
+			frames: func(a, _ *station) [][]byte {
+				return [][]byte{
+					a.solicits("::", privateIP),
+					a.advertises(privateIP, privateIP),
+					a.udp("33:33:00:00:00:fb", "ff02::fb", privateIP, 5353, 5353, 0),
+				}
+			},
+		},
 		{
 			name: "IPv6 SLAAC, temporary addresses (RFC 8981)", note: "or the network: `--allow-address 2001:db8:1::/64`",
 			frames: func(a, _ *station) [][]byte {
-				return [][]byte{a.solicits("::", globalIP), a.advertises(globalIP, globalIP), a.udp("33:33:00:00:00:01", "ff02::1", globalIP, 9, 9, 0)}
+				return [][]byte{
+					a.solicits("::", globalIP),
+					a.advertises(globalIP, globalIP),
+					a.udp("33:33:00:00:00:01", "ff02::1", globalIP, 9, 9, 0),
+				}
 			},
 		},
 	}
@@ -281,6 +383,9 @@ func inside() []row {
 			name: "a router in the container (VPN server)", works: pingsThroughRouter, by: "the kernel",
 			note: "or the network: `--allow-address 10.8.0.0/24`",
 		},
-		{name: "a router in the container that translates (NAT)", frames: toPeer(6, make([]byte, 20)...)},
+		{
+			name:   "a router in the container that translates (NAT)",
+			frames: toPeer(6, make([]byte, 20)...),
+		},
 	}
 }

@@ -82,7 +82,9 @@ func newVSwitch(t *testing.T) *site {
 		// Another limit each time, so that it is another policy, and what was noted under the one
 		// before is forgotten.
 		changes++
-		argv := append([]string{"set-port", names[s], "--mac-limit", strconv.Itoa(100 + changes)}, options...)
+		argv := append(
+			[]string{"set-port", names[s], "--mac-limit", strconv.Itoa(100 + changes)},
+			options...)
 		for flag, nothing := range map[string]string{
 			"--security": "strict", "--allow-address": "none", "--allow-mac": "none", "--allow-protocol": "none",
 		} {
@@ -114,7 +116,21 @@ func newBridge(t *testing.T) *site {
 		ns, ip := lab.NewQuietNamespace(t), netip.AddrFrom4([4]byte{172, 17, 0, n})
 		mac := net.HardwareAddr{0x02, 0x42, 172, 17, 0, n}
 		peer := fmt.Sprintf("p%d", n)
-		host.Run("ip", "link", "add", peer, "type", "veth", "peer", "name", port, "address", mac.String(), "netns", ns.Name())
+		host.Run(
+			"ip",
+			"link",
+			"add",
+			peer,
+			"type",
+			"veth",
+			"peer",
+			"name",
+			port,
+			"address",
+			mac.String(),
+			"netns",
+			ns.Name(),
+		)
 		host.Run("ip", "link", "set", peer, "master", "br0", "up")
 		if addressed {
 			ns.Run("ip", "addr", "add", ip.String()+"/16", "dev", port)
@@ -141,7 +157,13 @@ var marks atomic.Uint64
 
 // marker is a broadcast of a station's own that the strictest port lets pass.
 func (v *site) marker(s *station) []byte {
-	return s.udp(everyone, "255.255.255.255", s.ip.String(), 9, 9, fmt.Appendf(nil, "mark %d.", marks.Add(1))...)
+	return s.udp(
+		everyone,
+		"255.255.255.255",
+		s.ip.String(),
+		9,
+		9,
+		fmt.Appendf(nil, "mark %d.", marks.Add(1))...)
 }
 
 // passes sends frames from a and reports whether all come to b as they are.
@@ -154,7 +176,10 @@ func (v *site) passesFrom(from, to *station, frames ...[]byte) bool {
 	}
 	came := 0
 	if !to.hears(marker, lab.Patience, func(b []byte) {
-		if slices.ContainsFunc(frames, func(sent []byte) bool { return string(b) == string(sent) }) {
+		if slices.ContainsFunc(
+			frames,
+			func(sent []byte) bool { return string(b) == string(sent) },
+		) {
 			came++
 		}
 	}) {

@@ -57,9 +57,17 @@ func (r row) onVSwitch(t *testing.T, v *site) (l line) {
 	works, reasons, hints := r.run(v)
 	l.strict = reasons
 	for !works && len(l.options) < most {
-		more := slices.DeleteFunc(hints, func(h string) bool { return slices.Contains(l.options, h) })
+		more := slices.DeleteFunc(
+			hints,
+			func(h string) bool { return slices.Contains(l.options, h) },
+		)
 		if len(more) == 0 {
-			t.Errorf("%s: refused as %v with %v, and nothing more is said to let it pass", r.name, reasons, l.options)
+			t.Errorf(
+				"%s: refused as %v with %v, and nothing more is said to let it pass",
+				r.name,
+				reasons,
+				l.options,
+			)
 			break
 		}
 		l.options = append(l.options, more...)
@@ -114,7 +122,9 @@ func TestPrograms(t *testing.T) {
 // table writes the lines as the page has them.
 func table(lines []line) string {
 	var b strings.Builder
-	b.WriteString("| program or protocol | strict | lets it pass | off | kernel bridge | run by |\n|---|---|---|---|---|---|\n")
+	b.WriteString(
+		"| program or protocol | strict | lets it pass | off | kernel bridge | run by |\n|---|---|---|---|---|---|\n",
+	)
 	for _, l := range lines {
 		bridge := "passes"
 		if !l.bridge {

@@ -20,7 +20,13 @@ func TestHints(t *testing.T) {
 		return func(_ *Port, at *place) { at.refusals = []vswitch.Refusal{{Reason: r, Lacks: lacks}} }
 	}
 	lacksAddr := func(a string) policy.Allowance { return policy.Allowance{Addr: netip.MustParseAddr(a)} }
-	dropped := map[string]uint64{"bpdu-guard": 1, "isolated": 1, "rate-limit-in": 1, "rate-limit-out": 1, "mac-limit": 1}
+	dropped := map[string]uint64{
+		"bpdu-guard":     1,
+		"isolated":       1,
+		"rate-limit-in":  1,
+		"rate-limit-out": 1,
+		"mac-limit":      1,
+	}
 	for name, test := range map[string]struct {
 		edit  func(*Port, *place)
 		drops map[string]uint64

@@ -38,7 +38,17 @@ func router(c *lab.Container, daemon, config string) (ask func(command string) [
 		c.Fatal(err)
 	}
 	c.Start(filepath.Join(frrDir, "zebra"), "-N", space, "-f", empty, "--log", "stdout")
-	eventuallyPrints(c, []string{"eth0"}, "vtysh", "-N", space, "-d", "zebra", "-c", "show interface brief")
+	eventuallyPrints(
+		c,
+		[]string{"eth0"},
+		"vtysh",
+		"-N",
+		space,
+		"-d",
+		"zebra",
+		"-c",
+		"show interface brief",
+	)
 	c.Start(filepath.Join(frrDir, daemon), "-N", space, "-f", conf, "--log", "stdout")
 	return func(command string) []string { return []string{"vtysh", "-N", space, "-d", daemon, "-c", command} }
 }

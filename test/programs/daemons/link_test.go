@@ -49,8 +49,12 @@ func TestPTP(t *testing.T) {
 			h, a, b := pair(t)
 			run := func(c *lab.Container, follows int) *lab.TestProcess {
 				conf := filepath.Join(h.Dir, c.Port.Name+".cfg")
-				text := fmt.Sprintf("[global]\nfree_running 1\nslaveOnly %d\nlogSyncInterval -3\nlogAnnounceInterval -2\n"+
-					"uds_address %s.uds\n", follows, conf)
+				text := fmt.Sprintf(
+					"[global]\nfree_running 1\nslaveOnly %d\nlogSyncInterval -3\nlogAnnounceInterval -2\n"+
+						"uds_address %s.uds\n",
+					follows,
+					conf,
+				)
 				if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -30,7 +30,8 @@ func refused(h *lab.Host, name, reason, option string) {
 	h.Helper()
 	h.Eventually(name+" is refused as "+reason+", with "+option, func() bool {
 		p := h.Port(name)
-		return p.Counters.Drops[reason] > 0 && strings.Contains(option, p.Hints[reason]) && p.Hints[reason] != ""
+		return p.Counters.Drops[reason] > 0 && strings.Contains(option, p.Hints[reason]) &&
+			p.Hints[reason] != ""
 	})
 }
 
