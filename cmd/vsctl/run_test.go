@@ -256,7 +256,7 @@ func TestUnreachable(t *testing.T) {
 // TestReasonsThatDroppedNothing are left out, and the others come with the most frames first.
 func TestReasonsThatDroppedNothing(t *testing.T) {
 	t.Parallel()
-	got := reasons(map[string]uint64{"runt": 1, "cross-segment": 3, "giant": 0})
+	got := reasons(map[string]uint64{"runt": 1, "cross-segment": 3, "giant": 0}, nil)
 	if want := "cross-segment 3, runt 1"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -114,11 +114,11 @@ func TestHints(t *testing.T) {
 		own, virtual := p.portNamed(p.c, "a").MAC, frame.MAC{0, 0, 0x5e, 0, 1, 51}
 		b := p.portNamed(p.c, "b")
 		packet := func(etherType uint16) func() {
-			return func() { p.wire("a").Send(switchtest.Ethernet(frame.Broadcast, own, etherType, make([]byte, 46)...)) }
+			return func() { p.Wire("a").Send(switchtest.Ethernet(frame.Broadcast, own, etherType, make([]byte, 46)...)) }
 		}
 		from := func(ip string) func() {
 			return func() {
-				p.wire("a").Send(switchtest.Ethernet(
+				p.Wire("a").Send(switchtest.Ethernet(
 					frame.Broadcast,
 					own,
 					frame.EtherTypeIPv4,
@@ -136,7 +136,7 @@ func TestHints(t *testing.T) {
 		}{
 			{packet(0x8864), "unassigned-protocol", "--allow-protocol pppoe", api.PortUpdate{AllowProtocols: &api.AllowProtocols{"pppoe"}}},
 			{
-				func() { p.wire("a").Send(switchtest.Frame(frame.Broadcast, virtual, "x")) }, "spoofed-mac",
+				func() { p.Wire("a").Send(switchtest.Frame(frame.Broadcast, virtual, "x")) }, "spoofed-mac",
 				"--allow-mac 00:00:5e:00:01:33",
 				api.PortUpdate{AllowMACs: &api.AllowMACs{frame.SingleMAC(virtual)}},
 			},

@@ -174,7 +174,7 @@ func TestOptionsReachSegmentAndPort(t *testing.T) {
 // TestAllowances of a network are its containers', each of which may have others of its own.
 func TestAllowances(t *testing.T) {
 	t.Parallel()
-	p, fake := newPlugin()
+	p, b := newPlugin(t)
 	must(t, p, "/NetworkDriver.CreateNetwork", createNetwork(networkID,
 		`"vswitch.allow-mac":"00:00:5e:00:01:33","vswitch.allow-protocol":"ptp, 0x88B5 llc"`))
 	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.2/24", ``))
@@ -184,7 +184,7 @@ func TestAllowances(t *testing.T) {
 		endpointID: "[] [00:00:5e:00:01:33] [ptp 0x88b5 llc] true",
 		otherID:    "[10.1.0.50/32 10.8.0.0/24] [00:00:5e:00:01:33] [] true",
 	} {
-		port, err := fake.Port(t.Context(), id)
+		port, err := b.Port(t.Context(), id)
 		if got := fmt.Sprint(port.AllowAddresses, port.AllowMACs, port.AllowProtocols, port.Security == api.SecurityStrict); err != nil || got != want {
 			t.Errorf("the port has %s, %v; want %s", got, err, want)
 		}
