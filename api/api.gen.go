@@ -947,10 +947,30 @@ type SegmentUpdate struct {
 	Subnet *netip.Prefix `json:"subnet,omitempty"`
 }
 
+// Upgrade defines model for Upgrade.
+type Upgrade struct {
+	ID UpgradeID `json:"id"`
+
+	// Binary Absolute path of the new program, its first 1024 bytes.
+	Binary string `json:"binary"`
+
+	// State succeeded once the new program is ready; failed when the one before goes on.
+	State string `json:"state"`
+
+	// Reason Why it failed.
+	Reason string `json:"reason,omitempty,omitzero"`
+}
+
+// UpgradeID defines model for UpgradeID.
+type UpgradeID = string
+
 // UpgradeSpec defines model for UpgradeSpec.
 type UpgradeSpec struct {
 	// Binary Absolute path of the program; without it, that of the running one as it is on disk now.
 	Binary string `json:"binary,omitempty,omitzero"`
+
+	// ID Chosen at random by the client, to find the upgrade among those of GET /v1/upgrades.
+	ID string `json:"id,omitempty,omitzero"`
 }
 
 // Version defines model for Version.
@@ -1330,7 +1350,8 @@ type ClientInterface interface {
 	//
 	// The program takes the ports over. When it does not come up, the daemon goes on
 	// and the answer says why. Otherwise the answer is the version of the daemon that
-	// ends, and the next request is answered by the new one.
+	// ends, and the next request is answered by the new one, or, if that ends before it is
+	// ready, by the program before, started again: GET /v1/upgrades says which.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1341,12 +1362,21 @@ type ClientInterface interface {
 	//
 	// The program takes the ports over. When it does not come up, the daemon goes on
 	// and the answer says why. Otherwise the answer is the version of the daemon that
-	// ends, and the next request is answered by the new one.
+	// ends, and the next request is answered by the new one, or, if that ends before it is
+	// ready, by the program before, started again: GET /v1/upgrades says which.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/upgrade (the `Upgrade` operationId).
 	Upgrade(ctx context.Context, body UpgradeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListUpgrades The last upgrades that were asked for, and what came of each
+	//
+	// At most 8, in order. Unsupported when the daemon has no supervising process, or one of
+	// a version that does not tell.
+	//
+	// Corresponds with GET /v1/upgrades (the `ListUpgrades` operationId).
+	ListUpgrades(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetVersion What the daemon was built from
 	//
@@ -1897,7 +1927,8 @@ func (c *HTTPClient) DeleteRule(ctx context.Context, segment SegmentRef, rule Re
 //
 // The program takes the ports over. When it does not come up, the daemon goes on
 // and the answer says why. Otherwise the answer is the version of the daemon that
-// ends, and the next request is answered by the new one.
+// ends, and the next request is answered by the new one, or, if that ends before it is
+// ready, by the program before, started again: GET /v1/upgrades says which.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1918,13 +1949,32 @@ func (c *HTTPClient) UpgradeWithBody(ctx context.Context, contentType string, bo
 //
 // The program takes the ports over. When it does not come up, the daemon goes on
 // and the answer says why. Otherwise the answer is the version of the daemon that
-// ends, and the next request is answered by the new one.
+// ends, and the next request is answered by the new one, or, if that ends before it is
+// ready, by the program before, started again: GET /v1/upgrades says which.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /v1/upgrade (the `Upgrade` operationId).
 func (c *HTTPClient) Upgrade(ctx context.Context, body UpgradeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpgradeRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListUpgrades The last upgrades that were asked for, and what came of each
+//
+// At most 8, in order. Unsupported when the daemon has no supervising process, or one of
+// a version that does not tell.
+//
+// Corresponds with GET /v1/upgrades (the `ListUpgrades` operationId).
+func (c *HTTPClient) ListUpgrades(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListUpgradesRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3093,6 +3143,33 @@ func NewUpgradeRequestWithBody(server string, contentType string, body io.Reader
 	return req, nil
 }
 
+// NewListUpgradesRequest constructs an http.Request for the ListUpgrades method
+func NewListUpgradesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/upgrades")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetVersionRequest constructs an http.Request for the GetVersion method
 func NewGetVersionRequest(server string) (*http.Request, error) {
 	var err error
@@ -3411,7 +3488,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// The program takes the ports over. When it does not come up, the daemon goes on
 	// and the answer says why. Otherwise the answer is the version of the daemon that
-	// ends, and the next request is answered by the new one.
+	// ends, and the next request is answered by the new one, or, if that ends before it is
+	// ready, by the program before, started again: GET /v1/upgrades says which.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3422,12 +3500,23 @@ type ClientWithResponsesInterface interface {
 	//
 	// The program takes the ports over. When it does not come up, the daemon goes on
 	// and the answer says why. Otherwise the answer is the version of the daemon that
-	// ends, and the next request is answered by the new one.
+	// ends, and the next request is answered by the new one, or, if that ends before it is
+	// ready, by the program before, started again: GET /v1/upgrades says which.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/upgrade (the `Upgrade` operationId).
 	UpgradeWithResponse(ctx context.Context, body UpgradeJSONRequestBody, reqEditors ...RequestEditorFn) (*UpgradeResponse, error)
+
+	// ListUpgradesWithResponse The last upgrades that were asked for, and what came of each
+	//
+	// At most 8, in order. Unsupported when the daemon has no supervising process, or one of
+	// a version that does not tell.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/upgrades (the `ListUpgrades` operationId).
+	ListUpgradesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListUpgradesResponse, error)
 
 	// GetVersionWithResponse What the daemon was built from
 	//
@@ -4692,6 +4781,54 @@ func (r UpgradeResponse) ContentType() string {
 	return ""
 }
 
+type ListUpgradesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Upgrade
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListUpgradesResponse) GetJSON200() *[]Upgrade {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListUpgradesResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListUpgradesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListUpgradesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListUpgradesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListUpgradesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetVersionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5185,7 +5322,8 @@ func (c *ClientWithResponses) DeleteRuleWithResponse(ctx context.Context, segmen
 //
 // The program takes the ports over. When it does not come up, the daemon goes on
 // and the answer says why. Otherwise the answer is the version of the daemon that
-// ends, and the next request is answered by the new one.
+// ends, and the next request is answered by the new one, or, if that ends before it is
+// ready, by the program before, started again: GET /v1/upgrades says which.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5202,7 +5340,8 @@ func (c *ClientWithResponses) UpgradeWithBodyWithResponse(ctx context.Context, c
 //
 // The program takes the ports over. When it does not come up, the daemon goes on
 // and the answer says why. Otherwise the answer is the version of the daemon that
-// ends, and the next request is answered by the new one.
+// ends, and the next request is answered by the new one, or, if that ends before it is
+// ready, by the program before, started again: GET /v1/upgrades says which.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5213,6 +5352,22 @@ func (c *ClientWithResponses) UpgradeWithResponse(ctx context.Context, body Upgr
 		return nil, err
 	}
 	return ParseUpgradeResponse(rsp)
+}
+
+// ListUpgradesWithResponse The last upgrades that were asked for, and what came of each
+//
+// At most 8, in order. Unsupported when the daemon has no supervising process, or one of
+// a version that does not tell.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/upgrades (the `ListUpgrades` operationId).
+func (c *ClientWithResponses) ListUpgradesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListUpgradesResponse, error) {
+	rsp, err := c.ListUpgrades(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListUpgradesResponse(rsp)
 }
 
 // GetVersionWithResponse What the daemon was built from
@@ -6105,6 +6260,39 @@ func ParseUpgradeResponse(rsp *http.Response) (*UpgradeResponse, error) {
 	return response, nil
 }
 
+// ParseListUpgradesResponse parses an HTTP response from a ListUpgradesWithResponse call
+func ParseListUpgradesResponse(rsp *http.Response) (*ListUpgradesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListUpgradesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Upgrade
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetVersionResponse parses an HTTP response from a GetVersionWithResponse call
 func ParseGetVersionResponse(rsp *http.Response) (*GetVersionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6218,6 +6406,9 @@ type ServerInterface interface {
 	// Upgrade Replace the running daemon by another program
 	// (POST /v1/upgrade)
 	Upgrade(w http.ResponseWriter, r *http.Request)
+	// ListUpgrades The last upgrades that were asked for, and what came of each
+	// (GET /v1/upgrades)
+	ListUpgrades(w http.ResponseWriter, r *http.Request)
 	// GetVersion What the daemon was built from
 	// (GET /v1/version)
 	GetVersion(w http.ResponseWriter, r *http.Request)
@@ -6947,6 +7138,20 @@ func (siw *ServerInterfaceWrapper) Upgrade(w http.ResponseWriter, r *http.Reques
 	handler.ServeHTTP(w, r)
 }
 
+// ListUpgrades operation middleware
+func (siw *ServerInterfaceWrapper) ListUpgrades(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListUpgrades(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetVersion operation middleware
 func (siw *ServerInterfaceWrapper) GetVersion(w http.ResponseWriter, r *http.Request) {
 
@@ -7083,6 +7288,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/version", wrapper.GetVersion)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/upgrade", wrapper.Upgrade)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/upgrades", wrapper.ListUpgrades)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/backup", wrapper.Backup)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/v1/segments", wrapper.ListSegments)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v1/segments", wrapper.AddSegment)
@@ -8157,6 +8363,44 @@ func (response UpgradedefaultApplicationProblemPlusJSONResponse) VisitUpgradeRes
 	return err
 }
 
+type ListUpgradesRequestObject struct {
+}
+
+type ListUpgradesResponseObject interface {
+	VisitListUpgradesResponse(w http.ResponseWriter) error
+}
+
+type ListUpgrades200JSONResponse []Upgrade
+
+func (response ListUpgrades200JSONResponse) VisitListUpgradesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUpgradesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListUpgradesdefaultApplicationProblemPlusJSONResponse) VisitListUpgradesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetVersionRequestObject struct {
 }
 
@@ -8275,6 +8519,9 @@ type StrictServerInterface interface {
 	// Upgrade Replace the running daemon by another program
 	// (POST /v1/upgrade)
 	Upgrade(ctx context.Context, request UpgradeRequestObject) (UpgradeResponseObject, error)
+	// ListUpgrades The last upgrades that were asked for, and what came of each
+	// (GET /v1/upgrades)
+	ListUpgrades(ctx context.Context, request ListUpgradesRequestObject) (ListUpgradesResponseObject, error)
 	// GetVersion What the daemon was built from
 	// (GET /v1/version)
 	GetVersion(ctx context.Context, request GetVersionRequestObject) (GetVersionResponseObject, error)
@@ -9043,6 +9290,30 @@ func (sh *strictHandler) Upgrade(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(UpgradeResponseObject); ok {
 		if err := validResponse.VisitUpgradeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListUpgrades operation middleware
+func (sh *strictHandler) ListUpgrades(w http.ResponseWriter, r *http.Request) {
+	var request ListUpgradesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListUpgrades(ctx, request.(ListUpgradesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListUpgrades")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListUpgradesResponseObject); ok {
+		if err := validResponse.VisitListUpgradesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -15,11 +15,14 @@ import (
 type Backend interface {
 	// Version describes the daemon.
 	Version(ctx context.Context) (Version, error)
-	// Upgrade replaces the running daemon by another program, "" for the same path
-	// as now, which takes the ports over. It returns an error, and the daemon goes
-	// on, when that program does not come up; Unsupported when nobody supervises
-	// the daemon.
-	Upgrade(ctx context.Context, binary string) error
+	// Upgrade replaces the running daemon by another program, without a path by what is
+	// there now where it came from, which takes the ports over. It returns an error, and
+	// the daemon goes on, when that program does not come up; Unsupported when nobody
+	// supervises the daemon.
+	Upgrade(ctx context.Context, spec UpgradeSpec) error
+	// Upgrades lists the last upgrades, in order; Unsupported when nobody supervises the
+	// daemon, or a process of a version that does not tell.
+	Upgrades(ctx context.Context) ([]Upgrade, error)
 	// Backup writes a copy of the state as it is at one moment, which vswitchd
 	// --restore reads.
 	Backup(ctx context.Context, w io.Writer) error

@@ -13,9 +13,14 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 }
 
 // Upgrade implements [Backend].
-func (c *Client) Upgrade(ctx context.Context, binary string) error {
-	_, err := askBody[Version](ctx, c, c.asks.UpgradeWithBody, UpgradeSpec{Binary: binary})
+func (c *Client) Upgrade(ctx context.Context, spec UpgradeSpec) error {
+	_, err := askBody[Version](ctx, c, c.asks.UpgradeWithBody, spec)
 	return err
+}
+
+// Upgrades implements [Backend].
+func (c *Client) Upgrades(ctx context.Context) ([]Upgrade, error) {
+	return askFor[[]Upgrade](ctx, c, c.asks.ListUpgrades)
 }
 
 // Backup implements [Backend].

@@ -16,7 +16,7 @@ var bg = context.Background()
 var oldCalls = map[string]oldCall{
 	"version": func(c *api.Client) (any, error) { return returned(c.Version(bg)) },
 	"upgrade": func(c *api.Client) (any, error) {
-		return nil, c.Upgrade(bg, "/usr/sbin/vswitchd")
+		return nil, c.Upgrade(bg, api.UpgradeSpec{Binary: "/usr/sbin/vswitchd"})
 	},
 	"backup": func(c *api.Client) (any, error) {
 		var text strings.Builder

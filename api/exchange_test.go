@@ -172,7 +172,7 @@ func (recorded) Version(context.Context) (api.Version, error) {
 	}, nil
 }
 
-func (recorded) Upgrade(context.Context, string) error { return nil }
+func (recorded) Upgrade(context.Context, api.UpgradeSpec) error { return nil }
 
 func switchWithPool(t *testing.T) api.Backend {
 	t.Helper()

@@ -27,9 +27,17 @@ func (o operations) Upgrade(
 ) (UpgradeResponseObject, error) {
 	before, err := o.Version(ctx)
 	if err == nil {
-		err = o.Backend.Upgrade(ctx, r.Body.Binary)
+		err = o.Backend.Upgrade(ctx, *r.Body)
 	}
 	return Upgrade200JSONResponse(before), err
+}
+
+// ListUpgrades implements [StrictServerInterface].
+func (o operations) ListUpgrades(
+	ctx context.Context, _ ListUpgradesRequestObject,
+) (ListUpgradesResponseObject, error) {
+	list, err := o.Upgrades(ctx)
+	return ListUpgrades200JSONResponse(append([]Upgrade{}, list...)), err
 }
 
 // Backup implements [StrictServerInterface]. It begins to answer when it has all, since an

@@ -18,7 +18,7 @@ type replaced struct {
 	stopping <-chan struct{}
 }
 
-func (b *replaced) Upgrade(ctx context.Context, _ string) error {
+func (b *replaced) Upgrade(ctx context.Context, _ api.UpgradeSpec) error {
 	close(b.asked)
 	select {
 	case <-b.stopping:
@@ -47,7 +47,7 @@ func TestStoppingServerAnswersNoMore(t *testing.T) {
 		ended <- server.Shutdown(context.WithoutCancel(t.Context()))
 	}()
 	c := client(t, socket, 0)
-	if err := c.Upgrade(t.Context(), ""); err != nil {
+	if err := c.Upgrade(t.Context(), api.UpgradeSpec{}); err != nil {
 		t.Errorf("upgrade: %v", err)
 	}
 	v, err := c.Version(t.Context())

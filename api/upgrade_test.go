@@ -24,13 +24,13 @@ func TestBackupTravelsAsItIs(t *testing.T) {
 // upgradable is a backend that is upgraded, and does as before.
 type upgradable struct{ api.Backend }
 
-func (upgradable) Upgrade(context.Context, string) error { return nil }
+func (upgradable) Upgrade(context.Context, api.UpgradeSpec) error { return nil }
 
 func TestUpgradeWantsAnAbsolutePath(t *testing.T) {
 	t.Parallel()
 	c := client(t, apitest.Serve(t, upgradable{controltest.New(t)}), 0)
 	for binary, want := range map[string]api.Kind{"": "", "/usr/sbin/vswitchd": "", "vswitchd": api.Invalid} {
-		err := c.Upgrade(t.Context(), binary)
+		err := c.Upgrade(t.Context(), api.UpgradeSpec{Binary: binary})
 		if e, _ := errors.AsType[*api.Error](err); want != "" && (e == nil || e.Kind != want) || want == "" && err != nil {
 			t.Errorf("upgrade to %q: %v, want kind %q", binary, err, want)
 		}

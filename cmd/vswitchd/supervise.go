@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -133,13 +134,29 @@ func (o *options) carry(ctx context.Context, config daemon.Config, child *superv
 		config.Beside = append(config.Beside, o.docker.serve(listener, config.Log))
 	}
 	config.Keeper, config.Kept = child.Notify, child.Files
-	config.Upgrade, config.Replaced = child.Control.Upgrade, child.Control.Replaced()
+	config.Replaced = child.Control.Replaced()
+	config.Upgrade = func(ctx context.Context, spec api.UpgradeSpec) error {
+		id, _ := strconv.ParseUint(spec.ID, 16, 64) // checked before; 0 of none
+		return child.Control.Upgrade(ctx, supervise.UpgradeRequest{ID: id, Binary: spec.Binary})
+	}
+	config.Upgrades = func() ([]api.Upgrade, bool) { return upgrades(child.Control.Upgrades()) }
 	return daemon.Run(ctx, config, func(d *control.Control) {
 		if err := child.Notify.Ready(""); err != nil {
 			config.Log.Error("cannot tell that the switch is ready", "error", err)
 		}
 		go beat(ctx, config, child.Notify, d)
 	})
+}
+
+// upgrades are what the supervising process tells, in the API's terms.
+func upgrades(all []supervise.Upgrade, told bool) ([]api.Upgrade, bool) {
+	list := make([]api.Upgrade, len(all))
+	for i, u := range all {
+		list[i] = api.Upgrade{
+			ID: fmt.Sprintf("%016x", u.ID), Binary: u.Binary, State: string(u.State), Reason: u.Reason,
+		}
+	}
+	return list, told
 }
 
 func inheritedListener(files *supervise.Files, name string) (net.Listener, error) {

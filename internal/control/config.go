@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"vswitch/api"
 	"vswitch/internal/control/kernel"
 	"vswitch/internal/ipam"
 	vswitch "vswitch/switch"
@@ -31,9 +32,11 @@ type Config struct {
 	IPv6LinkLocal bool   // leave the containers' interfaces the IPv6 of their kernels
 
 	// What a supervising process gives. Each may be zero.
-	Kept    Kept                                           // descriptors kept for us
-	Keeper  Keeper                                         // keeps descriptors for the next process
-	Upgrade func(ctx context.Context, binary string) error // returns only when it failed
+	Kept     Kept                                                  // descriptors kept for us
+	Keeper   Keeper                                                // keeps descriptors for the next process
+	Upgrade  func(ctx context.Context, spec api.UpgradeSpec) error // returns only when it failed
+	Upgrades func() (list []api.Upgrade, told bool)
+	Replaced <-chan struct{} // closed when the next process wants our place
 }
 
 // Keeper holds descriptors under names for the process that comes after this one.

@@ -331,25 +331,51 @@ func (c *Control) StopsWith(stopping <-chan struct{}) { c.stopping = stopping }
 
 // Upgrade implements [api.Backend]: it has whoever supervises the daemon replace
 // it. No change is taken meanwhile, so the next process finds all descriptors.
-func (c *Control) Upgrade(ctx context.Context, binary string) error {
+func (c *Control) Upgrade(ctx context.Context, spec api.UpgradeSpec) error {
 	if c.config.Upgrade == nil {
-		return api.Unsupportedf("vswitchd runs without its supervising parent: restart it instead")
+		return errUnsupervised
 	}
 	c.preparing.Lock()
 	defer c.preparing.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	select {
+	case <-c.stopping: // while this one waited for the locks
+		return api.Conflictf("not upgraded: vswitchd stops, or is being replaced already: try again")
+	default:
+	}
 	failed := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() { failed <- c.config.Upgrade(ctx, binary) }()
+	go func() { failed <- c.config.Upgrade(ctx, spec) }()
 	select {
 	case <-c.stopping:
-		return nil // we are being replaced
+		select {
+		case <-c.config.Replaced:
+			return nil
+		default:
+			return api.Conflictf("not upgraded: vswitchd stops")
+		}
 	case err := <-failed:
 		return api.Invalidf("not upgraded, this vswitchd goes on: %w", err)
 	}
 }
+
+// Upgrades implements [api.Backend].
+func (c *Control) Upgrades(context.Context) ([]api.Upgrade, error) {
+	if c.config.Upgrades == nil {
+		return nil, errUnsupervised
+	}
+	list, told := c.config.Upgrades()
+	if !told {
+		return nil, api.Unsupportedf("the process that supervises vswitchd is of a version that " +
+			"does not tell what comes of upgrades: restart vswitchd to replace it")
+	}
+	return list, nil
+}
+
+var errUnsupervised = api.Unsupportedf(
+	"vswitchd runs without its supervising parent: restart it instead")
 
 // Backup implements [api.Backend].
 func (c *Control) Backup(_ context.Context, w io.Writer) error { return c.store.Backup(w) }

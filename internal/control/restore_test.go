@@ -347,41 +347,62 @@ func TestUpgrade(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
 		w.wantError(
-			c.Upgrade(w.Context(), "/new"), api.Unsupported, "without its supervising parent",
+			c.Upgrade(w.Context(), api.UpgradeSpec{Binary: "/new"}),
+			api.Unsupported, "without its supervising parent",
 		)
+		_, err := c.Upgrades(w.Context())
+		w.wantError(err, api.Unsupported, "without its supervising parent")
 		stopping := make(chan struct{})
 		c.StopsWith(stopping)
+		replaced := make(chan struct{})
+		c.config.Replaced = replaced
 		var binary string
 		begun := make(chan struct{})
-		c.config.Upgrade = func(ctx context.Context, path string) error {
-			binary = path
+		c.config.Upgrade = func(ctx context.Context, spec api.UpgradeSpec) error {
+			binary = spec.Binary
 			close(begun)
 			<-ctx.Done()
 			return ctx.Err()
 		}
 		result := make(chan error)
-		go func() { result <- c.Upgrade(w.Context(), "/new") }()
+		go func() { result <- c.Upgrade(w.Context(), api.UpgradeSpec{Binary: "/new"}) }()
 		<-begun
-		if _, err := c.Ports(w.Context(), ""); err != nil || binary != "/new" {
+		if _, err = c.Ports(w.Context(), ""); err != nil || binary != "/new" {
 			w.Errorf("the binary is %q; a list meanwhile: %v", binary, err)
 		}
+		close(replaced)
 		close(stopping)
 		w.wantNil(<-result)
+		w.wantError( // whose request had waited
+			c.Upgrade(w.Context(), api.UpgradeSpec{}), api.Conflict, "being replaced already",
+		)
 
 		c.StopsWith(make(chan struct{}))
-		c.config.Upgrade = func(context.Context, string) error { return errors.New("it does not start") }
+		c.config.Upgrade = func(context.Context, api.UpgradeSpec) error {
+			return errors.New("it does not start")
+		}
 		w.wantError(
-			c.Upgrade(w.Context(), "/bad"), api.Invalid, "this vswitchd goes on", "it does not start",
+			c.Upgrade(w.Context(), api.UpgradeSpec{Binary: "/bad"}), api.Invalid, "this vswitchd goes on", "it does not start",
 		)
 		w.addPort(c, "a") // changes are taken again
+		stopping = make(chan struct{})
+		c.StopsWith(stopping)
+		c.config.Replaced = nil
+		c.config.Upgrade = func(ctx context.Context, _ api.UpgradeSpec) error {
+			close(stopping)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		w.wantError(c.Upgrade(w.Context(), api.UpgradeSpec{}), api.Conflict, "vswitchd stops")
+		c.StopsWith(make(chan struct{}))
 		w.rest()
-		c.config.Upgrade = func(ctx context.Context, _ string) error {
+		c.config.Upgrade = func(ctx context.Context, _ api.UpgradeSpec) error {
 			<-ctx.Done()
 			return ctx.Err()
 		}
 		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
 		defer cancel()
-		w.wantError(c.Upgrade(ctx, "/slow"), api.Invalid, context.DeadlineExceeded.Error())
+		w.wantError(c.Upgrade(ctx, api.UpgradeSpec{Binary: "/slow"}), api.Invalid, context.DeadlineExceeded.Error())
 	})
 }
 

@@ -68,8 +68,7 @@ type Config struct {
 	Beside []func(ctx context.Context, backend *control.Control) error
 
 	// What a supervising process gives. Each may be zero.
-	Listener net.Listener    // for requests, instead of Socket
-	Replaced <-chan struct{} // closed when the next process is up and wants our place
+	Listener net.Listener // for requests, instead of Socket
 }
 
 // pollModes are the values of --poll.

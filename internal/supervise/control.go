@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -33,8 +35,17 @@ type Control struct {
 	tasks    sync.WaitGroup
 
 	mu      sync.Mutex
-	last    uint64
 	pending map[uint64]chan error // upgrades that have not been refused yet
+	past    history
+	told    bool // past is what the supervisor tells
+}
+
+// UpgradeRequest says to what a process shall be upgraded.
+type UpgradeRequest struct {
+	// ID tells the upgrade from others in [Control.Upgrades]; 0: one is chosen.
+	ID uint64
+	// Binary is the path of the program; empty: what stands now where this program came from.
+	Binary string
 }
 
 // newControl takes the socket out of files.
@@ -47,6 +58,8 @@ func newControl(e environment, files *Files) (*Control, error) {
 		replaced: make(chan struct{}),
 		ended:    make(chan struct{}),
 		pending:  make(map[uint64]chan error),
+		past:     e.past,
+		told:     e.tellsPast,
 	}
 	if !e.supervised {
 		return c, nil
@@ -94,25 +107,29 @@ func (c *Control) AwaitTurn(ctx context.Context) error {
 	return fmt.Errorf("wait for the turn to replace the running process: %w", err)
 }
 
-// Upgrade asks the supervisor to replace this process by the program in the file
-// binary, or, when that is empty, by what stands now where this program came
-// from. It returns only when that has failed, with the reason, and then this
-// process goes on undisturbed; otherwise [Control.Replaced] is closed once its
-// successor is up. When ctx ends first, as it well may by that, the upgrade goes on.
-func (c *Control) Upgrade(ctx context.Context, binary string) error {
+// Upgrade asks the supervisor to replace this process as r says. It returns only
+// when that has failed, with the reason, and then this process goes on undisturbed;
+// otherwise [Control.Replaced] is closed once its successor is up. When ctx ends
+// first, as it well may by that, the upgrade goes on. The successor may still fail
+// before it is ready: then this process's program is started again, whose
+// [Control.Upgrades] says so.
+func (c *Control) Upgrade(ctx context.Context, r UpgradeRequest) error {
 	if c.conn == nil {
 		return fmt.Errorf("upgrade: %w", errUnsupervised)
 	}
-	if binary != "" {
-		path, err := filepath.Abs(binary)
+	if r.Binary != "" {
+		path, err := filepath.Abs(r.Binary)
 		if err != nil {
-			return fmt.Errorf("upgrade to %q: %w", binary, err)
+			return fmt.Errorf("upgrade to %q: %w", r.Binary, err)
 		}
-		binary = path
+		r.Binary = path
 	}
-	number, refused := c.expect()
-	defer c.forget(number)
-	err := writePacket(c.conn, packet{verb: verbUpgrade, number: number, text: binary, fd: -1})
+	for r.ID == 0 {
+		r.ID = rand.Uint64()
+	}
+	refused := c.expect(r)
+	defer c.forget(r.ID)
+	err := writePacket(c.conn, packet{verb: verbUpgrade, number: r.ID, text: r.Binary, fd: -1})
 	if err == nil {
 		select {
 		case err = <-refused:
@@ -123,6 +140,15 @@ func (c *Control) Upgrade(ctx context.Context, binary string) error {
 		}
 	}
 	return fmt.Errorf("upgrade: %w", err)
+}
+
+// Upgrades are the last upgrades that this process and those before it have asked for, the
+// newest last. It is false where the supervisor does not tell: there is none, or it is of a
+// version before.
+func (c *Control) Upgrades() ([]Upgrade, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.past), c.told
 }
 
 // Orphaned is closed when the supervisor has died. The kernel kills the process
@@ -146,13 +172,13 @@ func (c *Control) awaitSuccessor(signals chan os.Signal) {
 }
 
 // expect makes a place where the answer to a new question will arrive.
-func (c *Control) expect() (uint64, <-chan error) {
+func (c *Control) expect(r UpgradeRequest) <-chan error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last++
 	answer := make(chan error, 1)
-	c.pending[c.last] = answer
-	return c.last, answer
+	c.pending[r.ID] = answer
+	c.past.put(Upgrade{ID: r.ID, Binary: r.Binary, State: UpgradeUnderWay})
+	return answer
 }
 
 func (c *Control) forget(number uint64) {
@@ -165,10 +191,18 @@ func (c *Control) forget(number uint64) {
 func (c *Control) answer(number uint64, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.past.end(number, UpgradeFailed, reason)
 	if waiting, ok := c.pending[number]; ok {
 		delete(c.pending, number)
 		waiting <- errors.New(reason)
 	}
+}
+
+// succeeded records that this process has taken its place by an upgrade for good.
+func (c *Control) succeeded(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.past.end(number, UpgradeSucceeded, "")
 }
 
 // read handles what the supervisor says. The socket's end, by the supervisor's
@@ -192,6 +226,8 @@ func (c *Control) handle(p packet) {
 	switch {
 	case p.verb == verbRefused:
 		c.answer(p.number, p.text)
+	case p.verb == verbDone:
+		c.succeeded(p.number)
 	case p.verb == verbKeep && p.fd >= 0:
 		c.files.add(p.text, p.fd)
 		return // the descriptor is theirs now

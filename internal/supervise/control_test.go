@@ -44,7 +44,7 @@ func TestControlNoticesTheSupervisorsEnd(t *testing.T) {
 	if err := c.AwaitTurn(t.Context()); err == nil {
 		t.Error("AwaitTurn: the turn has come without a supervisor")
 	}
-	if err := c.Upgrade(t.Context(), "x"); err == nil || !strings.HasPrefix(err.Error(), "upgrade: ") {
+	if err := c.Upgrade(t.Context(), UpgradeRequest{Binary: "x"}); err == nil || !strings.HasPrefix(err.Error(), "upgrade: ") {
 		t.Errorf("Upgrade: %v, want that it failed", err)
 	}
 }
@@ -57,7 +57,7 @@ func TestControlStopsWaitingWhenItsContextEnds(t *testing.T) {
 	if err := c.AwaitTurn(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("AwaitTurn: %v, want canceled", err)
 	}
-	if err := c.Upgrade(ctx, "x"); !errors.Is(err, context.Canceled) {
+	if err := c.Upgrade(ctx, UpgradeRequest{Binary: "x"}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Upgrade: %v, want canceled", err)
 	}
 }
@@ -69,7 +69,7 @@ func TestRefusalsReachWhoAsked(t *testing.T) {
 	for _, path := range []string{"/a", "/b"} {
 		result := make(chan error, 1)
 		results[path] = result
-		go func() { result <- c.Upgrade(t.Context(), path) }()
+		go func() { result <- c.Upgrade(t.Context(), UpgradeRequest{Binary: path}) }()
 	}
 	var asked []packet
 	for range 2 {

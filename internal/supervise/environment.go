@@ -21,6 +21,9 @@ const (
 	// LISTEN_PID and WATCHDOG_PID: a Go program cannot put the child's own number
 	// into the child's environment, since it is known only after the fork.
 	envSupervisor = "VSWITCH_SUPERVISOR"
+	// envUpgrades is a history as JSON. A supervisor that does not set it does not tell what came
+	// of upgrades either.
+	envUpgrades = "VSWITCH_UPGRADES"
 	// envStandby is 1 in a child that waits until it may replace another.
 	envStandby = "VSWITCH_STANDBY"
 )
@@ -37,7 +40,7 @@ const (
 func protocolVariables() []string {
 	return []string{
 		envListenPID, "LISTEN_PIDFDID", envListenFDs, envListenNames,
-		envNotifySocket, envWatchdog, envWatchdogPID, envSupervisor, envStandby,
+		envNotifySocket, envWatchdog, envWatchdogPID, envSupervisor, envUpgrades, envStandby,
 	}
 }
 
@@ -48,6 +51,8 @@ type environment struct {
 	watchdog   time.Duration
 	supervised bool // by this package's parent
 	standby    bool
+	past       history
+	tellsPast  bool // the supervisor tells what came of upgrades
 }
 
 // parseEnvironment reads the variables that get gives, for the process self with
@@ -61,6 +66,12 @@ func parseEnvironment(get func(string) string, self, parent int) (environment, e
 	e.standby = e.supervised && get(envStandby) == "1"
 	mine := func(name string) bool { return e.supervised || get(name) == strconv.Itoa(self) }
 	var err error
+	if past := get(envUpgrades); e.supervised && past != "" {
+		e.tellsPast = true
+		if e.past, err = parseHistory(past); err != nil {
+			return environment{}, err
+		}
+	}
 	if count := get(envListenFDs); count != "" && mine(envListenPID) {
 		if e.names, err = parseNames(count, get(envListenNames)); err != nil {
 			return environment{}, err

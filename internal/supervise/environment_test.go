@@ -60,13 +60,14 @@ func TestChildrensEnvironmentIsTheirOwn(t *testing.T) {
 	t.Parallel()
 	o := Options{Env: []string{"PATH=/bin", "NOTIFY_SOCKET=/run/systemd/notify", "WATCHDOG_PID=1", "VSWITCH_STANDBY=1"}, Watchdog: time.Second}
 	got := make(map[string]string)
-	for _, assignment := range o.environment("/run/own", []string{"supervisor", "tap0"}, false) {
+	for _, assignment := range o.environment("/run/own", []string{"supervisor", "tap0"}, nil, false) {
 		name, value, _ := strings.Cut(assignment, "=")
 		got[name] = value
 	}
 	delete(got, envSupervisor)
 	want := map[string]string{
 		"PATH": "/bin", "NOTIFY_SOCKET": "/run/own", "LISTEN_FDS": "2", "LISTEN_FDNAMES": "supervisor:tap0", "WATCHDOG_USEC": "1000000",
+		"VSWITCH_UPGRADES": "[]",
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)

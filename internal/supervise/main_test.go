@@ -145,6 +145,8 @@ func (c *testChild) comeUp(ctx context.Context, role string) error {
 	switch program {
 	case "exits-in-turn":
 		os.Exit(4)
+	case "dies-in-turn":
+		return unix.Kill(os.Getpid(), unix.SIGKILL)
 	case "hangs-in-turn":
 		select {}
 	}
@@ -185,17 +187,19 @@ func (c *testChild) beat(ctx context.Context) {
 func (c *testChild) obey(ctx context.Context) {
 	for c.commands.Scan() {
 		args := append(strings.Fields(c.commands.Text()), "", "")
-		if args[0] == "upgrade" { // path
+		if args[0] == "upgrade" { // path, number
 			c.say("asked") // before what comes of it
-			go c.upgrade(ctx, args[1])
+			go c.upgrade(ctx, args[1], args[2])
 			continue
 		}
 		c.say("%s", c.do(ctx, args[0], args[1:]))
 	}
 }
 
-func (c *testChild) upgrade(ctx context.Context, path string) {
-	if err := c.Control.Upgrade(ctx, path); ctx.Err() == nil {
+func (c *testChild) upgrade(ctx context.Context, path, number string) {
+	id, _ := strconv.ParseUint(number, 10, 64)
+	r := UpgradeRequest{ID: id, Binary: path}
+	if err := c.Control.Upgrade(ctx, r); ctx.Err() == nil {
 		c.say("%v", err)
 	}
 }
@@ -223,6 +227,8 @@ func (c *testChild) do(ctx context.Context, verb string, args []string) string {
 		}
 	case "show": // name
 		return c.show(args[0])
+	case "upgraded": // number
+		return c.upgraded(args[0])
 	case "environment":
 		return fmt.Sprint(variablesLeft())
 	case "descriptors":
@@ -243,6 +249,21 @@ func (c *testChild) do(ctx context.Context, verb string, args []string) string {
 		os.Exit(status)
 	}
 	return fmt.Sprint(err)
+}
+
+// upgraded says what came of an upgrade.
+func (c *testChild) upgraded(number string) string {
+	all, told := c.Control.Upgrades()
+	if !told {
+		return "the supervisor does not tell"
+	}
+	for _, u := range all {
+		if strconv.FormatUint(u.ID, 10) == number {
+			program := func(s string) string { return strings.ReplaceAll(s, filepath.Dir(u.Binary)+"/", "") }
+			return strings.TrimSpace(program(fmt.Sprintf("%s %s %s", u.Binary, u.State, u.Reason)))
+		}
+	}
+	return "unknown"
 }
 
 // keep has a new file in memory kept.

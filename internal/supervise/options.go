@@ -83,9 +83,9 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// environment is what a child is told: its environment, and in it where to notify
-// and the names of its descriptors.
-func (o Options) environment(socket string, names []string, standby bool) []string {
+// environment is what a child is told: its environment, and in it where to notify,
+// the names of its descriptors and the last upgrades.
+func (o Options) environment(socket string, names []string, past history, standby bool) []string {
 	env := slices.DeleteFunc(slices.Clone(o.Env), func(assignment string) bool {
 		name, _, _ := strings.Cut(assignment, "=")
 		return slices.Contains(protocolVariables(), name)
@@ -95,6 +95,7 @@ func (o Options) environment(socket string, names []string, standby bool) []stri
 	set(envNotifySocket, socket)
 	set(envListenFDs, len(names))
 	set(envListenNames, strings.Join(names, ":"))
+	set(envUpgrades, past)
 	if o.Watchdog > 0 {
 		set(envWatchdog, max(1, o.Watchdog.Microseconds()))
 	}

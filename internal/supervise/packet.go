@@ -17,12 +17,14 @@ import (
 //
 //	child to supervisor            supervisor to child
 //	UPGRADE number path            REFUSED number reason
-//	STANDBY                        KEEP name (with the descriptor)
+//	STANDBY                        DONE number
+//	                               KEEP name (with the descriptor)
 //	                               DROP name
 //	                               TURN
 const (
 	verbUpgrade = "UPGRADE"
 	verbRefused = "REFUSED"
+	verbDone    = "DONE"
 	verbStandby = "STANDBY"
 	verbKeep    = "KEEP"
 	verbDrop    = "DROP"

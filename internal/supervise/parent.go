@@ -77,8 +77,9 @@ type parent struct {
 	restart *time.Timer // runs while there is a delay
 
 	next     *worker // comes up to replace the active child; nil mostly
-	request  request // why it does
+	request  request // why it does, until it is ready or dead
 	previous *binary // what the active child has replaced, until it is ready
+	history  history // what came of upgrades
 
 	proven   bool // a child has been ready
 	status   string
@@ -208,7 +209,7 @@ func (p *parent) ended(w *worker) {
 	case !p.proven && !w.killedByOthers():
 		p.stop(fmt.Errorf("the child has failed before it was ready: %w", failure))
 	case p.previous != nil:
-		p.rollBack(failure)
+		p.rollBack(w, failure)
 	case w.phase == stopping: // made room for another, which has died since
 		p.begin()
 	default:

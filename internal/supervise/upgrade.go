@@ -10,16 +10,15 @@ var errStopping = errors.New("the supervisor is stopping")
 
 // request is why an upgrade was begun.
 type request struct {
-	from   *worker // who asked; nil: the parent's owner
-	number uint64  // of its question
-	path   string  // of the new program; empty: as it is now
+	id   uint64 // that the child has given it; 0: the parent's owner asks
+	path string // of the new program; empty: as it is now
 }
 
 // said handles what a child says over its own socket.
 func (p *parent) said(w *worker, m packet) {
 	switch m.verb {
 	case verbUpgrade:
-		p.upgrade(request{w, m.number, m.text})
+		p.upgrade(request{m.number, m.text})
 	case verbStandby:
 		p.cameUp(w)
 	default:
@@ -34,11 +33,16 @@ func (p *parent) said(w *worker, m packet) {
 //  3. takeTurn: that has ended. The new one is told what changed meanwhile, and to go on.
 //  4. completeUpgrade: the new one is ready.
 //
+// What came of it is in the history, which every child is started with, and the active
+// one is told of.
+//
 // Up to the end of step 2 a failure of the new one disturbs nobody: failUpgrade.
 // After it rollBack starts the old program again. When the active child dies of
 // itself meanwhile, it is started again as ever.
 func (p *parent) upgrade(r request) {
 	p.tell(p.options.Notify.Reloading()) // until the next Ready, however it comes out
+	r.path = cmp.Or(r.path, p.binary.path)
+	p.history.put(Upgrade{ID: r.id, Binary: r.path, State: UpgradeUnderWay})
 	if err := p.tryUpgrade(r); err != nil {
 		p.refuse(r, err)
 	}
@@ -53,11 +57,7 @@ func (p *parent) tryUpgrade(r request) error {
 	case !p.proven:
 		return errors.New("the running program has not been ready yet: try again when it is")
 	}
-	path := r.path
-	if path == "" {
-		path = p.binary.path
-	}
-	b, err := openBinary(path)
+	b, err := openBinary(r.path)
 	if err != nil {
 		return err
 	}
@@ -73,15 +73,26 @@ func (p *parent) tryUpgrade(r request) error {
 
 // refuse says why there is no upgrade.
 func (p *parent) refuse(r request, why error) {
-	p.log.Error("upgrade failed, the running program goes on", "binary", cmp.Or(r.path, p.binary.path), "reason", why)
+	p.log.Error("upgrade failed, the running program goes on", "binary", r.path, "reason", why)
 	if p.active != nil && p.active.phase == ready {
 		p.tellReady()
 	}
-	if r.from == nil || r.from.state != nil {
-		return // not asked by a child, or the child is dead
+	p.endUpgrade(r, UpgradeFailed, why.Error())
+}
+
+// endUpgrade records what came of an upgrade and tells it to the active child, which may be
+// another one than has asked.
+func (p *parent) endUpgrade(r request, state UpgradeState, reason string) {
+	p.history.end(r.id, state, reason)
+	if r.id == 0 || p.active == nil {
+		return
 	}
-	if err := writePacket(r.from.conn, packet{verb: verbRefused, number: r.number, text: why.Error(), fd: -1}); err != nil {
-		p.log.Warn("cannot tell the child that its upgrade failed", "error", err)
+	said := packet{verb: verbRefused, number: r.id, text: reason, fd: -1}
+	if state == UpgradeSucceeded {
+		said.verb = verbDone
+	}
+	if err := writePacket(p.active.conn, said); err != nil {
+		p.log.Warn("cannot tell the child what came of an upgrade", "error", err)
 	}
 }
 
@@ -110,7 +121,7 @@ func (p *parent) cameUp(w *worker) {
 // takeTurn makes the waiting child the active one.
 func (p *parent) takeTurn() {
 	w := p.next
-	p.active, p.next, p.request = w, nil, request{}
+	p.active, p.next = w, nil
 	p.previous, p.binary = p.binary, w.binary
 	w.phase = starting
 	w.within(p.options.StartTimeout, "was not ready")
@@ -144,11 +155,18 @@ func (p *parent) completeUpgrade(w *worker) {
 	p.log.Info("upgraded", "binary", w.binary.path, "pid", w.process.Pid)
 	p.previous.close()
 	p.previous = nil
+	p.endUpgrade(p.request, UpgradeSucceeded, "")
+	p.request = request{}
 }
 
 // rollBack goes back to the old program when the new one has died in its turn.
-func (p *parent) rollBack(why error) {
+func (p *parent) rollBack(w *worker, why error) {
+	if w.killed == nil {
+		why = fmt.Errorf("ended before it was ready: %w", why)
+	}
 	p.log.Error("upgrade failed, going back to the program before", "binary", p.binary.path, "reason", why)
+	p.endUpgrade(p.request, UpgradeFailed, fmt.Sprintf("%s %v", p.binary.path, why))
+	p.request = request{}
 	p.binary.close()
 	p.binary, p.previous = p.previous, nil
 	p.begin()

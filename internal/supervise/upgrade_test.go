@@ -120,15 +120,22 @@ func TestUpgradeThatFailsBeforeItsTurn(t *testing.T) {
 			})
 			pid := r.upTo(own(t))
 			m.hears("READY=1\nSTATUS=serving")
-			r.want("upgrade "+test.binary, "asked")
+			r.want("upgrade "+test.binary+" 7", "asked")
 			m.hearsReloading()
 			m.hears("READY=1\nSTATUS=serving")
 			if got := r.heard(); !strings.HasSuffix(got, test.want) {
 				t.Errorf("upgrade fails by %q, want %q", got, test.want)
 			}
 			r.want("show tap0", "[]")
+			failed := filepath.Base(test.binary) + " failed "
+			if got := r.do("upgraded 7"); !strings.HasPrefix(got, failed) {
+				t.Errorf("the upgrade is %q, want %q", got, failed)
+			}
 			kill(t, pid)
 			r.upTo(own(t))
+			if got := r.do("upgraded 7"); !strings.HasPrefix(got, failed) {
+				t.Errorf("to the next child the upgrade is %q, want %q", got, failed)
+			}
 		})
 	}
 }
@@ -140,29 +147,51 @@ func withShortStart(o *Options) { o.StartTimeout = shortStart }
 
 func TestUpgradeThatFailsInItsTurnIsRolledBack(t *testing.T) {
 	t.Parallel()
-	for program2, change := range map[string]func(*Options){
-		"exits-in-turn": func(*Options) {},
-		"hangs-in-turn": withShortStart,
+	for program2, test := range map[string]struct {
+		change func(*Options)
+		want   string
+	}{
+		"exits-in-turn": {func(*Options) {}, "ended before it was ready: exit status 4"},
+		"dies-in-turn":  {func(*Options) {}, "ended before it was ready: signal: killed"},
+		"hangs-in-turn": {withShortStart, "was not ready within " + shortStart.String()},
 	} {
 		t.Run(program2, func(t *testing.T) {
 			t.Parallel()
 			path := program(t, "daemon")
-			r := start(t, "child", func(o *Options) { o.Binary = path; change(o) })
+			r := start(t, "child", func(o *Options) { o.Binary = path; test.change(o) })
 			r.upTo("daemon")
 			r.want("keep tap0 frames", "<nil>")
 			bad := program(t, program2)
 			if err := os.Remove(path); err != nil { // the way back must not need it
 				t.Fatal(err)
 			}
-			r.want("upgrade "+bad, "asked")
+			r.want("upgrade "+bad+" 7", "asked")
 			r.hears("making room")
-			r.upTo("daemon")
+			pid := r.upTo("daemon")
 			r.want("show tap0", "[frames@6]")
-			r.want("upgrade "+program(t, "good"), "asked")
+			r.want("upgraded 7", program2+" failed "+program2+" "+test.want)
+			kill(t, pid)
+			r.upTo("daemon")
+			r.want("upgraded 7", program2+" failed "+program2+" "+test.want)
+			r.want("upgrade "+program(t, "good")+" 8", "asked")
 			r.hears("making room")
 			r.upTo("good")
 			r.want("show tap0", "[frames@6]")
+			r.wantUpgraded("8", "good succeeded")
+			r.want("upgraded 7", program2+" failed "+program2+" "+test.want)
 		})
+	}
+}
+
+// wantUpgraded waits until the child has been told that of an upgrade.
+func (r *rig) wantUpgraded(number, want string) {
+	r.t.Helper()
+	got := r.do("upgraded " + number)
+	for begin := time.Now(); got != want && time.Since(begin) < patience; {
+		got = r.do("upgraded " + number)
+	}
+	if got != want {
+		r.t.Errorf("of upgrade %s the child knows %q, want %q", number, got, want)
 	}
 }
 
@@ -180,8 +209,9 @@ func TestUpgradeSeesWhatChangesMeanwhile(t *testing.T) {
 	r.want("drop goes", "<nil>")
 	r.want("drop changes", "<nil>")
 	r.want("keep changes new", "<nil>")
-	r.want("upgrade "+program(t, "another"), "asked")
+	r.want("upgrade "+program(t, "another")+" 8", "asked")
 	r.hears("upgrade: another upgrade is under way: try again when it has ended")
+	r.want("upgraded 8", "another failed another upgrade is under way: try again when it has ended")
 	r.open()
 	r.hears("making room")
 	r.upTo("gated")
@@ -204,15 +234,30 @@ func TestChildThatDiesDuringItsUpgradeIsRestarted(t *testing.T) {
 	t.Parallel()
 	r := start(t, "child", nil)
 	pid := r.upTo(own(t))
-	r.want("upgrade "+program(t, "gated"), "asked")
+	r.want("upgrade "+program(t, "gated")+" 7", "asked")
 	r.hears("gated …")
 	kill(t, pid)
 	r.upTo(own(t))
+	r.want("upgraded 7", "gated under-way")
 	r.want("keep tap0 frames", "<nil>")
 	r.open()
 	r.hears("making room")
 	r.upTo("gated")
 	r.want("show tap0", "[frames@6]")
+	r.wantUpgraded("7", "gated succeeded")
+}
+
+// The new program dies after the one that asked: the one that was started meanwhile knows.
+func TestUpgradeThatFailsAfterItsAskerIsKnown(t *testing.T) {
+	t.Parallel()
+	r := start(t, "child", nil)
+	pid := r.upTo(own(t))
+	r.want("upgrade "+program(t, "gated")+" 7", "asked")
+	gated := r.heard()
+	kill(t, pid)
+	r.upTo(own(t))
+	kill(t, number(t, strings.TrimPrefix(gated, "gated ")))
+	r.wantUpgraded("7", "gated failed gated: signal: killed")
 }
 
 func TestRunStopsDuringAnUpgrade(t *testing.T) {
@@ -273,7 +318,7 @@ func TestUpgradeWithoutASupervisor(t *testing.T) {
 	if err := c.AwaitTurn(t.Context()); err != nil {
 		t.Errorf("AwaitTurn: %v, want nil", err)
 	}
-	if err := c.Upgrade(t.Context(), ""); err == nil || !strings.Contains(err.Error(), "no supervisor") {
+	if err := c.Upgrade(t.Context(), UpgradeRequest{}); err == nil || !strings.Contains(err.Error(), "no supervisor") {
 		t.Errorf("Upgrade: %v, want that there is no supervisor", err)
 	}
 	select {

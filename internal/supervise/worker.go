@@ -161,7 +161,7 @@ func (p *parent) launch(b *binary, first phase) (*worker, error) {
 	for _, e := range w.given {
 		names, fds = append(names, e.name), append(fds, uintptr(e.fd))
 	}
-	env := p.options.environment(socketPath(firstFD+1), names, first == standby)
+	env := p.options.environment(socketPath(firstFD+1), names, p.history, first == standby)
 	started := make(chan error)
 	p.tasks.Go(func() { p.hold(w, env, fds, started) })
 	if err := <-started; err != nil {

@@ -153,8 +153,11 @@ var apiCalls = []apiCall{
 	{"DELETE /v1/version", "", 405, ""},
 
 	{"POST /v1/upgrade", `{"binary":"vswitchd"}`, 400, ""},
-	{"POST /v1/upgrade", `{}`, 200, ""},
+	{"POST /v1/upgrade", `{"id":"1"}`, 400, ""},
+	{"GET /v1/upgrades", "", 200, ""},
+	{"POST /v1/upgrade", `{"id":"0123456789abcdef"}`, 200, ""},
 	{"GET /v1/ports", "", 200, ""}, // as the upgraded daemon has found them so far
+	{"GET /v1/upgrades", "", 200, ""},
 	{"POST /v1/ports", `{"name":"none","netns":"nothing"}`, 404, ""},
 }
 

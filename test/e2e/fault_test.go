@@ -93,7 +93,7 @@ func (h *host) upgradeInPlace() {
 func (h *host) upgradeTo(binary string) {
 	h.Helper()
 	from := h.Daemon.Lines()
-	if err := h.Client.Upgrade(h.Context(), binary); err != nil {
+	if err := h.Client.Upgrade(h.Context(), api.UpgradeSpec{Binary: binary}); err != nil {
 		h.Fatal(err)
 	}
 	h.AwaitLog(from, "msg=upgraded")

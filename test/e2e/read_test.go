@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"vswitch/api"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +28,7 @@ func TestListsWaitForNoChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	upgraded := make(chan error, 1)
-	go func() { upgraded <- h.Client.Upgrade(h.Context(), slow) }()
+	go func() { upgraded <- h.Client.Upgrade(h.Context(), api.UpgradeSpec{Binary: slow}) }()
 	opened, err := os.OpenFile(gate, os.O_WRONLY, 0) // once the program reads
 	if err != nil {
 		t.Fatal(err)

@@ -372,7 +372,7 @@ func TestUpgradeUnderAStream(t *testing.T) {
 		if err := os.WriteFile(path, []byte(bad.content), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.Client.Upgrade(t.Context(), path); err == nil || !strings.Contains(err.Error(), bad.reason) {
+		if err := h.Client.Upgrade(t.Context(), api.UpgradeSpec{Binary: path}); err == nil || !strings.Contains(err.Error(), bad.reason) {
 			t.Errorf("upgrade to a %s: %v, want %s", name, err, bad.reason)
 		}
 		if h.Carrier() != now {
