@@ -34,13 +34,15 @@ func Open(ref Ref) (*Namespace, error) {
 		return nil, fmt.Errorf("process id %d stands for no network namespace: give one above 0", ref.pid)
 	}
 	for _, path := range ref.paths() {
-		fd, err := openFile(path)
+		fd, err := openNamed(path)
 		switch {
 		case err == nil:
 			return newNamespace(fd, path, ref)
 		case isMissing(err):
 		case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 			return nil, fmt.Errorf("open network namespace %q: %w: run as root", path, err)
+		case errors.Is(err, ErrNotNamespace):
+			return nil, fmt.Errorf("%q is not a network namespace: %w", path, err)
 		default:
 			return nil, fmt.Errorf("open network namespace %q: %w", path, err)
 		}
@@ -57,9 +59,22 @@ func Current() (*Namespace, error) {
 	return newNamespace(fd, currentPath, Ref{path: currentPath})
 }
 
-// openFile does not wait for a writer when path is a FIFO.
+// openNamed opens the namespace at a path that somebody has given. A file of another kind is
+// not opened at all: with some devices that does something, such as starting a watchdog.
+func openNamed(path string) (int, error) {
+	at, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(at)
+	if err := checkNamespace(at); err != nil {
+		return -1, err
+	}
+	return openFile(fmt.Sprintf("/proc/self/fd/%d", at))
+}
+
 func openFile(path string) (int, error) {
-	return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
 // newNamespace owns fd, also when it fails.
@@ -83,15 +98,23 @@ func isMissing(err error) bool {
 
 func idOf(stat *unix.Stat_t) string { return fmt.Sprintf("%d:%d", stat.Dev, stat.Ino) }
 
-// checkKind tells a network namespace from other files and other namespaces
-// (ioctl_ns(2)).
-func checkKind(fd int) error {
+// checkNamespace tells a namespace from other files.
+func checkNamespace(fd int) error {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(fd, &fs); err != nil {
 		return err
 	}
 	if fs.Type != unix.NSFS_MAGIC {
 		return &kindError{"it is a file of another kind; give a path such as /run/netns/NAME or /proc/PID/ns/net", ErrNotNamespace}
+	}
+	return nil
+}
+
+// checkKind tells a network namespace from other files and other namespaces
+// (ioctl_ns(2)).
+func checkKind(fd int) error {
+	if err := checkNamespace(fd); err != nil {
+		return err
 	}
 	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
 	if err != nil {

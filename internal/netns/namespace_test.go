@@ -228,3 +228,29 @@ func TestMeansTellsANamespaceByItsID(t *testing.T) {
 		t.Error("a namespace's name means it after its end")
 	}
 }
+
+// TestOpenOpensNothingElse: a path that is no namespace may be a device, with which opening it
+// does something.
+func TestOpenOpensNothingElse(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	watch, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(watch)
+	if _, err := unix.InotifyAddWatch(watch, path, unix.IN_OPEN); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(mustParse(t, path))
+	if !errors.Is(err, ErrNotNamespace) {
+		t.Errorf("open: %v, want that it is no namespace", err)
+	}
+	var b [256]byte
+	if n, err := unix.Read(watch, b[:]); err != unix.EAGAIN {
+		t.Errorf("the file was opened: %d bytes of events, %v", n, err)
+	}
+}
