@@ -1353,6 +1353,9 @@ type ClientInterface interface {
 	// ends, and the next request is answered by the new one, or, if that ends before it is
 	// ready, by the program before, started again: GET /v1/upgrades says which.
 	//
+	// The program runs as root. From a caller that is not root it is taken only if it is a
+	// vswitchd, and it and all directories above it are root's and writable by nobody else.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/upgrade (the `Upgrade` operationId).
@@ -1364,6 +1367,9 @@ type ClientInterface interface {
 	// and the answer says why. Otherwise the answer is the version of the daemon that
 	// ends, and the next request is answered by the new one, or, if that ends before it is
 	// ready, by the program before, started again: GET /v1/upgrades says which.
+	//
+	// The program runs as root. From a caller that is not root it is taken only if it is a
+	// vswitchd, and it and all directories above it are root's and writable by nobody else.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1930,6 +1936,9 @@ func (c *HTTPClient) DeleteRule(ctx context.Context, segment SegmentRef, rule Re
 // ends, and the next request is answered by the new one, or, if that ends before it is
 // ready, by the program before, started again: GET /v1/upgrades says which.
 //
+// The program runs as root. From a caller that is not root it is taken only if it is a
+// vswitchd, and it and all directories above it are root's and writable by nobody else.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /v1/upgrade (the `Upgrade` operationId).
@@ -1951,6 +1960,9 @@ func (c *HTTPClient) UpgradeWithBody(ctx context.Context, contentType string, bo
 // and the answer says why. Otherwise the answer is the version of the daemon that
 // ends, and the next request is answered by the new one, or, if that ends before it is
 // ready, by the program before, started again: GET /v1/upgrades says which.
+//
+// The program runs as root. From a caller that is not root it is taken only if it is a
+// vswitchd, and it and all directories above it are root's and writable by nobody else.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3491,6 +3503,9 @@ type ClientWithResponsesInterface interface {
 	// ends, and the next request is answered by the new one, or, if that ends before it is
 	// ready, by the program before, started again: GET /v1/upgrades says which.
 	//
+	// The program runs as root. From a caller that is not root it is taken only if it is a
+	// vswitchd, and it and all directories above it are root's and writable by nobody else.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/upgrade (the `Upgrade` operationId).
@@ -3502,6 +3517,9 @@ type ClientWithResponsesInterface interface {
 	// and the answer says why. Otherwise the answer is the version of the daemon that
 	// ends, and the next request is answered by the new one, or, if that ends before it is
 	// ready, by the program before, started again: GET /v1/upgrades says which.
+	//
+	// The program runs as root. From a caller that is not root it is taken only if it is a
+	// vswitchd, and it and all directories above it are root's and writable by nobody else.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5325,6 +5343,9 @@ func (c *ClientWithResponses) DeleteRuleWithResponse(ctx context.Context, segmen
 // ends, and the next request is answered by the new one, or, if that ends before it is
 // ready, by the program before, started again: GET /v1/upgrades says which.
 //
+// The program runs as root. From a caller that is not root it is taken only if it is a
+// vswitchd, and it and all directories above it are root's and writable by nobody else.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/upgrade (the `Upgrade` operationId).
@@ -5342,6 +5363,9 @@ func (c *ClientWithResponses) UpgradeWithBodyWithResponse(ctx context.Context, c
 // and the answer says why. Otherwise the answer is the version of the daemon that
 // ends, and the next request is answered by the new one, or, if that ends before it is
 // ready, by the program before, started again: GET /v1/upgrades says which.
+//
+// The program runs as root. From a caller that is not root it is taken only if it is a
+// vswitchd, and it and all directories above it are root's and writable by nobody else.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

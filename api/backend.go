@@ -17,8 +17,9 @@ type Backend interface {
 	Version(ctx context.Context) (Version, error)
 	// Upgrade replaces the running daemon by another program, without a path by what is
 	// there now where it came from, which takes the ports over. It returns an error, and
-	// the daemon goes on, when that program does not come up; Unsupported when nobody
-	// supervises the daemon.
+	// the daemon goes on, when that program does not come up, or when the caller is not root
+	// ([CallerIsRoot]) and the program is none that root has installed; Unsupported when
+	// nobody supervises the daemon.
 	Upgrade(ctx context.Context, spec UpgradeSpec) error
 	// Upgrades lists the last upgrades, in order; Unsupported when nobody supervises the
 	// daemon, or a process of a version that does not tell.

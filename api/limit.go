@@ -30,7 +30,9 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	return &limitConn{Conn: c, release: sync.OnceFunc(func() { <-l.slots })}, nil
+	return &limitConn{
+		Conn: c, caller: callerOf(c), release: sync.OnceFunc(func() { <-l.slots }),
+	}, nil
 }
 
 // await takes a slot.
@@ -58,6 +60,7 @@ func (l *limitListener) Close() error {
 // limitConn gives its slot back when it is closed.
 type limitConn struct {
 	net.Conn
+	caller
 	release func()
 }
 

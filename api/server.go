@@ -59,6 +59,7 @@ func NewServer(b Backend, log *slog.Logger) *Server {
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeader,
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ConnContext:                  withCaller,
 		DisableGeneralOptionsHandler: true,
 	}
 	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.stopping) }))

@@ -27,7 +27,11 @@ func (a *app) upgrade() *cobra.Command {
 disk now, and hand all ports over to it once it is up; frames wait for some
 milliseconds meanwhile. When it does not come up, or ends or hangs before it is
 ready, the program before goes on and the command fails with the reason. It waits
-for that for up to 2 minutes, unless --timeout says otherwise.`,
+for that for up to 2 minutes, unless --timeout says otherwise.
+
+vswitchd runs as root. From a user who is not root it takes only a BINARY that is
+a vswitchd, belongs to root, as do all directories above it, and is writable by
+nobody else.`,
 		Example: `  vsctl upgrade
   vsctl upgrade /opt/vswitch/vswitchd`,
 		Args:              want(0, 1, "at most one BINARY"),

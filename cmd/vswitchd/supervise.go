@@ -137,7 +137,9 @@ func (o *options) carry(ctx context.Context, config daemon.Config, child *superv
 	config.Replaced = child.Control.Replaced()
 	config.Upgrade = func(ctx context.Context, spec api.UpgradeSpec) error {
 		id, _ := strconv.ParseUint(spec.ID, 16, 64) // checked before; 0 of none
-		return child.Control.Upgrade(ctx, supervise.UpgradeRequest{ID: id, Binary: spec.Binary})
+		return child.Control.Upgrade(ctx, supervise.UpgradeRequest{
+			ID: id, Binary: spec.Binary, Trusted: !api.CallerIsRoot(ctx),
+		})
 	}
 	config.Upgrades = func() ([]api.Upgrade, bool) { return upgrades(child.Control.Upgrades()) }
 	return daemon.Run(ctx, config, func(d *control.Control) {

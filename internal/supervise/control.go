@@ -15,6 +15,7 @@ import (
 
 var (
 	errUnsupervised = errors.New("this process has no supervisor: start it by one, or restart it instead")
+	errCannotTrust  = errors.New("the supervisor is of a version before and takes any program, so only root may ask it: ask as root, or have it restarted")
 	errOrphaned     = errors.New("the supervisor is gone")
 )
 
@@ -46,6 +47,9 @@ type UpgradeRequest struct {
 	ID uint64
 	// Binary is the path of the program; empty: what stands now where this program came from.
 	Binary string
+	// Trusted has the supervisor refuse a program that anyone but root can have put there or
+	// can change, and one that is not built from the package of this one.
+	Trusted bool
 }
 
 // newControl takes the socket out of files.
@@ -117,6 +121,13 @@ func (c *Control) Upgrade(ctx context.Context, r UpgradeRequest) error {
 	if c.conn == nil {
 		return fmt.Errorf("upgrade: %w", errUnsupervised)
 	}
+	verb := verbUpgrade
+	if r.Trusted {
+		verb = verbUpgradeTrusted
+		if _, told := c.Upgrades(); !told { // it would not know the verb
+			return fmt.Errorf("upgrade: %w", errCannotTrust)
+		}
+	}
 	if r.Binary != "" {
 		path, err := filepath.Abs(r.Binary)
 		if err != nil {
@@ -129,7 +140,7 @@ func (c *Control) Upgrade(ctx context.Context, r UpgradeRequest) error {
 	}
 	refused := c.expect(r)
 	defer c.forget(r.ID)
-	err := writePacket(c.conn, packet{verb: verbUpgrade, number: r.ID, text: r.Binary, fd: -1})
+	err := writePacket(c.conn, packet{verb: verb, number: r.ID, text: r.Binary, fd: -1})
 	if err == nil {
 		select {
 		case err = <-refused:

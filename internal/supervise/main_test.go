@@ -187,18 +187,17 @@ func (c *testChild) beat(ctx context.Context) {
 func (c *testChild) obey(ctx context.Context) {
 	for c.commands.Scan() {
 		args := append(strings.Fields(c.commands.Text()), "", "")
-		if args[0] == "upgrade" { // path, number
+		if verb := args[0]; verb == "upgrade" || verb == "upgrade-trusted" { // path, number
 			c.say("asked") // before what comes of it
-			go c.upgrade(ctx, args[1], args[2])
+			id, _ := strconv.ParseUint(args[2], 10, 64)
+			go c.upgrade(ctx, UpgradeRequest{id, args[1], verb == "upgrade-trusted"})
 			continue
 		}
 		c.say("%s", c.do(ctx, args[0], args[1:]))
 	}
 }
 
-func (c *testChild) upgrade(ctx context.Context, path, number string) {
-	id, _ := strconv.ParseUint(number, 10, 64)
-	r := UpgradeRequest{ID: id, Binary: path}
+func (c *testChild) upgrade(ctx context.Context, r UpgradeRequest) {
 	if err := c.Control.Upgrade(ctx, r); ctx.Err() == nil {
 		c.say("%v", err)
 	}

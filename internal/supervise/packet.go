@@ -17,12 +17,15 @@ import (
 //
 //	child to supervisor            supervisor to child
 //	UPGRADE number path            REFUSED number reason
+//	UPGRADE-TRUSTED number path
 //	STANDBY                        DONE number
 //	                               KEEP name (with the descriptor)
 //	                               DROP name
 //	                               TURN
 const (
-	verbUpgrade = "UPGRADE"
+	verbUpgrade        = "UPGRADE"
+	verbUpgradeTrusted = "UPGRADE-TRUSTED"
+
 	verbRefused = "REFUSED"
 	verbDone    = "DONE"
 	verbStandby = "STANDBY"

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -123,5 +124,57 @@ func TestUpgradeDuringAStopFails(t *testing.T) {
 	h.Stop()
 	if r := <-results; r.code != 1 || !strings.Contains(r.output, "not upgraded") {
 		t.Errorf("exit status %d with %q, want 1 with the reason", r.code, r.output)
+	}
+}
+
+// TestUpgradeByAMemberOfTheGroup: who may use the socket and is not root has a program run that
+// root has installed, and no other.
+func TestUpgradeByAMemberOfTheGroup(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.Harmed()
+	installed, err := os.MkdirTemp("/run", "vst-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(installed) })
+	for _, dir := range []string{h.Dir, installed} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	vsctl := filepath.Join(installed, "vsctl")
+	copyFile(t, vsctl, lab.Program("vsctl"))
+	member := func(args ...string) (int, string) {
+		cmd := exec.CommandContext(t.Context(), vsctl, append([]string{"--socket", h.Socket}, args...)...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 0}}
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	touched := filepath.Join(installed, "touched")
+	for name, program := range map[string]string{
+		"its own program":     shellProgram(t, "touch "+touched),
+		"another of root's":   vsctl,
+		"a vswitchd anywhere": filepath.Join(lab.ShortDir(t), "vswitchd"),
+	} {
+		if strings.HasPrefix(name, "a vswitchd") {
+			copyFile(t, program, lab.Program("vswitchd"))
+		}
+		status, output := member("upgrade", program)
+		if status != 1 || !strings.Contains(output, "from anyone but root") &&
+			!strings.Contains(output, "from root alone") {
+			t.Errorf("%s: exit status %d with %q, want 1 with the reason", name, status, output)
+		}
+	}
+	if _, err := os.Stat(touched); err == nil {
+		t.Error("the program of a user who is not root has run as root")
+	}
+	program := filepath.Join(installed, "vswitchd")
+	copyFile(t, program, lab.Program("vswitchd"))
+	if status, output := member("upgrade", program); status != 0 {
+		t.Errorf("root's vswitchd: exit status %d with %q, want 0", status, output)
 	}
 }
