@@ -92,7 +92,7 @@ func (o *options) register(c *cobra.Command) {
 	f.DurationVar(&o.flags.Ageing, "ageing", o.flags.Ageing, "how long a learned address is kept without a frame from it")
 	f.IntVar(&o.flags.FDBSize, "fdb-size", o.flags.FDBSize, "how many addresses may be learned")
 	f.StringArrayVar(&o.flags.Pools, "default-address-pool", nil, "base=CIDR,size=N: where automatic subnets are cut from; may be repeated (default Docker's pools)")
-	f.StringVar(&o.flags.MetricsListen, "metrics-listen", "", "ADDRESS:PORT that answers GET /metrics for Prometheus")
+	f.StringVar(&o.flags.MetricsListen, "metrics-listen", "", "ADDRESS:PORT that answers GET /metrics for Prometheus; off loopback, containers too read the names and counters of all segments")
 	f.DurationVar(&o.flags.LostPortTTL, "lost-port-ttl", o.flags.LostPortTTL, "how long a port whose namespace is gone keeps its name and address")
 	f.StringVar(&o.flags.ResolvConf, "resolv-conf", o.flags.ResolvConf, "the `FILE` that names the resolvers to forward containers' questions to, as in resolv.conf(5)")
 	f.BoolVar(&o.flags.StopRemovesPorts, "stop-removes-ports", false, "remove all ports, host links and nftables rules when stopped, instead of leaving them for the next start")

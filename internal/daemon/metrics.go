@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 
 	"vswitch/api"
 	"vswitch/internal/control"
@@ -138,6 +139,41 @@ func listenMetrics(address string) (net.Listener, error) {
 	return listener, nil
 }
 
+// Limits of the listener for metrics, which anybody may reach. A scrape takes milliseconds, with
+// thousands of ports a second.
+const (
+	maxScrapers      = 64 // connections; further ones wait
+	maxScrapes       = 4  // at once; a further one is answered 503
+	maxScrapeHeader  = 16 << 10
+	scrapeReadTime   = 5 * time.Second
+	scrapeAnswerTime = 30 * time.Second // to read the answer, from the end of the request
+	scrapeIdleTime   = 2 * time.Minute  // longer than Prometheus's scrape_interval by default
+)
+
+// newMetricsServer returns a server that answers GET /metrics from what g gathers.
+func newMetricsServer(g prometheus.Gatherer) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics",
+		promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
+	return &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: scrapeReadTime,
+		ReadTimeout:       scrapeReadTime,
+		WriteTimeout:      scrapeAnswerTime,
+		IdleTimeout:       scrapeIdleTime,
+		MaxHeaderBytes:    maxScrapeHeader,
+	}
+}
+
+// warnOfMetrics says so where others than this machine's own programs may read the metrics.
+func (d *daemon) warnOfMetrics(address net.Addr) {
+	if tcp, ok := address.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+		d.log.Warn("metrics are served off loopback: whoever reaches the address, containers "+
+			"included, reads the names and counters of all segments and ports: give a loopback "+
+			"address, or keep others from it by a firewall", "metrics_listen", address)
+	}
+}
+
 // serveMetrics adds a task that answers /metrics until ctx ends; server is that of the API.
 func (d *daemon) serveMetrics(
 	ctx context.Context, listener net.Listener, server *api.Server,
@@ -145,15 +181,15 @@ func (d *daemon) serveMetrics(
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector{d.backend, server}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	scraped := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	scraped := newMetricsServer(registry)
+	d.warnOfMetrics(listener.Addr())
 	d.startTask(ctx, "metrics", func(context.Context) error {
 		shared, err := Relisten(listener)
 		if err != nil {
 			return err
 		}
-		if err := scraped.Serve(shared); !errors.Is(err, http.ErrServerClosed) {
+		limited := netutil.LimitListener(shared, maxScrapers)
+		if err := scraped.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
