@@ -22,9 +22,12 @@ import (
 
 // Limits of the server.
 const (
-	maxBody        = 1 << 20 // bytes
-	maxHeader      = 64 << 10
-	maxConnections = 256 // further ones wait in the socket's backlog
+	maxBody   = 1 << 20 // bytes
+	maxHeader = 64 << 10
+
+	maxConnections = 256
+	maxOthers      = 240 // of the connections, that are not root's
+	maxWaiting     = 256 // of those that are not root's
 
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
@@ -70,11 +73,12 @@ func NewServer(b Backend, log *slog.Logger) *Server {
 // when l fails. It closes l.
 func (s *Server) Serve(l net.Listener) error {
 	notice := rate.Sometimes{Interval: time.Minute}
-	err := s.http.Serve(newLimitListener(l, maxConnections, func() {
+	limits := limits{all: maxConnections, others: maxOthers, queue: maxWaiting}
+	err := s.http.Serve(newLimitListener(l, limits, callerOf, func() {
 		s.full.Add(1)
 		notice.Do(func() {
-			s.log.Warn("further connections to the API wait: as many are open as may be",
-				"open", maxConnections)
+			s.log.Warn("further connections to the API wait, or are closed where too many wait: "+
+				"as many are open as may be", "open", maxConnections, "not_of_root", maxOthers)
 		})
 	}))
 	if errors.Is(err, http.ErrServerClosed) {
@@ -83,8 +87,8 @@ func (s *Server) Serve(l net.Listener) error {
 	return err
 }
 
-// Full is how often as many connections were open as may be, so that further ones
-// had to wait.
+// Full is how often as many connections were open as may be, of root's and others' or of the
+// others', so that further ones had to wait.
 func (s *Server) Full() uint64 { return s.full.Load() }
 
 // Shutdown takes no new requests and waits for those under way. When ctx ends

@@ -42,7 +42,8 @@ var (
 		"Learned addresses that gave way to others because the forwarding table was full.",
 		nil, nil)
 	fullMetric = prometheus.NewDesc("vswitch_api_full_total",
-		"How often as many connections to the API were open as may be, so that further ones waited.",
+		"How often as many connections to the API were open as may be, of all users or of those "+
+			"who are not root, so that further ones waited.",
 		nil, nil)
 )
 

@@ -107,7 +107,9 @@ func TestMetricsServerWaitsForNobody(t *testing.T) {
 				<-read
 				close(l)
 				server.Close()
-				_ = <-served // that its listener was closed
+				if err := <-served; err == nil {
+					t.Error("the server has ended without an error")
+				}
 			})
 		})
 	}
