@@ -121,6 +121,7 @@ func TestInstall(t *testing.T) {
 	t.Run("completion", tr.testCompletion)
 	t.Run("config", tr.testConfig)
 	t.Run("unit", tr.testUnit)
+	t.Run("unit's system calls", tr.testSystemCalls)
 	t.Run("unit for a version of systemd", tr.testUnitVersions)
 	t.Run("uninstall", tr.testUninstall) // the last: it takes all away
 }
@@ -246,13 +247,7 @@ func (tr tree) testUnit(t *testing.T) {
 	if want := "ExecStart=/usr/sbin/vswitchd --config /etc/vswitch/vswitchd.toml\n"; !strings.Contains(text, want) {
 		t.Errorf("the unit does not have %q", want)
 	}
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		message := "command systemd-analyze is missing: install the Debian package systemd, or run: make deps"
-		if os.Geteuid() != 0 {
-			t.Skip("NOT RUN: " + message)
-		}
-		t.Fatal(message)
-	}
+	requireSystemd(t)
 	// It looks for the program, which is not at the root of this machine.
 	unit := filepath.Join(t.TempDir(), "vswitchd.service")
 	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(text, "=/usr/sbin/", "="+tr.path("usr/sbin")+"/")), 0o600); err != nil {
@@ -261,6 +256,86 @@ func (tr tree) testUnit(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", unit).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "vswitchd.service") {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	}
+}
+
+// calledByVswitchd are the system calls of vswitchd while it starts, attaches ports, routes,
+// publishes, is upgraded and stops, as strace(1) shows them, and those of other architectures in
+// their place.
+const calledByVswitchd = `accept4 access arch_prctl bind brk capget clock_gettime clone clone3 close
+	connect dup3 epoll_create1 epoll_ctl epoll_pwait eventfd2 execve exit_group fallocate fchmod
+	fchmodat fcntl fdatasync flock fstat fstatfs fsync ftruncate futex getdents64 getpeername getpid
+	getppid getrandom getsockname getsockopt gettid io_uring_enter io_uring_register io_uring_setup
+	ioctl linkat listen madvise memfd_create mkdirat mmap mprotect munmap nanosleep newfstatat openat
+	pidfd_open pidfd_send_signal pipe2 ppoll prctl pread64 prlimit64 pwrite64 read readlinkat recvfrom
+	recvmsg rseq rt_sigaction rt_sigprocmask rt_sigreturn sched_getaffinity sched_yield sendmsg sendto
+	set_robust_list set_tid_address setns setpgid setsockopt sigaltstack socket socketpair statfs
+	tgkill uname unlinkat waitid write`
+
+// testSystemCalls wants the unit to allow what vswitchd calls, and not what reaches into other
+// processes or changes who it is.
+func (tr tree) testSystemCalls(t *testing.T) {
+	requireSystemd(t)
+	allowed := map[string]bool{}
+	for line := range strings.Lines(tr.read(t, unitPath)) {
+		filter, found := strings.CutPrefix(strings.TrimSpace(line), "SystemCallFilter=")
+		if !found {
+			continue
+		}
+		filter, forbids := strings.CutPrefix(filter, "~")
+		for name := range strings.FieldsSeq(filter) {
+			for _, call := range systemCalls(t, name) {
+				allowed[call] = !forbids
+			}
+		}
+	}
+	for call := range strings.FieldsSeq(calledByVswitchd) {
+		if !allowed[call] {
+			t.Errorf("the unit forbids %s, which vswitchd calls", call)
+		}
+	}
+	for _, set := range []string{
+		"@setuid", "@keyring", "@privileged", "@resources", "@debug", "@memlock", "unshare",
+		"process_vm_readv", "process_vm_writev", "process_madvise", "kcmp", "userfaultfd", "shmat",
+	} {
+		for _, call := range systemCalls(t, set) {
+			if allowed[call] {
+				t.Errorf("the unit allows %s, of %s", call, set)
+			}
+		}
+	}
+}
+
+// systemCalls expands a name or a set of systemd's (systemd.exec(5)).
+func systemCalls(t *testing.T, name string) []string {
+	t.Helper()
+	if !strings.HasPrefix(name, "@") {
+		return []string{name}
+	}
+	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "syscall-filter", name).Output()
+	if err != nil {
+		t.Fatalf("systemd-analyze syscall-filter %s: %v", name, err)
+	}
+	var calls []string
+	for line := range strings.Lines(string(out)) {
+		member := strings.TrimSpace(line)
+		if !strings.HasPrefix(line, " ") || strings.HasPrefix(member, "#") {
+			continue
+		}
+		calls = append(calls, systemCalls(t, member)...)
+	}
+	return calls
+}
+
+// requireSystemd wants systemd's programs.
+func requireSystemd(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		message := "command systemd-analyze is missing: install the Debian package systemd, or run: make deps"
+		if os.Geteuid() != 0 {
+			t.Skip("NOT RUN: " + message)
+		}
+		t.Fatal(message)
 	}
 }
 
