@@ -35,7 +35,8 @@ type Poller interface {
 	// Receive reads frames, one into each of bufs, until none waits or bufs are full, and
 	// returns how many. It cuts those of bufs to the frames' lengths; their room is their
 	// capacity. The status is frame.OK when more may wait, else frame.Again, or frame.Gone
-	// when the device has ended. It never blocks.
+	// when the device has ended. That no frame was read and the status is frame.OK means that
+	// as many as there are bufs were lost on the way out of the device. It never blocks.
 	Receive(slot uint32, bufs [][]byte) (int, frame.Status)
 	// Send queues a frame. buf stays as it is until Flush; no more than BatchFrames are
 	// queued.

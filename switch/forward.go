@@ -60,7 +60,8 @@ func (w *worker) burst(p *Port) bool {
 			}
 			return false
 		}
-		if n == 0 { // what was read could not be delivered: the next turn goes on
+		if n == 0 { // the next turn goes on
+			w.unread(p, len(bufs))
 			break
 		}
 		want = max(want, got)
@@ -71,6 +72,16 @@ func (w *worker) burst(p *Port) bool {
 	p.batch = min(want, burstFrames)
 	w.flush(p)
 	return true
+}
+
+// unread counts n frames of p that its device has lost when they were read. One that does so
+// without an end is read as seldom as one whose frames are refused.
+func (w *worker) unread(p *Port, n int) {
+	w.failing = true
+	w.tally.rxFrames += uint64(n)
+	for range n {
+		w.discard(p, drop.BadVirtioHeader, w.frames[0][:0])
+	}
 }
 
 // carry decides on frames that were read from p, sends them on their way, and

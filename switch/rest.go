@@ -34,8 +34,9 @@ func (r *restraint) charge(now int64, n int) (until int64) {
 func (w *worker) rests(p *Port) bool {
 	now := w.clock()
 	p.restUntil = p.restraint.charge(now, w.refused)
-	w.refused, w.fresh = 0, false
-	if p.restUntil <= now || p.filter != nil { // the host is trusted, and has others' traffic too
+	trusted := p.filter != nil && !w.failing // the host, which has others' traffic too
+	w.refused, w.failing, w.fresh = 0, false, false
+	if p.restUntil <= now || trusted {
 		return false
 	}
 	p.ready = true

@@ -112,3 +112,42 @@ func TestHostDoesNotRest(t *testing.T) {
 		dropped(t, host.Port, drop.SpoofedMAC, 40000)
 	})
 }
+
+// TestPortWhoseDeviceFailsRests: a device of which every read fails for ever does not have the
+// worker read it in a circle. What it loses is counted, and it is read again when it works.
+func TestPortWhoseDeviceFailsRests(t *testing.T) {
+	const perSecond, atOnce, burst = 20000, 20000, 32
+	for name, ports := range map[string]func(l *lab) (bad, a, b *port){
+		"a container's": func(l *lab) (bad, a, b *port) {
+			p := l.ports(l.segment(), 3)
+			return p[0], p[1], p[2]
+		},
+		"the host's": func(l *lab) (bad, a, b *port) {
+			r := &responder{response: vswitch.Response{Action: vswitch.Pass}}
+			host, p := l.withHost(r, &hostFilter{from: drop.None}, 2)
+			return host, p[0], p[1]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, vswitch.Options{Workers: 1}, func(l *lab) {
+				bad, a, b := ports(l)
+				teach(a, b)
+				bad.FailReads(true)
+				synctest.Wait()
+				a.send(b.mac, "beside it")
+				expect(t, b, "beside it")
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				lost := bad.Counters().Drops[drop.BadVirtioHeader]
+				if most := uint64(atOnce + 10*perSecond + burst); lost < burst || lost > most {
+					t.Errorf("%d frames were lost in 10 s, want %d to %d", lost, burst, most)
+				}
+				bad.FailReads(false)
+				time.Sleep(time.Second)
+				bad.send(a.mac, "again")
+				expect(t, a, "again")
+				balanced(t, bad.Port)
+			})
+		})
+	}
+}

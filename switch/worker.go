@@ -45,6 +45,7 @@ type worker struct {
 	spare    []*Port  // the array that enlist builds the next list in
 	resting  []*Port  // ports that are not read for a while (rest.go)
 	refused  int      // frames of this burst that were dropped at the port they came from
+	failing  bool     // frames of this burst were lost when they were read
 	tally    tally
 	parsed   frame.Parsed // the frame being decided on
 	from     *Port        // whose frames are being carried; nil: the switch's own

@@ -19,7 +19,8 @@ import (
 // The status is [frame.OK] when more may wait, also when no frame was read because
 // each read failed with [frame.Rejected]; else it is [frame.Again], or what the
 // endpoint's ReadStatus has made of the read that failed. It is [frame.Gone] for a
-// slot that is not known.
+// slot that is not known, and for an endpoint that has said many times in a row that it has ended,
+// and never when it is read: its reader would be called without an end.
 //
 // The buffers must be memory that does not move: memory of Go's heap, which it is
 // if Go has allocated it, since Receive makes bufs escape; or memory outside Go.
@@ -29,7 +30,14 @@ func (r *Reactor) Receive(slot uint32, bufs [][]byte) (int, frame.Status) {
 	if e == nil {
 		return 0, frame.Gone
 	}
-	bufs = bufs[:min(len(bufs), r.batch)]
+	n, status := r.receive(slot, e, bufs[:min(len(bufs), r.batch)])
+	if status == frame.Again && e.ending > mostEnding {
+		status = frame.Gone
+	}
+	return n, status
+}
+
+func (r *Reactor) receive(slot uint32, e *entry, bufs [][]byte) (int, frame.Status) {
 	if r.ring == nil || len(bufs) < 2 {
 		return e.receiveEach(bufs)
 	}

@@ -151,11 +151,15 @@ func (r *Reactor) collect(ready []uint32, events []unix.EpollEvent) int {
 		slot := uint32(event.Pad)
 		// An endpoint that was closed too early, while another process held a copy
 		// of its descriptor, cannot be taken out of the set any more.
-		if e := r.lookup(slot); e == nil || !e.watched || e.fd != event.Fd {
+		e := r.lookup(slot)
+		if e == nil || !e.watched || e.fd != event.Fd {
 			continue
 		}
 		if event.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+			e.ending++
 			r.poll.rearm(event.Fd, slot)
+		} else {
+			e.ending = 0
 		}
 		ready[n] = slot
 		n++

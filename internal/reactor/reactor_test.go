@@ -328,3 +328,27 @@ func TestCloseLeavesNothing(t *testing.T) {
 		l.inject("open") // the endpoint is not closed
 	}
 }
+
+// TestEndpointThatEndsWithoutAnEnd: its descriptor says for ever that it has ended, and a read
+// never does. Its reader is told that it is gone instead of being called without an end.
+func TestEndpointThatEndsWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	for engine, start := range engines {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			r, l := start(t), newPair(t, unix.SOCK_SEQPACKET, frame.Again)
+			add(t, r, 0, l)
+			l.end()
+			for range mostEnding {
+				waitFor(t, r, 0)
+				if n, status := r.Receive(0, buffers(1)); n != 0 || status != frame.Again {
+					t.Fatalf("got %d frames with status %d, want none with Again", n, status)
+				}
+			}
+			waitFor(t, r, 0)
+			if n, status := r.Receive(0, buffers(1)); n != 0 || status != frame.Gone {
+				t.Errorf("got %d frames with status %d, want none with Gone", n, status)
+			}
+		})
+	}
+}

@@ -16,7 +16,12 @@ type entry struct {
 	endpoint Endpoint // nil if the slot is free
 	fd       int32
 	watched  bool
+	ending   int // reports in a row that it has ended or failed, see [Reactor.Wait]
 }
+
+// mostEnding bounds those reports of an endpoint that can still be read. A TAP's descriptor says
+// so for some milliseconds, in which nothing waits, before a read says that it has ended.
+const mostEnding = 10_000
 
 // lookup returns the entry of slot, or nil if no endpoint is in it.
 func (r *Reactor) lookup(slot uint32) *entry {

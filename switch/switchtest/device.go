@@ -18,6 +18,7 @@ type Device struct {
 	out    [][]byte // written by the switch
 	calls  int
 	status frame.Status
+	fails  bool // each read loses a frame
 	gone   bool
 	notify func()
 	relay  func(raw []byte) // gets what the switch sends here
@@ -70,6 +71,14 @@ func (d *Device) Refuse(s frame.Status) {
 	d.status = s
 }
 
+// FailReads makes every read lose a frame, of which there is always one more; false ends it.
+func (d *Device) FailReads(fails bool) {
+	d.mu.Lock()
+	d.fails = fails
+	d.mu.Unlock()
+	d.wake()
+}
+
 // Frames returns, and forgets, the frames that the switch sent here, without
 // their virtio-net headers.
 func (d *Device) Frames() [][]byte {
@@ -119,6 +128,9 @@ func (d *Device) receive(buf []byte) (int, frame.Status) {
 	d.calls++
 	if d.gone {
 		return 0, frame.Gone
+	}
+	if d.fails {
+		return 0, frame.Rejected
 	}
 	if len(d.in) == 0 {
 		return 0, frame.Again

@@ -115,14 +115,19 @@ func (p *Poller) Receive(slot uint32, bufs [][]byte) (int, frame.Status) {
 	if dev == nil {
 		return 0, frame.Gone
 	}
-	for i, buf := range bufs {
-		n, s := dev.receive(buf[:cap(buf)])
-		if s != frame.OK {
-			return i, s
+	read := 0
+	for range bufs {
+		n, s := dev.receive(bufs[read][:cap(bufs[read])])
+		switch s {
+		case frame.OK:
+			bufs[read] = bufs[read][:n]
+			read++
+		case frame.Rejected:
+		default:
+			return read, s
 		}
-		bufs[i] = buf[:n]
 	}
-	return len(bufs), frame.OK
+	return read, frame.OK
 }
 
 // Send implements [vswitch.Poller].
