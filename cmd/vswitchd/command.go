@@ -100,6 +100,9 @@ func (o *options) register(c *cobra.Command) {
 		"leave IPv6 enabled on containers' interfaces, which reach each other by "+
 			"link-local addresses then, instead of disabling it there as Docker does")
 	f.BoolVar(&o.flags.NAT, "nat", o.flags.NAT, "have the kernel forward and masquerade what leaves segments with a host link; false leaves its rules alone")
+	f.BoolVar(&o.flags.ForwardNoDrop, "ip-forward-no-drop", false,
+		"where the kernel forwarded nothing before --nat had it forward, let it forward between the "+
+			"host's other networks too, instead of dropping that")
 	f.StringVar(&o.flags.SysctlDir, "sysctl-dir", o.flags.SysctlDir, "where the kernel's settings are, in a container whose /proc/sys is read-only")
 	o.docker.register(f)
 	f.StringVar(&o.restore, "restore", "", "begin with the state in this `FILE` of vsctl backup; there must be none yet")

@@ -28,6 +28,7 @@ type Config struct {
 	LostPortTTL   time.Duration
 	ResolvConf    string // the file that names the host's resolvers
 	NAT           bool   // have the host's kernel forward and masquerade
+	ForwardNoDrop bool   // between the host's other networks too, see [host.Config]
 	SysctlDir     string // where the host's links are set up and forwarding is enabled
 	IPv6LinkLocal bool   // leave the containers' interfaces the IPv6 of their kernels
 

@@ -62,7 +62,7 @@ func (fw *firewall) way() view.Way {
 
 // natConfig is what the host's kernel is to do.
 func (fw *firewall) natConfig() host.Config {
-	c := host.Config{Forwards: fw.forwards()}
+	c := host.Config{Forwards: fw.forwards(), NoDrop: fw.config.ForwardNoDrop}
 	for _, s := range fw.allSegments {
 		if s.host == nil {
 			continue

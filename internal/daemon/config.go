@@ -29,6 +29,7 @@ type Flags struct {
 	LostPortTTL   time.Duration
 	ResolvConf    string // the file that names the host's resolvers
 	NAT           bool   // have the host's kernel forward and masquerade
+	ForwardNoDrop bool   // between the host's other networks too
 	SysctlDir     string // where the host's links are set up and forwarding is enabled
 	// StopRemovesPorts has the devices removed when the daemon is stopped, not left for
 	// the next start.
@@ -111,7 +112,7 @@ func (f Flags) Check() (Config, error) {
 		Config: control.Config{
 			Poll: mode, Spin: f.Spin, Workers: f.Workers, Ageing: f.Ageing, FDBSize: f.FDBSize,
 			Pools: ipam.DefaultPools(), LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf,
-			NAT: f.NAT, SysctlDir: f.SysctlDir, IPv6LinkLocal: f.IPv6LinkLocal,
+			NAT: f.NAT, ForwardNoDrop: f.ForwardNoDrop, SysctlDir: f.SysctlDir, IPv6LinkLocal: f.IPv6LinkLocal,
 			Keeper: control.NoKeeper{}, Kept: control.NoKeeper{},
 		},
 	}

@@ -11,6 +11,9 @@ import (
 type Config struct {
 	Segments []Segment
 	Forwards []Forward
+	// NoDrop has the host forward between its other networks too where it did not forward
+	// before there were segments.
+	NoDrop bool
 }
 
 // Segment is a segment that has a link of the host in it.

@@ -20,6 +20,10 @@ const (
 	setSubnets              // subnets of the segments that are masqueraded
 	mapAny                  // where ports of all addresses of the host lead
 	mapOne                  // where ports of one address lead
+
+	setBefore   // see others
+	setBridged  // each of them twice, as where a packet comes from and goes to
+	setUnrouted // the protocols that are not forwarded between them
 )
 
 // kinds are what the sets and maps are.
@@ -41,6 +45,9 @@ var kinds = [...]struct {
 			nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService),
 		value: target,
 	},
+	setBefore:   {name: "before", key: nftables.TypeIFIndex},
+	setBridged:  {name: "bridged", key: nftables.MustConcatSetType(nftables.TypeIFIndex, nftables.TypeIFIndex)},
+	setUnrouted: {name: "unrouted", key: nftables.TypeNFProto},
 }
 
 // target is the type of what a port leads to.

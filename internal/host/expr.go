@@ -46,6 +46,35 @@ func notFrom(set *nftables.Set) match { return through(expr.MetaKeyIIFNAME, set,
 func to(set *nftables.Set) match      { return through(expr.MetaKeyOIFNAME, set, true) }
 func notTo(set *nftables.Set) match   { return through(expr.MetaKeyOIFNAME, set, false) }
 
+// NFT_META_IIFKIND and NFT_META_OIFKIND (include/uapi/linux/netfilter/nf_tables.h).
+const (
+	metaInKind  expr.MetaKey = 26
+	metaOutKind expr.MetaKey = 27
+)
+
+// made holds for what came in (or leaves) by an interface that was made as one of this kind, as
+// "ip -d link" names it. It holds for no device of hardware.
+func made(key expr.MetaKey, kind string) match {
+	var name [linkSize]byte
+	copy(name[:], kind)
+	return match{
+		&expr.Meta{Key: key, Register: register},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: name[:]},
+	}
+}
+
+// unmoved holds for what came in and leaves by one of the pairs of interfaces in set.
+func unmoved(set *nftables.Set) match {
+	return match{
+		&expr.Meta{Key: expr.MetaKeyIIF, Register: word0},
+		&expr.Meta{Key: expr.MetaKeyOIF, Register: word1},
+		&expr.Lookup{SourceRegister: word0, SetName: set.Name, SetID: set.ID},
+	}
+}
+
+// protocolIn holds for the protocols in set, of IPv4 and IPv6.
+func protocolIn(set *nftables.Set) match { return through(expr.MetaKeyNFPROTO, set, true) }
+
 // family holds for one of IPv4 and IPv6.
 func family(f nftables.TableFamily) match {
 	return match{

@@ -44,6 +44,7 @@ func newRig(t *testing.T) *rig {
 		*ns = lab.NewNamespace(t)
 		(*ns).Run("ip", "link", "set", "lo", "up")
 	}
+	set(r.host, "ip_forward", "1") // as in newHost
 	// The switch is not the kernel's bridge: nobody filters inside of a segment.
 	r.host.Run("sh", "-c", "cd /proc/sys/net/bridge && echo 0 >bridge-nf-call-iptables || :")
 	r.join(r.outside, "wan", outsideIP+"/24")

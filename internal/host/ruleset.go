@@ -21,10 +21,11 @@ const (
 	chainPublish = "publish"
 	chainLocal   = "local"
 	chainForward = "forward"
+	chainOthers  = "others"
 	chainSource  = "source"
 )
 
-var ownChains = []string{chainGuard, chainHost, chainLocal, chainPublish, chainForward, chainSource}
+var ownChains = []string{chainGuard, chainHost, chainLocal, chainPublish, chainForward, chainOthers, chainSource}
 
 // ruleset is the objects of our table. They are the same for every [Config]: the rules speak of
 // sets and maps, and what differs is the [content] of those.
@@ -42,6 +43,7 @@ type ruleset struct {
 //	output       local:   the same for the host's own programs
 //	             publish: send published ports to their containers
 //	forward      forward: the wall between segments and before them; the user's chain
+//	             others:  what is not of segments, and was not forwarded before there were any
 //	postrouting  source:  take the host's address where the answer must pass it
 func newRuleset(table *nftables.Table) *ruleset {
 	r := &ruleset{table: table}
@@ -85,9 +87,10 @@ func (r *ruleset) publish(links, anyMap, oneMap *nftables.Set) {
 // forward is the wall. What is dropped here is dropped whatever others accept; what
 // is accepted here others may still drop.
 func (r *ruleset) forward(links *nftables.Set) {
+	r.others()
 	c := r.base(chainForward, nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
 	accept, drop := verdict(expr.VerdictAccept, ""), verdict(expr.VerdictDrop, "")
-	r.rule(c, "not ours", notFrom(links), notTo(links), accept)
+	r.rule(c, "not ours", notFrom(links), notTo(links), verdict(expr.VerdictGoto, chainOthers))
 	r.rule(c, "segments are IPv4 here", family(nftables.TableFamilyIPv6), drop)
 	r.rule(c, "would leave with its inner address", state(expr.CtStateBitINVALID), drop)
 	r.rule(c, "segments are apart", from(links), to(links), published(false), drop)
@@ -96,6 +99,23 @@ func (r *ruleset) forward(links *nftables.Set) {
 	r.rule(c, "segment to outside", from(links), notTo(links), accept)
 	r.rule(c, "published ports", published(true), accept)
 	r.rule(c, "outside to segment", drop)
+}
+
+// others keeps the host from becoming a router between networks that it had before. Bridges and
+// veths that were made since are networks of somebody who relies on forwarding: container engines
+// find it on, and leave to us what dockerd does when it turns it on itself, which is to drop what
+// is not its own (setupIPForwarding in libnetwork/drivers/bridge of moby). A bridge's frames to
+// itself pass here where br_netfilter shows them to IP.
+func (r *ruleset) others() {
+	c := r.chain(&nftables.Chain{Name: chainOthers})
+	before, accept := r.sets[setBefore], verdict(expr.VerdictAccept, "")
+	for _, kind := range []string{"bridge", "veth"} {
+		r.rule(c, "a network made since", made(metaInKind, kind), through(expr.MetaKeyIIF, before, false), accept)
+		r.rule(c, "a network made since", made(metaOutKind, kind), through(expr.MetaKeyOIF, before, false), accept)
+	}
+	r.rule(c, "bridged", unmoved(r.sets[setBridged]), accept)
+	r.rule(c, "the host did not forward before", protocolIn(r.sets[setUnrouted]), verdict(expr.VerdictDrop, ""))
+	r.rule(c, "", accept)
 }
 
 func (r *ruleset) source(links, subnets *nftables.Set) {
@@ -127,8 +147,8 @@ func (r *ruleset) set(id setID) {
 		Interval: kind.ranges, IsMap: kind.value.Bytes > 0, DataType: kind.value,
 		KeyByteOrder: binaryutil.BigEndian, // this only tells nft how to show it
 	}
-	s.Concatenation = s.IsMap
-	if id == setLinks {
+	s.Concatenation = s.IsMap || id == setBridged
+	if id == setLinks || id == setBefore || id == setBridged {
 		s.KeyByteOrder = binaryutil.NativeEndian
 	}
 	r.sets = append(r.sets, s)

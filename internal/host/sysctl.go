@@ -23,7 +23,7 @@ func (t *Table) localnetPath(link string) string {
 // of the calling thread.
 func (t *Table) sysctls(c Config) error {
 	if len(c.Segments) > 0 {
-		if err := t.enableForwarding(); err != nil {
+		if err := t.enableForwarding(c.NoDrop); err != nil {
 			return err
 		}
 	}
@@ -43,7 +43,7 @@ func (t *Table) sysctls(c Config) error {
 
 // enableForwarding is never undone: whoever came after us, such as Docker, found forwarding
 // on, and relies on it.
-func (t *Table) enableForwarding() error {
+func (t *Table) enableForwarding(noDrop bool) error {
 	value, err := read(t.forwardingPath())
 	if err != nil || value == "1" {
 		return err
@@ -51,7 +51,8 @@ func (t *Table) enableForwarding() error {
 	if err := write(t.forwardingPath(), "1"); err != nil {
 		return err
 	}
-	t.log.Info("forwarding of IPv4 enabled", "sysctl", "net.ipv4.ip_forward", "before", value)
+	t.log.Info("forwarding of IPv4 enabled", "sysctl", "net.ipv4.ip_forward", "before", value,
+		"between_other_networks", noDrop)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,9 @@ type Table struct {
 	closed   bool
 	localnet map[string]bool // links whose route_localnet we have set
 	applied  bool            // Apply has succeeded, and Remove was not called since
+	others   others          // none if the host forwarded before us
+	recalled bool            // others was looked for in the table of a process before
+	noDrop   bool            // Config.NoDrop of the last Apply
 	version  uint64          // grows with each change that we make
 	left     snapshot        // what the last change has left in the kernel
 	intact   bool            // the kernel still has that, for all we know
@@ -134,21 +138,37 @@ func (t *Table) Apply(c Config) error {
 	if t.closed {
 		return os.ErrClosed
 	}
-	before := t.left.content
+	before, others := t.left.content, t.others
+	if err := t.survey(c); err != nil {
+		return err
+	}
+	want.addOthers(t.others, c.NoDrop)
 	if err := t.update(want); err != nil {
 		return err
 	}
 	if err := t.sysctls(c); err != nil {
-		if before != nil {
-			return errors.Join(err, t.update(before))
-		}
-		return errors.Join(err, t.drop())
+		return errors.Join(err, t.revert(before, others, c.NoDrop))
 	}
 	if !t.applied {
 		note(t.foreign) // from now on what others drop is of interest
 	}
-	t.applied = true
+	t.applied, t.noDrop = true, c.NoDrop
 	return nil
+}
+
+// revert puts back the content and the others from before an Apply that has failed. Where it has
+// had the host forward all the same, those stay that are kept apart.
+func (t *Table) revert(before content, others others, noDrop bool) error {
+	if value, err := read(t.forwardingPath()); err != nil || value != "1" {
+		t.others = others
+	}
+	if before == nil && len(t.others) == 0 {
+		return t.drop()
+	}
+	want := make(content, len(before))
+	maps.Copy(want, before)
+	want.addOthers(t.others, noDrop)
+	return t.update(want)
 }
 
 // update changes the table's content to want, or nothing.
@@ -241,8 +261,10 @@ func (t *Table) retry(transaction func(*session) error) (err error) {
 	return err
 }
 
-// Remove takes the table away. net.ipv4.ip_forward stays on. When the user's chain has rules or
-// the table has chains that are not ours, those stay, out of use.
+// Remove takes the table away. net.ipv4.ip_forward stays on. Where the host did not forward
+// before, the table stays, without anything of segments, and keeps it from forwarding between its
+// other networks, unless the last [Config] has NoDrop. When the user's chain has rules or the table
+// has chains that are not ours, those stay, out of use.
 func (t *Table) Remove() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -250,7 +272,15 @@ func (t *Table) Remove() error {
 		return os.ErrClosed
 	}
 	t.applied = false
-	return errors.Join(t.drop(), t.restoreSysctls())
+	err := t.recall()
+	if len(t.others) > 0 && !t.noDrop {
+		rest := make(content)
+		rest.addOthers(t.others, false)
+		err = errors.Join(err, t.update(rest))
+	} else {
+		err = errors.Join(err, t.drop())
+	}
+	return errors.Join(err, t.restoreSysctls())
 }
 
 func (t *Table) drop() error {

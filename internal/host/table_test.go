@@ -20,6 +20,7 @@ func newHost(t testing.TB) *rig {
 	t.Helper()
 	lab.RequireCommand(t, "nft")
 	r := &rig{host: lab.NewNamespace(t)}
+	set(r.host, "ip_forward", "1") // as if the host did before us: what it forwards then is others_test.go's
 	r.bridge(segmentA)
 	r.bridge(segmentB)
 	return r
