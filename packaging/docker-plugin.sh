@@ -9,7 +9,7 @@ rootfs=$plugin/rootfs
 
 rm -f "$rootfs/vsbench"
 # Where the engine mounts what config.json names, and what the programs expect.
-for dir in dev proc sys tmp etc run host/proc/sys/net var/lib/vswitch; do
+for dir in dev proc sys tmp etc run/docker host/proc/sys/net var/lib/vswitch; do
 	mkdir -p "$rootfs/$dir"
 done
 # The engine names namespaces by /var/run/docker/netns.

@@ -18,7 +18,11 @@ func TestManagedPlugin(t *testing.T) {
 	t.Parallel()
 	h := newQuietHost(t)
 	h.ownRun = true
+	h.ServeAt(h.path("run/docker/vswitch/vswitchd.sock"))
 	h.startDocker()
+	if err := os.WriteFile(h.path("run/others"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	h.docker("import", lab.Program(image), "busybox:local")
 	plugin := h.driver
 	h.docker("plugin", "create", plugin, h.makePlugin())
@@ -48,6 +52,9 @@ func TestManagedPlugin(t *testing.T) {
 	h.wantHardLinks()
 
 	h.wantInHostNetwork(h.Carrier())
+	if _, err := os.Lstat(fmt.Sprintf("/proc/%d/root/run/others", h.Carrier())); !os.IsNotExist(err) {
+		t.Errorf("the plugin sees what others have in /run: %v", err)
+	}
 	h.KillCarrier()
 	works("the death of the process that carries frames")
 
