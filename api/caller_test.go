@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/api"
-	"vswitch/api/apitest"
+	"vswitch/internal/control/controltest"
 )
 
 // asUser calls act on a thread whose effective user is uid.
@@ -67,7 +67,7 @@ func requireRoot(t *testing.T) {
 func TestRootGetsPastOthersConnections(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
-	socket := serveAbstract(t, apitest.New())
+	socket := serveAbstract(t, controltest.New(t))
 	const user, many = 65534, 400
 	idle := make([]int, 0, many)
 	defer func() {
@@ -106,7 +106,7 @@ func TestRootGetsPastOthersConnections(t *testing.T) {
 
 // callers remembers whether root has called.
 type callers struct {
-	*apitest.Fake
+	api.Backend
 	root chan bool
 }
 
@@ -118,7 +118,7 @@ func (c callers) Segments(ctx context.Context) ([]api.Segment, error) {
 func TestCallerIsRoot(t *testing.T) {
 	t.Parallel()
 	requireRoot(t)
-	c := callers{apitest.New(), make(chan bool, 1)}
+	c := callers{root: make(chan bool, 1)}
 	socket := serveAbstract(t, c)
 	if _, err := client(t, socket, 0).Segments(t.Context()); err != nil || !<-c.root {
 		t.Errorf("root: %v, want it known as root", err)

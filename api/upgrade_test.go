@@ -26,6 +26,12 @@ type upgradable struct{ api.Backend }
 
 func (upgradable) Upgrade(context.Context, api.UpgradeSpec) error { return nil }
 
+func (upgradable) Upgrades(context.Context) ([]api.Upgrade, error) {
+	return []api.Upgrade{{
+		ID: "0123456789abcdef", Binary: "/usr/sbin/vswitchd", State: api.UpgradeFailed, Reason: "it ended",
+	}}, nil
+}
+
 func TestUpgradeWantsAnAbsolutePath(t *testing.T) {
 	t.Parallel()
 	c := client(t, apitest.Serve(t, upgradable{controltest.New(t)}), 0)
