@@ -93,8 +93,8 @@ func (c *core) findPort(ref string) (*port, error) {
 
 func (c *core) portsOf(s *segment) []*port {
 	var list []*port
-	for record := range c.store.State().PortsOf(s.record.ID) {
-		if p := c.allPorts[record.ID]; p != nil { // not while it is being added
+	for id := range c.store.State().PortIDsOf(s.record.ID) {
+		if p := c.allPorts[id]; p != nil { // not while it is being added
 			list = append(list, p)
 		}
 	}

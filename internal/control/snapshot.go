@@ -11,7 +11,7 @@ import (
 // publishSnapshot makes what is now the snapshot that readers get, and that gateways serve.
 func (c *core) publishSnapshot() {
 	begun := time.Now()
-	now := &view.Snapshot{Way: c.way()}
+	now := &view.Snapshot{Way: c.way(), Ports: make([]*view.Port, 0, len(c.allPorts))}
 	for _, id := range slices.Sorted(maps.Keys(c.allSegments)) {
 		s := c.segmentNow(c.allSegments[id])
 		now.Segments = append(now.Segments, s)
@@ -44,8 +44,12 @@ func (c *core) poolNow(p *pool) *view.Pool {
 func (c *core) segmentNow(s *segment) *view.Segment {
 	now := s.now()
 	now.Hits = maps.Clone(s.hits)
-	for _, p := range c.portsOf(s) {
-		now.Ports = append(now.Ports, p.in(now))
+	ports := c.portsOf(s)
+	now.Ports = make([]*view.Port, len(ports))
+	views := make([]view.Port, len(ports)) // in one allocation, half of what many cost
+	for i, p := range ports {
+		p.fill(&views[i], now)
+		now.Ports[i] = &views[i]
 	}
 	return now
 }
@@ -62,18 +66,21 @@ func (s *segment) now() *view.Segment {
 }
 
 // now returns what p is.
-func (p *port) now() *view.Port { return p.in(p.segment.now()) }
+func (p *port) now() *view.Port {
+	now := new(view.Port)
+	p.fill(now, p.segment.now())
+	return now
+}
 
-// in returns what p is as a port of s.
-func (p *port) in(s *view.Segment) *view.Port {
-	now := &view.Port{
+// fill sets now to what p is as a port of s.
+func (p *port) fill(now *view.Port, s *view.Segment) {
+	*now = view.Port{
 		Record: p.record, Segment: s, Place: p.sw, Counts: p.counts, Lost: p.lost(),
 		Link: view.Link{Down: p.link.down, MAC: p.link.mac, Addrs: p.link.addrs},
 	}
 	for _, q := range p.published {
 		now.Published = append(now.Published, q.now())
 	}
-	return now
 }
 
 // current returns the latest snapshot.

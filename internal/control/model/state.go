@@ -120,9 +120,15 @@ func (s *State) Ports() iter.Seq[Port] { return s.ports.values() }
 // Pools iterates over the pools in the order of their ids.
 func (s *State) Pools() iter.Seq[Pool] { return s.pools.values() }
 
-// PortsOf iterates over the ports of a segment in the order of their ids.
-func (s *State) PortsOf(segmentID string) iter.Seq[Port] {
-	return each(s.members.within(segmentID), s.ports)
+// PortIDsOf iterates over the ids of a segment's ports in their order.
+func (s *State) PortIDsOf(segmentID string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, id := range s.members.within(segmentID) {
+			if !yield(id) {
+				return
+			}
+		}
+	}
 }
 
 // EntriesOf iterates over the static entries that lead to a port.

@@ -72,7 +72,7 @@ func TestRecordsAreFound(t *testing.T) {
 	if got, found := s.SegmentNamed(segment.Name); !found || got.ID != segment.ID {
 		t.Errorf("by its name %q is found: %v", got.Name, found)
 	}
-	if list := slices.Collect(s.PortsOf(segment.ID)); len(list) != 1 || list[0].ID != port.ID {
+	if list := slices.Collect(s.PortIDsOf(segment.ID)); len(list) != 1 || list[0] != port.ID {
 		t.Errorf("on segment 2 are %+v", list)
 	}
 	if list := slices.Collect(s.EntriesOf(port.ID)); len(list) != 2 {
@@ -102,7 +102,7 @@ func TestRecordsAreFound(t *testing.T) {
 	for range s.Ports() { // whoever has found what he looks for stops
 		break
 	}
-	for range s.PortsOf(segment.ID) {
+	for range s.PortIDsOf(segment.ID) {
 		break
 	}
 	// The address and the MAC are those of one segment only.
@@ -319,7 +319,7 @@ func wantOracle(t *testing.T, s *model.State, o *oracle) {
 		}
 	}
 	for id := range o.segments {
-		if got := len(slices.Collect(s.PortsOf(id))); got != members[id] {
+		if got := len(slices.Collect(s.PortIDsOf(id))); got != members[id] {
 			t.Fatalf("segment %s has %d ports, want %d", id, got, members[id])
 		}
 	}
