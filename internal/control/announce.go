@@ -62,15 +62,16 @@ func (a *announcer) stop() {
 	a.stopped, a.due = true, nil
 }
 
-// announce tells the segment's other ports where p's address is, if that is so, in its turn. It
-// is for what has changed: neighbours have the rest, as far as they have asked for it.
-func (nb *neighbours) announce(p *port) { nb.announcer.add(p) }
-
-// sendAnnouncement is announce now. Nothing waits for the worker but the caller.
+// sendAnnouncement sends the segment's other ports the MAC of p's address, and returns to how many
+// it went: none if the segment does not answer for p by now. Nothing waits for the worker but the
+// caller.
 func (nb *neighbours) sendAnnouncement(p *port) (written int) {
 	nb.mu.Lock()
 	b, ok := p.now().Binding()
 	ok = ok && !nb.closed && nb.allPorts[p.record.ID] == p
+	if !ok {
+		p.segment.answers.notAnnounced(p.record.ID)
+	}
 	ports := len(nb.portsOf(p.segment))
 	nb.mu.Unlock()
 	if !ok {

@@ -58,8 +58,6 @@ func (ds *devices) makeDevice(
 func (pc *ports) attached(p *port, ns kernel.Namespace) {
 	pc.links.watch(p, ns)
 	pc.links.lookSoon(p) // for what has changed just before we watched
-	pc.neighbours.updateNeighbours(p)
-	pc.neighbours.announce(p)
 }
 
 // ownLink matches the names of ports' links where vswitchd runs, and of host links.
@@ -140,7 +138,6 @@ func (ds *devices) keep(p *port, d kernel.Device) error {
 func (pc *ports) disconnect(p *port) {
 	pc.sw.Detach(p.sw)
 	pc.devices.letGo(pc.devices.takeDevice(p)...)
-	pc.neighbours.updateNeighbours(p)
 }
 
 // goneDevice is the device of a port that has it no longer.
@@ -228,7 +225,6 @@ func (pc *ports) detach(p *port) (gone []goneDevice, err error) {
 func (pc *ports) remove(p *port) (gone []goneDevice) {
 	delete(pc.allPorts, p.record.ID)
 	pc.devices.removeResolvConf(p)
-	pc.neighbours.unbind(p)
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}

@@ -66,8 +66,8 @@ func assemble(core *core) *Control {
 	c.firewall = &firewall{core: core}
 	core.way = c.firewall.way
 	c.gateways = newGateways(core)
-	core.follow = c.gateways.follow
 	c.neighbours = newNeighbours(core)
+	core.consumers = []consumer{c.neighbours, c.gateways}
 	c.publications = newPublications(core, c.firewall)
 	c.hostLinks = &hostLinks{core: core, firewall: c.firewall}
 	c.links = &links{core: core, neighbours: c.neighbours, byLink: make(map[linkKey]*port)}

@@ -28,8 +28,9 @@ type core struct {
 	sw       *vswitch.Switch
 	kept     *keptDevices
 	counters *keptCounters
-	way      func() view.Way      // that containers have from the host on
-	follow   func(*view.Snapshot) // has those act who follow from what is now
+	way      func() view.Way // that containers have from the host on
+	// consumers are what follows from a snapshot. They are told of changes in no other way.
+	consumers []consumer
 
 	snapshot atomic.Pointer[view.Snapshot]
 
@@ -48,6 +49,9 @@ type core struct {
 	publishPause time.Duration // for how long it is valid at least, while events come
 	publishing   *time.Timer   // runs when it is out of date
 }
+
+// consumer makes something outside of the control plane what a snapshot wants it to be.
+type consumer interface{ follow(now *view.Snapshot) }
 
 func newCore(config Config, state store.Store) *core {
 	if config.Kernel == nil {

@@ -83,11 +83,7 @@ func (w *world) crash() *Control {
 
 // renewNamespace makes another namespace of that name, as a container that is started again has.
 func (w *world) renewNamespace(name string) {
-	ns := w.AddNamespace(name + ", again")
-	w.Mu.Lock()
-	defer w.Mu.Unlock()
-	delete(w.Named, ns.Name)
-	w.Named[name] = ns
+	w.AddNamespaceAs(name, name+", again")
 }
 
 // routedKernel is the kernel of a host that has routes.

@@ -2,8 +2,8 @@ package control
 
 import (
 	"vswitch/api"
-	"vswitch/arp"
 	"vswitch/internal/control/model"
+	"vswitch/internal/control/view"
 	"vswitch/internal/frame"
 )
 
@@ -20,35 +20,15 @@ func newNeighbours(c *core) *neighbours {
 	return nb
 }
 
-// Whom the switch answers ARP for is a function of what was asked for (a port's address,
-// that it is up) and of what is (its device, its interface's state, MAC and addresses, a
-// loop). It answers for a port only while a frame would get there.
-
-// updateNeighbours brings what the segment answers for p in line with what p is. A binding
-// that stays is left alone, for the port may have claimed it for another MAC behind it, as
-// long as its security lets it.
-func (nb *neighbours) updateNeighbours(p *port) {
-	b, ok := p.now().Binding()
-	switch {
-	case ok && (b != p.bound || !p.sw.Trusted() && p.segment.claimed(b)):
-		nb.logFailure("bind address "+b.IP.String(), p.segment.bindings.Bind(b))
-		p.bound = b
-	case !ok:
-		nb.unbind(p)
-	}
-}
-
-// claimed reports whether answers for b's address carry another MAC than b's.
-func (s *segment) claimed(b arp.Binding) bool {
-	mac, bound := s.bindings.Lookup(b.IP)
-	return bound && mac != b.MAC
-}
-
-// unbind ends p's binding.
-func (nb *neighbours) unbind(p *port) {
-	if p.bound != (arp.Binding{}) {
-		p.segment.bindings.Unbind(p.bound.IP)
-		p.bound = arp.Binding{}
+// follow has the segments answer ARP for the ports of the snapshot, and has those announced whose
+// neighbours do not know their MAC.
+func (nb *neighbours) follow(now *view.Snapshot) {
+	for _, s := range now.Segments {
+		changed, err := nb.allSegments[s.Record.ID].answers.follow(s)
+		nb.logFailure("bind addresses of segment "+s.Record.Name, err)
+		for _, id := range changed {
+			nb.announcer.add(nb.allPorts[id])
+		}
 	}
 }
 

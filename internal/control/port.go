@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"vswitch/api"
-	"vswitch/arp"
 	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/model"
 	"vswitch/internal/counters"
@@ -38,7 +37,6 @@ type port struct {
 	sw     *vswitch.Port
 	counts *counters.Block
 	link   link
-	bound  arp.Binding // what the segment answers for it; zero: nothing
 
 	expiry *time.Timer // releases a lost port
 }
@@ -108,10 +106,6 @@ func (pc *ports) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 	}
 	if err := pc.change(p, record, update.MAC != nil); err != nil {
 		return api.Port{}, err
-	}
-	pc.neighbours.updateNeighbours(p)
-	if update.MAC != nil {
-		pc.neighbours.announce(p)
 	}
 	return p.now().View(), nil
 }

@@ -37,6 +37,7 @@ type segment struct {
 	pool     *pool // whose subnet it is; nil: it has its own
 	sw       *vswitch.Segment
 	bindings *arp.Table
+	answers  answers   // for ports, by bindings
 	mac      frame.MAC // the gateway's
 	gateway  *gateway.Gateway
 	services *services                  // at the gateway's address
@@ -139,6 +140,7 @@ func (ss *segments) addSegment(record model.Segment, subnet *ipam.Subnet) (*segm
 		record: record, subnet: subnet, pool: ss.allPools[record.IPv4().PoolID], bindings: new(arp.Table),
 		mac: frame.MACFromIPv4(subnet.Gateway()), hits: make(map[string]*counters.Block),
 	}
+	s.answers.table = s.bindings
 	var err error
 	if s.sw, err = ss.sw.AddSegment(vswitch.SegmentConfig{MTU: s.record.MTU, Gateway: subnet.Gateway()}); err != nil {
 		return nil, switchError(err)

@@ -8,7 +8,7 @@ import (
 	"vswitch/internal/control/view"
 )
 
-// publishSnapshot makes what is now the snapshot that readers get, and that gateways serve.
+// publishSnapshot makes what is now the snapshot that consumers follow, and that readers get then.
 func (c *core) publishSnapshot() {
 	begun := time.Now()
 	now := &view.Snapshot{Way: c.way(), Ports: make([]*view.Port, 0, len(c.allPorts))}
@@ -20,14 +20,16 @@ func (c *core) publishSnapshot() {
 	for _, id := range slices.Sorted(maps.Keys(c.allPools)) {
 		now.Pools = append(now.Pools, c.poolNow(c.allPools[id]))
 	}
+	for _, consumer := range c.consumers {
+		consumer.follow(now)
+	}
 	c.snapshot.Store(now)
-	c.follow(now)
 	if c.publishing != nil {
 		c.publishing.Stop()
 		c.publishing = nil
 	}
 	c.published = time.Now()
-	c.publishPause = publishPause * c.published.Sub(begun)
+	c.publishPause = min(publishPause*c.published.Sub(begun), maxPublishPause)
 	c.lines.release()
 }
 
@@ -99,11 +101,16 @@ func (c *core) unlock() {
 	c.mu.Unlock()
 }
 
-// publishPause is how much longer than a snapshot takes it is valid at least while events come.
-const publishPause = 20
+// publishPause is how much longer than a snapshot takes it is valid at least while events come,
+// maxPublishPause for how long at most. For so long a segment may answer ARP for a port that has
+// just been lost, to which frames from caches of its neighbours go on for longer.
+const (
+	publishPause    = 20
+	maxPublishPause = 100 * time.Millisecond
+)
 
-// unlockSoon ends what follows an event, of which there may be thousands at once: readers find
-// it at once, or after the pause that follows each snapshot.
+// unlockSoon ends what follows an event, of which there may be thousands at once: consumers and
+// readers find it at once, or after the pause that follows each snapshot.
 func (c *core) unlockSoon() {
 	defer c.mu.Unlock()
 	since := time.Since(c.published)

@@ -36,5 +36,4 @@ func (pc *ports) loopFound(sw *vswitch.Port, disabled bool) {
 	} else {
 		pc.log.Info("port no longer err-disabled", "port", p.record.Name, "segment", p.segment.record.Name)
 	}
-	pc.neighbours.updateNeighbours(p)
 }

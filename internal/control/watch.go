@@ -263,14 +263,8 @@ func (ls *links) follow(p *port, l netns.Link) {
 	if l.Changing {
 		ls.lookSoon(p)
 	}
-	mac, ok := macOf(l)
-	changed := ok && mac != p.link.mac
-	if changed {
+	if mac, ok := macOf(l); ok && mac != p.link.mac {
 		ls.neighbours.followMAC(p, mac)
-	}
-	ls.neighbours.updateNeighbours(p)
-	if changed {
-		ls.neighbours.announce(p) // neighbours have the old one, and requests that we answer do not reach them
 	}
 }
 

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,6 +16,8 @@ import (
 type watchedWorld struct {
 	*world
 	stop func() // ends the latest Control's tasks, and waits for them
+
+	replaced map[string]int // how often another namespace has taken a name
 }
 
 // inWatchedWorld runs a test in a bubble.
@@ -31,7 +34,7 @@ func runInBubble(t *testing.T, f func(w *watchedWorld)) {
 }
 
 func newWatchedWorld(t *testing.T) *watchedWorld {
-	return &watchedWorld{world: newWorld(t), stop: func() {}}
+	return &watchedWorld{world: newWorld(t), stop: func() {}, replaced: make(map[string]int)}
 }
 
 // start makes a Control and runs its tasks until the test or the Control ends.
@@ -137,9 +140,8 @@ func (w *watchedWorld) replaceNamespace(name string) *kerneltest.Namespace {
 	if w.Named[name] != nil {
 		w.RemoveNamespace(name)
 	}
-	ns := w.AddNamespace(name)
-	ns.Name += " anew"
-	return ns
+	w.replaced[name]++
+	return w.AddNamespaceAs(name, name+strings.Repeat(" anew", w.replaced[name]))
 }
 
 // mountsChange tells the Control that a mount has come or gone.

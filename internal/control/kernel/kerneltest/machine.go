@@ -190,10 +190,14 @@ func (m *Machine) Begin() {
 }
 
 // AddNamespace makes a container's namespace, which a reference to that name finds.
-func (m *Machine) AddNamespace(name string) *Namespace {
+func (m *Machine) AddNamespace(name string) *Namespace { return m.AddNamespaceAs(name, name) }
+
+// AddNamespaceAs makes one that takes a name which another may have had: the identity, which is
+// its [Namespace.Name], tells them apart. The other stays as long as something else keeps it.
+func (m *Machine) AddNamespaceAs(name, identity string) *Namespace {
 	m.Mu.Lock()
 	defer m.Mu.Unlock()
-	ns := newNamespace(m, name)
+	ns := newNamespace(m, identity)
 	m.Named[name] = ns
 	return ns
 }
