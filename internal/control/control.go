@@ -63,13 +63,13 @@ func assemble(core *core) *Control {
 	c.pools = &pools{core: core}
 	c.rules = &rules{core: core}
 	c.entries = &entries{core: core}
-	c.firewall = &firewall{core: core}
+	c.firewall = newFirewall(core)
 	core.way = c.firewall.way
 	c.gateways = newGateways(core)
 	c.neighbours = newNeighbours(core)
-	core.consumers = []consumer{c.neighbours, c.gateways}
+	core.consumers = []consumer{c.firewall, c.neighbours, c.gateways}
 	c.publications = newPublications(core, c.firewall)
-	c.hostLinks = &hostLinks{core: core, firewall: c.firewall}
+	c.hostLinks = &hostLinks{core: core}
 	c.links = &links{core: core, neighbours: c.neighbours, byLink: make(map[linkKey]*port)}
 	c.devices = &devices{core: core, rules: c.rules, links: c.links}
 	c.ports = &ports{
@@ -78,7 +78,7 @@ func assemble(core *core) *Control {
 	}
 	c.links.lost = c.lose
 	c.segments = &segments{
-		core: core, pools: c.pools, rules: c.rules, firewall: c.firewall, hostLinks: c.hostLinks,
+		core: core, pools: c.pools, rules: c.rules, hostLinks: c.hostLinks,
 		gateways: c.gateways, ports: c.ports, devices: c.devices,
 	}
 	c.restorer = &restorer{
@@ -134,8 +134,7 @@ func (c *Control) restore() error {
 	if err != nil {
 		return err
 	}
-	c.firewall.openNAT()
-	_ = c.firewall.applyNAT() // which tells what is wrong
+	c.firewall.open()
 	return nil
 }
 
@@ -183,8 +182,8 @@ func (c *Control) Tasks() []Task {
 	tasks = append(tasks, Task{"watch the mounts", func(ctx context.Context) error {
 		return c.kernel.WatchMounts(ctx, c.mountsChanged)
 	}})
-	if c.firewall.table != nil {
-		tasks = append(tasks, Task{"watch the nftables ruleset", c.firewall.table.Run})
+	if c.config.NAT {
+		tasks = append(tasks, Task{"watch the nftables ruleset", c.firewall.run})
 	}
 	return tasks
 }
@@ -195,7 +194,7 @@ func (c *Control) Close(removePorts bool) {
 	c.preparing.Lock()
 	defer c.preparing.Unlock()
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer c.release()
 	c.publishSnapshot()
 	c.closed = true
 	c.neighbours.announcer.stop()
@@ -235,7 +234,7 @@ func (c *Control) Close(removePorts bool) {
 			s.host.close()
 		}
 	}
-	c.firewall.closeNAT(removePorts)
+	c.firewall.close(removePorts)
 	if c.links.watcher != nil {
 		_ = c.links.watcher.Close()
 	}

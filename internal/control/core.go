@@ -48,6 +48,7 @@ type core struct {
 	published    time.Time     // when the snapshot was made
 	publishPause time.Duration // for how long it is valid at least, while events come
 	publishing   *time.Timer   // runs when it is out of date
+	afterwards   []func()      // are called once the lock is given back
 }
 
 // consumer makes something outside of the control plane what a snapshot wants it to be.

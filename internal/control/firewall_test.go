@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,7 +90,8 @@ func TestFirewallThatFails(t *testing.T) {
 	})
 }
 
-// TestKernelWithoutNftables: the switch works, says what it does not, and does not try again.
+// TestKernelWithoutNftables: the switch works, says what it does not, and does it once the kernel
+// can.
 func TestKernelWithoutNftables(t *testing.T) {
 	t.Parallel()
 	missing := fmt.Errorf("%w: load those modules", host.ErrMissing)
@@ -99,25 +101,131 @@ func TestKernelWithoutNftables(t *testing.T) {
 			inStack(t, func(s *stack) {
 				s.FailCall(call, missing)
 				c := s.start()
+				s.tasks(c)
 				s.addPort(c, "a")
-				s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
+				lab := s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
+				if lab.HostLink.Reason != noWay+"nftables is missing: load those modules" {
+					s.Errorf("when it is added its host link says %q", lab.HostLink.Reason)
+				}
 				s.wantHostLink(c, "lab", api.PortUp, noWay+"nftables is missing: load those modules")
-				s.wantLines(1, "containers reach the host and no farther", "load those modules")
 				_, err := s.publish(c, "a", "80:80")
 				wantError(s.T, err, api.Unsupported, "ports are not published", "load those modules")
-				s.FailCall(call, nil)
-				s.Plan(0, 0)
 				s.pass(time.Minute)
-				if steps := s.Taken(); len(steps) != 0 {
-					s.Errorf("it is tried again: %q", steps)
-				}
+				s.wantLines(1, "containers reach the host and no farther", "load those modules")
 				s.wantFrames(c, "bridge", "a")
 				if _, err := c.DeleteSegment(s.Context(), "lab", false); err != nil {
 					s.Error(err)
 				}
+				s.FailCall(call, nil)
+				s.pass(retryMost)
+				s.wantHostLink(c, "bridge", api.PortUp, "")
+				s.wantLines(1, "level=INFO", "containers reach beyond the host again")
+				s.mustPublish(c, "a", "80:80")
+				s.wantPublished(c, []string{"80:80/tcp at 172.17.0.2"}, "a=0.0.0.0:80:80/tcp")
+				var watched int
+				if s.With(func() { watched = s.RulesWatched }); watched != 1 {
+					s.Errorf("the rules are watched %d times", watched)
+				}
 			})
 		})
 	}
+}
+
+// TestRulesOpenWhileItStops are closed again.
+func TestRulesOpenWhileItStops(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		s.FailCall("open rules", errFailure)
+		c := s.start()
+		s.tasks(c)
+		s.pass(time.Minute)
+		s.close(c, true)
+		s.FailCall("open rules", nil)
+		s.Plan(0, 0)
+		s.pass(time.Minute)
+		if steps := s.Taken(); len(steps) != 0 {
+			s.Errorf("a process that has stopped does %q", steps)
+		}
+	})
+}
+
+// appliesDuring returns how often the firewall was told what to do during f.
+func (s *stack) appliesDuring(f func()) (n int) {
+	s.Plan(0, 0)
+	f()
+	for _, step := range s.Taken() {
+		if strings.HasPrefix(step, "apply") {
+			n++
+		}
+	}
+	return n
+}
+
+// TestFirewallIsToldOfDifferencesOnly, each change of several at once.
+func TestFirewallIsToldOfDifferencesOnly(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		s.tasks(c)
+		for _, test := range []struct {
+			what string
+			do   func()
+			want int
+		}{
+			{"a segment without uplink", func() { s.addSegment(c, "alone", "10.66.0.0/24", api.UplinkNone) }, 0},
+			{"a segment", func() { s.addSegment(c, "lab", "10.67.0.0/24", api.UplinkHost) }, 1},
+			{"ports", func() {
+				for _, name := range []string{"a", "b", "c"} {
+					s.addPort(c, name, func(p *api.PortSpec) { p.Segment = "lab" })
+				}
+			}, 0},
+			{"what they publish", func() {
+				s.mustPublish(c, "a", "8080:80")
+				s.mustPublish(c, "b", "8081:80")
+			}, 2},
+			{"another name", func() {
+				if _, err := c.UpdatePort(s.Context(), "c", api.PortUpdate{Name: new("d")}); err != nil {
+					s.Error(err)
+				}
+			}, 0},
+			{"the interface made again, which has lost its settings", func() {
+				s.deleteLink(s.device(s.segment(c, "lab").HostLink.Name))
+				s.pass(time.Second)
+			}, 1},
+			{"the segment with all its ports", func() {
+				if _, err := c.DeleteSegment(s.Context(), "lab", true); err != nil {
+					s.Error(err)
+				}
+			}, 1},
+		} {
+			if n := s.appliesDuring(test.do); n != test.want {
+				s.Errorf("%s: it is told %d times, want %d", test.what, n, test.want)
+			}
+		}
+	})
+}
+
+// TestFirewallThatFailsIsTriedAgainInTime: no change has it tried that wants nothing else of it.
+func TestFirewallThatFailsIsTriedAgainInTime(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		s.FailCall("apply", errFailure)
+		s.addSegment(c, "lab", "10.67.0.0/24", api.UplinkHost)
+		s.wantHostLink(c, "lab", api.PortUp, noWay+"out of order")
+		s.FailCall("apply", nil)
+		if n := s.appliesDuring(func() { s.addPort(c, "a") }); n != 0 {
+			s.Errorf("it is tried %d times", n)
+		}
+		s.wantHostLink(c, "lab", api.PortUp, noWay+"out of order")
+		if n := s.appliesDuring(func() { s.addSegment(c, "more", "10.68.0.0/24", api.UplinkHost) }); n != 1 {
+			s.Errorf("it is told of another segment %d times", n)
+		}
+		s.wantHostLink(c, "lab", api.PortUp, "")
+		if n := s.appliesDuring(func() { s.pass(time.Minute) }); n != 0 {
+			s.Errorf("it is told %d times what it does", n)
+		}
+	})
 }
 
 // A firewall of others that may be in the way is named, with what lets our packets through.
@@ -131,6 +239,20 @@ func TestFirewallOfOthers(t *testing.T) {
 		s.With(func() { s.Foreign = nil })
 		s.wantHostLink(c, "bridge", api.PortUp, "")
 	})
+}
+
+// TestForwardNoDropReachesTheFirewall: what the user said of the host's other networks.
+func TestForwardNoDropReachesTheFirewall(t *testing.T) {
+	t.Parallel()
+	for _, noDrop := range []bool{false, true} {
+		inStack(t, func(s *stack) {
+			s.adjust = func(c *core) { c.config.ForwardNoDrop = noDrop }
+			s.start()
+			if config, there := s.config(); !there || config.NoDrop != noDrop {
+				s.Errorf("the firewall has %+v, want NoDrop to be %t", config, noDrop)
+			}
+		})
+	}
 }
 
 // With --nat=false the host's rules are not touched.

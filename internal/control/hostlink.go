@@ -17,8 +17,8 @@ import (
 // hostLinks are the interfaces by which the host reaches segments.
 type hostLinks struct {
 	*core
-	firewall *firewall
-	watcher  kernel.LinkWatcher // of the daemon's own namespace; nil: there is none
+	watcher kernel.LinkWatcher // of the daemon's own namespace; nil: there is none
+	made    uint64             // interfaces so far
 }
 
 // hostLink is the TAP in the daemon's own namespace by which the host reaches a
@@ -30,6 +30,7 @@ type hostLink struct {
 	device kernel.Device // nil: there is none
 	sw     *vswitch.Port // nil: likewise
 	index  int           // 0: not looked at yet
+	made   uint64        // of [hostLinks.made], when it was made; 0: it was there before
 
 	counts  *counters.Block
 	problem string      // why it is not what it should be
@@ -67,9 +68,6 @@ func (hs *hostLinks) addUplink(s *segment) error {
 		hs.failHostLink(s.host, err)
 		return nil
 	}
-	if err == nil {
-		_ = hs.firewall.applyNAT() // without it the segment has its host, and says what it has not
-	}
 	return err
 }
 
@@ -94,6 +92,8 @@ func (hs *hostLinks) makeHostLink(h *hostLink) error {
 		return api.Internalf("%w", err)
 	}
 	undo.keep()
+	hs.made++
+	h.made = hs.made
 	hs.keepHostLink(h)
 	hs.logNotKept(h.name, hs.kept.sync())
 	return nil
@@ -203,7 +203,6 @@ func (hs *hostLinks) restoreHostLink(h *hostLink) {
 		if err = hs.checkHostFree(h.segment.record.IPv4().Prefix); err == nil {
 			if err = hs.makeHostLink(h); err == nil {
 				hs.log.Info("host link made again", "segment", h.segment.record.Name, "interface", h.name)
-				_ = hs.firewall.applyNAT()
 				return
 			}
 		}

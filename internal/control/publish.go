@@ -23,18 +23,14 @@ type publications struct {
 	*core
 	firewall     *firewall
 	republishing *time.Timer // runs while published ports are to be tried again
-	pauses       backoff.ExponentialBackOff
+	pauses       *backoff.ExponentialBackOff
 }
 
 // newPublications makes the noun. Ports that could not be reserved are tried again after these
 // pauses: at first a process that was killed may still have them, which takes milliseconds. Later
 // an address of the host may come, or a program may end.
 func newPublications(c *core, fw *firewall) *publications {
-	pubs := &publications{core: c, firewall: fw, pauses: backoff.ExponentialBackOff{
-		InitialInterval: retryFirst, Multiplier: 2, MaxInterval: retryMost,
-	}}
-	pubs.pauses.Reset()
-	return pubs
+	return &publications{core: c, firewall: fw, pauses: newPauses()}
 }
 
 // maxPublished bounds the ports of the host that are published: each takes a
@@ -62,57 +58,30 @@ func (q *publication) close() {
 	}
 }
 
-// forwards are those of all publications that are to be reachable.
-func (fw *firewall) forwards() (list []host.Forward) {
-	for _, p := range fw.allPorts {
-		if len(p.published) == 0 || p.segment.host == nil {
-			continue
-		}
-		now := p.now()
-		for _, q := range p.published {
-			if q.reserved != nil {
-				list = append(list, view.Forward(q.record, now))
-			}
-		}
-	}
-	return list
-}
-
 // Publish implements [api.Backend].
 func (pubs *publications) Publish(
 	_ context.Context, ref string, spec api.PublishSpec,
 ) (api.Published, error) {
-	r, shown, err := pubs.publishAs(ref, spec)
-	if err == nil {
-		pubs.forgetFlows(r)
-	}
-	return shown, err
-}
-
-// publishAs makes a publication, and returns its record and how it is shown.
-func (pubs *publications) publishAs(
-	ref string, spec api.PublishSpec,
-) (r model.Publication, shown api.Published, err error) {
 	pubs.lock()
 	defer pubs.unlock()
 	p, err := pubs.findPort(ref)
 	if err != nil {
-		return r, shown, err
+		return api.Published{}, err
 	}
 	if err := pubs.checkPublishable(p); err != nil {
-		return r, shown, err
+		return api.Published{}, err
 	}
-	r = publicationOf(spec)
+	r := publicationOf(spec)
 	if err := pubs.checkPublication(r); err != nil {
-		return r, shown, err
+		return api.Published{}, err
 	}
 	q, err := pubs.publish(p, r)
 	if err != nil {
-		return r, shown, err
+		return api.Published{}, err
 	}
-	shown = p.now().PublishedView(q.now(), pubs.firewall.problem)
+	shown := p.now().PublishedView(q.now(), pubs.firewall.problem)
 	pubs.log.Info("port published", "port", p.record.Name, "published", shown)
-	return q.record, shown, nil
+	return shown, nil
 }
 
 // checkPublishable refuses a port that the host has no way to.
@@ -165,11 +134,8 @@ func (pubs *publications) publish(p *port, r model.Publication) (*publication, e
 	undo.add(q.close)
 	old := p.published
 	p.published = append(slices.Clip(old), q)
-	undo.add(func() {
-		p.published = old
-		pubs.logFailure("take back the rules of published ports", pubs.firewall.applyNAT())
-	})
-	if err := pubs.firewall.applyNAT(); err != nil {
+	undo.add(func() { p.published = old }) // the rules follow with the snapshot
+	if err := pubs.firewall.try(pubs.now()); err != nil {
 		return nil, err
 	}
 	return q, pubs.storePublished(p, &undo)
@@ -218,49 +184,35 @@ func (pubs *publications) storePublished(p *port, undo *undo) error {
 func (pubs *publications) Unpublish(
 	_ context.Context, ref string, key api.PublishedKey,
 ) (api.Published, error) {
-	r, shown, err := pubs.unpublish(ref, key)
-	if err == nil {
-		pubs.forgetFlows(r)
-	}
-	return shown, err
-}
-
-// unpublish ends a publication, and returns its record and how it was shown.
-func (pubs *publications) unpublish(
-	ref string, key api.PublishedKey,
-) (r model.Publication, shown api.Published, err error) {
 	pubs.lock()
 	defer pubs.unlock()
 	p, err := pubs.findPort(ref)
 	if err != nil {
-		return r, shown, err
+		return api.Published{}, err
 	}
 	now := p.now()
 	i := slices.IndexFunc(p.published, func(q *publication) bool {
 		return names(key, now.PublishedView(q.now(), pubs.firewall.problem))
 	})
 	if i < 0 {
-		return r, shown, api.NotFoundf("port %q does not publish %s/%s: see list-published",
+		return api.Published{}, api.NotFoundf("port %q does not publish %s/%s: see list-published",
 			p.record.Name, key.HostPorts, key.Protocol)
 	}
 	q, old := p.published[i], p.published
 	var undo undo
 	defer undo.run()
 	p.published = slices.Delete(slices.Clone(old), i, i+1)
-	undo.add(func() {
-		p.published = old
-		pubs.logFailure("take back the rules of published ports", pubs.firewall.applyNAT())
-	})
-	if err := pubs.firewall.applyNAT(); err != nil {
-		return r, shown, err
+	undo.add(func() { p.published = old })
+	if err := pubs.firewall.try(pubs.now()); err != nil {
+		return api.Published{}, err
 	}
 	if err := pubs.storePublished(p, &undo); err != nil {
-		return r, shown, err
+		return api.Published{}, err
 	}
 	q.close()
-	shown = p.now().PublishedView(q.now(), pubs.firewall.problem)
+	shown := p.now().PublishedView(q.now(), pubs.firewall.problem)
 	pubs.log.Info("port not published any more", "port", p.record.Name, "published", shown)
-	return q.record, shown, nil
+	return shown, nil
 }
 
 // names says whether key is that of a publication.
@@ -271,29 +223,10 @@ func names(key api.PublishedKey, p api.Published) bool {
 
 // withdraw ends all that a port publishes which has gone.
 func (pubs *publications) withdraw(p *port) {
-	if len(p.published) == 0 {
-		return
-	}
-	published := p.published
-	p.published = nil
-	pubs.logFailure("take the ports that "+p.record.Name+" has published from the host", pubs.firewall.applyNAT())
-	for _, q := range published {
-		pubs.forgetFlows(q.record)
+	for _, q := range p.published {
 		q.close()
 	}
-}
-
-// forgetFlows has datagrams go the way that they should from now on. Connections of
-// TCP end by themselves. It looks through all that the kernel tracks, so a caller that can does it
-// without the lock.
-func (pubs *publications) forgetFlows(r model.Publication) {
-	if r.Protocol != string(api.ProtocolUDP) {
-		return
-	}
-	ports := view.HostPorts(r)
-	if err := pubs.kernel.ForgetUDP(r.HostIP, ports.First, ports.Last); err != nil {
-		pubs.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
-	}
+	p.published = nil
 }
 
 // restorePublished brings back what the record says that p publishes. What cannot
@@ -329,7 +262,6 @@ func (pubs *publications) republishSoon() {
 
 // republish tries again what could not be published.
 func (pubs *publications) republish() {
-	var back []*publication
 	for _, p := range pubs.allPorts {
 		for _, q := range p.published {
 			if q.reserved != nil {
@@ -342,18 +274,10 @@ func (pubs *publications) republish() {
 				continue
 			}
 			*q = *again
-			back = append(back, q)
 			pubs.log.Info("port published", "port", p.record.Name, "published", p.now().PublishedView(q.now(), pubs.firewall.problem))
 		}
 	}
 	if pubs.republishing == nil {
 		pubs.pauses.Reset()
-	}
-	if len(back) == 0 {
-		return
-	}
-	pubs.logFailure("publish on the host", pubs.firewall.applyNAT())
-	for _, q := range back {
-		pubs.forgetFlows(q.record)
 	}
 }

@@ -41,7 +41,7 @@ func TestPublishedAfterARestart(t *testing.T) {
 				wantError(s.T, err, api.Conflict, `port "a"`)
 				s.FailCall("apply", errFailure)
 				s.pass(retryMost)
-				s.wantLines(1, "cannot publish on the host", "out of order")
+				s.wantLines(1, "containers reach the host and no farther", "out of order")
 				s.FailCall("apply", nil)
 				s.pass(retryMost)
 				s.wantPublished(c, []string{"192.0.2.1:5000:50/udp at 172.17.0.2"}, "a=192.0.2.1:5000:50/udp")

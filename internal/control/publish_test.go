@@ -265,7 +265,10 @@ func TestPublishedEndsWithThePort(t *testing.T) {
 		if _, err := c.DeletePort(s.Context(), "a"); err != nil {
 			s.Fatal(err)
 		}
-		s.wantLines(1, "cannot take the ports that a has published from the host", "out of order")
+		s.wantLines(1, "containers reach the host and no farther", "out of order")
+		if len(s.Forgot) > 0 {
+			s.Errorf("forgotten are the flows to %q, which still lead to the container", s.Forgot)
+		}
 		s.FailCall("apply", nil)
 		s.pass(hostLinkRetry)
 		s.wantPublished(c, []string{})
@@ -292,6 +295,45 @@ func TestPublishedByALostPort(t *testing.T) {
 		s.wantPublished(c, []string{})
 		if left := s.reservedPorts(); len(left) != 0 {
 			s.Errorf("%q stay reserved", left)
+		}
+	})
+}
+
+// TestFlowsAreForgottenAfterTheRules have changed, or they would begin again in the old way. No
+// other change waits for it, but the one who asked for this does.
+func TestFlowsAreForgottenAfterTheRules(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		s.addPort(c, "a")
+		forgotten := 0
+		for _, change := range []struct {
+			do    func() error
+			leads bool // the rules lead to the container afterwards
+		}{
+			{func() error { _, err := s.publish(c, "a", "53:53/udp"); return err }, true},
+			{func() error { return s.unpublish(c, "a", "53/udp") }, false},
+			{func() error { _, err := s.publish(c, "a", "53:53/udp"); return err }, true},
+			{func() error { _, err := c.DeletePort(s.Context(), "a"); return err }, false},
+		} {
+			s.OnForget = func() {
+				forgotten++
+				if leads := len(s.forwards()) > 0; leads != change.leads {
+					s.Errorf("the rules lead to the container: %t, want %t", leads, change.leads)
+				}
+				if !c.mu.TryLock() {
+					s.Error("other changes wait for it")
+					return
+				}
+				c.mu.Unlock()
+			}
+			before := forgotten
+			if err := change.do(); err != nil {
+				s.Error(err)
+			}
+			if forgotten != before+1 {
+				s.Errorf("flows were forgotten %d times when the change was answered", forgotten-before)
+			}
 		}
 	})
 }

@@ -39,7 +39,7 @@ func (ss *segments) UpdateSegment(_ context.Context, ref string, update api.Segm
 	if s.host != nil {
 		ss.hostLinks.lookAtHostSoon(s.host, 0) // its alias has the segment's name
 	}
-	return ss.segmentNow(s).View(ss.firewall.beyondHost()), nil
+	return ss.segmentNow(s).View(ss.way().Beyond()), nil
 }
 
 // renumber gives a segment without ports another subnet, a free one if none is
@@ -88,5 +88,5 @@ func (ss *segments) renumber(s *segment, record model.Segment, wanted netip.Pref
 	undo.keep()
 	ss.logFailure("release subnet", ss.pools.ipam.Remove(s.subnet))
 	ss.log.Info("segment has another subnet", "segment", record.Name, "from", old.IPv4().Prefix, "to", subnet.Prefix())
-	return ss.segmentNow(fresh).View(ss.firewall.beyondHost()), nil
+	return ss.shown(fresh), nil
 }

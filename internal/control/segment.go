@@ -23,7 +23,6 @@ type segments struct {
 	*core
 	pools     *pools
 	rules     *rules
-	firewall  *firewall
 	hostLinks *hostLinks
 	gateways  *gateways
 	ports     *ports
@@ -72,7 +71,13 @@ func (ss *segments) newSegment(spec api.SegmentSpec, over *pool) (api.Segment, e
 		return api.Segment{}, err
 	}
 	ss.log.Info("segment added", "segment", s.record.Name, "id", s.record.ID, "subnet", s.record.IPv4().Prefix)
-	return ss.segmentNow(s).View(ss.firewall.beyondHost()), nil
+	return ss.shown(s), nil
+}
+
+// shown returns a segment that was just made as readers find it, with what the firewall says of it.
+func (ss *segments) shown(s *segment) api.Segment {
+	ss.publishSnapshot()
+	return ss.segmentNow(s).View(ss.way().Beyond())
 }
 
 // makeSegment takes every step of AddSegment, or none.
@@ -237,7 +242,7 @@ func (ss *segments) deleteSegment(
 	if err := ss.checkDeletable(s, len(ports), force); err != nil {
 		return shown, nil, err
 	}
-	shown = ss.segmentNow(s).View(ss.firewall.beyondHost())
+	shown = ss.segmentNow(s).View(ss.way().Beyond())
 	changes := append(ends(s, s.record.Rules, ports...), model.DeleteSegment(s.record.ID))
 	if err := ss.store.Apply(changes...); err != nil {
 		return api.Segment{}, nil, api.Internalf("store the end of segment %q: %w", s.record.Name, err)
@@ -249,9 +254,6 @@ func (ss *segments) deleteSegment(
 	ss.releaseCounters(s)
 	if s.pool == nil {
 		ss.logFailure("release subnet", ss.pools.ipam.Remove(s.subnet))
-	}
-	if s.host != nil {
-		_ = ss.firewall.applyNAT()
 	}
 	ss.log.Info("segment removed", "segment", s.record.Name, "id", s.record.ID)
 	return shown, gone, nil

@@ -11,18 +11,11 @@ import (
 // publishSnapshot makes what is now the snapshot that consumers follow, and that readers get then.
 func (c *core) publishSnapshot() {
 	begun := time.Now()
-	now := &view.Snapshot{Way: c.way(), Ports: make([]*view.Port, 0, len(c.allPorts))}
-	for _, id := range slices.Sorted(maps.Keys(c.allSegments)) {
-		s := c.segmentNow(c.allSegments[id])
-		now.Segments = append(now.Segments, s)
-		now.Ports = append(now.Ports, s.Ports...)
-	}
-	for _, id := range slices.Sorted(maps.Keys(c.allPools)) {
-		now.Pools = append(now.Pools, c.poolNow(c.allPools[id]))
-	}
+	now := c.now()
 	for _, consumer := range c.consumers {
 		consumer.follow(now)
 	}
+	now.Way = c.way() // as it has become by that
 	c.snapshot.Store(now)
 	if c.publishing != nil {
 		c.publishing.Stop()
@@ -31,6 +24,20 @@ func (c *core) publishSnapshot() {
 	c.published = time.Now()
 	c.publishPause = min(publishPause*c.published.Sub(begun), maxPublishPause)
 	c.lines.release()
+}
+
+// now returns what is now, without the way from the host on.
+func (c *core) now() *view.Snapshot {
+	now := &view.Snapshot{Ports: make([]*view.Port, 0, len(c.allPorts))}
+	for _, id := range slices.Sorted(maps.Keys(c.allSegments)) {
+		s := c.segmentNow(c.allSegments[id])
+		now.Segments = append(now.Segments, s)
+		now.Ports = append(now.Ports, s.Ports...)
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.allPools)) {
+		now.Pools = append(now.Pools, c.poolNow(c.allPools[id]))
+	}
+	return now
 }
 
 // poolNow returns what p is.
@@ -62,7 +69,7 @@ func (s *segment) now() *view.Segment {
 		Record: s.record, Place: s.sw, Bindings: s.bindings,
 	}
 	if h := s.host; h != nil {
-		now.HostLink = &view.HostLink{Name: h.name, Problem: h.problem, Counts: h.counts}
+		now.HostLink = &view.HostLink{Name: h.name, Made: h.made, Problem: h.problem, Counts: h.counts}
 	}
 	return now
 }
@@ -98,7 +105,17 @@ func (c *core) lock() {
 // unlock ends a change. Readers find it from then on.
 func (c *core) unlock() {
 	c.publishSnapshot()
+	c.release()
+}
+
+// release gives the lock back and does what is due without it.
+func (c *core) release() {
+	due := c.afterwards
+	c.afterwards = nil
 	c.mu.Unlock()
+	for _, do := range due {
+		do()
+	}
 }
 
 // publishPause is how much longer than a snapshot takes it is valid at least while events come,
@@ -112,7 +129,7 @@ const (
 // unlockSoon ends what follows an event, of which there may be thousands at once: consumers and
 // readers find it at once, or after the pause that follows each snapshot.
 func (c *core) unlockSoon() {
-	defer c.mu.Unlock()
+	defer c.release()
 	since := time.Since(c.published)
 	switch {
 	case c.publishing != nil:
@@ -121,7 +138,7 @@ func (c *core) unlockSoon() {
 	default:
 		c.publishing = time.AfterFunc(c.publishPause-since, func() {
 			c.mu.Lock()
-			defer c.mu.Unlock()
+			defer c.release()
 			if c.publishing != nil {
 				c.publishSnapshot()
 			}

@@ -96,13 +96,22 @@ func (pubs *publications) pauseNames() (resume func()) {
 	}
 }
 
-// How soon a port of the host is tried again, the second pause twice the first and so on, and for
-// how long a process that ends may keep it before people are told.
+// How soon a port of the host, or its firewall, is tried again, the second pause twice the first
+// and so on, and for how long a process that ends may keep a port before people are told.
 const (
 	retryFirst = 50 * time.Millisecond
 	retryMost  = 5 * time.Second
 	retryGrace = 2 * time.Second
 )
+
+// newPauses returns the pauses before each time that something of the host's is tried again.
+func newPauses() *backoff.ExponentialBackOff {
+	p := &backoff.ExponentialBackOff{
+		InitialInterval: retryFirst, Multiplier: 2, MaxInterval: retryMost,
+	}
+	p.Reset()
+	return p
+}
 
 // retry opens the sockets as soon as that is possible, unless ctx ends before.
 func (s *sockets) retry(ctx context.Context) (netns.LinkSocket, error) {
@@ -115,9 +124,7 @@ func (s *sockets) retry(ctx context.Context) (netns.LinkSocket, error) {
 		}
 	}
 	socket, err := backoff.Retry(ctx, s.open, backoff.WithMaxElapsedTime(0),
-		backoff.WithNotify(tell), backoff.WithBackOff(&backoff.ExponentialBackOff{
-			InitialInterval: retryFirst, Multiplier: 2, MaxInterval: retryMost,
-		}))
+		backoff.WithNotify(tell), backoff.WithBackOff(newPauses()))
 	if err == nil && told {
 		s.log.Info("names are served", "interface", s.link, "address", s.at)
 	}

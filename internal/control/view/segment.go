@@ -52,6 +52,7 @@ func (s *Segment) View(beyond string) api.Segment {
 // HostLink is the interface by which the host reaches a segment, as it is.
 type HostLink struct {
 	Name    string
+	Made    uint64 // which one of those that this process has made; 0: it was there before
 	Problem string // why it is not what it should be
 	Counts  *counters.Block
 }

@@ -80,6 +80,9 @@ func (k Kernel) HardenHostLink(string, string) error { return k.failure("harden"
 
 // ForgetUDP implements [kernel.HostStack]. It is called "forget".
 func (k Kernel) ForgetUDP(at netip.Addr, first, last uint16) error {
+	if k.OnForget != nil {
+		k.OnForget()
+	}
 	k.With(func() { k.Forgot = append(k.Forgot, fmt.Sprintf("%s:%d-%d", at, first, last)) })
 	return k.failure("forget")
 }
@@ -120,8 +123,13 @@ func (r *ruleset) Foreign() (list []host.Foreign) {
 	return list
 }
 
-func (*ruleset) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-func (*ruleset) Close() error                  { return nil }
+func (r *ruleset) Run(ctx context.Context) error {
+	r.m.With(func() { r.m.RulesWatched++ })
+	<-ctx.Done()
+	return nil
+}
+
+func (*ruleset) Close() error { return nil }
 
 // reservation keeps ports of the machine.
 type reservation struct {

@@ -22,7 +22,8 @@ import (
 type Machine struct {
 	tb testing.TB
 
-	OnMove func(to string) // called when a link is about to be moved to a namespace; nil: nothing
+	OnMove   func(to string) // called when a link is about to be moved to a namespace; nil: nothing
+	OnForget func()          // called when flows are about to be forgotten; nil: nothing
 
 	failing sync.Mutex
 	fails   map[string]error // of calls; guarded by failing
@@ -44,17 +45,18 @@ type Machine struct {
 	HostLinks *Watcher // likewise, of those of its own namespace
 	mounts    chan struct{}
 
-	HostNet     netip.Prefix      // a route of the host
-	Aliases     map[string]string // of the host links, by name
-	SetUps      int               // how often a host link was set up
-	Sockets     []*Socket         // of host links, also those that are closed
-	Reserved    map[HostPort]bool // ports that are in use
-	Shared      []uint16          // reserved ports that leave room for sockets of ours
-	Forgot      []string          // flows of UDP that the kernel was to forget: ADDRESS:FIRST-LAST
-	ResolvConfs map[string]string // of namespaces, by name: the port's id and the nameserver
-	Rules       host.Config       // what the firewall does
-	RulesThere  bool              // it has our table
-	Foreign     []host.Foreign    // tables of others that are in the way
+	HostNet      netip.Prefix      // a route of the host
+	Aliases      map[string]string // of the host links, by name
+	SetUps       int               // how often a host link was set up
+	Sockets      []*Socket         // of host links, also those that are closed
+	Reserved     map[HostPort]bool // ports that are in use
+	Shared       []uint16          // reserved ports that leave room for sockets of ours
+	Forgot       []string          // flows of UDP that the kernel was to forget: ADDRESS:FIRST-LAST
+	ResolvConfs  map[string]string // of namespaces, by name: the port's id and the nameserver
+	Rules        host.Config       // what the firewall does
+	RulesThere   bool              // it has our table
+	RulesWatched int               // how often somebody began to watch that
+	Foreign      []host.Foreign    // tables of others that are in the way
 
 	State *model.State   // on the disk
 	Kept  map[string]int // descriptors that the supervisor has, by name
