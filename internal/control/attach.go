@@ -87,6 +87,7 @@ func (ds *devices) place(p *port) error {
 		ds.counters.release(countsPort, p.record.ID)
 		return switchError(err)
 	}
+	ds.places[p.sw] = p
 	p.sw.SetDown(p.record.Down)
 	if err := ds.rules.joinRules(p); err != nil {
 		ds.displace(p)
@@ -101,6 +102,7 @@ func (ds *devices) place(p *port) error {
 // displace ends p's place in the switch and its counters.
 func (ds *devices) displace(p *port) {
 	ds.sw.RemovePort(p.sw)
+	delete(ds.places, p.sw)
 	ds.counters.release(countsPort, p.record.ID)
 }
 
@@ -131,13 +133,6 @@ func (ds *devices) keep(p *port, d kernel.Device) error {
 		return api.Internalf("%w", err)
 	}
 	return nil
-}
-
-// disconnect takes the device from p's place in the switch, which keeps its address and
-// entries, and lets go of it, with which its link ends.
-func (pc *ports) disconnect(p *port) {
-	pc.sw.Detach(p.sw)
-	pc.devices.letGo(pc.devices.takeDevice(p)...)
 }
 
 // goneDevice is the device of a port that has it no longer.

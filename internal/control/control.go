@@ -76,7 +76,7 @@ func assemble(core *core) *Control {
 		core: core, pools: c.pools, rules: c.rules, publications: c.publications,
 		neighbours: c.neighbours, devices: c.devices, links: c.links, hostLinks: c.hostLinks,
 	}
-	c.links.lost = c.lose
+	c.links.found = c.found
 	c.segments = &segments{
 		core: core, pools: c.pools, rules: c.rules, hostLinks: c.hostLinks,
 		gateways: c.gateways, ports: c.ports, devices: c.devices,

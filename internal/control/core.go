@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +44,8 @@ type core struct {
 	allSegments map[string]*segment
 	allPorts    map[string]*port
 	allPools    map[string]*pool
-	pending     map[string]*port // that are planned and not committed yet, by their ids
+	places      map[*vswitch.Port]*port // ports by their places in the switch
+	pending     map[string]*port        // that are planned and not committed yet, by their ids
 	closed      bool
 
 	published    time.Time     // when the snapshot was made
@@ -67,6 +70,7 @@ func newCore(config Config, state store.Store) *core {
 		kept:        newKeptDevices(config.Keeper, config.Kept),
 		allSegments: make(map[string]*segment), allPorts: make(map[string]*port),
 		allPools: make(map[string]*pool), pending: make(map[string]*port),
+		places: make(map[*vswitch.Port]*port),
 	}
 }
 
@@ -106,12 +110,10 @@ func (c *core) portsOf(s *segment) []*port {
 	return list
 }
 
-// portAt is the port that has that place in the switch; nil: none.
+// portAt returns the port that has that place in the switch; nil: none.
 func (c *core) portAt(sw *vswitch.Port) *port {
-	for _, p := range c.allPorts {
-		if p.sw == sw {
-			return p
-		}
+	if p := c.places[sw]; p != nil && c.allPorts[p.record.ID] == p {
+		return p
 	}
 	return nil
 }
@@ -136,23 +138,32 @@ func (c *core) portIDs() []string {
 	return ids
 }
 
-// storePorts stores the records of all ports; the store writes those that have changed.
-func (c *core) storePorts() {
+// storeAllPorts stores the records of all ports; the store writes those that have changed.
+func (c *core) storeAllPorts() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if !c.closed {
+		c.storePorts("store", slices.Collect(maps.Values(c.allPorts)))
+	}
+}
+
+// storePorts stores the records of ports in one transaction. Those that fail are logged.
+func (c *core) storePorts(what string, ports []*port) {
+	changes := make([]model.Change, len(ports))
+	for i, p := range ports {
+		changes[i] = model.PutPort(p.record)
+	}
+	err := c.store.Apply(changes...)
+	if err == nil {
 		return
 	}
-	changes := make([]model.Change, 0, len(c.allPorts))
-	for _, p := range c.allPorts {
-		changes = append(changes, model.PutPort(p.record))
-	}
-	if c.store.Apply(changes...) == nil {
+	if len(ports) == 1 {
+		c.logFailure(what+" port "+ports[0].record.Name, err)
 		return
 	}
 	// One of which a container has made what the store refuses must not keep the others.
-	for _, p := range c.allPorts {
-		c.logFailure("store port "+p.record.Name, c.store.Apply(model.PutPort(p.record)))
+	for _, p := range ports {
+		c.storePorts(what, []*port{p})
 	}
 }
 

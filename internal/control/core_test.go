@@ -169,7 +169,7 @@ func TestRecordsThatTheStoreRefusesKeepNoOthers(t *testing.T) {
 		}
 	}
 	c.unlock()
-	c.storePorts()
+	c.storeAllPorts()
 	for name, want := range map[string]string{"good": "lan0", "bad": "eth0"} {
 		if stored, _ := w.State.PortNamed(name); stored.IfName != want {
 			t.Errorf("port %s is stored with the interface %q, want %q", name, stored.IfName, want)
@@ -188,7 +188,7 @@ func TestNothingIsStoredAfterTheEnd(t *testing.T) {
 	w.addPort(c, "a")
 	w.close(c, false)
 	w.Plan(0, 0)
-	c.storePorts()
+	c.storeAllPorts()
 	if steps := w.Taken(); len(steps) > 0 {
 		t.Errorf("after Close: %q", steps)
 	}

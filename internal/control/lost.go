@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"vswitch/internal/control/kernel"
@@ -20,24 +21,77 @@ const (
 // deviceGone is called by the switch when a port's device has ended under it:
 // its namespace was deleted, or its link.
 func (pc *ports) deviceGone(sw *vswitch.Port) {
-	pc.lock()
-	defer pc.unlockSoon()
-	for _, p := range pc.allPorts {
-		if p.sw != sw || p.lost() || !sw.Lost() { // it may have another device by now
-			continue
+	pc.found(func() (l loss, lost bool) {
+		p := pc.portAt(sw)
+		if p == nil {
+			pc.hostDeviceGone(sw)
+			return loss{}, false
 		}
-		reason := lostLink
-		if !pc.namespaceStands(p) {
-			reason = lostNamespace
+		if p.lost() || !sw.Lost() { // it may have another device by now
+			return loss{}, false
 		}
-		pc.lose(p, reason)
-		pc.regainPort(p) // another namespace of the name may be there already
-	}
+		if pc.namespaceStands(p) {
+			return loss{p, lostLink}, true
+		}
+		return loss{p, lostNamespace}, true
+	})
+}
+
+// hostDeviceGone is deviceGone of a host link.
+func (pc *ports) hostDeviceGone(sw *vswitch.Port) {
 	for _, s := range pc.allSegments {
 		if s.host != nil && s.host.sw == sw && !pc.closed {
 			pc.hostLinks.loseHostLink(s.host, hostLinkDeleted)
 		}
 	}
+}
+
+// loss is that a port has lost its device, as was found out.
+type loss struct {
+	port   *port
+	reason string
+}
+
+// finding finds out, under the lock, whether a port has lost its device.
+type finding func() (l loss, lost bool)
+
+// findings are those that wait for the lock. Of a burst, such as that of a machine's containers
+// which end together, the first is followed alone, and those that come meanwhile together.
+type findings struct {
+	mu   sync.Mutex
+	list []finding
+}
+
+// add adds one, and reports whether it is the first: then the caller takes all.
+func (f *findings) add(find finding) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.list = append(f.list, find)
+	return len(f.list) == 1
+}
+
+func (f *findings) take() []finding {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := f.list
+	f.list = nil
+	return list
+}
+
+// found follows one finding, with those that wait.
+func (pc *ports) found(find finding) {
+	if !pc.findings.add(find) {
+		return
+	}
+	pc.lock()
+	defer pc.unlockSoon()
+	var losses []loss
+	for _, find := range pc.findings.take() {
+		if l, lost := find(); lost {
+			losses = append(losses, l)
+		}
+	}
+	pc.lose(losses)
 }
 
 // namespaceStands says whether p's namespace is still found where it was.
@@ -57,12 +111,26 @@ func (pc *ports) isStillNamed(p *port) bool {
 	return err == nil && ref.Means(p.link.where) || pc.namespaceStands(p)
 }
 
-// lose follows the loss of a port's device. Its name, address, place in the switch and static
-// entries stay for --lost-port-ttl, in case that its namespace comes back.
-func (pc *ports) lose(p *port, reason string) {
-	pc.disconnect(p)
-	pc.noteLost(p, reason)
-	pc.logFailure("store the loss of port "+p.record.Name, pc.store.Apply(model.PutPort(p.record)))
+// lose follows losses that were found together, which are stored in one transaction. Each port's
+// name, address, place in the switch and static entries stay for --lost-port-ttl, in case that its
+// namespace comes back. Another one of that name may be there already.
+func (pc *ports) lose(losses []loss) {
+	var gone []goneDevice
+	var ports []*port
+	for _, l := range losses {
+		if l.port.lost() {
+			continue // it was found out in two ways
+		}
+		pc.sw.Detach(l.port.sw)
+		gone = append(gone, pc.devices.takeDevice(l.port)...)
+		pc.noteLost(l.port, l.reason)
+		ports = append(ports, l.port)
+	}
+	pc.devices.letGo(gone...)
+	pc.storePorts("store the loss of", ports)
+	for _, p := range ports {
+		pc.regainPort(p)
+	}
 }
 
 // noteLost notes in p's record, which the caller stores, that p is lost.
@@ -93,20 +161,21 @@ func (pc *ports) expire(p *port) {
 	})
 }
 
-// mountsChanged looks at the ports whose namespaces may have come or gone.
+// mountsChanged follows that namespaces may have come or gone.
 func (pc *ports) mountsChanged() {
 	pc.lock()
 	defer pc.unlockSoon()
+	var losses []loss
 	for _, p := range pc.allPorts {
 		switch {
 		case pc.closed || p.record.NetNS == "":
 		case p.lost():
 			pc.regainPort(p)
 		case p.link.pinned && !pc.isStillNamed(p):
-			pc.lose(p, lostNamespace)
-			pc.regainPort(p)
+			losses = append(losses, loss{p, lostNamespace})
 		}
 	}
+	pc.lose(losses)
 }
 
 // regainPort attaches a lost port anew if another namespace has its namespace's

@@ -23,6 +23,7 @@ type ports struct {
 	devices      *devices
 	links        *links
 	hostLinks    *hostLinks
+	findings     findings
 }
 
 // port is a port with its lease and, unless it is lost, its device and its place

@@ -307,7 +307,7 @@ func (r *restorer) settle() {
 	for _, id := range r.portIDs() {
 		r.lookAtFirst(id)
 	}
-	r.storePorts()
+	r.storeAllPorts()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.neighbours.checkNeighbourLimit()

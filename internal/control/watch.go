@@ -15,9 +15,9 @@ import (
 type links struct {
 	*core
 	neighbours *neighbours
-	lost       func(p *port, reason string) // called when a port's namespace has ended
-	watcher    kernel.LinkWatcher           // nil: there is none
-	byLink     map[linkKey]*port            // ports whose links are watched
+	found      func(finding)      // is told how to find out whether a port's namespace has ended
+	watcher    kernel.LinkWatcher // nil: there is none
+	byLink     map[linkKey]*port  // ports whose links are watched
 }
 
 // link is what the kernel says of a port's link in its namespace.
@@ -95,11 +95,9 @@ func (ls *links) watchProcess(p *port) {
 		if process.Wait() != nil {
 			return // closed
 		}
-		ls.lock()
-		defer ls.unlockSoon()
-		if !ls.closed && p.link.process == process {
-			ls.lost(p, lostNamespace)
-		}
+		ls.found(func() (l loss, lost bool) {
+			return loss{p, lostNamespace}, !ls.closed && p.link.process == process
+		})
 	}()
 }
 
