@@ -109,7 +109,9 @@ func (a *attachment) prepare() (err error) {
 	if a.device, err = makeLink(p, a.link, a.ns, &a.undo); err != nil {
 		return err
 	}
-	p.record.Namespace = a.ns.Identity()
+	if p.record.Namespace, err = a.ns.Identity(); err != nil {
+		return kernelError(err)
+	}
 	if err := a.devices.writeResolvConf(p, a.link.Gateway, &a.undo); err != nil {
 		return err
 	}

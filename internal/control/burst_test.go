@@ -53,7 +53,7 @@ func TestPortsLostTogetherAreStoredTogether(t *testing.T) {
 	if got := stores(w.Taken()); !slices.Equal(got, []string{want}) {
 		t.Errorf("it took %q, want %q", got, want)
 	}
-	for p := range w.State.Ports() {
+	for p := range w.Store().State().Ports() {
 		if p.LostReason != lostNamespace {
 			t.Errorf("stored of %s is %q", p.Name, p.LostReason)
 		}
@@ -128,8 +128,8 @@ func TestAnyStepOfALossMayFail(t *testing.T) {
 				w.Plan(0, i+1)
 				w.mountsChange()
 				w.Plan(0, 0)
-				a, _ := w.State.PortNamed("a")
-				if b, _ := w.State.PortNamed("b"); a.LostReason != b.LostReason {
+				a, _ := w.Store().State().PortNamed("a")
+				if b, _ := w.Store().State().PortNamed("b"); a.LostReason != b.LostReason {
 					w.Errorf("stored of the one is %q, of the other %q", a.LostReason, b.LostReason)
 				}
 				c = w.restart(c, ways["killed with its supervisor"])

@@ -75,8 +75,9 @@ func assemble(core *core) *Control {
 	c.ports = &ports{
 		core: core, pools: c.pools, rules: c.rules, publications: c.publications,
 		neighbours: c.neighbours, devices: c.devices, links: c.links, hostLinks: c.hostLinks,
+		retries: newRetries(),
 	}
-	c.links.found = c.found
+	c.links.ports = c.ports
 	c.segments = &segments{
 		core: core, pools: c.pools, rules: c.rules, hostLinks: c.hostLinks,
 		gateways: c.gateways, ports: c.ports, devices: c.devices,
@@ -226,6 +227,9 @@ func (c *Control) Close(removePorts bool) {
 	}
 	if c.republishing != nil {
 		c.republishing.Stop()
+	}
+	if c.retries.timer != nil {
+		c.retries.timer.Stop()
 	}
 	c.devices.closing.Wait()
 	clear(c.allPorts)

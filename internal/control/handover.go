@@ -44,7 +44,11 @@ func (ls *links) followHandover(p *port, ns kernel.Namespace) {
 	}
 	// Stored with the next change of the record: a restart finds the device without,
 	// and a disk is slow beside the life of many a container.
-	p.record.Namespace = ns.Identity()
+	if identity, err := ns.Identity(); err == nil {
+		p.record.Namespace = identity
+	} else {
+		ls.notRead(p, err)
+	}
 	ls.follow(p, l)
 }
 
@@ -52,7 +56,7 @@ func (ls *links) followHandover(p *port, ns kernel.Namespace) {
 // made. It is not made anew: whoever configured it would not do so again.
 func (r *restorer) reopenHandover(p *port) (kernel.Device, error) {
 	device, err := r.reopenIn(p, p.record.NetNS)
-	if err != nil && p.record.NetNS != "" {
+	if err != nil && !passes(err) && p.record.NetNS != "" {
 		device, err = r.reopenIn(p, "") // not moved yet, or back already
 	}
 	return device, err
@@ -63,27 +67,35 @@ func (r *restorer) reopenIn(p *port, netnsPath string) (kernel.Device, error) {
 	record.NetNS = netnsPath
 	ns, err := r.openNamespace(record)
 	if err != nil {
-		return nil, errors.New(lostNamespace)
+		return nil, lossBy(err)
 	}
 	defer ns.Close()
+	identity, err := ns.Identity()
+	if err != nil {
+		return nil, err
+	}
 	name := view.HostName(p.record)
 	if netnsPath != "" {
 		l, err := ns.LinkByMAC(p.record.MAC[:])
+		if errors.Is(err, netns.ErrNoLink) {
+			l, err = ns.LinkByName(record.IfName)
+		}
+		if errors.Is(err, netns.ErrNoLink) {
+			return nil, errLostLink
+		}
 		if err != nil {
-			if l, err = ns.LinkByName(record.IfName); err != nil {
-				return nil, errors.New(lostLink)
-			}
+			return nil, err
 		}
 		name = l.Name
 	}
 	device, err := r.kernel.AttachTAP(ns, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New(lostLink)
+		return nil, errLostLink
 	}
 	if err != nil {
 		return nil, err
 	}
-	p.record.Namespace = ns.Identity()
+	p.record.Namespace = identity
 	_ = p.rename(name) // which the first look tells of
 	p.link.pinned, p.link.where = netnsPath != "", ns.ID()
 	return device, nil

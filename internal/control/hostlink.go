@@ -239,14 +239,17 @@ const (
 )
 
 // checkNotMoved refuses a device whose link is in another namespace than the daemon's. That link
-// ends with the device.
+// ends with the device. Where that cannot be told, it is asked again when the link is read.
 func (hs *hostLinks) checkNotMoved(d kernel.Device) error {
 	own, err := hs.inOwnNamespace(d)
-	if err == nil && !own {
+	switch {
+	case errors.Is(err, netns.ErrNoLink):
+		return err
+	case err == nil && !own:
 		_ = d.SetPersist(false)
-		err = errors.New(hostLinkMoved)
+		return errors.New(hostLinkMoved)
 	}
-	return err
+	return nil
 }
 
 // inOwnNamespace reports whether the device's link is in the daemon's namespace.

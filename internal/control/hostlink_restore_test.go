@@ -158,10 +158,13 @@ func TestHostLinkOutlivesAFailingLook(t *testing.T) {
 		s.crash(c)
 		s.FailCall("own namespace", syscall.EMFILE)
 		c = s.start()
+		s.wantFrames(c, "bridge", "a")
+		c.Settle()
 		s.wantHostLink(c, "bridge", api.PortDown, "too many open files")
 		s.FailCall("own namespace", nil)
 		s.pass(hostLinkRetry)
 		s.wantHostLink(c, "bridge", api.PortUp, "")
+		s.wantFrames(c, "bridge", "a")
 		if now := s.link(s.device(name)).Index; now != index {
 			s.Errorf("after the restart the link has index %d, had %d", now, index)
 		}

@@ -16,6 +16,13 @@ import (
 const (
 	lostNamespace = "its network namespace was deleted"
 	lostLink      = "its interface was deleted in the network namespace"
+	lostEither    = "its interface or its network namespace was deleted"
+)
+
+// Errors that say why a port is lost.
+var (
+	errLostNamespace = errors.New(lostNamespace)
+	errLostLink      = errors.New(lostLink)
 )
 
 // deviceGone is called by the switch when a port's device has ended under it:
@@ -30,7 +37,11 @@ func (pc *ports) deviceGone(sw *vswitch.Port) {
 		if p.lost() || !sw.Lost() { // it may have another device by now
 			return loss{}, false
 		}
-		if pc.namespaceStands(p) {
+		exists, err := pc.namespaceExists(p)
+		switch {
+		case err != nil:
+			return loss{p, lostEither}, true
+		case exists:
 			return loss{p, lostLink}, true
 		}
 		return loss{p, lostNamespace}, true
@@ -94,21 +105,29 @@ func (pc *ports) found(find finding) {
 	pc.lose(losses)
 }
 
-// namespaceStands says whether p's namespace is still found where it was.
-func (c *core) namespaceStands(p *port) bool {
+// namespaceExists reports whether p's namespace is found where it was. An error says that this is
+// not known.
+func (c *core) namespaceExists(p *port) (bool, error) {
 	ns, err := c.openNamespace(p.record)
 	if err != nil {
-		return false
+		if saysGone(err) {
+			err = nil
+		}
+		return false, err
 	}
 	defer ns.Close()
-	return ns.Identity() == p.record.Namespace
+	identity, err := ns.Identity()
+	return identity == p.record.Namespace, err
 }
 
-// isStillNamed reports what namespaceStands does, of a port whose device keeps its namespace alive, so that
-// no other has the same ID. Each change of a mount has all such ports asked.
-func (pc *ports) isStillNamed(p *port) bool {
+// isStillNamed reports what namespaceExists does, of a port whose device keeps its namespace
+// alive, so that no other has the same ID. Each change of a mount has all such ports asked.
+func (pc *ports) isStillNamed(p *port) (bool, error) {
 	ref, err := netns.ParseRef(p.record.NetNS)
-	return err == nil && ref.Means(p.link.where) || pc.namespaceStands(p)
+	if err == nil && ref.Means(p.link.where) {
+		return true, nil
+	}
+	return pc.namespaceExists(p)
 }
 
 // lose follows losses that were found together, which are stored in one transaction. Each port's
@@ -167,15 +186,30 @@ func (pc *ports) mountsChanged() {
 	defer pc.unlockSoon()
 	var losses []loss
 	for _, p := range pc.allPorts {
-		switch {
-		case pc.closed || p.record.NetNS == "":
-		case p.lost():
-			pc.regainPort(p)
-		case p.link.pinned && !pc.isStillNamed(p):
-			losses = append(losses, loss{p, lostNamespace})
+		if l, lost := pc.checkNamespace(p); lost {
+			losses = append(losses, l)
 		}
 	}
 	pc.lose(losses)
+}
+
+// checkNamespace finds out what has become of a port whose namespace has a name, if others do not
+// tell us: a lost one may have a namespace again, and one whose device keeps its namespace alive
+// may have lost it.
+func (pc *ports) checkNamespace(p *port) (l loss, lost bool) {
+	switch {
+	case pc.closed || p.record.NetNS == "":
+	case p.lost():
+		pc.regainPort(p)
+	case p.link.pinned:
+		named, err := pc.isStillNamed(p)
+		if err != nil {
+			pc.again(p, "cannot tell whether the port's network namespace still has its name", err,
+				func() (loss, bool) { return pc.checkNamespace(p) })
+		}
+		return loss{p, lostNamespace}, err == nil && !named
+	}
+	return loss{}, false
 }
 
 // regainPort attaches a lost port anew if another namespace has its namespace's
@@ -186,19 +220,53 @@ func (pc *ports) regainPort(p *port) {
 	}
 	ns, err := pc.openNamespace(p.record)
 	if err != nil {
+		pc.notRegained(p, "lost port's network namespace cannot be opened", err)
 		return
 	}
 	defer ns.Close()
-	if ns.Identity() == p.record.Namespace && p.record.LostReason != lostNamespace {
-		return // it lost its interface only, and somebody wanted that
+	identity, err := ns.Identity()
+	switch {
+	case err != nil:
+		pc.notRegained(p, "lost port's network namespace cannot be told from others", err)
+		return
+	case identity == p.record.Namespace && p.record.LostReason != lostNamespace:
+		pc.explainLoss(p, lostLink) // and somebody wanted that
+		return
 	}
 	if err := pc.regain(p, ns); err != nil {
-		pc.log.Warn("lost port not attached to the new network namespace of that name", "port", p.record.Name, "netns", view.Namespace(p.record), "error", err)
+		const what = "lost port not attached to the new network namespace of that name"
+		if !passes(err) {
+			pc.log.Warn(what, "port", p.record.Name, "netns", view.Namespace(p.record), "error", err)
+		}
+		pc.notRegained(p, what, err)
+	}
+}
+
+// notRegained follows that a port stays lost, for now or until its namespace comes.
+func (pc *ports) notRegained(p *port, what string, err error) {
+	switch {
+	case passes(err):
+		pc.again(p, what, err, func() (loss, bool) { return pc.checkNamespace(p) })
+	case saysGone(err):
+		pc.explainLoss(p, lostNamespace)
+	}
+}
+
+// explainLoss follows that it is known by now which of the two a port has lost.
+func (pc *ports) explainLoss(p *port, reason string) {
+	if p.record.LostReason == lostEither {
+		p.record.LostReason = reason
+		pc.log.Info("why the port is lost", "port", p.record.Name, "reason", reason)
+		pc.storePorts("store the loss of", []*port{p})
 	}
 }
 
 // regain takes every step to attach a lost port, or none.
 func (pc *ports) regain(p *port, ns kernel.Namespace) error {
+	identity, err := ns.Identity()
+	if err != nil {
+		return err
+	}
 	var undo undo
 	defer undo.run()
 	device, err := pc.devices.makeDevice(p, p.linkConfig(), ns, &undo)
@@ -210,7 +278,7 @@ func (pc *ports) regain(p *port, ns kernel.Namespace) error {
 	}
 	undo.add(func() { pc.sw.Detach(p.sw); p.device = nil })
 	record := p.record
-	record.Namespace, record.LostReason, record.LostSince = ns.Identity(), "", time.Time{}
+	record.Namespace, record.LostReason, record.LostSince = identity, "", time.Time{}
 	if err := pc.store.Apply(model.PutPort(record)); err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func TestNamespaceOfAPortEnds(t *testing.T) {
 		}
 		_, err := c.AddFDB(w.Context(), "", api.FDBSpec{MAC: api.MAC{2, 0, 0, 0, 0, 7}, Port: "a"})
 		w.wantError(err, api.Conflict, `"a" is lost`, lostNamespace)
-		if record, _ := w.State.PortNamed("a"); record.LostReason != lostNamespace ||
+		if record, _ := w.Store().State().PortNamed("a"); record.LostReason != lostNamespace ||
 			record.LostSince.IsZero() {
 			w.Errorf("stored is %q since %s", record.LostReason, record.LostSince)
 		}
@@ -204,7 +204,7 @@ func TestLossThatCannotBeStored(t *testing.T) {
 }
 
 // TestAnyStepOfARegainMayFail: the port stays lost, leaves nothing behind, and is attached when
-// mounts change the next time.
+// that is tried again.
 func TestAnyStepOfARegainMayFail(t *testing.T) {
 	regain := func(w *watchedWorld) (*Control, *kerneltest.Namespace) {
 		c := w.start()
@@ -228,7 +228,8 @@ func TestAnyStepOfARegainMayFail(t *testing.T) {
 			inWatchedWorld(t, func(w *watchedWorld) {
 				c, ns := regain(w)
 				w.Plan(i+1, 0)
-				w.mountsChange()
+				w.ChangeMounts()
+				synctest.Wait()
 				w.Plan(0, 0)
 				if w.portShown(c, "a") != "up" {
 					w.wantPortShown(c, "a", "lost: "+lostNamespace)
@@ -236,11 +237,11 @@ func TestAnyStepOfARegainMayFail(t *testing.T) {
 						"level=WARN", "not attached to the new network namespace", "port=a", kerneltest.ErrStep.Error(),
 					)
 					w.wantLinks("own/" + hostLinkOf(w.world, c))
-					if record, _ := w.State.PortNamed("a"); record.LostReason != lostNamespace {
+					if record, _ := w.Store().State().PortNamed("a"); record.LostReason != lostNamespace {
 						w.Errorf("stored is %q", record.LostReason)
 					}
 				}
-				w.mountsChange()
+				w.rest()
 				w.wantPortShown(c, "a", "up")
 				w.wantLinks("own/"+hostLinkOf(w.world, c), ns.Name+"/eth0")
 			})

@@ -24,6 +24,7 @@ type ports struct {
 	links        *links
 	hostLinks    *hostLinks
 	findings     findings
+	retries      retries
 }
 
 // port is a port with its lease and, unless it is lost, its device and its place
@@ -40,6 +41,9 @@ type port struct {
 	link   link
 
 	expiry *time.Timer // releases a lost port
+
+	again   finding // what is to be tried again for it; nil: nothing
+	trouble string  // why, as the log has said
 }
 
 func (p *port) title() string { return p.record.Name }

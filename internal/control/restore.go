@@ -155,15 +155,54 @@ func (r *restorer) restoreDevices(ports []*port) {
 		err := errs[i]
 		switch {
 		case err == nil:
-			err = r.restoreConnected(p, devices[i], attached[0].Err)
+			if err = r.restoreConnected(p, devices[i], attached[0].Err); err == nil {
+				r.kept.keepPortSoon(p.record.ID, devices[i].Fd())
+			}
 			attached = attached[1:]
 		case errors.Is(err, errRemake):
 			err = r.remake(p)
 		}
 		if err != nil {
 			r.ports.noteLost(p, err.Error())
+			r.notReopened(p, err)
 		}
 	}
+}
+
+// notReopened has a port's device opened later, unless the error is an answer.
+func (r *restorer) notReopened(p *port, err error) {
+	if passes(err) {
+		r.ports.again(p, "the port's device could not be opened", err, func() (loss, bool) {
+			if p.lost() {
+				r.reopenLate(p)
+			}
+			return loss{}, false
+		})
+	}
+}
+
+// reopenLate opens the device of a port that was lost because that had failed at the start.
+func (r *restorer) reopenLate(p *port) {
+	since := p.record.LostSince
+	device, err := r.reopen(p)
+	switch {
+	case err == nil:
+		err = r.restoreConnected(p, device, r.sw.Attach(p.sw, device))
+	case errors.Is(err, errRemake):
+		err = r.remake(p)
+		device = nil // of which regain has taken care
+	}
+	if err != nil {
+		p.record.LostReason, p.record.LostSince = err.Error(), since
+		r.notReopened(p, err)
+	} else if device != nil {
+		r.logNotKept(view.HostName(p.record), errors.Join(
+			r.kept.keep(keptPort, p.record.ID, device.Fd()), r.kept.sync()))
+		p.expiry.Stop()
+		r.links.lookSoon(p)
+		r.log.Info("lost port attached again", "port", p.record.Name, "netns", view.Namespace(p.record))
+	}
+	r.core.storePorts("store", []*port{p}) // what has not changed is not written
 }
 
 // errRemake says that a port's device is to be made again: another namespace has the name of the
@@ -207,23 +246,34 @@ func (r *restorer) restoreConnected(p *port, device kernel.Device, err error) er
 		_ = device.Close()
 		return err
 	}
-	r.kept.keepPortSoon(p.record.ID, device.Fd())
 	return nil
+}
+
+// lossBy returns why a port is lost whose namespace could not be opened.
+func lossBy(err error) error {
+	if saysGone(err) {
+		return errLostNamespace
+	}
+	return err
 }
 
 // reattach opens p's persistent device in its namespace.
 func (r *restorer) reattach(p *port) (kernel.Device, error) {
 	ns, err := r.openNamespace(p.record)
 	if err != nil {
-		return nil, errors.New(lostNamespace)
+		return nil, lossBy(err)
 	}
 	defer ns.Close()
-	same := ns.Identity() == p.record.Namespace
+	identity, err := ns.Identity()
+	if err != nil {
+		return nil, err
+	}
+	same := identity == p.record.Namespace
 	if !same && p.record.NetNS == "" {
-		return nil, errors.New(lostNamespace) // the id belongs to another process by now
+		return nil, errLostNamespace // the id belongs to another process by now
 	}
 	if p.record.LostReason == lostLink && same {
-		return nil, errors.New(lostLink)
+		return nil, errLostLink
 	}
 	if !same {
 		return nil, errRemake
@@ -240,7 +290,7 @@ func (r *restorer) reattach(p *port) (kernel.Device, error) {
 func (r *restorer) remake(p *port) error {
 	ns, err := r.openNamespace(p.record)
 	if err != nil {
-		return errors.New(lostNamespace)
+		return lossBy(err)
 	}
 	defer ns.Close()
 	p.record.LostReason = "" // regain stores it

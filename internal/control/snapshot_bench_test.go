@@ -33,7 +33,7 @@ func crowded(b *testing.B, ports int) *Control {
 		}
 		p.MAC = frame.MACFromIPv4(p.Addrs[0])
 		ns := m.AddNamespace(p.NetNS)
-		p.Namespace = ns.Identity()
+		p.Namespace, _ = ns.Identity()
 		ns.Links[1] = &kerneltest.Link{In: ns, Persistent: true, Link: netns.Link{
 			Index: 1, Name: "eth0", MAC: p.MAC[:], Up: true, Addrs: p.Addrs,
 		}}

@@ -15,7 +15,7 @@ import (
 type links struct {
 	*core
 	neighbours *neighbours
-	found      func(finding)      // is told how to find out whether a port's namespace has ended
+	ports      *ports
 	watcher    kernel.LinkWatcher // nil: there is none
 	byLink     map[linkKey]*port  // ports whose links are watched
 }
@@ -30,6 +30,7 @@ type link struct {
 	addrs     []netip.Addr // set there
 	watched   bool
 	refused   string         // its name, if that is none that can be stored
+	unread    string         // why it could not be read when that was last tried, as the log has said
 	pinned    bool           // our descriptor keeps the namespace alive: it was opened inside
 	process   kernel.Process // by whose end we let go of a pinned namespace
 	look      *time.Timer    // runs when the link is about to be looked at
@@ -79,15 +80,14 @@ func (ls *links) unwatch(p *port) {
 
 // watchProcess loses p when the process ends that its namespace was named by.
 func (ls *links) watchProcess(p *port) {
-	process, err := ls.kernel.OpenProcess(p.record.PID)
-	switch {
-	case err == nil && !ls.namespaceStands(p): // the id is another process's by now
-		_ = process.Close()
-		process = endedProcess{}
-	case errors.Is(err, netns.ErrNoNamespace):
-		process = endedProcess{}
-	case err != nil:
-		ls.log.Warn("the end of the port's process will go unnoticed", "port", p.record.Name, "error", err)
+	process, err := ls.openProcess(p)
+	if err != nil {
+		ls.ports.again(p, "the end of the port's process would go unnoticed", err, func() (loss, bool) {
+			if p.link.pinned && p.link.process == nil {
+				ls.watchProcess(p)
+			}
+			return loss{}, false
+		})
 		return
 	}
 	p.link.process = process
@@ -95,10 +95,32 @@ func (ls *links) watchProcess(p *port) {
 		if process.Wait() != nil {
 			return // closed
 		}
-		ls.found(func() (l loss, lost bool) {
+		ls.ports.found(func() (l loss, lost bool) {
 			return loss{p, lostNamespace}, !ls.closed && p.link.process == process
 		})
 	}()
+}
+
+// openProcess opens the process that p's namespace was named by. An error says that this is not
+// known, and nothing of the process.
+func (ls *links) openProcess(p *port) (kernel.Process, error) {
+	process, err := ls.kernel.OpenProcess(p.record.PID)
+	if errors.Is(err, netns.ErrNoNamespace) {
+		return endedProcess{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	exists, err := ls.namespaceExists(p)
+	if err != nil {
+		_ = process.Close()
+		return nil, err
+	}
+	if !exists { // the id is another process's by now
+		_ = process.Close()
+		return endedProcess{}, nil
+	}
+	return process, nil
 }
 
 // endedProcess is a process that has ended before it could be watched.
@@ -167,7 +189,8 @@ func (ls *links) lookAtLink(p *port) {
 	}
 	ns, err := ls.kernel.NamespaceOf(p.device, p.record.Name)
 	if err != nil {
-		return // the link is just ending, which its descriptor tells
+		ls.notRead(p, err)
+		return
 	}
 	defer ns.Close()
 	if p.link.watched && p.link.where != ns.ID() { // it was moved, and may have another index
@@ -183,10 +206,25 @@ func (ls *links) lookAtLink(p *port) {
 	if err != nil {
 		if !p.link.watched {
 			ls.lookSoon(p) // it is being renamed
+		} else {
+			ls.notRead(p, err)
 		}
 		return
 	}
 	ls.follow(p, l)
+}
+
+// notRead follows that p's link could not be read. If it has ended, its descriptor tells.
+func (ls *links) notRead(p *port, err error) {
+	if errors.Is(err, netns.ErrNoLink) {
+		return
+	}
+	if why := err.Error(); why != p.link.unread {
+		p.link.unread = why
+		ls.log.Warn("the port's interface cannot be read, which is tried again",
+			"port", p.record.Name, "error", err)
+	}
+	ls.lookSoon(p)
 }
 
 // watchedLink returns what p's link in ns is. One that is not watched yet is from then on.
@@ -257,7 +295,7 @@ func (ls *links) follow(p *port, l netns.Link) {
 			ls.sw.Flush(p.segment.sw, p.sw)
 		}
 	}
-	p.link.addrs = l.Addrs
+	p.link.addrs, p.link.unread = l.Addrs, ""
 	if l.Changing {
 		ls.lookSoon(p)
 	}

@@ -13,11 +13,12 @@ import (
 // Identity tells this namespace from all others, those that have ended included:
 // the boot's id and the namespace's cookie (SO_NETNS_COOKIE, since Linux 5.14).
 // Unlike the inode, which is [Namespace.ID] and stands in where there is no cookie,
-// it is never used again.
-func (ns *Namespace) Identity() string {
+// it is never used again. An error, such as that no descriptor is left, says nothing about the
+// namespace.
+func (ns *Namespace) Identity() (string, error) {
 	boot := bootID()
 	if boot == "" {
-		return ns.id
+		return ns.id, nil
 	}
 	id := boot + ":"
 	var cookie uint64
@@ -30,10 +31,13 @@ func (ns *Namespace) Identity() string {
 		cookie, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 		return err
 	})
-	if err != nil {
-		return id + ns.id
+	switch {
+	case errors.Is(err, unix.ENOPROTOOPT):
+		return id + ns.id, nil
+	case err != nil:
+		return "", fmt.Errorf("tell network namespace %s from others: %w", ns, err)
 	}
-	return id + strconv.FormatUint(cookie, 10)
+	return id + strconv.FormatUint(cookie, 10), nil
 }
 
 // bootIDLen is the length of a UUID as text.
@@ -50,9 +54,12 @@ var bootID = sync.OnceValue(func() string {
 })
 
 // OfDevice opens the namespace that an open TAP's link is in (TUNGETDEVNETNS,
-// drivers/net/tun.c).
+// drivers/net/tun.c). The error wraps [ErrNoLink] when the link was deleted.
 func OfDevice(fd int, name string) (*Namespace, error) {
 	ns, err := unix.IoctlRetInt(fd, unix.TUNGETDEVNETNS)
+	if errors.Is(err, unix.EBADFD) {
+		return nil, &kindError{fmt.Sprintf("the interface of device %q was deleted", name), ErrNoLink}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the network namespace of device %q: %w", name, err)
 	}

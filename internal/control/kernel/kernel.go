@@ -50,7 +50,8 @@ type Device interface {
 type Namespaces interface {
 	OpenNamespace(netns.Ref) (Namespace, error)
 	OwnNamespace() (Namespace, error)
-	// NamespaceOf opens the namespace that a port's device is in; name is the port's.
+	// NamespaceOf opens the namespace that a port's device is in; name is the port's. The error
+	// wraps [netns.ErrNoLink] when the device's link was deleted.
 	NamespaceOf(d Device, name string) (Namespace, error)
 	OpenProcess(pid int) (Process, error)
 	WatchLinks() (LinkWatcher, error)
@@ -68,7 +69,8 @@ type Namespace interface {
 	AdoptLink(netns.LinkConfig) (netns.Adopted, error)
 	PrepareLink(netns.LinkConfig) (netns.Link, error)
 	ID() string
-	Identity() string
+	// Identity is never that of another namespace. An error says nothing about this one.
+	Identity() (string, error)
 	Close() error
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"vswitch/internal/control/kernel"
 	"vswitch/internal/netns"
-	"vswitch/tap"
 )
 
 // Kernel is the machine's kernel. It implements [kernel.Kernel]; a test that wants a call to do
@@ -37,18 +36,24 @@ func (k Kernel) OwnNamespace() (kernel.Namespace, error) {
 	return k.Own, k.failure("own namespace")
 }
 
-// NamespaceOf implements [kernel.Namespaces].
-func (k Kernel) NamespaceOf(d kernel.Device, _ string) (kernel.Namespace, error) {
+// NamespaceOf implements [kernel.Namespaces]. It is called "namespace of PORT".
+func (k Kernel) NamespaceOf(d kernel.Device, port string) (kernel.Namespace, error) {
+	if err := k.failure("namespace of " + port); err != nil {
+		return nil, err
+	}
 	k.Mu.Lock()
 	defer k.Mu.Unlock()
 	if l := d.(*Device).Link; l != nil {
 		return l.In, nil
 	}
-	return nil, tap.ErrDeleted
+	return nil, netns.ErrNoLink
 }
 
-// OpenProcess implements [kernel.Namespaces].
+// OpenProcess implements [kernel.Namespaces]. It is called "open process PID".
 func (k Kernel) OpenProcess(pid int) (kernel.Process, error) {
+	if err := k.failure(fmt.Sprint("open process ", pid)); err != nil {
+		return nil, err
+	}
 	k.Mu.Lock()
 	defer k.Mu.Unlock()
 	p := k.Processes[pid]

@@ -38,8 +38,13 @@ func newNamespace(m *Machine, name string) *Namespace {
 // ID implements [kernel.Namespace].
 func (ns *Namespace) ID() string { return "id of " + ns.Name }
 
-// Identity implements [kernel.Namespace].
-func (ns *Namespace) Identity() string { return "boot:" + ns.Name }
+// Identity implements [kernel.Namespace]. It is called "identify NAME".
+func (ns *Namespace) Identity() (string, error) {
+	if err := ns.m.failure("identify " + ns.Name); err != nil {
+		return "", err
+	}
+	return "boot:" + ns.Name, nil
+}
 
 // Close implements [kernel.Namespace].
 func (ns *Namespace) Close() error { return nil }
@@ -52,7 +57,7 @@ func (ns *Namespace) find(is func(*Link) bool) (netns.Link, error) {
 			return l.Link, nil
 		}
 	}
-	return netns.Link{}, fmt.Errorf("%w: no such link", fs.ErrNotExist)
+	return netns.Link{}, fmt.Errorf("%w in %s", netns.ErrNoLink, ns.Name)
 }
 
 // LinkByName implements [kernel.Namespace].
