@@ -1,0 +1,143 @@
+package control
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+
+	"vswitch/internal/control/kernel"
+	"vswitch/internal/control/view"
+	"vswitch/tap"
+)
+
+// errRemake says that a port's device is to be made again: another namespace has the name of the
+// port's, or that one has lost its interface while nothing ran.
+var errRemake = errors.New("the device is to be made again")
+
+// reopen opens p's device by the descriptor that was kept for it, or else by its namespace. It
+// touches nothing but p, so that many ports may be reopened at once. The error is the reason why
+// p is lost, or errRemake.
+func (r *restorer) reopen(p *port) (kernel.Device, error) {
+	if fds := r.kept.take(keptPort, p.record.ID); len(fds) > 0 {
+		device, err := r.kernel.AdoptTAP(fds)
+		if err == nil {
+			_ = p.rename(device.Name()) // while nobody looked; the first look tells of what is no name
+			return device, nil
+		}
+		r.logFailure("drop a kept descriptor", r.kept.drop(keptPort, p.record.ID))
+		if !errors.Is(err, tap.ErrDeleted) {
+			r.log.Warn("kept descriptor is of no use", "port", p.record.Name, "error", err)
+		}
+	}
+	if p.record.Handover {
+		return r.reopenHandover(p)
+	}
+	return r.reattach(p)
+}
+
+// restoreConnected follows that a device which is in its namespace already was connected, or that
+// this has failed.
+func (r *restorer) restoreConnected(p *port, device kernel.Device, err error) error {
+	if err != nil {
+		_ = device.Close()
+		return switchError(err)
+	}
+	r.devices.connected(p, device)
+	p.link.down = view.Waits(p.record) // which is not looked at yet
+	p.record.LostReason, p.record.LostSince = "", time.Time{}
+	if err := device.SetPersist(true); err != nil {
+		r.sw.Detach(p.sw)
+		p.device = nil
+		_ = device.Close()
+		return err
+	}
+	return nil
+}
+
+// lossBy returns why a port is lost whose namespace could not be opened.
+func lossBy(err error) error {
+	if saysGone(err) {
+		return errLostNamespace
+	}
+	return err
+}
+
+// reattach opens p's persistent device in its namespace.
+func (r *restorer) reattach(p *port) (kernel.Device, error) {
+	ns, err := r.openNamespace(p.record)
+	if err != nil {
+		return nil, lossBy(err)
+	}
+	defer ns.Close()
+	identity, err := ns.Identity()
+	if err != nil {
+		return nil, err
+	}
+	same := identity == p.record.Namespace
+	if !same && p.record.NetNS == "" {
+		return nil, errLostNamespace // the id belongs to another process by now
+	}
+	if p.record.LostReason == lostLink && same {
+		return nil, errLostLink
+	}
+	if !same {
+		return nil, errRemake
+	}
+	device, err := r.kernel.AttachTAP(ns, p.record.IfName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errRemake
+	}
+	p.link.pinned, p.link.where = err == nil, ns.ID()
+	return device, err
+}
+
+// remake makes p's device anew.
+func (r *restorer) remake(p *port) error {
+	ns, err := r.openNamespace(p.record)
+	if err != nil {
+		return lossBy(err)
+	}
+	defer ns.Close()
+	p.record.LostReason = "" // regain stores it
+	if err := r.ports.regain(p, ns); err != nil {
+		return err
+	}
+	r.log.Info("device made again", "port", p.record.Name, "netns", view.Namespace(p.record))
+	return nil
+}
+
+// notReopened has a port's device opened later, unless the error is an answer.
+func (r *restorer) notReopened(p *port, err error) {
+	if passes(err) {
+		r.ports.again(p, "the port's device could not be opened", err, func() (loss, bool) {
+			if p.lost() {
+				r.reopenLate(p)
+			}
+			return loss{}, false
+		})
+	}
+}
+
+// reopenLate opens the device of a port that was lost because that had failed at the start.
+func (r *restorer) reopenLate(p *port) {
+	since := p.record.LostSince
+	device, err := r.reopen(p)
+	switch {
+	case err == nil:
+		err = r.restoreConnected(p, device, r.sw.Attach(p.sw, device))
+	case errors.Is(err, errRemake):
+		err = r.remake(p)
+		device = nil // of which regain has taken care
+	}
+	if err != nil {
+		p.record.LostReason, p.record.LostSince = err.Error(), since
+		r.notReopened(p, err)
+	} else if device != nil {
+		r.logNotKept(view.HostName(p.record), errors.Join(
+			r.kept.keep(keptPort, p.record.ID, device.Fd()), r.kept.sync()))
+		p.expiry.Stop()
+		r.links.lookSoon(p)
+		r.log.Info("lost port attached again", "port", p.record.Name, "netns", view.Namespace(p.record))
+	}
+	r.storePorts("store", []*port{p}) // what has not changed is not written
+}
