@@ -217,7 +217,8 @@ func flowOf(f host.Forward) flow {
 // forget looks through all that the kernel tracks.
 func (fw *firewall) forget(f flow) {
 	if err := fw.kernel.ForgetUDP(f.at, f.first, f.last); err != nil {
-		fw.log.Warn("datagrams of clients that have sent some before may go the old way", "error", err)
+		fw.log.Warn("datagrams of clients that have sent some before may go the old way",
+			"error", err)
 	}
 }
 

@@ -236,7 +236,8 @@ func (pc *ports) regainPort(p *port) {
 	if err := pc.regain(p, ns); err != nil {
 		const what = "lost port not attached to the new network namespace of that name"
 		if !passes(err) {
-			pc.log.Warn(what, "port", p.record.Name, "netns", view.Namespace(p.record), "error", err)
+			pc.log.Warn(what, "port", p.record.Name, "netns", view.Namespace(p.record),
+				"error", err)
 		}
 		pc.notRegained(p, what, err)
 	}

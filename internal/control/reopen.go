@@ -137,7 +137,8 @@ func (r *restorer) reopenLate(p *port) {
 			r.kept.keep(keptPort, p.record.ID, device.Fd()), r.kept.sync()))
 		p.expiry.Stop()
 		r.links.lookSoon(p)
-		r.log.Info("lost port attached again", "port", p.record.Name, "netns", view.Namespace(p.record))
+		r.log.Info("lost port attached again", "port", p.record.Name,
+			"netns", view.Namespace(p.record))
 	}
 	r.storePorts("store", []*port{p}) // what has not changed is not written
 }

@@ -69,7 +69,9 @@ func (s *segment) now() *view.Segment {
 		Record: s.record, Place: s.sw, Bindings: s.bindings,
 	}
 	if h := s.host; h != nil {
-		now.HostLink = &view.HostLink{Name: h.name, Made: h.made, Problem: h.problem, Counts: h.counts}
+		now.HostLink = &view.HostLink{
+			Name: h.name, Made: h.made, Problem: h.problem, Counts: h.counts,
+		}
 	}
 	return now
 }

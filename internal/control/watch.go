@@ -30,7 +30,7 @@ type link struct {
 	addrs     []netip.Addr // set there
 	watched   bool
 	refused   string         // its name, if that is none that can be stored
-	unread    string         // why it could not be read when that was last tried, as the log has said
+	unread    string         // why it could not be read last, as the log has said
 	pinned    bool           // our descriptor keeps the namespace alive: it was opened inside
 	process   kernel.Process // by whose end we let go of a pinned namespace
 	look      *time.Timer    // runs when the link is about to be looked at
@@ -82,12 +82,13 @@ func (ls *links) unwatch(p *port) {
 func (ls *links) watchProcess(p *port) {
 	process, err := ls.openProcess(p)
 	if err != nil {
-		ls.ports.again(p, "the end of the port's process would go unnoticed", err, func() (loss, bool) {
+		watch := func() (loss, bool) {
 			if p.link.pinned && p.link.process == nil {
 				ls.watchProcess(p)
 			}
 			return loss{}, false
-		})
+		}
+		ls.ports.again(p, "the end of the port's process would go unnoticed", err, watch)
 		return
 	}
 	p.link.process = process

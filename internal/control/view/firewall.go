@@ -25,8 +25,8 @@ func (s *Snapshot) Firewall() *Firewall {
 		r := segment.Record
 		f.Made = append(f.Made, segment.HostLink.Made)
 		f.Config.Segments = append(f.Config.Segments, host.Segment{
-			ID: r.ID, Link: segment.HostLink.Name, Subnet: r.IPv4().Prefix, Gateway: r.IPv4().Gateway,
-			Masquerade: true,
+			ID: r.ID, Link: segment.HostLink.Name, Masquerade: true,
+			Subnet: r.IPv4().Prefix, Gateway: r.IPv4().Gateway,
 		})
 		for _, p := range segment.Ports {
 			for _, q := range p.Published {
