@@ -188,7 +188,9 @@ type Aliases = []Name
 // AllowAddresses Addresses besides the port's own. A single one it may claim by ARP and neighbour
 // discovery too; a network it may send IP packets from, as a router of it does. In an
 // IPv6 network of 64 bits or more, or of link-local addresses, a container makes its
-// addresses itself, and may claim each by neighbour discovery.
+// addresses itself, and may claim each by neighbour discovery. A single address of the
+// segment's subnet is given to no other port from then on, and several ports may be
+// allowed the same. Another port's own is refused.
 type AllowAddresses = []netip.Prefix
 
 // AllowMACs MAC addresses besides the port's own, as source of frames, in ARP and in neighbour
@@ -469,7 +471,9 @@ type Port struct {
 	// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP and neighbour
 	// discovery too; a network it may send IP packets from, as a router of it does. In an
 	// IPv6 network of 64 bits or more, or of link-local addresses, a container makes its
-	// addresses itself, and may claim each by neighbour discovery.
+	// addresses itself, and may claim each by neighbour discovery. A single address of the
+	// segment's subnet is given to no other port from then on, and several ports may be
+	// allowed the same. Another port's own is refused.
 	AllowAddresses AllowAddresses `json:"allow_addresses,omitempty,omitzero"`
 
 	// AllowMACs MAC addresses besides the port's own, as source of frames, in ARP and in neighbour
@@ -550,7 +554,9 @@ type PortSpec struct {
 	// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP and neighbour
 	// discovery too; a network it may send IP packets from, as a router of it does. In an
 	// IPv6 network of 64 bits or more, or of link-local addresses, a container makes its
-	// addresses itself, and may claim each by neighbour discovery.
+	// addresses itself, and may claim each by neighbour discovery. A single address of the
+	// segment's subnet is given to no other port from then on, and several ports may be
+	// allowed the same. Another port's own is refused.
 	AllowAddresses AllowAddresses `json:"allow_addresses,omitempty,omitzero"`
 
 	// AllowMACs MAC addresses besides the port's own, as source of frames, in ARP and in neighbour
@@ -658,7 +664,9 @@ type PortUpdate struct {
 	// AllowAddresses Addresses besides the port's own. A single one it may claim by ARP and neighbour
 	// discovery too; a network it may send IP packets from, as a router of it does. In an
 	// IPv6 network of 64 bits or more, or of link-local addresses, a container makes its
-	// addresses itself, and may claim each by neighbour discovery.
+	// addresses itself, and may claim each by neighbour discovery. A single address of the
+	// segment's subnet is given to no other port from then on, and several ports may be
+	// allowed the same. Another port's own is refused.
 	AllowAddresses *AllowAddresses `json:"allow_addresses,omitempty"`
 
 	// AllowMACs MAC addresses besides the port's own, as source of frames, in ARP and in neighbour

@@ -35,10 +35,11 @@ const policyHelp = `
 What the container may send is up to --security: "strict" lets pass what has the
 port's own MAC and addresses, in ARP as well, "mac" what has its own MAC, and "off"
 all that does not claim the address of the gateway or of another port. --allow-address
-adds an address of its own or a network that it routes; an IPv6 network of 64 bits, such
-as fe80::/64, is one in which it makes its own addresses. --allow-mac adds a MAC, or with
-a mask several, and --allow-protocol what frames may carry besides IP and ARP, by name or
-EtherType. "vsctl stats" says which of them refused frames lack. Rates are as in tc, with an
+adds an address of its own, which is then given to no other port, or a network that it
+routes; an IPv6 network of 64 bits, such as fe80::/64, is one in which it makes its own
+addresses. --allow-mac adds a MAC, or with a mask several, and --allow-protocol what frames
+may carry besides IP and ARP, by name or EtherType. "vsctl stats" says which of them
+refused frames lack. Rates are as in tc, with an
 optional burst, such as 100mbit:64kb.`
 
 func (p *policyFlags) register(cmd *cobra.Command) {

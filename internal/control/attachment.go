@@ -86,12 +86,15 @@ func (c *core) recordOf(spec api.PortSpec, s *segment) model.Port {
 // assign gives the port its address and MAC.
 func (a *attachment) assign(spec api.PortSpec) error {
 	p := a.p
-	addr, err := a.pools.allocate(p.segment, spec.IP.Addr)
+	addr, err := a.pools.allocate(p, spec.IP.Addr)
 	if err != nil {
 		return ipamError(err)
 	}
 	p.record.Addrs = []netip.Addr{addr}
 	a.locked.add(func() { a.logFailure("take back address", p.segment.cancel(addr)) })
+	if err := a.checkAllowed(p, p.record); err != nil {
+		return err
+	}
 	p.record.MAC = cmp.Or(spec.MAC, frame.MACFromIPv4(addr))
 	return a.neighbours.checkMAC(p.segment, p.record.MAC, p, !spec.MAC.IsZero())
 }

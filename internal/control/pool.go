@@ -120,7 +120,7 @@ func (ps *pools) Lease(_ context.Context, id string, want netip.Addr) (netip.Pre
 	if n := len(p.record.Leases); n >= model.MaxLeases {
 		return netip.Prefix{}, api.Exhaustedf("pool %s has %d leases, which is all it may have: release one, or use another pool", p.record.Prefix, n)
 	}
-	addr, err := p.subnet.Allocate(want)
+	addr, err := ps.leaseOf(p, want)
 	if err != nil {
 		return netip.Prefix{}, ipamError(err)
 	}
@@ -244,17 +244,7 @@ func (ps *pools) restorePool(record model.Pool) (err error) {
 	return nil
 }
 
-// allocate leases an address of the segment for a port. One that is leased through
-// the segment's pool is meant for a port, unless another has it already.
-func (ps *pools) allocate(s *segment, want netip.Addr) (netip.Addr, error) {
-	want = want.Unmap()
-	if s.pool.leased(want) && !ps.portHas(s.pool, want) {
-		return want, nil
-	}
-	return s.subnet.Allocate(want)
-}
-
-// release is the reverse of allocate, for a port that is no longer in the list.
+// release is the reverse of take, for a port that is no longer in the list.
 func (s *segment) release(a netip.Addr) error {
 	if s.pool.leased(a) {
 		return nil

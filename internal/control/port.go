@@ -109,6 +109,9 @@ func (pc *ports) UpdatePort(_ context.Context, ref string, update api.PortUpdate
 			return api.Port{}, err
 		}
 	}
+	if err := pc.checkAllowed(p, record); err != nil {
+		return api.Port{}, err
+	}
 	if err := pc.change(p, record, update.MAC != nil); err != nil {
 		return api.Port{}, err
 	}

@@ -36,6 +36,7 @@ type restorer struct {
 // an error.
 func (r *restorer) restore() error {
 	r.entries.removeEntriesOfOwn()
+	r.warnOfConflicts()
 	state := r.store.State()
 	for record := range state.Pools() {
 		if err := r.pools.restorePool(record); err != nil {
@@ -115,7 +116,7 @@ func (r *restorer) restoreRecord(record model.Port) (*port, error) {
 		return nil, fmt.Errorf("its segment %s does not exist", record.SegmentID)
 	}
 	p := &port{record: record, segment: s}
-	if _, err := r.pools.allocate(s, record.IPv4()); err != nil {
+	if _, err := r.pools.take(s, record.IPv4()); err != nil {
 		return nil, err
 	}
 	if err := r.devices.place(p); err != nil {

@@ -14,7 +14,7 @@ func (s *Subnet) MoveGateway(want netip.Addr) error {
 	if s.removed {
 		return failf(ErrInvalid, "subnet %s has been removed: choose another", s.prefix)
 	}
-	if _, err := s.chooseLocked(want); err != nil {
+	if err := s.checkLocked(want); err != nil {
 		return err
 	}
 	before := s.gateway

@@ -67,16 +67,28 @@ func (o *oracle) allocate(want netip.Addr) (netip.Addr, error) {
 		}
 		return o.take(want), nil
 	}
+	return o.allocateNext(func(netip.Addr) bool { return false })
+}
+
+// allocateNext takes the lowest address that was never used, of those that are not reserved. The
+// reserved ones below it wait from then on.
+func (o *oracle) allocateNext(reserved func(netip.Addr) bool) (netip.Addr, error) {
 	waiting := slices.DeleteFunc(slices.Clone(o.freed), func(a netip.Addr) bool {
 		return !o.leaseFrom.Contains(a)
 	})
 	for _, a := range allOf(o.leaseFrom) {
-		if !o.used[a] && !o.reserved(a) && a != o.gateway && len(waiting) < o.maxFreed {
+		if o.used[a] || o.reserved(a) || a == o.gateway || len(waiting) >= o.maxFreed {
+			continue
+		}
+		if !reserved(a) {
 			return o.take(a), nil
 		}
+		o.used[a], o.freed, waiting = true, append(o.freed, a), append(waiting, a)
 	}
-	if len(waiting) > 0 {
-		return o.take(waiting[0]), nil
+	for _, a := range waiting {
+		if !reserved(a) {
+			return o.take(a), nil
+		}
 	}
 	return netip.Addr{}, ErrFull
 }
@@ -180,6 +192,15 @@ func compareWithOracle(t *testing.T, s *Subnet, o *oracle, input byteReader) {
 		case k <= bias:
 			op = "release"
 			gotErr, wantErr = s.Release(target), o.release(target)
+		case k == 9:
+			op = "next but some"
+			some := uint64(input.next(256)) * 0x0101010101010101 << input.next(8)
+			reserved := func(a netip.Addr) bool { return some>>(a.As16()[15]%64)&1 == 1 }
+			got, gotErr = s.AllocateNext(reserved)
+			want, wantErr = o.allocateNext(reserved)
+			if got.IsValid() && reserved(got) {
+				t.Fatalf("%s: %s was reserved", s.Prefix(), got)
+			}
 		default:
 			op, target = "next", netip.Addr{}
 			got, gotErr = s.Allocate(target)

@@ -1,6 +1,9 @@
 package ipam
 
-import "net/netip"
+import (
+	"iter"
+	"net/netip"
+)
 
 // queue holds addresses in the order they were released, each once. An address in
 // the middle can leave when somebody requests it. The zero value is empty.
@@ -66,12 +69,16 @@ func (q *queue) contains(addr netip.Addr) bool {
 	return ok
 }
 
-// first returns the address that has been in the queue the longest.
-func (q *queue) first() (netip.Addr, bool) {
-	if q.ends.next == (queueKey{}) {
-		return netip.Addr{}, false
+// all iterates over the queue, from the address that has been in it the longest. It must not
+// change meanwhile.
+func (q *queue) all() iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for key := q.ends.next; key != (queueKey{}); key = q.links[key].next {
+			if !yield(netip.AddrFrom16(key).Unmap()) {
+				return
+			}
+		}
 	}
-	return netip.AddrFrom16(q.ends.next).Unmap(), true
 }
 
 // remove takes addr out, if it is there.

@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"net/netip"
@@ -39,6 +40,8 @@ type allocation struct {
 	addr  netip.Addr // the lease; the zero Addr once it cannot be taken back
 	next  netip.Addr // the cursor before
 	freed bool       // whether addr had been released before
+
+	passed []netip.Addr // reserved ones that wait since the cursor has passed them
 }
 
 // maxFreed is how many released addresses of a subnet wait, at 50 to 100 bytes each,
@@ -128,58 +131,108 @@ func (s *Subnet) Capacity() int {
 // leased, the gateway's or reserved as [Subnet.Capacity] tells; ErrFull if an
 // automatic lease finds nothing; ErrInvalid if the subnet has been removed.
 func (s *Subnet) Allocate(want netip.Addr) (netip.Addr, error) {
+	return s.allocate(want.Unmap(), nil)
+}
+
+// AllocateNext is Allocate for the next address, of those for which reserved returns false. One
+// that is passed over waits as if it had been released. reserved must not call s.
+func (s *Subnet) AllocateNext(reserved func(netip.Addr) bool) (netip.Addr, error) {
+	return s.allocate(netip.Addr{}, reserved)
+}
+
+func (s *Subnet) allocate(want netip.Addr, reserved func(netip.Addr) bool) (netip.Addr, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.removed {
 		return netip.Addr{}, failf(ErrInvalid, "subnet %s has been removed: allocate from another", s.prefix)
 	}
-	next := s.next
-	addr, err := s.chooseLocked(want.Unmap())
+	made := allocation{addr: want, next: s.next}
+	var err error
+	if want.IsValid() {
+		err = s.checkLocked(want)
+	} else {
+		made.addr, made.passed, err = s.pickLocked(reserved)
+	}
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	s.last = allocation{addr: addr, next: next, freed: s.freed.contains(addr)}
-	s.freed.remove(addr)
-	s.leases[addr] = struct{}{}
-	return addr, nil
+	made.freed = s.freed.contains(made.addr)
+	s.last = made
+	s.freed.remove(made.addr)
+	s.leases[made.addr] = struct{}{}
+	return made.addr, nil
 }
 
-// chooseLocked finds the address for a lease; s.mu is held.
-func (s *Subnet) chooseLocked(want netip.Addr) (netip.Addr, error) {
-	if !want.IsValid() {
-		return s.pickLocked()
+// CheckHost returns an error if no host of the subnet can have the address: it is outside, with
+// ErrOutside, or the gateway's or reserved as [Subnet.Capacity] tells, with ErrInUse.
+func (s *Subnet) CheckHost(addr netip.Addr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.checkHostLocked(addr.Unmap())
+}
+
+// checkHostLocked is CheckHost; s.mu is held.
+func (s *Subnet) checkHostLocked(addr netip.Addr) error {
+	if !s.prefix.Contains(addr) {
+		return failf(ErrOutside, "%s is outside the subnet %s: request an address in it", addr, s.prefix)
 	}
-	if !s.prefix.Contains(want) {
-		return netip.Addr{}, failf(ErrOutside, "%s is outside the subnet %s: request an address in it", want, s.prefix)
+	if role := s.role(addr); role != "" {
+		return failf(ErrInUse, "%s is the %s of %s: request another address, or none for a free one", addr, role, s.prefix)
 	}
-	if role := s.role(want); role != "" {
-		return netip.Addr{}, failf(ErrInUse, "%s is the %s of %s: request another address, or none for a free one", want, role, s.prefix)
+	return nil
+}
+
+// checkLocked says why the address want cannot be leased; s.mu is held.
+func (s *Subnet) checkLocked(want netip.Addr) error {
+	if err := s.checkHostLocked(want); err != nil {
+		return err
 	}
 	if _, leased := s.leases[want]; leased {
-		return netip.Addr{}, failf(ErrInUse, "%s is already in use in %s: request another address, or none for a free one", want, s.prefix)
+		return failf(ErrInUse, "%s is already in use in %s: request another address, or none for a free one", want, s.prefix)
 	}
-	return want, nil
+	return nil
 }
 
-// pickLocked chooses an address for an automatic lease; s.mu is held.
-func (s *Subnet) pickLocked() (netip.Addr, error) {
+// pickLocked chooses an address for an automatic lease for which reserved, if it is not nil,
+// returns false, and which that the cursor has passed over wait now; s.mu is held.
+func (s *Subnet) pickLocked(
+	reserved func(netip.Addr) bool,
+) (addr netip.Addr, passed []netip.Addr, err error) {
 	// The zero Addr, which follows the last of all addresses, is in no prefix.
 	for s.freed.len() < s.maxFreed && s.leaseFrom.Contains(s.next) {
 		addr := s.next
 		s.next = addr.Next()
 		_, leased := s.leases[addr]
-		if !leased && !s.freed.contains(addr) && s.role(addr) == "" {
-			return addr, nil
+		switch {
+		case leased || s.freed.contains(addr) || s.role(addr) != "":
+		case reserved != nil && reserved(addr):
+			s.freed.add(addr) // for the time when it is not reserved any more
+			passed = append(passed, addr)
+		default:
+			return addr, passed, nil
 		}
 	}
-	if addr, ok := s.freed.first(); ok {
-		return addr, nil
+	held := 0
+	for addr := range s.freed.all() {
+		if reserved == nil || !reserved(addr) {
+			return addr, passed, nil
+		}
+		held++
 	}
-	count := plural(s.leasable(s.leaseFrom), "address", "addresses")
+	return netip.Addr{}, nil, s.fullLocked(held)
+}
+
+// fullLocked is the error of an automatic lease that finds nothing, where so many addresses of the
+// range are not leased but reserved; s.mu is held.
+func (s *Subnet) fullLocked(reserved int) error {
+	count := plural(s.leasable(s.leaseFrom), "address", "addresses") + " all in use"
+	if reserved > 0 {
+		count += fmt.Sprintf(" or reserved (%d)", reserved)
+	}
 	if s.leaseFrom != s.prefix {
-		return netip.Addr{}, failf(ErrFull, "range %s of the subnet %s is full: %s all in use: release one, or request one outside the range", s.leaseFrom, s.prefix, count)
+		return failf(ErrFull, "range %s of the subnet %s is full: %s: release one, or request one outside the range", s.leaseFrom, s.prefix, count)
 	}
-	return netip.Addr{}, failf(ErrFull, "subnet %s is full: %s all in use: release one, or use a larger subnet", s.prefix, count)
+	return failf(ErrFull, "subnet %s is full: %s: release one, or use a larger subnet", s.prefix, count)
 }
 
 // Cancel takes back the lease of addr as if it had never been given, because the
@@ -194,6 +247,9 @@ func (s *Subnet) Cancel(addr netip.Addr) error {
 	}
 	delete(s.leases, addr)
 	s.next = s.last.next
+	for _, passed := range s.last.passed {
+		s.freed.remove(passed)
+	}
 	if s.last.freed {
 		s.freed.addFirst(addr)
 	}

@@ -34,8 +34,11 @@ type Delta struct {
 // With returns the state after all changes, in their order, and the records that they touched,
 // or an error; s stays as it is. Each change is checked against what the ones before it left.
 // Deleting what is not there is no error and touches nothing.
-func (s *State) With(changes ...Change) (*State, []Delta, error) {
-	t := &txn{tables: s.clone(), at: make(map[recordKey]int)}
+func (s *State) With(changes ...Change) (*State, []Delta, error) { return s.with(false, changes) }
+
+// with is With, of records that may break the rules of the book of addresses if they were stored.
+func (s *State) with(stored bool, changes []Change) (*State, []Delta, error) {
+	t := &txn{tables: s.clone(), stored: stored, at: make(map[recordKey]int)}
 	for _, c := range changes {
 		if err := c.apply(t); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", c, err)
@@ -51,7 +54,7 @@ func (s *State) clone() tables {
 		pools: s.pools.clone(), segments: s.segments.clone(), ports: s.ports.clone(),
 		entries: s.entries.clone(), segmentNames: s.segmentNames.clone(),
 		portNames: s.portNames.clone(), members: s.members.clone(), addrs: s.addrs.clone(),
-		macs: s.macs.clone(), portEntries: s.portEntries.clone(),
+		allowed: s.allowed.clone(), macs: s.macs.clone(), portEntries: s.portEntries.clone(),
 		poolSegments: s.poolSegments.clone(),
 	}
 }
@@ -59,6 +62,7 @@ func (s *State) clone() tables {
 // txn is a state in the making.
 type txn struct {
 	tables
+	stored  bool        // the changes put what an earlier version may have stored
 	touched []recordKey // in the order of the first touch
 	at      map[recordKey]int
 }

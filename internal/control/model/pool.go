@@ -45,7 +45,7 @@ func (p Pool) Check() error {
 type putPool struct{ Pool }
 
 // PutPool adds a pool, or replaces the one with its id. It is refused when it would change the
-// subnet under a segment.
+// subnet under a segment, or lease an address that a port is allowed to use.
 func PutPool(p Pool) Change {
 	p.Created = utc(p.Created)
 	return putPool{p}
@@ -60,7 +60,11 @@ func (c putPool) apply(t *txn) error {
 	if err := t.checkPool(p); err != nil {
 		return err
 	}
+	old, _ := t.pools.get(p.ID)
 	t.pools.set(p.ID, p)
+	if err := t.checkLeases(p, old); err != nil {
+		return err
+	}
 	t.touch(KindPool, p.ID)
 	return nil
 }

@@ -145,7 +145,8 @@ func checkAliases(aliases []string) error {
 type putPort struct{ Port }
 
 // PutPort adds a port, or replaces the one with its id. It is refused without a segment that
-// has its addresses, and with another port's name, or address or MAC on that segment.
+// has its addresses, with another port's name, or address or MAC on that segment, and with what
+// breaks the rules of the book of addresses.
 func PutPort(p Port) Change {
 	p.Created, p.LostSince = utc(p.Created), utc(p.LostSince)
 	return putPort{p}
@@ -168,6 +169,9 @@ func (c putPort) apply(t *txn) error {
 	for _, a := range p.Addrs {
 		t.addrs.set(addrKey(p.SegmentID, a), p.ID)
 	}
+	for a := range p.allowedAddrs() {
+		t.allowed.set(allowedKey(p.SegmentID, a, p.ID), p.ID)
+	}
 	t.touch(KindPort, p.ID)
 	return nil
 }
@@ -183,6 +187,11 @@ func (t *txn) checkPort(p Port) error {
 	}
 	if err := t.checkPortAddrs(p, s); err != nil {
 		return err
+	}
+	if old, _ := t.ports.get(p.ID); !t.stored {
+		if err := t.checkBook(p, old, s); err != nil {
+			return err
+		}
 	}
 	if id, taken := t.portNames.get(p.Name); taken && id != p.ID {
 		return fmt.Errorf("name %q is that of port %s as well", p.Name, id)
@@ -228,6 +237,9 @@ func (t *txn) forgetPort(id string) {
 	t.macs.delete(macKey(p.SegmentID, p.MAC))
 	for _, a := range p.Addrs {
 		t.addrs.delete(addrKey(p.SegmentID, a))
+	}
+	for a := range p.allowedAddrs() {
+		t.allowed.delete(allowedKey(p.SegmentID, a, id))
 	}
 	t.ports.delete(id)
 }

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -20,6 +21,9 @@ type Segment struct {
 	Labels   map[string]string `json:"labels,omitempty"`
 	Created  time.Time         `json:"created,omitzero"`
 	Rules    []Rule            `json:"rules,omitempty"` // the first that matches decides
+
+	// AuxAddresses are addresses of the subnets that are given to nobody, by their names.
+	AuxAddresses map[string]netip.Addr `json:"aux_addresses,omitempty"`
 }
 
 // SegmentSubnet is a subnet of a segment, its own or that of a pool.
@@ -73,6 +77,9 @@ func (s Segment) Check() error {
 		return fmt.Errorf("uplink %q is not the name of a kind", wellformed.Clip(s.Uplink))
 	}
 	if err := s.checkSubnets(); err != nil {
+		return err
+	}
+	if err := s.checkAux(); err != nil {
 		return err
 	}
 	if err := checkRules(s.Rules); err != nil {
@@ -151,18 +158,11 @@ func (t *txn) checkSegment(s Segment) error {
 			return fmt.Errorf("pool %q of subnet %s does not exist", wellformed.Clip(subnet.PoolID), subnet.Prefix)
 		}
 	}
-	if old, exists := t.segments.get(s.ID); !exists || slices.Equal(old.Subnets, s.Subnets) {
+	old, exists := t.segments.get(s.ID)
+	if !exists || slices.Equal(old.Subnets, s.Subnets) && maps.Equal(old.AuxAddresses, s.AuxAddresses) {
 		return nil
 	}
-	for _, id := range t.members.within(s.ID) {
-		p, _ := t.ports.get(id)
-		for _, a := range p.Addrs {
-			if !s.hasRoomFor(a) {
-				return fmt.Errorf("its subnets have no room for port %q at %s", p.Name, a)
-			}
-		}
-	}
-	return nil
+	return t.checkPortsOf(s, old)
 }
 
 func (t *txn) forgetSegment(s Segment) {

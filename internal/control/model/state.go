@@ -36,6 +36,7 @@ type tables struct {
 	portNames    table[string] // name: id
 	members      table[string] // segment id and port id: port id
 	addrs        table[string] // segment id and address: port id
+	allowed      table[string] // segment id, single address and port id: id of the port that may use it
 	macs         table[string] // segment id and MAC: id of the port whose own it is
 	portEntries  table[string] // port id and entry key: entry key
 	poolSegments table[string] // pool id and segment id: segment id
@@ -46,13 +47,15 @@ func Empty() *State {
 	return &State{tables: tables{
 		pools: newRecords[Pool](), segments: newRecords[Segment](), ports: newRecords[Port](),
 		entries: newRecords[Entry](), segmentNames: newTable[string](), portNames: newTable[string](),
-		members: newTable[string](), addrs: newTable[string](), macs: newTable[string](),
+		members: newTable[string](), addrs: newTable[string](), allowed: newTable[string](), macs: newTable[string](),
 		portEntries: newTable[string](), poolSegments: newTable[string](),
 	}}
 }
 
 // New returns the state that holds these records, or an error that names the first which does
-// not fit. Segments refer to pools, ports to segments, and entries to ports.
+// not fit. Segments refer to pools, ports to segments, and entries to ports. What breaks the rules
+// of the book of addresses is in the state all the same, for versions before have stored it: see
+// [State.Conflicts].
 func New(r Records) (*State, error) {
 	changes := make([]Change, 0, len(r.Pools)+len(r.Segments)+len(r.Ports)+len(r.Entries))
 	for _, p := range r.Pools {
@@ -67,7 +70,7 @@ func New(r Records) (*State, error) {
 	for _, e := range r.Entries {
 		changes = append(changes, PutEntry(e))
 	}
-	s, _, err := Empty().With(changes...)
+	s, _, err := Empty().with(true, changes)
 	return s, err
 }
 

@@ -21,6 +21,9 @@ const (
 	maxAliases      = 64   // of a port
 )
 
+// MaxAuxAddresses is how many auxiliary addresses a segment may have.
+const MaxAuxAddresses = 256
+
 // MaxLeases is how many leases a pool may have, so that they fit into a record of the store.
 const MaxLeases = 50_000
 
@@ -31,6 +34,10 @@ func checkLabels(labels map[string]string) error {
 		}
 	}
 	return nil
+}
+
+func validAuxName(s string) bool {
+	return s != "" && len(s) <= maxName && wellformed.Printable(s)
 }
 
 func validName(s string) bool { return wellformed.Name(s, maxName) }
