@@ -211,6 +211,11 @@ type AllowProtocols = []LinkProtocol
 // pass without it, see bpdu_guard.
 type AllowReserved = bool
 
+// AuxAddresses Addresses of the subnet that are given to no port, by their names, as of docker
+// network create --aux-address. That of the name DefaultGatewayIPv4 is where the
+// ports' default route leads, instead of the gateway.
+type AuxAddresses = map[string]netip.Addr
+
 // BPDUGuard Drop BPDUs, frames to 01:80:C2:00:00:00, from the port as bpdu-guard instead of
 // forwarding them to the segment.
 type BPDUGuard = bool
@@ -372,9 +377,10 @@ type InspectIPAM struct {
 
 // InspectPool defines model for InspectPool.
 type InspectPool struct {
-	Subnet  string `json:"Subnet"`
-	IPRange string `json:"IPRange,omitempty,omitzero"`
-	Gateway string `json:"Gateway,omitempty,omitzero"`
+	Subnet             string            `json:"Subnet"`
+	IPRange            string            `json:"IPRange,omitempty,omitzero"`
+	Gateway            string            `json:"Gateway,omitempty,omitzero"`
+	AuxiliaryAddresses map[string]string `json:"AuxiliaryAddresses,omitempty,omitzero"`
 }
 
 // LabelChange Labels to set; null removes one. No more than 64 may result.
@@ -903,6 +909,11 @@ type Segment struct {
 
 	// Ports Containers attached; gateway and host do not count.
 	Ports int `json:"ports"`
+
+	// AuxAddresses Addresses of the subnet that are given to no port, by their names, as of docker
+	// network create --aux-address. That of the name DefaultGatewayIPv4 is where the
+	// ports' default route leads, instead of the gateway.
+	AuxAddresses AuxAddresses `json:"aux_addresses,omitempty,omitzero"`
 }
 
 // Uplink defines model for Segment.uplink.
@@ -910,6 +921,11 @@ type Uplink string
 
 // SegmentSpec defines model for SegmentSpec.
 type SegmentSpec struct {
+	// AuxAddresses Addresses of the subnet that are given to no port, by their names, as of docker
+	// network create --aux-address. That of the name DefaultGatewayIPv4 is where the
+	// ports' default route leads, instead of the gateway.
+	AuxAddresses AuxAddresses `json:"aux_addresses,omitempty,omitzero"`
+
 	// Gateway An address of the subnet; its first by default. Needs a subnet.
 	//
 	// Example: 10.1.0.1

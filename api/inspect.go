@@ -21,7 +21,10 @@ func NewInspect(s Segment, ports []Port) Inspect {
 		IPAM: InspectIPAM{
 			Driver:  "default",
 			Options: map[string]string{},
-			Config:  []InspectPool{{Subnet: s.Subnet.String(), IPRange: s.IPRange, Gateway: s.Gateway}},
+			Config: []InspectPool{{
+				Subnet: s.Subnet.String(), IPRange: s.IPRange, Gateway: s.Gateway,
+				AuxiliaryAddresses: map[string]string{},
+			}},
 		},
 		Internal:   s.Internal,
 		Containers: map[string]InspectContainer{},
@@ -33,6 +36,9 @@ func NewInspect(s Segment, ports []Port) Inspect {
 	}
 	if s.HostLink.Name != "" {
 		in.Options[linkOption] = s.HostLink.Name
+	}
+	for name, a := range s.AuxAddresses {
+		in.IPAM.Config[0].AuxiliaryAddresses[name] = a.String()
 	}
 	for k, v := range s.Labels {
 		in.Labels[k] = v

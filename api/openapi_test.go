@@ -58,7 +58,7 @@ var operationTests = []operationTest{
 	{"POST /v1/upgrade", "/v1/upgrade", `{"id":"0123456789ABCDEF"}`, 400},
 	{"GET /v1/upgrades", "/v1/upgrades", "", 200},
 	{"GET /v1/backup", "/v1/backup", "", 200},
-	{"POST /v1/segments", "/v1/segments", `{"name":"my_bridge","subnet":"10.1.0.0/24","gateway":"10.1.0.9","ip_range":"10.1.0.128/25","internal":true,"mtu":9000,"labels":{"a":"b"}}`, 201},
+	{"POST /v1/segments", "/v1/segments", `{"name":"my_bridge","subnet":"10.1.0.0/24","gateway":"10.1.0.9","ip_range":"10.1.0.128/25","internal":true,"mtu":9000,"labels":{"a":"b"},"aux_addresses":{"r":"10.1.0.7"}}`, 201},
 	{"GET /v1/segments", "/v1/segments", "", 200},
 	{"GET /v1/segments/{segment}", "/v1/segments/my_bridge", "", 200},
 	{"PATCH /v1/segments/{segment}", "/v1/segments/my_bridge", `{"name":"lab","subnet":"10.2.0.0/24","labels":{"x":"y","a":null}}`, 200},

@@ -54,6 +54,15 @@ func readProblem(t *testing.T, rec *httptest.ResponseRecorder) problem {
 	return p
 }
 
+// manyAux is a segment with n auxiliary addresses.
+func manyAux(n int) string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(`"a%d":"10.1.%d.5"`, i, i%256)
+	}
+	return `{"name":"s","subnet":"10.0.0.0/8","aux_addresses":{` + strings.Join(list, ",") + `}}`
+}
+
 func TestServerRefuses(t *testing.T) {
 	t.Parallel()
 	label := func(k, v string) string { return fmt.Sprintf(`{"name":"s","labels":{%q:%q}}`, k, v) }
@@ -94,6 +103,15 @@ func TestServerRefuses(t *testing.T) {
 		{segments, `{"name":"s","subnet":"10.1.0.0/24","ip_range":"10.1.0.5/25"}`, "invalid", `host bits set: want 10.1.0.0/25`},
 		{segments, `{"name":"s","subnet":"10.1.0.0/24","ip_range":"10.2.0.0/25"}`, "invalid", `not inside subnet`},
 		{segments, `{"name":"s","subnet":"10.1.0.0/24","ip_range":"10.0.0.0/8"}`, "invalid", `not inside subnet`},
+		{segments, `{"name":"s","aux_addresses":{"r":"10.1.0.5"}}`, "invalid", `auxiliary addresses need a subnet`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","aux_addresses":{"r":"10.2.0.5"}}`, "invalid", `auxiliary address 10.2.0.5 is not a host of subnet 10.1.0.0/24`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","aux_addresses":{"r":"10.1.0.255"}}`, "invalid", `10.1.0.255 is not a host`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","aux_addresses":{"r":"x"}}`, "invalid", `"x"`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","aux_addresses":{"":"10.1.0.5"}}`, "invalid", `name "" of an auxiliary address`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","aux_addresses":{"a\u0000":"10.1.0.5"}}`, "invalid", `printable characters`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","aux_addresses":{"a":"10.1.0.5","b":"::ffff:10.1.0.5"}}`, "invalid", `10.1.0.5 is given as "a" and as "b"`},
+		{segments, `{"name":"s","subnet":"10.1.0.0/24","gateway":"10.1.0.9","aux_addresses":{"a":"10.1.0.9"}}`, "invalid", `10.1.0.9 is the gateway's`},
+		{segments, manyAux(257), "invalid", `257 auxiliary addresses: want at most 256`},
 		{segments, label("", "v"), "invalid", `label key ""`},
 		{segments, label("a=b", "v"), "invalid", `label key "a=b"`},
 		{segments, `{"name":"s","labels":{"a":"\u001b[31m"}}`, "invalid", `label a: want a value`},

@@ -50,13 +50,15 @@ func (s SegmentSpec) validate() (SegmentSpec, error) {
 	if err := validateSubnet(s.Subnet, s.IPRange); err != nil {
 		return s, err
 	}
-	if !s.Gateway.IsValid() {
-		return s, nil
+	if s.Gateway.IsValid() {
+		if !s.Subnet.IsValid() {
+			return s, Invalidf("a gateway needs a subnet: give the subnet as well")
+		}
+		if err := validateHostIn("gateway", s.Gateway, s.Subnet); err != nil {
+			return s, err
+		}
 	}
-	if !s.Subnet.IsValid() {
-		return s, Invalidf("a gateway needs a subnet: give the subnet as well")
-	}
-	return s, validateHostIn("gateway", s.Gateway, s.Subnet)
+	return s.withAux()
 }
 
 // validate returns the spec in canonical form with its defaults filled in, or an

@@ -2,9 +2,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
+
+	"vswitch/api"
 )
 
 // textFlag is a flag whose text is checked later, by read or by the daemon, so that a value which
@@ -46,6 +50,46 @@ func read[T any](text string, parse func(string) (T, error), field *T) error {
 // named returns a parser of texts that go by a name.
 func named[T any](what string, parse func(what, s string) (T, error)) func(string) (T, error) {
 	return func(s string) (T, error) { return parse(what, s) }
+}
+
+// auxFlag is a repeatable flag of auxiliary addresses.
+type auxFlag map[string]string // by their names, not parsed
+
+// String, Set and Type implement [pflag.Value].
+func (f *auxFlag) String() string { return strings.Join(slices.Sorted(maps.Keys(*f)), ",") }
+
+// Type names the value in the help.
+func (f *auxFlag) Type() string { return "NAME=IP" }
+
+// Set adds one address.
+func (f *auxFlag) Set(s string) error {
+	name, a, ok := strings.Cut(s, "=")
+	if !ok || name == "" || a == "" {
+		return errors.New("want NAME=ADDRESS")
+	}
+	if _, twice := (*f)[name]; twice {
+		return fmt.Errorf("%q is given twice: want one address a name", name)
+	}
+	if *f == nil {
+		*f = auxFlag{}
+	}
+	(*f)[name] = a
+	return nil
+}
+
+// addresses parses the addresses.
+func (f *auxFlag) addresses() (map[string]netip.Addr, error) {
+	if len(*f) == 0 {
+		return nil, nil
+	}
+	addresses := make(map[string]netip.Addr, len(*f))
+	for _, name := range slices.Sorted(maps.Keys(*f)) {
+		var err error
+		if addresses[name], err = api.ParseAddr("auxiliary address", (*f)[name]); err != nil {
+			return nil, err
+		}
+	}
+	return addresses, nil
 }
 
 // labelFlag is a repeatable flag of labels to set and, where removable, to remove.

@@ -10,13 +10,47 @@ import (
 	"vswitch/api"
 )
 
-func (a *app) addSegment() *cobra.Command {
-	var (
-		spec   api.SegmentSpec
-		labels labelFlag
+// segmentFlags are the flags of add-segment, as they were written.
+type segmentFlags struct {
+	spec   api.SegmentSpec // what needs no parsing
+	labels labelFlag
+	aux    auxFlag
 
-		subnet, gateway, ipRange string
-	)
+	subnet, gateway, ipRange string
+}
+
+func (f *segmentFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Var(textFlag{&f.subnet, "CIDR"}, "subnet", "the segment's network (default the next free pool)")
+	flags.Var(textFlag{&f.gateway, "IP"}, "gateway", "the gateway's address (default the subnet's first)")
+	flags.Var(textFlag{&f.ipRange, "CIDR"}, "ip-range", "part of the subnet that addresses are taken from (default all of it)")
+	flags.Var(&f.aux, "aux-address", "an address of the subnet that no port is given; may be repeated")
+	flags.BoolVar(&f.spec.Internal, "internal", false, "give the segment no way out")
+	flags.Var(textFlag{(*string)(&f.spec.Uplink), "host|none"}, "uplink", "the way out, host or none (default host; none with --internal)")
+	flags.IntVar(&f.spec.MTU, "mtu", 0, "largest packet in bytes, `N` of 68 to 65521 (default the daemon's)")
+	flags.Var(&f.labels, "label", "a label to set; may be repeated")
+	completeFlag(cmd, "uplink", func(*cobra.Command) []string { return []string{string(api.UplinkHost), string(api.UplinkNone)} })
+}
+
+// read returns the spec of the segment of that name.
+func (f *segmentFlags) read(name string) (spec api.SegmentSpec, err error) {
+	spec = f.spec
+	spec.Name, spec.Labels = name, f.labels.values()
+	if err := read(f.subnet, named("subnet", api.ParsePrefix), &spec.Subnet); err != nil {
+		return spec, err
+	}
+	if err := read(f.gateway, named("gateway", api.ParseAddr), &spec.Gateway); err != nil {
+		return spec, err
+	}
+	if err := read(f.ipRange, named("ip range", api.ParsePrefix), &spec.IPRange); err != nil {
+		return spec, err
+	}
+	spec.AuxAddresses, err = f.aux.addresses()
+	return spec, err
+}
+
+func (a *app) addSegment() *cobra.Command {
+	var flags segmentFlags
 	cmd := &cobra.Command{
 		Use:     "add-segment NAME",
 		GroupID: groupSegments,
@@ -26,22 +60,21 @@ func (a *app) addSegment() *cobra.Command {
 Without --subnet it takes the next free pool, such as 172.18.0.0/16; the gateway is
 the subnet's first address unless --gateway names another.
 
+--aux-address keeps an address of the subnet for something else, which no port is given;
+--allow-address of add-port lets one use it. DefaultGatewayIPv4=ADDRESS is where the
+ports' default route leads, instead of the gateway.
+
 The host has the gateway's address, on an interface of its own: it reaches the
 containers, they reach it, and it is their way out. With --uplink none, or
 --internal, they have none.`,
 		Example: `  vsctl add-segment my_bridge
-  vsctl add-segment lab --subnet 10.1.0.0/24 --ip-range 10.1.0.128/25 --label team=net`,
+  vsctl add-segment lab --subnet 10.1.0.0/24 --ip-range 10.1.0.128/25 --label team=net
+  vsctl add-segment dmz --subnet 10.2.0.0/24 --aux-address DefaultGatewayIPv4=10.2.0.254`,
 		Args:              want(1, 1, "one NAME"),
 		ValidArgsFunction: complete(nothing),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			spec.Name, spec.Labels = args[0], labels.values()
-			if err := read(subnet, named("subnet", api.ParsePrefix), &spec.Subnet); err != nil {
-				return err
-			}
-			if err := read(gateway, named("gateway", api.ParseAddr), &spec.Gateway); err != nil {
-				return err
-			}
-			if err := read(ipRange, named("ip range", api.ParsePrefix), &spec.IPRange); err != nil {
+			spec, err := flags.read(args[0])
+			if err != nil {
 				return err
 			}
 			segment, err := a.client().AddSegment(cmd.Context(), spec)
@@ -51,15 +84,7 @@ containers, they reach it, and it is their way out. With --uplink none, or
 			return printLine(cmd, segment.ID)
 		},
 	}
-	flags := cmd.Flags()
-	flags.Var(textFlag{&subnet, "CIDR"}, "subnet", "the segment's network (default the next free pool)")
-	flags.Var(textFlag{&gateway, "IP"}, "gateway", "the gateway's address (default the subnet's first)")
-	flags.Var(textFlag{&ipRange, "CIDR"}, "ip-range", "part of the subnet that addresses are taken from (default all of it)")
-	flags.BoolVar(&spec.Internal, "internal", false, "give the segment no way out")
-	flags.Var(textFlag{(*string)(&spec.Uplink), "host|none"}, "uplink", "the way out, host or none (default host; none with --internal)")
-	flags.IntVar(&spec.MTU, "mtu", 0, "largest packet in bytes, `N` of 68 to 65521 (default the daemon's)")
-	flags.Var(&labels, "label", "a label to set; may be repeated")
-	completeFlag(cmd, "uplink", func(*cobra.Command) []string { return []string{string(api.UplinkHost), string(api.UplinkNone)} })
+	flags.register(cmd)
 	return cmd
 }
 

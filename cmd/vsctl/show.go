@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -55,6 +57,9 @@ func tree(v api.Version, segments []api.Segment, ports []api.Port) []byte {
 		line(1, "Segment ", s.Name)
 		line(2, "subnet: ", s.Subnet.String())
 		line(2, "gateway: ", s.Gateway)
+		for _, name := range slices.Sorted(maps.Keys(s.AuxAddresses)) {
+			line(2, "aux address: ", name+"="+s.AuxAddresses[name].String())
+		}
 		if s.Internal {
 			line(2, "internal: ", "true")
 		} else if s.Uplink == api.UplinkNone {

@@ -68,7 +68,7 @@ func (p *port) linkConfig() netns.LinkConfig {
 	subnet := p.segment.record.IPv4()
 	config := netns.LinkConfig{
 		HostName: view.HostName(p.record), Name: p.record.IfName, MAC: p.record.MAC[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
-		Address: netip.PrefixFrom(p.record.IPv4(), subnet.Prefix.Bits()), Gateway: subnet.Gateway, DefaultRoute: !p.record.NoDefaultRoute,
+		Address: netip.PrefixFrom(p.record.IPv4(), subnet.Prefix.Bits()), Gateway: view.DefaultGateway(p.segment.record), DefaultRoute: !p.record.NoDefaultRoute,
 	}
 	if p.record.DHCP { // the container's client sets these
 		config.Address, config.DefaultRoute = netip.Prefix{}, false

@@ -22,12 +22,13 @@ import (
 // What has not been committed is taken back when the attachment ends.
 type attachment struct {
 	*ports
-	p      *port
-	link   netns.LinkConfig
-	ns     kernel.Namespace // nil: not opened yet
-	device kernel.Device
-	undo   undo // what end takes back without the lock
-	locked undo // what end takes back under it
+	p        *port
+	link     netns.LinkConfig
+	resolver netip.Addr       // the segment's, at its gateway's address
+	ns       kernel.Namespace // nil: not opened yet
+	device   kernel.Device
+	undo     undo // what end takes back without the lock
+	locked   undo // what end takes back under it
 }
 
 // plan reserves what a new port is to have.
@@ -62,7 +63,7 @@ func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
 		a.locked.run()
 		return nil, err
 	}
-	a.link = p.linkConfig()
+	a.link, a.resolver = p.linkConfig(), s.record.IPv4().Gateway
 	pc.pending[p.record.ID] = p
 	a.locked.add(func() { delete(pc.pending, p.record.ID) })
 	return a, nil
@@ -115,7 +116,7 @@ func (a *attachment) prepare() (err error) {
 	if p.record.Namespace, err = a.ns.Identity(); err != nil {
 		return kernelError(err)
 	}
-	if err := a.devices.writeResolvConf(p, a.link.Gateway, &a.undo); err != nil {
+	if err := a.devices.writeResolvConf(p, a.resolver, &a.undo); err != nil {
 		return err
 	}
 	// Before it is stored, so that a process that dies between leaves no port without its device,

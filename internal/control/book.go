@@ -2,10 +2,13 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
+	"vswitch/internal/ipam"
 )
 
 // The book of a segment's addresses, see package model, is the state together with the ports that
@@ -71,6 +74,16 @@ func (ps *pools) leaseOf(p *pool, want netip.Addr) (netip.Addr, error) {
 
 func reservedError(err error) error {
 	return api.Conflictf("%w: request another address, or none for a free one", err)
+}
+
+// checkAux says why a segment on subnet cannot have these auxiliary addresses.
+func checkAux(list map[string]netip.Addr, subnet *ipam.Subnet) error {
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		if err := subnet.CheckHost(list[name]); err != nil {
+			return api.Conflictf("auxiliary address %q: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // checkAllowed says why port p cannot be allowed what record allows it and p's own record did

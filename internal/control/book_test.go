@@ -24,7 +24,7 @@ func allowances(list ...string) []netip.Prefix {
 // addPortError adds a port, and returns why that was refused.
 func (w *world) addPortError(c *Control, edit ...func(*api.PortSpec)) func() error {
 	return func() error {
-		spec := api.PortSpec{Name: "refused", NetNS: w.namespace("refused").name}
+		spec := api.PortSpec{Name: "refused", NetNS: w.AddNamespace("refused").Name}
 		for _, e := range edit {
 			e(&spec)
 		}
@@ -110,7 +110,7 @@ func TestWhatALostPortMayUse(t *testing.T) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
 		w.addPort(c, "a", allowing("172.17.0.9"))
-		w.removeNamespace("a")
+		w.RemoveNamespace("a")
 		w.rest()
 		w.wantPortShown(c, "a", "lost: "+lostNamespace)
 		w.refused(c, "its virtual address", w.addPortError(c, onWith("bridge", "172.17.0.9")), api.Conflict, "172.17.0.9", `"a"`)
@@ -180,7 +180,7 @@ func TestAStateThatBreaksTheRules(t *testing.T) {
 	w.addPort(c, "a", onWith("bridge", "172.17.0.2"), allowing("172.17.0.9"))
 	w.addPort(c, "b", onWith("bridge", "172.17.0.3"))
 	w.close(c, false)
-	r := w.state.Records()
+	r := w.State.Records()
 	for i, p := range r.Ports {
 		if p.Name == "b" {
 			r.Ports[i].Addrs = []netip.Addr{addr("172.17.0.9")}
@@ -189,7 +189,7 @@ func TestAStateThatBreaksTheRules(t *testing.T) {
 	}
 	state, err := model.New(r)
 	w.wantNil(err)
-	w.state = state
+	w.State = state
 	c = w.start()
 	w.wantLog("level=WARN", "used twice", "port=a", `172.17.0.9 is that of port \"b\"`, "vsctl set-port a --allow-address")
 	w.wantLog("level=WARN", "used twice", "port=b")
@@ -198,4 +198,98 @@ func TestAStateThatBreaksTheRules(t *testing.T) {
 	w.wantNil(w.allow(c, "a", "172.17.0.9", "172.17.0.10")())
 	w.wantNil(w.allow(c, "a", "172.17.0.10")())
 	w.refused(c, "to break the rule again", w.allow(c, "a", "172.17.0.9"), api.Conflict, "172.17.0.9", `"renamed"`)
+}
+
+// TestAuxAddresses are given to nobody, whoever asks, and ports may be allowed to use them.
+func TestAuxAddresses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.start()
+	w.addSegment(c, api.SegmentSpec{
+		Name: "lab", Subnet: prefix("10.1.0.0/29"),
+		AuxAddresses: map[string]netip.Addr{"r": addr("10.1.0.2"), "vip": addr("10.1.0.4")},
+	})
+	w.wantAddress(w.addPort(c, "a", onWith("lab", ""), allowing("10.1.0.4")), "10.1.0.3")
+	for range 2 {
+		w.refused(c, "an auxiliary address", w.addPortError(c, onWith("lab", "10.1.0.2")), api.Conflict, "10.1.0.2", `auxiliary address "r"`, `"lab"`)
+		w.refused(c, "one that a port may use", w.addPortError(c, onWith("lab", "10.1.0.4"), allowing("10.1.0.4")), api.Conflict, "10.1.0.4", `"vip"`)
+		c = w.crash()
+	}
+	w.wantAddress(w.addPort(c, "b", onWith("lab", "")), "10.1.0.5")
+	w.wantAddress(w.addPort(c, "d", onWith("lab", "")), "10.1.0.6")
+	w.refused(c, "one too many", w.addPortError(c, onWith("lab", "")), api.Exhausted, "reserved (2)")
+	if s := must[api.Segment](t)(c.Segment(t.Context(), "lab")); s.AuxAddresses["r"] != addr("10.1.0.2") || len(s.AuxAddresses) != 2 {
+		t.Errorf("shown are %v", s.AuxAddresses)
+	}
+	add := func(a string) func() error {
+		return func() error {
+			_, err := c.AddSegment(t.Context(), api.SegmentSpec{
+				Name: "no", Subnet: prefix("10.2.0.0/29"), AuxAddresses: map[string]netip.Addr{"x": addr(a)},
+			})
+			return err
+		}
+	}
+	w.refused(c, "the gateway's", add("10.2.0.1"), api.Conflict, `"x"`, "10.2.0.1", "gateway")
+	w.refused(c, "the broadcast address", add("10.2.0.7"), api.Conflict, `"x"`, "10.2.0.7", "broadcast")
+	w.refused(c, "one outside", add("10.3.0.7"), api.Conflict, `"x"`, "10.3.0.7", "outside")
+
+	w.addSegment(c, api.SegmentSpec{
+		Name: "moves", Subnet: prefix("10.4.0.0/24"), AuxAddresses: map[string]netip.Addr{"x": addr("10.4.0.9")},
+	})
+	w.refused(c, "a subnet without it", func() error {
+		_, err := c.UpdateSegment(t.Context(), "moves", api.SegmentUpdate{Subnet: new(prefix("10.5.0.0/24"))})
+		return err
+	}, api.Conflict, `"x"`, "10.4.0.9", "10.5.0.0/24")
+	w.updateSegment(c, "moves", api.SegmentUpdate{Subnet: new(prefix("10.4.0.0/28"))})
+	w.refused(c, "it in another subnet", w.addPortError(c, onWith("moves", "10.4.0.9")), api.Conflict, "10.4.0.9")
+}
+
+// TestAuxAddressesOfAPool are leased before the segment is there, and still no port's.
+func TestAuxAddressesOfAPool(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.start()
+	p := w.addPool(c, "10.1.0.0/24")
+	w.lease(c, p, "10.1.0.2")
+	must[api.Segment](t)(c.AddSegmentOver(t.Context(), p.ID, api.SegmentSpec{
+		Name: "over", Subnet: prefix("10.1.0.0/24"),
+		AuxAddresses: map[string]netip.Addr{"leased": addr("10.1.0.2"), "other": addr("10.1.0.3")},
+	}))
+	for _, a := range []string{"10.1.0.2", "10.1.0.3"} {
+		w.refused(c, "a port with "+a, w.addPortError(c, onWith("over", a)), api.Conflict, a, "auxiliary")
+		w.refused(c, "a lease of "+a, func() error { _, err := c.Lease(t.Context(), p.ID, addr(a)); return err }, api.Conflict, a)
+	}
+	w.wantAddress(w.addPort(c, "a", onWith("over", ""), allowing("10.1.0.2", "10.1.0.3")), "10.1.0.4")
+	w.wantNil(c.Release(t.Context(), p.ID, addr("10.1.0.2")))
+	c = w.crash()
+	w.refused(c, "what is leased no more", w.addPortError(c, onWith("over", "10.1.0.2")), api.Conflict, "10.1.0.2", "auxiliary")
+	if got := w.lease(c, p, ""); got.Addr() != addr("10.1.0.5") {
+		t.Errorf("leased is %s", got)
+	}
+}
+
+// TestDefaultGateway: the auxiliary address of that name is where containers have their default
+// route, while names are asked for at the segment's gateway.
+func TestDefaultGateway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.start()
+	w.addSegment(c, api.SegmentSpec{
+		Name: "lab", Subnet: prefix("10.1.0.0/24"),
+		AuxAddresses: map[string]netip.Addr{api.AuxDefaultGateway: addr("10.1.0.254")},
+	})
+	got := w.addPort(c, "a", onWith("lab", ""), func(s *api.PortSpec) { s.ResolvConf = true })
+	if got.Gateway != "10.1.0.254" {
+		t.Errorf("the port's gateway is %s", got.Gateway)
+	}
+	w.addPort(c, "d", onWith("lab", ""), func(s *api.PortSpec) { s.IP.DHCP = true })
+	for _, p := range c.current().Ports {
+		lease := p.Lease()
+		if lease.Router != addr("10.1.0.254") || lease.DNS != addr("10.1.0.1") || lease.Server != addr("10.1.0.1") {
+			t.Errorf("the DHCP client of %s is told %+v", p.Record.Name, lease)
+		}
+	}
+	if config := c.allPorts[got.ID].linkConfig(); config.Gateway != addr("10.1.0.254") || !config.DefaultRoute {
+		t.Errorf("the interface gets %+v", config)
+	}
 }

@@ -62,6 +62,9 @@ func (ss *segments) renumber(s *segment, record model.Segment, wanted netip.Pref
 	if err != nil {
 		return api.Segment{}, err
 	}
+	if err := checkAux(record.AuxAddresses, subnet); err != nil {
+		return api.Segment{}, err
+	}
 	old := s.record
 	record.Subnets = subnetsOf(subnet)
 	if err := ss.store.Apply(model.PutSegment(record)); err != nil {

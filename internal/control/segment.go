@@ -93,6 +93,9 @@ func (ss *segments) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, 
 			return nil, err
 		}
 	}
+	if err := checkAux(spec.AuxAddresses, subnet); err != nil {
+		return nil, err
+	}
 	uplink := api.UplinkOf(spec.Uplink, spec.Internal)
 	if uplink == api.UplinkHost {
 		if err := ss.checkHostFree(subnet.Prefix()); err != nil {
@@ -101,7 +104,8 @@ func (ss *segments) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, 
 	}
 	record := model.Segment{
 		ID: cmp.Or(spec.ID, ss.newID()), Name: spec.Name, Subnets: subnetsOf(subnet),
-		Internal: spec.Internal, Uplink: string(uplink), MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, Created: time.Now().UTC(),
+		Internal: spec.Internal, Uplink: string(uplink), MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, AuxAddresses: spec.AuxAddresses,
+		Created: time.Now().UTC(),
 	}
 	if over != nil {
 		record.Subnets[0].PoolID = over.record.ID

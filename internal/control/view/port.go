@@ -92,7 +92,7 @@ const leaseDuration = time.Hour
 func (p *Port) Lease() dhcp.Lease {
 	gw, mac := p.Segment.Record.IPv4().Gateway, p.MAC()
 	l := dhcp.Lease{
-		MAC: mac[:], Addr: p.Prefix(), Server: gw, Router: gw, DNS: gw,
+		MAC: mac[:], Addr: p.Prefix(), Server: gw, Router: DefaultGateway(p.Segment.Record), DNS: gw,
 		MTU: p.Segment.Record.MTU, HostName: p.Record.Name, Duration: leaseDuration,
 	}
 	if p.Record.NoDefaultRoute {
@@ -135,7 +135,7 @@ func (p *Port) View() api.Port {
 	r, segment := p.Record, p.Segment.Record
 	v := api.Port{
 		ID: r.ID, Name: r.Name, Segment: segment.Name, SegmentID: r.SegmentID, MAC: p.MAC(),
-		IPs: []netip.Prefix{p.Prefix()}, Gateway: segment.IPv4().Gateway.String(), NetNS: Namespace(r),
+		IPs: []netip.Prefix{p.Prefix()}, Gateway: DefaultGateway(segment).String(), NetNS: Namespace(r),
 		IfName: r.IfName, MTU: segment.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.Counts),
 		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,

@@ -1,6 +1,8 @@
 package view
 
 import (
+	"net/netip"
+
 	"vswitch/api"
 	"vswitch/arp"
 	"vswitch/internal/control/model"
@@ -31,6 +33,15 @@ func UplinkOf(r model.Segment) api.Uplink {
 	return api.UplinkNone
 }
 
+// DefaultGateway returns where the default route of a segment's ports leads: the gateway, unless
+// an auxiliary address is named for it. It is the zero Addr for a segment without a gateway.
+func DefaultGateway(r model.Segment) netip.Addr {
+	if a, given := r.AuxAddresses[api.AuxDefaultGateway]; given {
+		return a
+	}
+	return r.IPv4().Gateway
+}
+
 // View shows the segment; beyond is what is wrong with the way out behind its host link.
 func (s *Segment) View(beyond string) api.Segment {
 	r, subnet := s.Record, s.Record.IPv4()
@@ -38,7 +49,7 @@ func (s *Segment) View(beyond string) api.Segment {
 		ID: r.ID, Name: r.Name, Driver: "vswitch", Scope: "local",
 		Subnet: subnet.Prefix, Gateway: subnet.Gateway.String(),
 		Internal: r.Internal, Uplink: UplinkOf(r), MTU: r.MTU,
-		Labels: r.Labels, Created: r.Created, Ports: len(s.Ports),
+		Labels: r.Labels, Created: r.Created, Ports: len(s.Ports), AuxAddresses: r.AuxAddresses,
 	}
 	if s.HostLink != nil {
 		v.HostLink = s.HostLink.view(beyond)

@@ -35,7 +35,7 @@ func (p *Plugin) join(ctx context.Context, r endpointRequest) (any, error) {
 		DisableGatewayService: true,
 	}
 	if !segment.Internal {
-		answer.Gateway = segment.Gateway
+		answer.Gateway = segment.DefaultGateway()
 	}
 	return answer, nil
 }

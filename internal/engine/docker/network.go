@@ -3,7 +3,9 @@ package docker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"vswitch/api"
 )
@@ -87,7 +89,24 @@ func segmentSpec(r createNetworkRequest) (spec api.SegmentSpec, err error) {
 			return spec, err
 		}
 	}
-	return spec, nil
+	spec.AuxAddresses, err = auxAddresses(r.IPv4Data[0].AuxAddresses)
+	return spec, err
+}
+
+// auxAddresses reads what was given with --aux-address.
+func auxAddresses(given map[string]any) (map[string]netip.Addr, error) {
+	if len(given) == 0 {
+		return nil, nil
+	}
+	addresses := make(map[string]netip.Addr, len(given))
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		a, err := address(fmt.Sprintf("auxiliary address %q", clip(name)), fmt.Sprint(given[name]))
+		if err != nil {
+			return nil, err
+		}
+		addresses[name] = a
+	}
+	return addresses, nil
 }
 
 // address is an address in CIDR notation without its length.
@@ -106,7 +125,8 @@ func derivedName(id string) string { return "docker-" + id[:min(12, len(id))] }
 func (p *Plugin) sameSegment(ctx context.Context, spec api.SegmentSpec) bool {
 	s, err := p.backend.Segment(ctx, spec.ID)
 	return err == nil && s.ID == spec.ID && s.Subnet == spec.Subnet &&
-		(!spec.Gateway.IsValid() || s.Gateway == spec.Gateway.String()) && s.Internal == spec.Internal
+		(!spec.Gateway.IsValid() || s.Gateway == spec.Gateway.String()) && s.Internal == spec.Internal &&
+		maps.Equal(s.AuxAddresses, spec.AuxAddresses)
 }
 
 // deleteNetwork removes the segment, if it is there.

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -202,6 +204,32 @@ func TestAnInternalNetworkHasNoGateway(t *testing.T) {
 	}
 	if answer.Gateway != "" || !answer.DisableGatewayService {
 		t.Errorf("joined with %+v, want no gateway, neither ours nor another", answer)
+	}
+}
+
+// TestAuxAddresses reach the segment, and that of the name DefaultGatewayIPv4 is the containers'
+// way out.
+func TestAuxAddresses(t *testing.T) {
+	t.Parallel()
+	p, b := newPlugin(t)
+	create := strings.Replace(createNetwork(networkID, ``), `"Gateway":`,
+		`"AuxAddresses":{"DefaultGatewayIPv4":"10.1.0.254/24","r":"10.1.0.2/24"},"Gateway":`, 1)
+	must(t, p, "/NetworkDriver.CreateNetwork", create)
+	want := map[string]netip.Addr{"DefaultGatewayIPv4": netip.MustParseAddr("10.1.0.254"), "r": netip.MustParseAddr("10.1.0.2")}
+	if s, err := b.Segment(t.Context(), networkID); err != nil || !maps.Equal(s.AuxAddresses, want) {
+		t.Errorf("segment %+v, %v", s, err)
+	}
+	must(t, p, "/NetworkDriver.CreateEndpoint", createEndpoint(endpointID, "10.1.0.3/24", ``))
+	var answer joinResponse
+	if err := json.Unmarshal(must(t, p, "/NetworkDriver.Join", endpoint(endpointID)).Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	if answer.Gateway != "10.1.0.254" {
+		t.Errorf("joined with %+v, want the gateway 10.1.0.254", answer)
+	}
+	bad := strings.Replace(create, "10.1.0.2/24", "10.1.0.2", 1)
+	if got := failureOf(t, post(p, "/NetworkDriver.CreateNetwork", bad)); !strings.Contains(got, `auxiliary address "r" "10.1.0.2": want an address and a prefix length`) {
+		t.Errorf("got %q", got)
 	}
 }
 

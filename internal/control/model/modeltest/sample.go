@@ -60,6 +60,7 @@ func Sample() model.Records {
 	bridge, internal := Segment(1), Segment(2)
 	internal.Internal, internal.Uplink, internal.MTU = true, "none", 9000
 	internal.Subnets[0].Range = netip.MustParsePrefix("10.2.128.0/17")
+	internal.AuxAddresses = map[string]netip.Addr{"router": netip.MustParseAddr("10.2.0.254")}
 	internal.Labels = map[string]string{"team": "größer", "empty": ""}
 	plain, full := Port(1, 1), fullPort()
 	internal.Rules = []model.Rule{
