@@ -399,7 +399,9 @@ type Pool struct {
 	// Subnet Example: 172.18.0.0/16
 	Subnet netip.Prefix `json:"subnet"`
 
-	// Gateway Example: 172.18.0.1
+	// Gateway Empty where there is none, in a /32.
+	//
+	// Example: 172.18.0.1
 	Gateway netip.Addr `json:"gateway"`
 
 	// Leases Addresses that are leased, without the gateway's.
@@ -425,7 +427,9 @@ type Port struct {
 	MAC MAC            `json:"mac"`
 	IPs []netip.Prefix `json:"ips"`
 
-	// Gateway Example: 172.17.0.1
+	// Gateway Where its default route leads, unless it has none.
+	//
+	// Example: 172.17.0.1
 	Gateway string `json:"gateway,omitempty,omitzero"`
 
 	// NetNS Example: c1
@@ -893,7 +897,9 @@ type Segment struct {
 	// Subnet Example: 172.17.0.0/16
 	Subnet netip.Prefix `json:"subnet"`
 
-	// Gateway Example: 172.17.0.1
+	// Gateway Missing where there is none.
+	//
+	// Example: 172.17.0.1
 	Gateway  string `json:"gateway,omitempty,omitzero"`
 	IPRange  string `json:"ip_range,omitempty,omitzero"`
 	Internal bool   `json:"internal"`
@@ -947,7 +953,10 @@ type SegmentSpec struct {
 	// Name Example: my_bridge
 	Name Name `json:"name"`
 
-	// Subnet CIDR without host bits, /8 to /30; IPv4 so far.
+	// Subnet CIDR without host bits, /8 to /32, or 240.0.0.0/4; IPv4 so far. A /31 has room for
+	// the gateway and one port. A /32 is that of one port, without a gateway, and only of an
+	// internal segment.
+	//
 	//
 	// Example: 10.1.0.0/24
 	Subnet netip.Prefix `json:"subnet,omitempty,omitzero"`

@@ -22,7 +22,8 @@ type Pools interface {
 	// Lease takes an address, the next free one when want is the zero Addr; Conflict
 	// when it is taken, Exhausted when none is free.
 	Lease(ctx context.Context, id string, want netip.Addr) (netip.Prefix, error)
-	// LeaseGateway makes want the gateway's address; the zero Addr leaves it as it is.
+	// LeaseGateway makes want the gateway's address; the zero Addr leaves it as it is. Of a
+	// pool of one address, which has no gateway, it is that, which can be leased all the same.
 	LeaseGateway(ctx context.Context, id string, want netip.Addr) (netip.Prefix, error)
 	// Release gives an address back; NotFound when it is not leased.
 	Release(ctx context.Context, id string, addr netip.Addr) error

@@ -23,12 +23,15 @@ const (
 // MaxLabels is how many labels a segment or port may have.
 const MaxLabels = 64
 
-// Prefix lengths of subnets: room for a gateway and a container at the least, and
-// nothing that spans different sorts of address at the most.
+// Prefix lengths of subnets: nothing that spans different sorts of address at the most, and at
+// the least a gateway and a container (RFC 3021), or a container alone.
 const (
 	minSubnetBits = 8
-	maxSubnetBits = 30
+	maxSubnetBits = 32
 )
+
+// reservedNet, of addresses for the future, is the one larger subnet (RFC 1112 §4).
+var reservedNet = netip.MustParsePrefix("240.0.0.0/4")
 
 // validate returns the spec in canonical form, or an Invalid or Unsupported error.
 func (s SegmentSpec) validate() (SegmentSpec, error) {
@@ -264,7 +267,7 @@ func validateSubnet(subnet, part netip.Prefix) error {
 		return nil
 	case !subnet.Addr().Is4():
 		return Unsupportedf("subnet %s: only IPv4 is supported so far, such as 10.1.0.0/24", subnet)
-	case subnet.Bits() < minSubnetBits || subnet.Bits() > maxSubnetBits:
+	case subnet.Bits() < minSubnetBits && subnet != reservedNet:
 		return Invalidf("subnet %s: want a prefix length of %d to %d", subnet, minSubnetBits, maxSubnetBits)
 	case subnet != masked:
 		return Invalidf("subnet %s has host bits set: want %s", subnet, masked)
@@ -292,20 +295,26 @@ func validateHost(what string, ip netip.Addr) error {
 	return nil
 }
 
-// forHosts excludes "this network", loopback, multicast and the reserved class E
-// (RFC 6890).
+// forHosts excludes "this network", loopback, multicast and the limited broadcast address
+// (RFC 6890). Linux takes class E as it takes others.
 func forHosts(ip netip.Addr) bool {
-	first := ip.As4()[0]
-	return first != 0 && first != 127 && first < 224
+	b := ip.As4()
+	return b[0] != 0 && b[0] != 127 && (b[0] < 224 || b[0] >= 240) && b != [4]byte{255, 255, 255, 255}
 }
 
 // validateHostIn wants an address of subnet that a host can have, so neither the first
-// (the network's) nor the last (broadcast).
+// (the network's) nor the last (broadcast), unless there are no others (RFC 3021).
 func validateHostIn(what string, ip netip.Addr, subnet netip.Prefix) error {
 	if err := validateHost(what, ip); err != nil {
 		return err
 	}
 	first := subnet.Addr()
+	if subnet.Bits() >= maxSubnetBits-1 {
+		if !subnet.Contains(ip) {
+			return Invalidf("%s %s is not in subnet %s: want one such as %s", what, ip, subnet, first)
+		}
+		return nil
+	}
 	if !subnet.Contains(ip) || ip == first || !subnet.Contains(ip.Next()) {
 		return Invalidf("%s %s is not a host of subnet %s: want one such as %s", what, ip, subnet, first.Next())
 	}

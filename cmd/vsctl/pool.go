@@ -35,7 +35,12 @@ network of another driver, or when the network has never come to be.
 			return printObjects(cmd.OutOrStdout(), &l, list, func(p api.Pool) string { return p.ID }, []column[api.Pool]{
 				{"POOL ID", func(p api.Pool) string { return l.id(p.ID) }},
 				{"SUBNET", func(p api.Pool) string { return p.Subnet.String() }},
-				{"GATEWAY", func(p api.Pool) string { return p.Gateway.String() }},
+				{"GATEWAY", func(p api.Pool) string {
+					if !p.Gateway.IsValid() {
+						return ""
+					}
+					return p.Gateway.String()
+				}},
 				{"LEASES", func(p api.Pool) string { return strconv.Itoa(p.Leases) }},
 				{"SEGMENT", func(p api.Pool) string { return cmp.Or(p.Segment, "-") }},
 			})

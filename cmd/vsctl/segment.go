@@ -58,7 +58,8 @@ func (a *app) addSegment() *cobra.Command {
 		Long: `Create a segment, a network of its own, and print its id.
 
 Without --subnet it takes the next free pool, such as 172.18.0.0/16; the gateway is
-the subnet's first address unless --gateway names another.
+the subnet's first address unless --gateway names another. A /31 has room for the
+gateway and one port; a /32, with --internal, for one port and no gateway.
 
 --aux-address keeps an address of the subnet for something else, which no port is given;
 --allow-address of add-port lets one use it. DefaultGatewayIPv4=ADDRESS is where the

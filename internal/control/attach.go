@@ -65,10 +65,11 @@ var ownLink = regexp.MustCompile(`^(vst-[0-9a-f]{8}|vs-[0-9a-f]{11})$`)
 
 // linkConfig returns what p's link is to be. It is called under the lock: it reads the segment.
 func (p *port) linkConfig() netns.LinkConfig {
-	subnet := p.segment.record.IPv4()
+	subnet, gateway := p.segment.record.IPv4(), view.DefaultGateway(p.segment.record)
 	config := netns.LinkConfig{
 		HostName: view.HostName(p.record), Name: p.record.IfName, MAC: p.record.MAC[:], MTU: p.segment.record.MTU, TxQueueLen: txQueueLen,
-		Address: netip.PrefixFrom(p.record.IPv4(), subnet.Prefix.Bits()), Gateway: view.DefaultGateway(p.segment.record), DefaultRoute: !p.record.NoDefaultRoute,
+		Address: netip.PrefixFrom(p.record.IPv4(), subnet.Prefix.Bits()), Gateway: gateway,
+		DefaultRoute: !p.record.NoDefaultRoute && gateway.IsValid(),
 	}
 	if p.record.DHCP { // the container's client sets these
 		config.Address, config.DefaultRoute = netip.Prefix{}, false

@@ -48,6 +48,9 @@ func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
 	if pc.allPorts[spec.ID] != nil || pc.pending[spec.ID] != nil {
 		return nil, api.Conflictf("port %s already exists: choose another id, or none for a new one", spec.ID)
 	}
+	if err := checkGateway(spec, s); err != nil {
+		return nil, err
+	}
 	p := &port{segment: s, record: pc.recordOf(spec, s)}
 	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
 		return nil, err
@@ -67,6 +70,19 @@ func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
 	pc.pending[p.record.ID] = p
 	a.locked.add(func() { delete(pc.pending, p.record.ID) })
 	return a, nil
+}
+
+// checkGateway refuses a port that needs something of a gateway, on a segment that has none.
+func checkGateway(spec api.PortSpec, s *segment) error {
+	switch gateway := s.record.IPv4().Gateway; {
+	case gateway.IsValid():
+		return nil
+	case spec.IP.DHCP:
+		return api.Invalidf("segment %q has no gateway, and so no DHCP server: leave out ip dhcp", s.record.Name)
+	case spec.ResolvConf:
+		return api.Invalidf("segment %q has no gateway, and so no name server: leave out resolv conf", s.record.Name)
+	}
+	return nil
 }
 
 // recordOf returns the record of a new port, without its address, MAC and policy.

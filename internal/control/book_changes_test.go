@@ -132,11 +132,12 @@ func (r *bookRun) addOver() {
 	aux, may := r.aux(p.subnet, p.gateway)
 	may = may && r.segmentNamed(name) == nil && r.book.over(p) == nil
 	got, err := api.CheckedPools(r.c).AddSegmentOver(r.Context(), p.id, api.SegmentSpec{
-		Name: name, Subnet: p.subnet, AuxAddresses: aux,
+		Name: name, Subnet: p.subnet, AuxAddresses: aux, Internal: p.subnet.IsSingleIP(),
 	})
 	if r.did(err, may, "add segment %s over %s, aux %v", name, p.subnet, aux) {
 		r.book.segments = append(r.book.segments, &plainSegment{
-			id: got.ID, name: name, subnet: p.subnet, within: p.within, gateway: p.gateway, aux: aux, pool: p,
+			id: got.ID, name: name, subnet: p.subnet, within: p.within, gateway: p.gateway, aux: aux,
+			pool: p, internal: p.subnet.IsSingleIP(),
 		})
 	}
 }
@@ -214,6 +215,11 @@ func (r *bookRun) releasePool(p *plainPool) {
 
 // putNetwork has Docker create a network.
 func (r *bookRun) putNetwork(s *plainSegment, may bool, space string) {
+	s.internal = s.subnet.IsSingleIP()
+	gateway := s.gateway
+	if !gateway.IsValid() { // as Docker is told
+		gateway = s.subnet.Addr()
+	}
 	aux := make(map[string]string)
 	for name, a := range s.aux {
 		aux[name] = fmt.Sprintf("%s/%d", a, s.subnet.Bits())
@@ -225,10 +231,13 @@ func (r *bookRun) putNetwork(s *plainSegment, may bool, space string) {
 	}
 	_, err := r.ask("NetworkDriver.CreateNetwork", map[string]any{
 		"NetworkID": s.id,
-		"Options":   map[string]any{"com.docker.network.generic": map[string]string{"vswitch.name": s.name}},
+		"Options": map[string]any{
+			"com.docker.network.generic":  map[string]string{"vswitch.name": s.name},
+			"com.docker.network.internal": s.internal,
+		},
 		"IPv4Data": []any{map[string]any{
 			"AddressSpace": space, "Pool": s.subnet.String(), "AuxAddresses": aux,
-			"Gateway": fmt.Sprintf("%s/%d", s.gateway, s.subnet.Bits()),
+			"Gateway": fmt.Sprintf("%s/%d", gateway, s.subnet.Bits()),
 		}},
 	})
 	if r.did(err, may, "Docker creates network %s on %s, aux %v", s.name, s.subnet, s.aux) {

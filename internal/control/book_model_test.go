@@ -24,6 +24,7 @@ type plainSegment struct {
 	aux            map[string]netip.Addr
 	pool           *plainPool // nil: its own subnet
 	network        bool       // it is one of Docker's
+	internal       bool
 }
 
 type plainPort struct {
@@ -76,6 +77,9 @@ func (s *plainSegment) leased(a netip.Addr) bool {
 
 // isHost reports whether a host of the subnet can have an address, beside its gateway.
 func isHost(subnet netip.Prefix, gateway, a netip.Addr) bool {
+	if subnet.Bits() >= 31 { // RFC 3021
+		return subnet.Contains(a) && a != gateway
+	}
 	return subnet.Contains(a.Prev()) && subnet.Contains(a) && subnet.Contains(a.Next()) && a != gateway
 }
 
@@ -133,11 +137,19 @@ func allOf(p netip.Prefix) (all []netip.Addr) {
 	return all
 }
 
+// textOf is the text of an address, empty for none.
+func textOf(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
 // picture is what the book says that users see.
 func (b *plainBook) picture() []string {
 	var lines []string
 	for _, s := range b.segments {
-		lines = append(lines, fmt.Sprintln("segment", s.name, s.subnet, s.gateway, s.aux))
+		lines = append(lines, fmt.Sprintln("segment", s.name, s.subnet, textOf(s.gateway), s.aux))
 	}
 	for _, p := range b.ports {
 		if !p.pending {
@@ -149,7 +161,7 @@ func (b *plainBook) picture() []string {
 		if s := b.over(p); s != nil {
 			over = s.name
 		}
-		lines = append(lines, fmt.Sprintln("pool", p.id, p.subnet, p.gateway, len(p.leases), over))
+		lines = append(lines, fmt.Sprintln("pool", p.id, p.subnet, textOf(p.gateway), len(p.leases), over))
 	}
 	slices.Sort(lines)
 	return lines
@@ -170,7 +182,9 @@ func pictureOf(segments []api.Segment, ports []api.Port, pools []api.Pool) (line
 			continue
 		}
 		lines = append(lines, fmt.Sprintln("segment", s.Name, s.Subnet, s.Gateway, s.AuxAddresses))
-		take(s.Name, s.Gateway, "its gateway")
+		if s.Gateway != "" {
+			take(s.Name, s.Gateway, "its gateway")
+		}
 		for name, a := range s.AuxAddresses {
 			take(s.Name, a, "aux "+name)
 		}
@@ -188,7 +202,7 @@ func pictureOf(segments []api.Segment, ports []api.Port, pools []api.Pool) (line
 		}
 	}
 	for _, p := range pools {
-		lines = append(lines, fmt.Sprintln("pool", p.ID, p.Subnet, p.Gateway, p.Leases, p.Segment))
+		lines = append(lines, fmt.Sprintln("pool", p.ID, p.Subnet, textOf(p.Gateway), p.Leases, p.Segment))
 	}
 	slices.Sort(lines)
 	return lines, breaks

@@ -144,8 +144,11 @@ func choose[T any](r *bookRun, list []T) (one T, found bool) {
 // subnet returns one of few subnets, and a range in it that automatic addresses come from.
 func (r *bookRun) subnet() (subnet, within netip.Prefix) {
 	subnet = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(16 * r.IntN(5))}), 28+r.IntN(2))
+	if r.IntN(8) == 0 { // as small as can be
+		subnet = netip.PrefixFrom(subnet.Addr(), 31+r.IntN(2))
+	}
 	within = subnet
-	if r.IntN(3) == 0 {
+	if subnet.Bits() < 30 && r.IntN(3) == 0 {
 		within = netip.PrefixFrom(allOf(subnet)[r.IntN(8)], 30).Masked()
 	}
 	return subnet, within
@@ -191,7 +194,10 @@ func (r *bookRun) aux(subnet netip.Prefix, gateway netip.Addr) (aux map[string]n
 
 // gatewayOf is the gateway of a subnet for which nobody has named one.
 func gatewayOf(subnet, within netip.Prefix) netip.Addr {
-	if a := within.Addr(); a != subnet.Addr() {
+	switch a := within.Addr(); {
+	case subnet.IsSingleIP():
+		return netip.Addr{}
+	case a != subnet.Addr(), subnet.Bits() == 31:
 		return a
 	}
 	return subnet.Addr().Next()
@@ -212,11 +218,12 @@ func (r *bookRun) addSegment() {
 	name := fmt.Sprint("s", r.IntN(6))
 	may = may && r.free(subnet, nil) && r.segmentNamed(name) == nil && leasable(subnet, within, gateway)
 	got, err := r.checked().AddSegment(r.Context(), api.SegmentSpec{
-		Name: name, Subnet: subnet, IPRange: within, AuxAddresses: aux,
+		Name: name, Subnet: subnet, IPRange: within, AuxAddresses: aux, Internal: subnet.IsSingleIP(),
 	})
 	if r.did(err, may, "add segment %s on %s, range %s, aux %v", name, subnet, within, aux) {
 		r.book.segments = append(r.book.segments, &plainSegment{
 			id: got.ID, name: name, subnet: subnet, within: within, gateway: gateway, aux: aux,
+			internal: subnet.IsSingleIP(),
 		})
 	}
 }
@@ -265,7 +272,8 @@ func (r *bookRun) renumber() {
 	subnet, _ := r.subnet()
 	ports, _ := r.portsOn(s)
 	gateway := gatewayOf(subnet, subnet)
-	may := subnet == s.subnet || len(ports) == 0 && s.pool == nil && r.free(subnet, s)
+	may := subnet == s.subnet ||
+		len(ports) == 0 && s.pool == nil && r.free(subnet, s) && (s.internal || !subnet.IsSingleIP())
 	for _, a := range s.aux {
 		may = may && (subnet == s.subnet || isHost(subnet, gateway, a))
 	}

@@ -293,3 +293,53 @@ func TestDefaultGateway(t *testing.T) {
 		t.Errorf("the interface gets %+v", config)
 	}
 }
+
+// TestASegmentOfOneAddress has one port and no gateway, and nothing that a gateway does.
+func TestASegmentOfOneAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.start()
+	s := w.addSegment(c, api.SegmentSpec{Name: "one", Subnet: prefix("10.1.0.9/32"), Internal: true})
+	if s.Gateway != "" {
+		t.Errorf("its gateway is %q", s.Gateway)
+	}
+	for name, edit := range map[string]func(*api.PortSpec){
+		"DHCP":        func(s *api.PortSpec) { s.IP.DHCP = true },
+		"resolv.conf": func(s *api.PortSpec) { s.ResolvConf = true },
+	} {
+		w.refused(c, "a port with "+name, w.addPortError(c, onWith("one", ""), edit), api.Invalid, `"one"`, "no gateway")
+	}
+	p := w.addPort(c, "a", onWith("one", ""))
+	w.wantAddress(p, "10.1.0.9")
+	if config := c.allPorts[p.ID].linkConfig(); p.Gateway != "" || config.DefaultRoute {
+		t.Errorf("the port is %+v, its link %+v", p, config)
+	}
+	w.refused(c, "a second one", w.addPortError(c, onWith("one", "")), api.Exhausted, "full")
+	before := w.shown(c)
+	c = w.crash()
+	w.wantShown(c, "after a restart", before)
+	w.refused(c, "its address", w.addPortError(c, onWith("one", "10.1.0.9")), api.Conflict, "10.1.0.9")
+	w.addSegment(c, api.SegmentSpec{Name: "two", Subnet: prefix("10.1.1.0/30"), Internal: true})
+	if got := w.updateSegment(c, "two", api.SegmentUpdate{Subnet: new(prefix("10.1.1.2/32"))}); got.Gateway != "" {
+		t.Errorf("moved to one address it has gateway %q", got.Gateway)
+	}
+	w.wantAddress(w.addPort(c, "b", onWith("two", "")), "10.1.1.2")
+}
+
+// TestAPoolOfOneAddress leases that as the gateway's, which Docker must be given, and to a port.
+func TestAPoolOfOneAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.start()
+	p := w.addPool(c, "10.1.0.9/32")
+	if got := must[netip.Prefix](t)(c.LeaseGateway(t.Context(), p.ID, netip.Addr{})); got != prefix("10.1.0.9/32") {
+		t.Errorf("the gateway is %s", got)
+	}
+	if got := w.lease(c, p, ""); got != prefix("10.1.0.9/32") {
+		t.Errorf("leased is %s", got)
+	}
+	must[api.Segment](t)(c.AddSegmentOver(t.Context(), p.ID, api.SegmentSpec{Name: "over", Internal: true}))
+	w.addPort(c, "a", onWith("over", "10.1.0.9"))
+	before := w.shown(c)
+	w.wantShown(w.crash(), "after a restart", before)
+}

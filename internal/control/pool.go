@@ -158,6 +158,9 @@ func (ps *pools) LeaseGateway(_ context.Context, id string, want netip.Addr) (ne
 		}
 		p.record = record
 	}
+	if !p.record.Gateway.IsValid() { // the port's address, for Docker must be given one
+		return p.record.Prefix, nil
+	}
 	return netip.PrefixFrom(p.record.Gateway, p.record.Prefix.Bits()), nil
 }
 

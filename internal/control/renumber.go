@@ -62,6 +62,9 @@ func (ss *segments) renumber(s *segment, record model.Segment, wanted netip.Pref
 	if err != nil {
 		return api.Segment{}, err
 	}
+	if err := checkHasGateway(subnet, record.Internal); err != nil {
+		return api.Segment{}, err
+	}
 	if err := checkAux(record.AuxAddresses, subnet); err != nil {
 		return api.Segment{}, err
 	}

@@ -93,6 +93,9 @@ func (ss *segments) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, 
 			return nil, err
 		}
 	}
+	if err := checkHasGateway(subnet, spec.Internal); err != nil {
+		return nil, err
+	}
 	if err := checkAux(spec.AuxAddresses, subnet); err != nil {
 		return nil, err
 	}
@@ -147,7 +150,7 @@ func (ss *segments) addSegment(record model.Segment, subnet *ipam.Subnet) (*segm
 	defer undo.run()
 	s := &segment{
 		record: record, subnet: subnet, pool: ss.allPools[record.IPv4().PoolID], bindings: new(arp.Table),
-		mac: frame.MACFromIPv4(subnet.Gateway()), hits: make(map[string]*counters.Block),
+		mac: gatewayMAC(subnet), hits: make(map[string]*counters.Block),
 	}
 	s.answers.table = s.bindings
 	var err error
@@ -163,8 +166,8 @@ func (ss *segments) addSegment(record model.Segment, subnet *ipam.Subnet) (*segm
 		return nil, switchError(err)
 	}
 	s.services.run(port)
-	if err := s.bindings.Bind(arp.Binding{IP: subnet.Gateway(), MAC: s.mac, Kind: arp.Gateway, Port: view.GatewayName, Slot: port.Slot()}); err != nil {
-		return nil, api.Invalidf("%w", err)
+	if err := s.bindGateway(port); err != nil {
+		return nil, err
 	}
 	if err := ss.rules.enforceRules(s, record.Rules); err != nil {
 		return nil, err
@@ -176,6 +179,40 @@ func (ss *segments) addSegment(record model.Segment, subnet *ipam.Subnet) (*segm
 	ss.gateways.prefixes.Add(subnet.Prefix())
 	ss.allSegments[s.record.ID] = s
 	return s, nil
+}
+
+// gatewayMAC returns the MAC of the gateway of a subnet. Without a gateway it is that of what
+// answers ARP for the ports and cannot be sent to otherwise: no address of the subnet makes it.
+func gatewayMAC(s *ipam.Subnet) frame.MAC {
+	if gateway := s.Gateway(); gateway.IsValid() {
+		return frame.MACFromIPv4(gateway)
+	}
+	mac := frame.MACFromIPv4(s.Prefix().Addr())
+	mac[0] |= 4 // still a local unicast address
+	return mac
+}
+
+// bindGateway has the segment answer for its gateway, which is at that port, if it has one.
+func (s *segment) bindGateway(port *vswitch.Port) error {
+	gateway := s.subnet.Gateway()
+	if !gateway.IsValid() {
+		return nil
+	}
+	err := s.bindings.Bind(arp.Binding{
+		IP: gateway, MAC: s.mac, Kind: arp.Gateway, Port: view.GatewayName, Slot: port.Slot(),
+	})
+	if err != nil {
+		return api.Invalidf("%w", err)
+	}
+	return nil
+}
+
+// checkHasGateway refuses a subnet without a gateway for a segment that is not internal.
+func checkHasGateway(s *ipam.Subnet, internal bool) error {
+	if s.Gateway().IsValid() || internal {
+		return nil
+	}
+	return api.Invalidf("subnet %s has no room for a gateway: make the segment internal, or use a larger subnet", s.Prefix())
 }
 
 // removeSegment takes a segment without ports out of the switch.

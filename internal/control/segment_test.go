@@ -115,7 +115,8 @@ func TestAddSegmentRefuses(t *testing.T) {
 		"a pool's subnet":         {api.SegmentSpec{Name: "n", Subnet: prefix("10.99.0.0/24")}, api.Conflict, []string{"10.99.0.0/24"}},
 		"an IPv6 subnet":          {api.SegmentSpec{Name: "n", Subnet: prefix("fd00::/64")}, api.Invalid, []string{"fd00::/64", "IPv6"}},
 		"a subnet with host bits": {api.SegmentSpec{Name: "n", Subnet: prefix("10.1.0.5/16")}, api.Invalid, []string{"10.1.0.5/16"}},
-		"a subnet of one host":    {api.SegmentSpec{Name: "n", Subnet: prefix("10.1.0.0/31")}, api.Invalid, []string{"10.1.0.0/31"}},
+		"one host and no gateway": {api.SegmentSpec{Name: "n", Subnet: prefix("10.1.0.0/32")}, api.Invalid, []string{"10.1.0.0/32", "internal"}},
+		"link-local of IPv6":      {api.SegmentSpec{Name: "n", Subnet: prefix("fe80::/64")}, api.Invalid, []string{"fe80::/64"}},
 		"everything":              {api.SegmentSpec{Name: "n", Subnet: prefix("0.0.0.0/0")}, api.Invalid, []string{"0.0.0.0/0"}},
 		"multicast":               {api.SegmentSpec{Name: "n", Subnet: prefix("224.0.0.0/24")}, api.Invalid, []string{"224.0.0.0/24"}},
 		"a gateway outside": {
@@ -134,6 +135,12 @@ func TestAddSegmentRefuses(t *testing.T) {
 			return err
 		}, test.kind, test.parts...)
 	}
+	w.refused(c, "a gateway where there is no room", func() error {
+		_, err := c.AddSegment(t.Context(), api.SegmentSpec{
+			Name: "n", Subnet: prefix("10.1.0.0/32"), Gateway: addr("10.1.0.0"), Internal: true,
+		})
+		return err
+	}, api.Invalid, "10.1.0.0/32", "gateway")
 	// What was refused took nothing: the next subnet is the first that is free.
 	if s := w.addSegment(c, api.SegmentSpec{Name: "n"}); s.Subnet != prefix("172.17.1.0/24") {
 		t.Errorf("the next segment has %s", s.Subnet)

@@ -37,10 +37,11 @@ func (g *Gateway) toHost(f *frame.Parsed) vswitch.Response {
 }
 
 // routable says whether dst is one station's address, which packets may be routed
-// to (RFC 1812 §5.3.7, §5.3.5.1).
+// to (RFC 1812 §5.3.7, §5.3.5.1, but that
+// Linux routes to class E).
 func routable(dst netip.Addr) bool {
 	first := dst.As4()[0]
-	return first != 0 && first != 127 && first < 224
+	return first != 0 && first != 127 && (first < 224 || first >= 240) && dst != limitedBroadcast
 }
 
 // foreign says whether a is in the subnet of another segment.

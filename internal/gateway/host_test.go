@@ -39,6 +39,7 @@ func TestWhatGoesToTheHost(t *testing.T) {
 		"the gateway's address":     {to("172.17.0.1", own), toHost},
 		"outside":                   {to("192.0.2.1", own), toHost},
 		"link-local":                {to("169.254.169.254", own), toHost},
+		"class E":                   {to("240.1.2.3", own), toHost},
 		"from a network behind it":  {to("192.0.2.1", "10.9.8.7"), toHost},
 		"without an address yet":    {to("172.17.0.1", "0.0.0.0"), toHost},
 		"its own segment":           {to("172.17.0.3", own), refuse(drop.GatewayUnhandled)},

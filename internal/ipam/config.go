@@ -5,8 +5,8 @@ import "net/netip"
 // SubnetConfig is what the user says about a subnet. The zero value asks for a
 // subnet from the pools.
 type SubnetConfig struct {
-	// Prefix is the subnet, /8 to /30 of IPv4 or /8 to /126 of IPv6, without host
-	// bits. Zero: the lowest free block of the pools of one family; Gateway and Range
+	// Prefix is the subnet, /8 to /32 of IPv4, 240.0.0.0/4, or /8 to /126 of IPv6, without
+	// host bits. Zero: the lowest free block of the pools of one family; Gateway and Range
 	// must then be zero too.
 	Prefix netip.Prefix
 	// IPv6 says which family's pools those are. It has no meaning with a Prefix.
@@ -15,7 +15,7 @@ type SubnetConfig struct {
 	// host address in Range, so with 172.28.0.0/16 and the range
 	// 172.28.5.0/24 it is 172.28.5.0, as Docker has it (moby,
 	// daemon/libnetwork: ipamAllocateVersion in network.go asks the
-	// sub-pool).
+	// sub-pool). A subnet of one address has none.
 	Gateway netip.Addr
 	// Range is the part of Prefix that automatic leases come from, without
 	// host bits. Zero: the whole Prefix.

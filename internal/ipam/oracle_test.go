@@ -32,7 +32,10 @@ func newOracle(cfg SubnetConfig, maxFreed int) *oracle {
 	from := allOf(o.leaseFrom)
 	if !o.gateway.IsValid() {
 		i := slices.IndexFunc(from, func(a netip.Addr) bool { return !o.reserved(a) })
-		if i < 0 {
+		switch {
+		case o.prefix.IsSingleIP(): // it has none
+			return o
+		case i < 0:
 			return nil
 		}
 		o.gateway = from[i]
@@ -52,8 +55,11 @@ func allOf(p netip.Prefix) (all []netip.Addr) {
 }
 
 // reserved says whether no host may have a: of IPv4 the first and the last of the
-// subnet, of IPv6 the first.
+// subnet, of IPv6 the first; of two addresses or one, none.
 func (o *oracle) reserved(a netip.Addr) bool {
+	if len(allOf(o.prefix)) <= 2 {
+		return false
+	}
 	return !o.prefix.Contains(a.Prev()) || a.Is4() && !o.prefix.Contains(a.Next())
 }
 
@@ -144,7 +150,7 @@ func smallConfig(r *byteReader) SubnetConfig {
 		at := addrs[r.next(len(addrs))]
 		return netip.PrefixFrom(at, p.Bits()+r.next(longest-p.Bits()+1)).Masked()
 	}
-	cfg := SubnetConfig{Prefix: within(base, base.Addr().BitLen()-2)}
+	cfg := SubnetConfig{Prefix: within(base, familyOf(base.Addr()).maxBits)}
 	if r.next(2) == 1 {
 		cfg.Range = within(cfg.Prefix, base.Addr().BitLen())
 	}

@@ -87,16 +87,16 @@ func (p *Pool) set(key, value string) error {
 }
 
 func (p Pool) check() error {
-	if err := checkPrefix(p.Base); err != nil {
+	if err := checkPool(p.Base); err != nil {
 		return err
 	}
 	switch {
 	case p.Size < p.Base.Bits():
 		return failf(ErrInvalid, "size %d makes blocks larger than the base %s: "+
-			"use a size from %d to %d", p.Size, p.Base, p.Base.Bits(), maxBits(p.Base))
-	case p.Size > maxBits(p.Base):
+			"use a size from %d to %d", p.Size, p.Base, p.Base.Bits(), maxPoolBits(p.Base))
+	case p.Size > maxPoolBits(p.Base):
 		return failf(ErrInvalid, "size %d leaves no room for a gateway and a container: "+
-			"use a size from %d to %d", p.Size, p.Base.Bits(), maxBits(p.Base))
+			"use a size from %d to %d", p.Size, p.Base.Bits(), maxPoolBits(p.Base))
 	}
 	return nil
 }

@@ -44,6 +44,8 @@ func TestParsePoolRefuses(t *testing.T) {
 		{"base=10.1.2.3/8,size=24", "write 10.0.0.0/8"},
 		{"base=10.0.0.0/7,size=24", "from 8 to 30"},
 		{"base=10.0.0.0/31,size=31", "from 8 to 30"},
+		{"base=169.254.0.0/16,size=24", "link-local"}, // only when they are asked for
+		{"base=10.0.0.0/24,size=31", "no room for a gateway"},
 		{"base=127.0.0.0/8,size=24", "loopback"},
 		{"base=fd00::/48,size=47", "from 48 to 126"},
 		{"base=fd00::/48,size=127", "from 48 to 126"},

@@ -78,7 +78,12 @@ func newSubnet(cfg SubnetConfig) (*Subnet, error) {
 }
 
 func (s *Subnet) setGateway(want netip.Addr) error {
-	if !want.IsValid() {
+	switch {
+	case !want.IsValid() && s.prefix.IsSingleIP():
+		return nil
+	case s.prefix.IsSingleIP():
+		return failf(ErrInvalid, "subnet %s has no room for a gateway %s: leave it out, or use a larger subnet", s.prefix, want)
+	case !want.IsValid():
 		want = s.leaseFrom.Addr()
 		if want == s.first {
 			want = want.Next()
@@ -90,20 +95,29 @@ func (s *Subnet) setGateway(want netip.Addr) error {
 	}
 	if !s.prefix.Contains(want) {
 		return failf(ErrInvalid, "gateway %s is outside the subnet %s: "+
-			"choose an address in it, such as %s", want, s.prefix, s.first.Next())
+			"choose an address in it, such as %s", want, s.prefix, s.exampleHost())
 	}
 	if role := s.role(want); role != "" {
 		return failf(ErrInvalid, "gateway %s is the %s of %s: choose another, such as %s",
-			want, role, s.prefix, s.first.Next())
+			want, role, s.prefix, s.exampleHost())
 	}
 	s.gateway = want
 	return nil
 }
 
+// exampleHost is an address of the subnet that a host can have.
+func (s *Subnet) exampleHost() netip.Addr {
+	if s.first.IsValid() {
+		return s.first.Next()
+	}
+	return s.prefix.Addr()
+}
+
 // Prefix is the whole subnet.
 func (s *Subnet) Prefix() netip.Prefix { return s.prefix }
 
-// Gateway is the gateway's address, which is never leased.
+// Gateway is the gateway's address, which is never leased; the zero Addr of a subnet of one
+// address, which has none.
 func (s *Subnet) Gateway() netip.Addr {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -58,3 +58,39 @@ func TestAuxAddresses(t *testing.T) {
 	}
 	h.wantCleanEnd("theirs", "ours")
 }
+
+// TestUnusualNetworks: networks that Docker takes with its own driver work with ours, for all that
+// its IPAM, or ours, has room for.
+func TestUnusualNetworks(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	// As in the compose file of Amazon's ECS local endpoints.
+	h.network("credentials", "--subnet", "169.254.170.0/24", "--gateway", "169.254.170.1")
+	h.run("endpoint", "credentials", "--ip", "169.254.170.2")
+	h.run("app", "credentials", "--ip", "169.254.170.3")
+	h.wantReach("app", "169.254.170.2")
+	h.wantReach("app", "169.254.170.1")
+
+	h.network("future", "--subnet", "240.1.0.0/16")
+	h.run("later", "future")
+	h.run("much-later", "future")
+	h.wantReach("later", h.address("much-later", "future"))
+
+	h.network("pair", "--ipam-driver", h.driver, "--subnet", "10.77.0.0/31")
+	h.run("other", "pair")
+	if got := h.address("other", "pair"); got != "10.77.0.1" {
+		t.Errorf("the port of a /31 has %s, want 10.77.0.1", got)
+	}
+	h.wantReach("other", "10.77.0.0")
+
+	h.network("single", "--internal", "--ipam-driver", h.driver, "--subnet", "10.78.0.9/32")
+	h.run("alone", "single")
+	if got := h.address("alone", "single"); got != "10.78.0.9" {
+		t.Errorf("the port of a /32 has %s, want 10.78.0.9", got)
+	}
+	if routes := h.docker("exec", "alone", "ip", "route"); routes != "" {
+		t.Errorf("the port of a /32 has routes:\n%s", routes)
+	}
+	h.refused("full", "run", "--rm", "--network", "single", "busybox:local", "true")
+	h.wantCleanEnd("credentials", "future", "pair", "single")
+}

@@ -208,7 +208,7 @@ func refusedSegments(h *host) []refused {
 		{"bad segment name", add(func(s *api.SegmentSpec) { s.Name = "-x" }), api.Invalid, `"-x"`},
 		{"not a subnet", text(`"subnet":"10.1.0.0"`), api.Invalid, `"10.1.0.0"`},
 		{"prefix too long", text(`"subnet":"10.1.0.0/33"`), api.Invalid, `"10.1.0.0/33"`},
-		{"subnet without room", subnet("10.1.0.0/31"), api.Invalid, "10.1.0.0/31"},
+		{"subnet without room", subnet("10.1.0.0/32"), api.Invalid, "10.1.0.0/32"},
 		{"host bits", subnet("10.2.0.1/24"), api.Invalid, "want 10.2.0.0/24"},
 		{"IPv6 subnet", subnet("fd00::/64"), api.Unsupported, "only IPv4"},
 		{"overlapping subnet", subnet("172.17.128.0/24"), api.Conflict, "172.17.0.0/16"},

@@ -141,6 +141,24 @@ func TestWhatAnEarlierVersionStored(t *testing.T) {
 	}
 }
 
+// TestASubnetOfOneAddress has no gateway, and every other has one.
+func TestASubnetOfOneAddress(t *testing.T) {
+	t.Parallel()
+	s, p := modeltest.Segment(3), modeltest.Port(1, 3)
+	one := netip.PrefixFrom(p.Addrs[0], 32)
+	s.Subnets[0].Subnet = model.Subnet{Prefix: one, Range: one}
+	state := with(t, model.Empty(), model.PutSegment(s), model.PutPort(p))
+	other := modeltest.Port(2, 3)
+	other.AllowAddresses = []netip.Prefix{one}
+	if _, _, err := state.With(model.PutPort(other)); err == nil {
+		t.Error("a second port was taken")
+	}
+	s.Subnets[0].Subnet = model.Subnet{Prefix: netip.PrefixFrom(one.Addr(), 31).Masked(), Range: one}
+	if _, _, err := state.With(model.PutSegment(s)); err == nil || !strings.Contains(err.Error(), "gateway") {
+		t.Errorf("two addresses without a gateway: %v", err)
+	}
+}
+
 // naiveBook says what breaks the rules of the book, looking at everything for each address.
 func naiveBook(r model.Records) error {
 	leased := make(map[string][]netip.Addr)

@@ -135,7 +135,7 @@ func (p *Port) View() api.Port {
 	r, segment := p.Record, p.Segment.Record
 	v := api.Port{
 		ID: r.ID, Name: r.Name, Segment: segment.Name, SegmentID: r.SegmentID, MAC: p.MAC(),
-		IPs: []netip.Prefix{p.Prefix()}, Gateway: DefaultGateway(segment).String(), NetNS: Namespace(r),
+		IPs: []netip.Prefix{p.Prefix()}, Gateway: textOf(DefaultGateway(segment)), NetNS: Namespace(r),
 		IfName: r.IfName, MTU: segment.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.Counts),
 		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,

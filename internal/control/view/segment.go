@@ -42,12 +42,20 @@ func DefaultGateway(r model.Segment) netip.Addr {
 	return r.IPv4().Gateway
 }
 
+// textOf is the text of an address, empty for none.
+func textOf(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
 // View shows the segment; beyond is what is wrong with the way out behind its host link.
 func (s *Segment) View(beyond string) api.Segment {
 	r, subnet := s.Record, s.Record.IPv4()
 	v := api.Segment{
 		ID: r.ID, Name: r.Name, Driver: "vswitch", Scope: "local",
-		Subnet: subnet.Prefix, Gateway: subnet.Gateway.String(),
+		Subnet: subnet.Prefix, Gateway: textOf(subnet.Gateway),
 		Internal: r.Internal, Uplink: UplinkOf(r), MTU: r.MTU,
 		Labels: r.Labels, Created: r.Created, Ports: len(s.Ports), AuxAddresses: r.AuxAddresses,
 	}

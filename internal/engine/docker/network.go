@@ -84,7 +84,7 @@ func segmentSpec(r createNetworkRequest) (spec api.SegmentSpec, err error) {
 		return spec, fmt.Errorf("subnet %q: want an address and a prefix length, such as 10.1.0.0/24", r.IPv4Data[0].Pool)
 	}
 	spec.Subnet = subnet.Masked()
-	if gateway := r.IPv4Data[0].Gateway; gateway != "" {
+	if gateway := r.IPv4Data[0].Gateway; gateway != "" && !spec.Subnet.IsSingleIP() {
 		if spec.Gateway, err = address("gateway", gateway); err != nil {
 			return spec, err
 		}
