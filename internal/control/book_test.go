@@ -127,11 +127,11 @@ func TestPortsThatAreBeingAdded(t *testing.T) {
 	p := w.addPool(c, "10.1.0.0/24")
 	w.addOver(c, p, "over")
 	w.addPort(c, "there", onWith("over", ""))
-	w.onMove = func(to string) {
+	w.OnMove = func(to string) {
 		if to != "slow" {
 			return
 		}
-		w.onMove = nil
+		w.OnMove = nil
 		for name, err := range map[string]error{
 			"its virtual address":           w.addPortError(c, onWith("over", "10.1.0.9"))(),
 			"a lease of it":                 func() error { _, err := c.Lease(t.Context(), p.ID, addr("10.1.0.9")); return err }(),

@@ -33,7 +33,9 @@ var apiCalls = []apiCall{
 
 	{"POST /v1/segments", `{"name":"plain"}`, 201, ""},
 	{"POST /v1/segments", `{"name":"full","subnet":"10.1.0.0/24","gateway":"10.1.0.9",
-		"ip_range":"10.1.0.128/25","internal":true,"mtu":9000,"labels":{"a":"b"}}`, 201, ""},
+		"ip_range":"10.1.0.128/25","internal":true,"mtu":9000,"labels":{"a":"b"},
+		"aux_addresses":{"r":"10.1.0.7","DefaultGatewayIPv4":"10.1.0.8"}}`, 201, ""},
+	{"POST /v1/segments", `{"name":"one","subnet":"10.4.0.1/32","internal":true}`, 201, ""},
 	{"POST /v1/segments", `{"name":"tiny","subnet":"10.2.0.0/30","uplink":"none"}`, 201, ""},
 	{"POST /v1/segments", `{"name":"plain"}`, 409, ""},
 	{"POST /v1/segments", `{"name":"v6","subnet":"fd00::/64"}`, 501, ""},
