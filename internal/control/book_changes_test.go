@@ -348,11 +348,11 @@ func (r *bookRun) removeNetwork() {
 // losePort ends a container's namespace.
 func (r *bookRun) losePort() {
 	p, found := choose(r, slices.DeleteFunc(r.settled(), func(p *plainPort) bool { return p.endpoint }))
-	if !found || r.named[p.name] == nil {
+	if !found || r.Named[p.name] == nil {
 		return
 	}
 	r.trace = append(r.trace, "the namespace of "+p.name+" ends")
-	r.removeNamespace(p.name)
+	r.RemoveNamespace(p.name)
 	r.rest()
 }
 
@@ -360,7 +360,7 @@ func (r *bookRun) losePort() {
 func (r *bookRun) restart() {
 	names := slices.Sorted(maps.Keys(ways))
 	way := names[r.IntN(len(names))]
-	r.plan(0, 0)
+	r.Plan(0, 0)
 	r.trace = append(r.trace, "the process is "+way)
 	r.begin(r.watchedWorld.restart(r.c, ways[way]))
 	r.c.Settle()
@@ -371,7 +371,7 @@ func (r *bookRun) restart() {
 func (r *bookRun) wait() {
 	ports, err := r.c.Ports(r.Context(), "")
 	r.wantNil(err)
-	r.plan(0, 0)
+	r.Plan(0, 0)
 	time.Sleep(lostFor)
 	r.rest()
 	for _, lost := range ports {

@@ -49,8 +49,7 @@ func TestTheBookAgainstAPlainOne(t *testing.T) {
 	for i := range runs {
 		runInBubble(t, func(w *watchedWorld) {
 			r := &bookRun{watchedWorld: w, Rand: random}
-			watch := w.adjust
-			w.adjust = func(c *core) { watch(c); c.config.LostPortTTL = lostFor }
+			w.adjust = func(c *core) { c.config.LostPortTTL = lostFor }
 			r.begin(w.start())
 			for range bookSteps {
 				r.step()
@@ -78,20 +77,13 @@ func (r *bookRun) did(err error, may bool, format string, args ...any) bool {
 	what := fmt.Sprintf(format, args...)
 	r.trace = append(r.trace, fmt.Sprintf("%s: %v", what, err))
 	switch {
-	case err != nil && r.hurt():
+	case err != nil && r.HasFailed():
 	case (err == nil) != may:
 		r.Errorf("%s: got %v, want success: %t", what, err, may)
 	case err != nil && api.KindOf(err) == api.Internal && !errors.As(err, new(dockerError)):
 		r.Errorf("%s: got %v, want a refusal", what, err)
 	}
 	return err == nil
-}
-
-// hurt reports whether a step has failed because the run wanted it to.
-func (r *bookRun) hurt() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failAt > 0 && len(r.steps) >= r.failAt
 }
 
 // compare wants there to be what the book says.
@@ -108,7 +100,7 @@ func (r *bookRun) compare() {
 		r.Errorf("there is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	r.wantNil(breaks)
-	for p, err := range r.state.Conflicts() {
+	for p, err := range r.Store().State().Conflicts() {
 		r.Errorf("port %s: %v", p.Name, err)
 	}
 }
@@ -127,8 +119,8 @@ func (r *bookRun) step() {
 	}
 	changes = append(changes, r.losePort, r.losePort, r.restart, r.wait)
 	if r.IntN(6) == 0 {
-		r.plan(1+r.IntN(8), 0)
-		defer r.plan(0, 0)
+		r.Plan(1+r.IntN(8), 0)
+		defer r.Plan(0, 0)
 	}
 	changes[r.IntN(len(changes))]()
 }
@@ -312,16 +304,16 @@ func (r *bookRun) addPort() {
 	if r.portNamed(p.name) != nil {
 		return
 	}
-	spec := api.PortSpec{Name: p.name, NetNS: r.namespace(p.name).name, Segment: s.name, AllowAddresses: p.allow}
+	spec := api.PortSpec{Name: p.name, NetNS: r.AddNamespace(p.name).Name, Segment: s.name, AllowAddresses: p.allow}
 	may := slices.ContainsFunc(allOf(s.within), func(a netip.Addr) bool { return r.book.mayGet(s, a, p.allow) })
 	if r.IntN(2) == 0 {
 		spec.IP.Addr = r.inside(s.subnet)
 		may = r.book.mayHave(s, spec.IP.Addr)
 	}
 	may = may && r.book.mayAllow(s, nil, spec.IP.Addr, p.allow)
-	r.onMove = func(string) { r.inTheMiddle(p, !spec.IP.Addr.IsValid()) }
+	r.OnMove = func(string) { r.inTheMiddle(p, !spec.IP.Addr.IsValid()) }
 	got, err := r.checked().AddPort(r.Context(), spec)
-	r.onMove = nil
+	r.OnMove = nil
 	done := r.did(err, may, "add port %s to %s at %q, allowed %v", p.name, s.name, spec.IP, p.allow)
 	if !done {
 		r.book.ports = slices.DeleteFunc(r.book.ports, func(o *plainPort) bool { return o == p })
@@ -336,7 +328,7 @@ func (r *bookRun) addPort() {
 // inTheMiddle enters a port that is being added into the book, and makes other changes. automatic
 // says that the port has asked for no address.
 func (r *bookRun) inTheMiddle(p *plainPort, automatic bool) {
-	r.onMove = nil
+	r.OnMove = nil
 	r.c.mu.Lock()
 	for _, q := range r.c.pending {
 		if q.record.Name == p.name {

@@ -180,7 +180,7 @@ func TestAStateThatBreaksTheRules(t *testing.T) {
 	w.addPort(c, "a", onWith("bridge", "172.17.0.2"), allowing("172.17.0.9"))
 	w.addPort(c, "b", onWith("bridge", "172.17.0.3"))
 	w.close(c, false)
-	r := w.State.Records()
+	r := w.Store().State().Records()
 	for i, p := range r.Ports {
 		if p.Name == "b" {
 			r.Ports[i].Addrs = []netip.Addr{addr("172.17.0.9")}
@@ -189,7 +189,7 @@ func TestAStateThatBreaksTheRules(t *testing.T) {
 	}
 	state, err := model.New(r)
 	w.wantNil(err)
-	w.State = state
+	w.With(func() { w.State = state }) // timers of the Control that has ended may look
 	c = w.start()
 	w.wantLog("level=WARN", "used twice", "port=a", `172.17.0.9 is that of port \"b\"`, "vsctl set-port a --allow-address")
 	w.wantLog("level=WARN", "used twice", "port=b")

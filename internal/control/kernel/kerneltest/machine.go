@@ -124,6 +124,13 @@ func (m *Machine) Taken() []string {
 	return slices.Clone(m.steps)
 }
 
+// HasFailed reports whether the step has come that fails since the last [Machine.Plan].
+func (m *Machine) HasFailed() bool {
+	m.Mu.Lock()
+	defer m.Mu.Unlock()
+	return m.failAt > 0 && len(m.steps) >= m.failAt
+}
+
 // FailCall has the calls fail whose description begins so, as "create vst-" or "reserve"; nil ends
 // it. The comments of [Kernel]'s methods have the descriptions.
 func (m *Machine) FailCall(call string, err error) {
