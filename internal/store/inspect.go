@@ -40,10 +40,7 @@ func inspect(f *os.File) (v verdict) {
 		if err := inspectTx(f, tx); err != nil {
 			return err // the check may still be under way: all stays open
 		}
-		if err := cmp.Or(tx.Rollback(), bolt.Close()); err != nil {
-			return err
-		}
-		return rehearse(f)
+		return cmp.Or(tx.Rollback(), bolt.Close())
 	})
 	if err != nil {
 		v.Damage = wellformed.Clip(err.Error())
@@ -72,6 +69,9 @@ func inspectTx(f *os.File, tx *bbolt.Tx) error {
 	}
 	if err := <-tx.Check(); err != nil {
 		return err // what else it would find does not matter, and may be without end
+	}
+	if err := inspectBranches(f, tx); err != nil {
+		return err
 	}
 	s := tx.Cursor().Bucket().Stats()
 	if reached := s.BranchPageN + s.BranchOverflowN + s.LeafPageN + s.LeafOverflowN; used != reached {
@@ -114,49 +114,6 @@ func inspectPages(tx *bbolt.Tx) (used int, err error) {
 			id, pages, free, lists, listed)
 	}
 	return used, nil
-}
-
-// rehearse rewrites all records of a copy as they are, as changes would one day. bbolt finds the
-// page of a record by keys that its check only holds against each other, and one that is not
-// exactly the first of its page leads to two pages in the place of one, with the next change.
-func rehearse(f *os.File) error {
-	bolt, err := bbolt.Open(pathOf(f), fileMode, &bbolt.Options{NoSync: true})
-	if err != nil {
-		return err
-	}
-	err = bolt.Update(func(tx *bbolt.Tx) error {
-		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error { return rewrite(b) })
-	})
-	if err != nil {
-		return err
-	}
-	tx, err := bolt.Begin(false)
-	if err != nil {
-		return err
-	}
-	if err := <-tx.Check(); err != nil {
-		return err
-	}
-	return cmp.Or(tx.Rollback(), bolt.Close())
-}
-
-func rewrite(b *bbolt.Bucket) error {
-	var keys, values [][]byte
-	err := b.ForEach(func(key, value []byte) error {
-		if value != nil { // not a bucket in the bucket
-			keys, values = append(keys, key), append(values, value)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for i := range keys {
-		if err := b.Put(keys[i], values[i]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Layout of a root's page, in the byte order of the machine that wrote it (bbolt,
