@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"vswitch/test/lab/seed"
+
 	"github.com/google/nftables"
 )
 
@@ -108,7 +110,7 @@ func zeros(n int) string { return fmt.Sprintf("%0*d", 2*n, 0) }
 // has what each config wants, and that none is larger than the change.
 func TestDifference(t *testing.T) {
 	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2))
+	random := seed.New(t)
 	var c Config
 	kernel := make(content)
 	before := contentOf(c)
@@ -195,9 +197,9 @@ func TestFound(t *testing.T) {
 	}
 	shown[setSubnets] = append(shown[setSubnets],
 		nftables.SetElement{Key: make([]byte, 4), IntervalEnd: true}) // as nft makes it
-	found := make(content)
+	found, random := make(content), seed.New(t)
 	for set, elements := range shown {
-		rand.Shuffle(len(elements), func(i, j int) {
+		random.Shuffle(len(elements), func(i, j int) {
 			elements[i], elements[j] = elements[j], elements[i]
 		})
 		found.addFound(set, elements)

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"vswitch/internal/control/model"
+	"vswitch/test/lab/seed"
 
 	"go.etcd.io/bbolt"
 )
@@ -111,7 +111,7 @@ func TestFlippedBitsInBranchesAreFoundOrHarmless(t *testing.T) {
 	for range 80 {
 		must(t, s.next().apply(db))
 	}
-	image := readFile(t, db.path)
+	image, random := readFile(t, db.path), seed.New(t)
 	var flips []damage
 	must(t, db.bolt.View(func(tx *bbolt.Tx) error {
 		for id := range int(tx.Size()) / small.pageSize {
@@ -119,7 +119,7 @@ func TestFlippedBitsInBranchesAreFoundOrHarmless(t *testing.T) {
 				continue
 			}
 			for i := id * small.pageSize; i < (id+1)*small.pageSize; i++ {
-				flips = append(flips, damage{i, []byte{image[i] ^ 1<<rand.IntN(8)}})
+				flips = append(flips, damage{i, []byte{image[i] ^ 1<<random.IntN(8)}})
 			}
 		}
 		return nil
@@ -135,19 +135,17 @@ func someOf(t *testing.T, list []damage, n int) []damage {
 	if testing.Short() {
 		n /= 10
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
 	list = slices.Clone(list)
-	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	seed.New(t).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list[:min(n, len(list))]
 }
 
 func TestOpenOfAFileWithAFlippedBit(t *testing.T) {
 	t.Parallel()
-	dir, image := t.TempDir(), sampleImage(t)
+	dir, image, random := t.TempDir(), sampleImage(t), seed.New(t)
 	found := 0
 	for range 200 {
-		i, bit := rand.IntN(len(image)), byte(1)<<rand.IntN(8)
+		i, bit := random.IntN(len(image)), byte(1)<<random.IntN(8)
 		image[i] ^= bit
 		if !wantSafe(t, dir, image, fmt.Sprintf("flipped bit %#x of byte", bit), i) {
 			found++
@@ -164,8 +162,8 @@ func TestOpenOfAFileWithAFlippedBit(t *testing.T) {
 
 func TestOpenOfATruncatedFile(t *testing.T) {
 	t.Parallel()
-	dir, image := t.TempDir(), sampleImage(t)
-	for n := 0; n < len(image); n += 61 + rand.IntN(200) {
+	dir, image, random := t.TempDir(), sampleImage(t), seed.New(t)
+	for n := 0; n < len(image); n += 61 + random.IntN(200) {
 		if wantSafe(t, dir, image[:n], "truncated at", n) {
 			t.Errorf("%d of %d bytes pass for a whole file", n, len(image))
 		}

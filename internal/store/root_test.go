@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"vswitch/test/lab/seed"
+
 	"go.etcd.io/bbolt"
 )
 
@@ -22,10 +24,10 @@ func rootOf(t *testing.T, db *DB) (newer, older int) {
 }
 
 // rootDamages are ways to make the root at an offset unreadable.
-func rootDamages(image []byte, at int) []damage {
+func rootDamages(random *rand.Rand, image []byte, at int) []damage {
 	noise := make([]byte, small.pageSize)
 	for i := range noise {
-		noise[i] = byte(rand.IntN(256))
+		noise[i] = byte(random.IntN(256))
 	}
 	list := []damage{
 		{at, make([]byte, small.pageSize)},
@@ -33,7 +35,7 @@ func rootDamages(image []byte, at int) []damage {
 		{at, noise},
 	}
 	for i := at + pageHeaderSize; i < at+pageHeaderSize+rootSize; i++ {
-		list = append(list, damage{i, []byte{image[i] ^ 1<<rand.IntN(8)}})
+		list = append(list, damage{i, []byte{image[i] ^ 1<<random.IntN(8)}})
 	}
 	return list
 }
@@ -42,7 +44,7 @@ func rootDamages(image []byte, at int) []damage {
 // to without the newer one is not what was acknowledged.
 func TestUnreadableRoots(t *testing.T) {
 	t.Parallel()
-	db := open(t, t.TempDir(), small)
+	db, random := open(t, t.TempDir(), small), seed.New(t)
 	var s script
 	for range 15 {
 		must(t, s.next().apply(db))
@@ -51,10 +53,10 @@ func TestUnreadableRoots(t *testing.T) {
 		}
 		newer, older := rootOf(t, db)
 		image := readFile(t, db.path)
-		if found := survey(t, image, rootDamages(image, older), s.state); found > 0 {
+		if found := survey(t, image, rootDamages(random, image, older), s.state); found > 0 {
 			t.Fatalf("after change %d the file is refused for %d kinds of damage to the older root", s.count, found)
 		}
-		list := rootDamages(image, newer)
+		list := rootDamages(random, image, newer)
 		if found := survey(t, image, list, s.state); found < len(list) {
 			t.Fatalf("after change %d the file opens with %d kinds of damage to the newer root", s.count, len(list)-found)
 		}
