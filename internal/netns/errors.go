@@ -8,6 +8,7 @@ var (
 	ErrNotNamespace = errors.New("not a network namespace")
 	ErrNoLink       = errors.New("no such interface")
 	ErrLinkExists   = errors.New("interface exists")
+	ErrOutOfSight   = errors.New("out of sight")
 	ErrNotOurs      = errors.New("file of somebody else's")
 )
 

@@ -4,9 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
+
+// mountOf returns by which mount the namespace of this [Namespace.ID] is found, as a name if it is
+// one of "ip netns list".
+func mountOf(id string) (Ref, bool) {
+	_, inode, _ := strings.Cut(id, ":")
+	root := "net:[" + inode + "]"
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return m.FSType != "nsfs" || m.Root != root, false
+	})
+	if err != nil {
+		return Ref{}, false
+	}
+	for _, m := range mounts {
+		ref := Ref{path: m.Mountpoint}
+		if dir, name := filepath.Split(m.Mountpoint); slices.Contains(namedDirs[:], filepath.Clean(dir)) {
+			ref = Ref{name: name}
+		}
+		if ref.Means(id) { // it may be under another mount
+			return ref, true
+		}
+	}
+	return Ref{}, false
+}
 
 // WatchMounts calls f whenever the mounts of this process have changed, and once
 // when it begins, for what changed before; until ctx ends, and returns nil then.

@@ -29,12 +29,15 @@ type Namespace struct {
 
 // Open opens the namespace that ref means. The error wraps [ErrNoNamespace] when
 // there is none.
-func Open(ref Ref) (*Namespace, error) {
+func Open(ref Ref) (*Namespace, error) { return open(ref, openNamed) }
+
+// open is Open by what opens a path.
+func open(ref Ref, openPath func(path string) (int, error)) (*Namespace, error) {
 	if ref == (Ref{}) || ref.pid < 0 {
 		return nil, fmt.Errorf("process id %d stands for no network namespace: give one above 0", ref.pid)
 	}
 	for _, path := range ref.paths() {
-		fd, err := openNamed(path)
+		fd, err := openPath(path)
 		switch {
 		case err == nil:
 			return newNamespace(fd, path, ref)
@@ -98,6 +101,11 @@ func isMissing(err error) bool {
 
 func idOf(stat *unix.Stat_t) string { return fmt.Sprintf("%d:%d", stat.Dev, stat.Ino) }
 
+var errOtherFile = &kindError{
+	"it is a file of another kind; give a path such as /run/netns/NAME or /proc/PID/ns/net",
+	ErrNotNamespace,
+}
+
 // checkNamespace tells a namespace from other files.
 func checkNamespace(fd int) error {
 	var fs unix.Statfs_t
@@ -105,7 +113,7 @@ func checkNamespace(fd int) error {
 		return err
 	}
 	if fs.Type != unix.NSFS_MAGIC {
-		return &kindError{"it is a file of another kind; give a path such as /run/netns/NAME or /proc/PID/ns/net", ErrNotNamespace}
+		return errOtherFile
 	}
 	return nil
 }
