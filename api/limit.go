@@ -25,7 +25,7 @@ type limits struct {
 type limitListener struct {
 	net.Listener
 	limits limits
-	who    func(net.Conn) caller
+	who    func(net.Conn) *Peer
 	full   func() // called when connections begin to wait, or are closed
 
 	places chan struct{} // one in it for each connection that is open
@@ -43,7 +43,7 @@ type limitListener struct {
 // newLimitListener takes l, of whose connections who says whose they are. One goroutine accepts
 // them until Close.
 func newLimitListener(
-	l net.Listener, limits limits, who func(net.Conn) caller, full func(),
+	l net.Listener, limits limits, who func(net.Conn) *Peer, full func(),
 ) *limitListener {
 	limited := &limitListener{
 		Listener: l, limits: limits, who: who, full: full,
@@ -90,7 +90,7 @@ func (l *limitListener) accept() {
 			}
 			continue
 		}
-		accepted := &limitConn{Conn: c, caller: l.who(c)}
+		accepted := &limitConn{Conn: c, Peer: l.who(c)}
 		accepted.release = sync.OnceFunc(func() { l.release(accepted) })
 		if l.admit(accepted) {
 			l.ready <- accepted
@@ -174,7 +174,7 @@ func (l *limitListener) Close() error {
 // limitConn gives its place back when it is closed.
 type limitConn struct {
 	net.Conn
-	caller
+	*Peer
 	release func()
 }
 

@@ -16,7 +16,7 @@ type knocks chan uint32
 // knock is a connection that says whose it is.
 type knock struct {
 	net.Conn
-	caller
+	*Peer
 	closed *bool
 }
 
@@ -30,7 +30,7 @@ func (k knocks) Accept() (net.Conn, error) {
 	if !open {
 		return nil, net.ErrClosed
 	}
-	return knock{caller: caller{uid, true}, closed: new(bool)}, nil
+	return knock{Peer: &Peer{uid: uid}, closed: new(bool)}, nil
 }
 
 func (k knocks) Close() error   { close(k); return nil }
@@ -46,7 +46,7 @@ type gate struct {
 
 func newGate(t *testing.T, most limits) *gate {
 	g := &gate{T: t, knocks: make(knocks)}
-	who := func(c net.Conn) caller { return c.(knock).caller }
+	who := func(c net.Conn) *Peer { return c.(knock).Peer }
 	g.limitListener = newLimitListener(g.knocks, most, who, func() { g.full++ })
 	return g
 }

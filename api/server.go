@@ -61,8 +61,8 @@ func NewServer(b Backend, log *slog.Logger) *Server {
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeader,
+		ConnContext:                  WithPeer,
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ConnContext:                  withCaller,
 		DisableGeneralOptionsHandler: true,
 	}
 	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.stopping) }))
@@ -74,7 +74,7 @@ func NewServer(b Backend, log *slog.Logger) *Server {
 func (s *Server) Serve(l net.Listener) error {
 	notice := rate.Sometimes{Interval: time.Minute}
 	limits := limits{all: maxConnections, others: maxOthers, queue: maxWaiting}
-	err := s.http.Serve(newLimitListener(l, limits, callerOf, func() {
+	err := s.http.Serve(newLimitListener(l, limits, peerOf, func() {
 		s.full.Add(1)
 		notice.Do(func() {
 			s.log.Warn("further connections to the API wait, or are closed where too many wait: "+

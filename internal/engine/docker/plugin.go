@@ -112,6 +112,7 @@ func (p *Plugin) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: p, ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		WriteTimeout: p.timeout + readTimeout, ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+		ConnContext: api.WithPeer,
 	}
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

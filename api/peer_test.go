@@ -1,19 +1,75 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"vswitch/api"
+	"vswitch/api/apitest"
 	"vswitch/internal/control/controltest"
 )
+
+// asked keeps who has asked for the ports.
+type asked struct {
+	api.Backend
+	pid, pidfd int
+	err        error
+}
+
+func (a *asked) Ports(ctx context.Context, segment string) ([]api.Port, error) {
+	if peer := api.PeerOf(ctx); peer != nil {
+		a.pid, a.pidfd, a.err = peer.Process()
+	}
+	return a.Backend.Ports(ctx, segment)
+}
+
+// TestPeerIsTheProcessThatAsks: the backend is told which process a request is of.
+func TestPeerIsTheProcessThatAsks(t *testing.T) {
+	t.Parallel()
+	if socket := os.Getenv("PEER_TEST_SOCKET"); socket != "" { // in the process that asks
+		if _, err := api.NewSocketClient(socket, time.Minute).Ports(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	backend := &asked{Backend: controltest.New(t)}
+	socket := apitest.Serve(t, backend)
+	cmd := exec.Command(os.Args[0], "-test.run=^TestPeerIsTheProcessThatAsks$")
+	cmd.Env = append(os.Environ(), "PEER_TEST_SOCKET="+socket)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	if backend.err != nil || backend.pid != cmd.Process.Pid {
+		t.Fatalf("process %d, %v has asked; want %d", backend.pid, backend.err, cmd.Process.Pid)
+	}
+	defer unix.Close(backend.pidfd)
+	info, err := os.ReadFile("/proc/self/fdinfo/" + strconv.Itoa(backend.pidfd))
+	if err != nil || !strings.Contains(string(info), "Pid:") {
+		t.Errorf("the descriptor is %q, %v; want one of a process", info, err)
+	}
+}
+
+// TestPeerOfNobody: a call of this process itself has none.
+func TestPeerOfNobody(t *testing.T) {
+	t.Parallel()
+	if peer := api.PeerOf(t.Context()); peer != nil {
+		t.Errorf("the peer is %v", peer)
+	}
+}
 
 // asUser calls act on a thread whose effective user is uid.
 func asUser(t *testing.T, uid int, act func() error) {
