@@ -540,6 +540,9 @@ type Port struct {
 	//
 	// Example: {"unassigned-protocol":"--allow-protocol pppoe"}
 	Hints map[string]string `json:"hints,omitempty,omitzero"`
+
+	// AllowHostNetNS The port may be in vswitchd's own network namespace.
+	AllowHostNetNS bool `json:"allow_host_netns,omitempty,omitzero"`
 }
 
 // PortKind defines model for Port.Kind.
@@ -568,6 +571,10 @@ type PortSpec struct {
 	// segment's subnet is given to no other port from then on, and several ports may be
 	// allowed the same. Another port's own is refused.
 	AllowAddresses AllowAddresses `json:"allow_addresses,omitempty,omitzero"`
+
+	// AllowHostNetNS Attach the network namespace that vswitchd itself runs in, if netns or pid mean
+	// that; it is refused otherwise.
+	AllowHostNetNS bool `json:"allow_host_netns,omitempty,omitzero"`
 
 	// AllowMACs MAC addresses besides the port's own, as source of frames, in ARP and in neighbour
 	// discovery: single ones, or with a mask all that have its bits in common. A mask has
@@ -628,13 +635,14 @@ type PortSpec struct {
 	// Example: container1
 	Name PortName `json:"name"`
 
-	// NetNS Name as in "ip netns list", or absolute path.
+	// NetNS Name as in "ip netns list", or absolute path, as the process that asks sees them.
+	//
 	//
 	// Example: c1
 	NetNS          string `json:"netns,omitempty,omitzero"`
 	NoDefaultRoute bool   `json:"no_default_route,omitempty,omitzero"`
 
-	// PID A process in the namespace.
+	// PID A process in the namespace, by its id in the pid namespace of the process that asks.
 	PID int `json:"pid,omitempty,omitzero"`
 
 	// RateIn As in tc(8), with an optional burst in bytes behind a colon; none is no bound.

@@ -9,8 +9,9 @@ import (
 // validateContainer wants to know in one way where the interface shall be.
 func (s PortSpec) validateContainer() error {
 	if s.Handover {
-		if s.NetNS != "" || s.PID != 0 || s.IfName != "" {
-			return Invalidf("handover excludes netns, pid and ifname: who takes the interface over chooses them")
+		if s.NetNS != "" || s.PID != 0 || s.IfName != "" || s.AllowHostNetNS {
+			return Invalidf("handover excludes netns, pid, ifname and allow_host_netns: " +
+				"who takes the interface over chooses them")
 		}
 		return nil
 	}

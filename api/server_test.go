@@ -124,7 +124,7 @@ func TestServerRefuses(t *testing.T) {
 		{"PATCH /v1/segments/bridge", `{"name":"-"}`, "invalid", `segment name "-"`},
 		{"PATCH /v1/segments/bridge", `{"labels":{"":null}}`, "invalid", `label key ""`},
 		{ports, `{"name":"p","id":"x"}`, "invalid", `port id "x"`},
-		{ports, `{"name":"p","handover":true,"netns":"c"}`, "invalid", `handover excludes netns, pid and ifname`},
+		{ports, `{"name":"p","handover":true,"netns":"c"}`, "invalid", `handover excludes netns, pid, ifname and allow_host_netns`},
 		{"PATCH /v1/ports/p", `{"netns":"a/b"}`, "invalid", `netns "a/b"`},
 		{ports, `{"name":"p"}`, "invalid", `no namespace: give netns or pid`},
 		{ports, `{"name":"p","netns":"c","pid":1}`, "invalid", `netns "c" and pid 1 are both given`},

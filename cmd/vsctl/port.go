@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,10 @@ The container's network namespace gets an interface with an address of the segme
 a MAC made from the address, and a default route to the segment's gateway. With
 "--ip dhcp" it gets the MAC alone: address, route and the rest are for the container's
 own DHCP client to fetch, such as that of a virtual machine.
+
+--netns and --pid mean what they mean where vsctl runs, in a container too; what a restart
+of vswitchd could not find again there is refused, as is the network namespace of vswitchd
+itself, unless --allow-host-netns asks for it.
 
 In the segment's DNS, at the gateway's address, the container has the port's name and
 its --alias names, which it may share with others. --resolv-conf writes
@@ -65,8 +70,9 @@ type newPort struct {
 func (p *newPort) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Var(textFlag{&p.spec.Segment, "SEGMENT"}, "segment", "the segment to attach to")
-	flags.Var(textFlag{&p.spec.NetNS, "NAME-or-PATH"}, "netns", "the container's namespace: its name as in \"ip netns list\", or an absolute path")
+	flags.Var(textFlag{&p.spec.NetNS, "NAME-or-PATH"}, "netns", "the container's namespace: its name as in \"ip netns list\", or a path")
 	flags.IntVar(&p.spec.PID, "pid", 0, "a process in the container, `PID`")
+	flags.BoolVar(&p.spec.AllowHostNetNS, "allow-host-netns", false, "attach vswitchd's own namespace, the host's, if --netns or --pid mean that")
 	flags.Var(textFlag{&p.spec.IfName, "NAME"}, "ifname", "the interface's name in the container")
 	p.addresses.register(flags)
 	flags.BoolVar(&p.spec.NoDefaultRoute, "no-default-route", false, "leave the container's routes alone")
@@ -84,6 +90,13 @@ func (p *newPort) request(flags *pflag.FlagSet, name string) (api.PortSpec, erro
 		return spec, usagef("--netns and --pid exclude each other: give one of them")
 	case !netns && !pid:
 		return spec, usagef("no namespace to attach: give --netns or --pid")
+	}
+	if strings.Contains(spec.NetNS, "/") && !filepath.IsAbs(spec.NetNS) {
+		path, err := filepath.Abs(spec.NetNS)
+		if err != nil {
+			return spec, fmt.Errorf("--netns %s: %w", spec.NetNS, err)
+		}
+		spec.NetNS = path
 	}
 	spec.Name, spec.Labels, spec.Aliases = name, p.labels.values(), p.names
 	if err := p.addresses.into(&spec); err != nil {

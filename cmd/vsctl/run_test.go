@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -144,7 +146,7 @@ func TestFailures(t *testing.T) {
 		"add-port a --netns c --ip 1.2.3":              `"1.2.3"`,
 		"add-segment a --subnet 10.1.0.5/24":           `has host bits set: want 10.1.0.0/24`,
 		"add-segment a --mtu 20":                       `mtu 20: want 68 to 65521 bytes`,
-		"add-port p --netns a/b":                       `netns "a/b"`,
+		"add-port p --netns ..":                        `netns ".."`,
 		"add-port p --pid -3":                          `pid -3: want 1 to 4194304`,
 		"add-port a --netns c --security none":         `security "none": want strict, mac or off`,
 		"add-port a --netns c --rate-in 100mb":         `rate in: rate "100mb": want a whole number with bit, kbit, mbit, gbit or tbit`,
@@ -352,5 +354,26 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 			t.Errorf("vsctl %s: exit status %d, want 1", args, code)
 		}
 		oneErrorLine(t, args, stderr.String(), "no space left on device")
+	}
+}
+
+// A relative path means what it means where vsctl runs.
+func TestRelativePathOfANamespace(t *testing.T) {
+	t.Parallel()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(path string) string { return filepath.Join(dir, path) }
+	socket := apitest.Serve(t, controltest.New(t, at("ns/c1"), at("c1"), at("../c1")))
+	for i, path := range []string{"ns/c1", "./c1", "../c1"} {
+		name := fmt.Sprintf("p%d", i)
+		if code, _, stderr := vsctl(t.Context(), socket, "add-port", name, "--netns", path); code != 0 {
+			t.Fatalf("--netns %s: exit status %d, %s", path, code, stderr)
+		}
+		_, shown, _ := vsctl(t.Context(), socket, "list-ports", "--format", `{{if eq .Name "`+name+`"}}{{.NetNS}}{{end}}`)
+		if got, want := strings.TrimSpace(shown), at(path); got != want {
+			t.Errorf("--netns %s is %q, want %q", path, got, want)
+		}
 	}
 }

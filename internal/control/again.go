@@ -22,7 +22,7 @@ func saysGone(err error) bool {
 // passes reports whether what has failed for a port may succeed later without that anybody changes
 // something about the port: it is tried again.
 func passes(err error) bool {
-	for _, answer := range []error{errLostNamespace, errLostLink, tap.ErrBusy} {
+	for _, answer := range []error{errLostNamespace, errLostLink, errLostOwn, tap.ErrBusy} {
 		if errors.Is(err, answer) {
 			return false
 		}

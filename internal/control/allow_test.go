@@ -18,6 +18,7 @@ func TestAllowedMACs(t *testing.T) {
 	virtual := frame.MAC{0, 0, 0x5e, 0, 1, 51}
 	one := &api.AllowMACs{frame.SingleMAC(virtual)}
 	a, b := w.portNamed(c, "a"), w.portNamed(c, "b")
+	next := w.AddNamespace("next").Name
 	for _, name := range []string{"a", "b"} {
 		if got := w.updatePort(c, name, api.PortUpdate{AllowMACs: one}); !slices.Equal(
 			got.AllowMACs,
@@ -33,7 +34,7 @@ func TestAllowedMACs(t *testing.T) {
 		parts []string
 	}{
 		{"an allowed MAC for a new port", func() error {
-			_, err := c.AddPort(t.Context(), api.PortSpec{Name: "n", NetNS: "next", MAC: virtual})
+			_, err := c.AddPort(t.Context(), api.PortSpec{Name: "n", NetNS: next, MAC: virtual})
 			return err
 		}, api.Conflict, []string{virtual.String(), "is allowed to port"}},
 		{"an allowed MAC for another port", func() error {

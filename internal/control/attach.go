@@ -263,5 +263,9 @@ func (c *core) openNamespace(r model.Port) (kernel.Namespace, error) {
 	if err != nil {
 		return nil, kernelError(err)
 	}
+	if err := c.checkOwn(ns, r.AllowHostNetNS, ref.String()); err != nil {
+		_ = ns.Close()
+		return nil, err
+	}
 	return ns, nil
 }

@@ -25,14 +25,20 @@ type attachment struct {
 	p        *port
 	link     netns.LinkConfig
 	resolver netip.Addr       // the segment's, at its gateway's address
-	ns       kernel.Namespace // nil: not opened yet
+	ns       kernel.Namespace // nil: not opened yet, ours
 	device   kernel.Device
 	undo     undo // what end takes back without the lock
 	locked   undo // what end takes back under it
 }
 
-// plan reserves what a new port is to have.
-func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
+// plan reserves what a new port is to have in ns, nil for ours. ns becomes the attachment's, also
+// when plan fails.
+func (pc *ports) plan(spec api.PortSpec, ns kernel.Namespace) (_ *attachment, err error) {
+	defer func() {
+		if err != nil && ns != nil {
+			_ = ns.Close()
+		}
+	}()
 	pc.mu.Lock() // readers do not see it
 	defer pc.mu.Unlock()
 	if pc.closed {
@@ -61,7 +67,7 @@ func (pc *ports) plan(spec api.PortSpec) (*attachment, error) {
 	if err := netns.CheckName(p.record.IfName); err != nil {
 		return nil, api.Invalidf("%w", err)
 	}
-	a := &attachment{ports: pc, p: p}
+	a := &attachment{ports: pc, p: p, ns: ns}
 	if err := a.assign(spec); err != nil {
 		a.locked.run()
 		return nil, err
@@ -92,7 +98,7 @@ func (c *core) recordOf(spec api.PortSpec, s *segment) model.Port {
 		PID: spec.PID, IfName: cmp.Or(spec.IfName, netns.DefaultName),
 		NoDefaultRoute: spec.NoDefaultRoute, Labels: spec.Labels, Created: time.Now().UTC(),
 		Aliases: spec.Aliases, DHCP: spec.IP.DHCP, ResolvConf: spec.ResolvConf,
-		Handover: spec.Handover,
+		Handover: spec.Handover, AllowHostNetNS: spec.AllowHostNetNS,
 	}
 	if spec.Handover {
 		r.IfName = view.HostName(r)
@@ -119,8 +125,10 @@ func (a *attachment) assign(spec api.PortSpec) error {
 // prepare makes the port's device. Of the segment it knows what plan has read: others may change it.
 func (a *attachment) prepare() (err error) {
 	p := a.p
-	if a.ns, err = a.openNamespace(p.record); err != nil {
-		return err
+	if a.ns == nil {
+		if a.ns, err = a.openNamespace(p.record); err != nil {
+			return err
+		}
 	}
 	makeLink := a.devices.makeDevice
 	if p.record.Handover {

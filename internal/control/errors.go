@@ -40,7 +40,7 @@ func kernelError(err error) error {
 	switch {
 	case errors.Is(err, netns.ErrNoNamespace):
 		return api.NotFoundf("%w", err)
-	case errors.Is(err, netns.ErrNotNamespace):
+	case errors.Is(err, netns.ErrNotNamespace), errors.Is(err, netns.ErrOutOfSight):
 		return api.Invalidf("%w", err)
 	case errors.Is(err, netns.ErrLinkExists):
 		return api.Conflictf("%w", err)

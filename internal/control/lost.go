@@ -17,12 +17,14 @@ const (
 	lostNamespace = "its network namespace was deleted"
 	lostLink      = "its interface was deleted in the network namespace"
 	lostEither    = "its interface or its network namespace was deleted"
+	lostOwn       = "its network namespace is vswitchd's own by now"
 )
 
 // Errors that say why a port is lost.
 var (
 	errLostNamespace = errors.New(lostNamespace)
 	errLostLink      = errors.New(lostLink)
+	errLostOwn       = errors.New(lostOwn)
 )
 
 // deviceGone is called by the switch when a port's device has ended under it:
@@ -215,10 +217,13 @@ func (pc *ports) checkNamespace(p *port) (l loss, lost bool) {
 // regainPort attaches a lost port anew if another namespace has its namespace's
 // name, or the same one has it again. Failing that it stays lost.
 func (pc *ports) regainPort(p *port) {
-	if p.record.NetNS == "" || p.record.Handover {
-		return // the id of a process that has ended means nothing, and others hand over anew
+	if !isNamed(p.record) || p.record.Handover {
+		return // others hand over anew
 	}
 	ns, err := pc.openNamespace(p.record)
+	if errors.Is(err, errOwnNamespace) {
+		pc.warnNotRegained(p, err)
+	}
 	if err != nil {
 		pc.notRegained(p, "lost port's network namespace cannot be opened", err)
 		return
@@ -229,18 +234,25 @@ func (pc *ports) regainPort(p *port) {
 	case err != nil:
 		pc.notRegained(p, "lost port's network namespace cannot be told from others", err)
 		return
-	case identity == p.record.Namespace && p.record.LostReason != lostNamespace:
+	case identity == p.record.Namespace && !wasNamespace(p.record.LostReason):
 		pc.explainLoss(p, lostLink) // and somebody wanted that
 		return
 	}
 	if err := pc.regain(p, ns); err != nil {
-		const what = "lost port not attached to the new network namespace of that name"
 		if !passes(err) {
-			pc.log.Warn(what, "port", p.record.Name, "netns", view.Namespace(p.record),
-				"error", err)
+			pc.warnNotRegained(p, err)
 		}
-		pc.notRegained(p, what, err)
+		pc.notRegained(p, notAttached, err)
 	}
+}
+
+// wasNamespace reports whether a port with this reason has lost its namespace, or its name.
+func wasNamespace(lost string) bool { return lost == lostNamespace || lost == lostOwn }
+
+const notAttached = "lost port not attached to the new network namespace of that name"
+
+func (pc *ports) warnNotRegained(p *port, err error) {
+	pc.log.Warn(notAttached, "port", p.record.Name, "netns", view.Namespace(p.record), "error", err)
 }
 
 // notRegained follows that a port stays lost, for now or until its namespace comes.

@@ -51,10 +51,14 @@ func (p *port) title() string { return p.record.Name }
 func (p *port) lost() bool { return p.device == nil }
 
 // AddPort implements [api.Backend].
-func (pc *ports) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error) {
+func (pc *ports) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error) {
+	ns, err := pc.locate(ctx, &spec)
+	if err != nil {
+		return api.Port{}, err
+	}
 	pc.preparing.RLock()
 	defer pc.preparing.RUnlock()
-	a, err := pc.plan(spec)
+	a, err := pc.plan(spec, ns)
 	if err != nil {
 		return api.Port{}, err
 	}
@@ -66,7 +70,10 @@ func (pc *ports) AddPort(_ context.Context, spec api.PortSpec) (api.Port, error)
 }
 
 // UpdatePort implements [api.Backend].
-func (pc *ports) UpdatePort(_ context.Context, ref string, update api.PortUpdate) (api.Port, error) {
+func (pc *ports) UpdatePort(ctx context.Context, ref string, update api.PortUpdate) (api.Port, error) {
+	if err := pc.locateHandover(ctx, &update); err != nil {
+		return api.Port{}, err
+	}
 	pc.lock()
 	defer pc.unlock()
 	p, err := pc.findPort(ref)

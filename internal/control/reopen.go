@@ -56,7 +56,10 @@ func (r *restorer) restoreConnected(p *port, device kernel.Device, err error) er
 
 // lossBy returns why a port is lost whose namespace could not be opened.
 func lossBy(err error) error {
-	if saysGone(err) {
+	switch {
+	case errors.Is(err, errOwnNamespace):
+		return errLostOwn
+	case saysGone(err):
 		return errLostNamespace
 	}
 	return err
@@ -74,7 +77,7 @@ func (r *restorer) reattach(p *port) (kernel.Device, error) {
 		return nil, err
 	}
 	same := identity == p.record.Namespace
-	if !same && p.record.NetNS == "" {
+	if !same && !isNamed(p.record) {
 		return nil, errLostNamespace // the id belongs to another process by now
 	}
 	if p.record.LostReason == lostLink && same {

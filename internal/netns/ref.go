@@ -41,6 +41,9 @@ func ParseRef(s string) (Ref, error) {
 // /proc.
 func PID(n int) Ref { return Ref{pid: n} }
 
+// Process returns the id of the process that r names; 0: it names none.
+func (r Ref) Process() int { return r.pid }
+
 // String is a form that [ParseRef] reads back as the same namespace; for a
 // process, the path under /proc.
 func (r Ref) String() string {

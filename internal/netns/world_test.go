@@ -154,7 +154,11 @@ func TestWorldOfAProcessLikeOurs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Stop()
+	defer func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
 	w := worldOf(t, p.Pid())
 	lab.Eventually(t, "the process is in the namespace", func() bool {
 		return PID(p.Pid()).Means(idOfFile(t, named.Path()))

@@ -49,6 +49,9 @@ type Device interface {
 // Namespaces are the network namespaces of the containers and of the daemon itself.
 type Namespaces interface {
 	OpenNamespace(netns.Ref) (Namespace, error)
+	// Locate opens what ref means to asker, nil for the daemon itself, and returns what means the
+	// same to the daemon.
+	Locate(asker Asker, ref netns.Ref) (Namespace, netns.Ref, error)
 	OwnNamespace() (Namespace, error)
 	// NamespaceOf opens the namespace that a port's device is in; name is the port's. The error
 	// wraps [netns.ErrNoLink] when the device's link was deleted.
@@ -59,6 +62,13 @@ type Namespaces interface {
 	WatchMounts(ctx context.Context, changed func()) error
 	WriteResolvConf(name, id string, nameserver netip.Addr, held func(id string) bool) error
 	RemoveResolvConf(name, id string) error
+}
+
+// Asker is a process that has asked for something.
+type Asker interface {
+	// Process returns its id as the daemon sees it, 0 if it cannot, and a descriptor of it
+	// (pidfd_open(2)), which is the caller's.
+	Process() (pid, pidfd int, err error)
 }
 
 // Namespace is a network namespace.

@@ -84,6 +84,26 @@ func deviceOf(d *tap.Device, err error) (Device, error) {
 // OpenNamespace implements [Kernel].
 func (System) OpenNamespace(ref netns.Ref) (Namespace, error) { return namespaceOf(netns.Open(ref)) }
 
+// Locate implements [Kernel].
+func (System) Locate(asker Asker, ref netns.Ref) (Namespace, netns.Ref, error) {
+	if asker == nil {
+		ns, err := namespaceOf(netns.Open(ref))
+		return ns, ref, err
+	}
+	pid, pidfd, err := asker.Process()
+	if err != nil {
+		return nil, ref, err
+	}
+	world, err := netns.OpenWorld(pid, pidfd)
+	if err != nil {
+		return nil, ref, err
+	}
+	defer world.Close()
+	found, here, err := world.Locate(ref)
+	ns, err := namespaceOf(found, err)
+	return ns, here, err
+}
+
 // OwnNamespace implements [Kernel].
 func (System) OwnNamespace() (Namespace, error) { return namespaceOf(netns.Current()) }
 

@@ -19,8 +19,9 @@ type Port struct {
 	SegmentID      string            `json:"segment_id"`
 	MAC            frame.MAC         `json:"mac"`
 	Addrs          []netip.Addr      `json:"addrs"`           // at most one of each subnet of the segment
-	NetNS          string            `json:"netns,omitempty"` // as the user named it: a name or a path; empty with PID
+	NetNS          string            `json:"netns,omitempty"` // a name or a path as the daemon sees it; empty with PID
 	PID            int               `json:"pid,omitempty"`
+	AllowHostNetNS bool              `json:"allow_host_netns,omitempty"` // that is vswitchd's own
 	IfName         string            `json:"ifname,omitempty"`
 	Handover       bool              `json:"handover,omitempty"` // the device is moved and configured by others
 	NoDefaultRoute bool              `json:"no_default_route,omitempty"`

@@ -138,7 +138,7 @@ func (p *Port) View() api.Port {
 		IPs: []netip.Prefix{p.Prefix()}, Gateway: textOf(DefaultGateway(segment)), NetNS: Namespace(r),
 		IfName: r.IfName, MTU: segment.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.Counts),
-		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf,
+		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf, AllowHostNetNS: r.AllowHostNetNS,
 	}
 	if r.Handover {
 		v.Device = HostName(r)

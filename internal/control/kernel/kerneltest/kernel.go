@@ -31,6 +31,13 @@ func (k Kernel) OpenNamespace(ref netns.Ref) (kernel.Namespace, error) {
 	return ns, nil
 }
 
+// Locate implements [kernel.Namespaces]: who asks means what the process means. It is called as
+// [Kernel.OpenNamespace] is.
+func (k Kernel) Locate(_ kernel.Asker, ref netns.Ref) (kernel.Namespace, netns.Ref, error) {
+	ns, err := k.OpenNamespace(ref)
+	return ns, ref, err
+}
+
 // OwnNamespace implements [kernel.Namespaces]. It is called "own namespace".
 func (k Kernel) OwnNamespace() (kernel.Namespace, error) {
 	return k.Own, k.failure("own namespace")

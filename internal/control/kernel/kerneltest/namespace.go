@@ -36,7 +36,12 @@ func newNamespace(m *Machine, name string) *Namespace {
 }
 
 // ID implements [kernel.Namespace].
-func (ns *Namespace) ID() string { return "id of " + ns.Name }
+func (ns *Namespace) ID() string {
+	if ns == ns.m.Own {
+		return "id of the process's own" // whatever the others are called
+	}
+	return "id of " + ns.Name
+}
 
 // Identity implements [kernel.Namespace]. It is called "identify NAME".
 func (ns *Namespace) Identity() (string, error) {

@@ -82,7 +82,7 @@ func Sample() model.Records {
 func fullPort() model.Port {
 	p := Port(2, 2)
 	p.NetNS, p.PID, p.NoDefaultRoute, p.Down = "", 4711, true, true
-	p.Namespace, p.Handover = "4:4026532000", true
+	p.Namespace, p.Handover, p.AllowHostNetNS = "4:4026532000", true, true
 	p.Labels = map[string]string{"a": "b"}
 	p.AllowAddresses = []netip.Prefix{
 		netip.MustParsePrefix("10.2.7.0/24"), netip.MustParsePrefix("2001:db8::/64"),

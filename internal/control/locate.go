@@ -1,0 +1,101 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"vswitch/api"
+	"vswitch/internal/control/kernel"
+	"vswitch/internal/control/model"
+	"vswitch/internal/netns"
+)
+
+// locate opens the namespace that spec names in the world of whoever asks, and has spec name it
+// as a restart of the daemon finds it. It returns nil for an interface that others move. No lock
+// may be held: what a path leads through is not ours, and may take its time.
+func (c *core) locate(ctx context.Context, spec *api.PortSpec) (kernel.Namespace, error) {
+	if spec.Handover {
+		return nil, nil
+	}
+	ref := netns.PID(spec.PID)
+	if spec.NetNS != "" {
+		var err error
+		if ref, err = netns.ParseRef(spec.NetNS); err != nil {
+			return nil, api.Invalidf("%w", err)
+		}
+	}
+	var asker kernel.Asker // nil: we ourselves
+	if peer := api.PeerOf(ctx); peer != nil {
+		asker = peer
+	}
+	ns, here, err := c.kernel.Locate(asker, ref)
+	if err != nil {
+		return nil, kernelError(err)
+	}
+	spec.NetNS, spec.PID = here.String(), 0
+	if pid := here.Process(); pid > 0 {
+		spec.NetNS, spec.PID = "", pid
+	}
+	err = c.checkOwn(ns, spec.AllowHostNetNS, ref.String())
+	if err == nil && spec.ResolvConf && (spec.NetNS == "" || strings.HasPrefix(spec.NetNS, "/")) {
+		err = api.Invalidf("network namespace %q has no name where vswitchd runs, for which a "+
+			"resolv.conf could be written: name one of \"ip netns list\" there", ref)
+	}
+	if err != nil {
+		_ = ns.Close()
+		return nil, err
+	}
+	return ns, nil
+}
+
+// locateHandover has update name the namespace that an interface is going to be moved to, if it
+// names one, as the daemon finds it. That may not be there yet.
+func (c *core) locateHandover(ctx context.Context, update *api.PortUpdate) error {
+	if update.NetNS == nil || *update.NetNS == "" {
+		return nil
+	}
+	spec := api.PortSpec{NetNS: *update.NetNS}
+	ns, err := c.locate(ctx, &spec)
+	switch {
+	case errors.Is(err, errOwnNamespace):
+		return err
+	case err != nil:
+		return nil //nolint:nilerr // it stays as it is named
+	}
+	_ = ns.Close()
+	here := spec.NetNS
+	if spec.PID > 0 {
+		here = netns.PID(spec.PID).String()
+	}
+	update.NetNS = &here
+	return nil
+}
+
+// errOwnNamespace says that a namespace is the daemon's own, where nothing is attached unless
+// somebody asks for just that.
+var errOwnNamespace = errors.New("vswitchd's own network namespace")
+
+// checkOwn returns an [errOwnNamespace] if ns, named so, is the daemon's own, unless that is
+// allowed.
+func (c *core) checkOwn(ns kernel.Namespace, allowed bool, named string) error {
+	if allowed {
+		return nil
+	}
+	own, err := c.kernel.OwnNamespace()
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	if own.ID() != ns.ID() {
+		return nil
+	}
+	return api.Invalidf("network namespace %q is %w, the host's: name a container's, "+
+		"or say --allow-host-netns to attach the host itself", named, errOwnNamespace)
+}
+
+// isNamed reports whether the port's namespace has a name or a path of its own, under which
+// another may take its place. The id of a process that has ended means nothing.
+func isNamed(r model.Port) bool {
+	return r.NetNS != "" && !strings.HasPrefix(r.NetNS, "/proc/")
+}
