@@ -37,7 +37,9 @@ func Run(ctx context.Context, c Config, ready func(*control.Control)) error {
 	if metrics != nil {
 		defer metrics.Close()
 	}
-	state, err := store.Open(c.StateDir, store.Options{})
+	state, err := store.Open(c.StateDir, store.Options{OnAnew: func(path string) {
+		c.Log.Warn("state file written anew: it was removed or moved away", "file", path)
+	}})
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"go.etcd.io/bbolt"
 )
 
 // Backup writes a copy of the state file as it is after the last change; changes
@@ -24,20 +22,13 @@ func (db *DB) Backup(w io.Writer) error {
 	}
 	// Copied first, since a slow reader would hold up changes: bbolt cannot let the
 	// file grow while a transaction reads it.
-	var image bytes.Buffer
-	err = db.view(func(tx *bbolt.Tx) error {
-		_, err := tx.WriteTo(&image)
-		return err
-	})
-	if err == nil {
-		err = checkCopy(image.Bytes(), db.schema)
-	}
+	image, err := db.image()
 	if err != nil {
 		db.mu.Lock()
 		defer db.mu.Unlock()
 		return db.note(err)
 	}
-	if _, err := image.WriteTo(w); err != nil {
+	if _, err := w.Write(image); err != nil {
 		return fmt.Errorf("write backup of %s: %w", db.path, err)
 	}
 	return nil

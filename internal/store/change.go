@@ -27,6 +27,9 @@ func (db *DB) Apply(changes ...model.Change) error {
 	if len(deltas) == 0 {
 		return nil
 	}
+	if err := db.putInPlace(); err != nil {
+		return db.note(err)
+	}
 	err = db.transact(func(w *writer) error { return w.apply(deltas) }, nil)
 	if err != nil {
 		return db.note(err)
@@ -68,7 +71,13 @@ func (db *DB) transact(write write, verify func(*bbolt.Tx) error) error {
 			}
 		}
 		id, undo, committing = tx.ID(), w.undo, true
-		return db.commit(tx)
+		if err := db.commit(tx); err != nil {
+			return err
+		}
+		if err := db.inPlace(); err != nil {
+			return fmt.Errorf("%w while it was written: try again", err)
+		}
+		return nil
 	})
 	if err == nil || !committing || errors.Is(err, ErrDamaged) {
 		return err

@@ -29,6 +29,10 @@ type Options struct {
 	// zero stands for [DefaultLockTimeout].
 	LockTimeout time.Duration
 
+	// OnAnew is called when the state file was removed under the running process and has been
+	// written anew; nil: nobody wants to know. The store may not be used in it.
+	OnAnew func(path string)
+
 	pageSize   int         // bytes, of a new file; 0: the system's
 	migrations []migration // nil: those of the package
 }
@@ -50,8 +54,8 @@ func (o Options) schema() int { return len(o.steps()) + 1 }
 // nobody could catch a fault.
 type DB struct {
 	path   string
-	file   *os.File              // bolt's; its lock is the store's
-	bolt   *bbolt.DB             // has locks of its own
+	device uint64                // that the state directory is on
+	onAnew func(path string)     // as in Options
 	commit func(*bbolt.Tx) error // tests put a failing disk here
 	schema int
 
@@ -60,6 +64,11 @@ type DB struct {
 	mu     sync.Mutex
 	closed bool
 	failed error // set: nothing is written any more
+
+	// opening is held to read, without mu, what follows, and to write it, with mu.
+	opening sync.RWMutex
+	file    *os.File  // bolt's; its lock is the store's
+	bolt    *bbolt.DB // has locks of its own
 }
 
 var _ Store = (*DB)(nil)
@@ -83,7 +92,14 @@ func Open(dir string, o Options) (*DB, error) {
 
 // start makes a store of an open file, which it closes if it cannot.
 func start(path string, f *os.File, o Options) (*DB, error) {
-	db := &DB{path: path, file: f, commit: (*bbolt.Tx).Commit, schema: o.schema()}
+	db := &DB{
+		path: path, file: f, commit: (*bbolt.Tx).Commit, schema: o.schema(), onAnew: o.OnAnew,
+	}
+	var err error
+	if db.device, err = deviceOf(filepath.Dir(path)); err != nil {
+		f.Close()
+		return nil, err
+	}
 	a, err := db.check()
 	if err == nil {
 		db.bolt, err = openBolt(f, 0)
@@ -142,6 +158,8 @@ func (db *DB) State() *model.State { return db.state.Load() }
 
 // view runs f on the state of the last transaction.
 func (db *DB) view(f func(*bbolt.Tx) error) error {
+	db.opening.RLock()
+	defer db.opening.RUnlock()
 	return guard(func() error { return db.bolt.View(f) })
 }
 

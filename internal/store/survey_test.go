@@ -145,7 +145,7 @@ func use(image []byte, want model.Records) error {
 		return err
 	}
 	defer bolt.Close()
-	db := &DB{path: f.Name(), file: f, bolt: bolt, commit: (*bbolt.Tx).Commit, schema: Options{}.schema()}
+	db := &DB{path: pathOf(f), file: f, bolt: bolt, commit: (*bbolt.Tx).Commit, schema: Options{}.schema()}
 	err = db.view(func(tx *bbolt.Tx) error {
 		state, err := stateOf(tx, db.schema)
 		db.state.Store(state)

@@ -114,6 +114,42 @@ func TestStopWithRemovalIsOneTransaction(t *testing.T) {
 	}
 }
 
+// TestStateDirectoryIsRemoved: what was acknowledged after that is there after a restart, with all
+// that was there before.
+func TestStateDirectoryIsRemoved(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, b := h.furnish()
+	if err := os.RemoveAll(h.StateDir); err != nil {
+		t.Fatal(err)
+	}
+	h.LogAfter(func() { h.AddSegment("after") }, "state file written anew", h.stateFile())
+	before := h.picture()
+	h.Harmed()
+	h.Kill()
+	h.Start()
+	h.Harmed()
+	h.isStill(before)
+	a.Reaches(b.Addr().String())
+	if err := os.Rename(h.StateDir, h.StateDir+"-x"); err != nil {
+		t.Fatal(err)
+	}
+	h.Attach("late").Reaches(b.Addr().String())
+	h.KillCarrier()
+	h.Port("late")
+	before = h.picture()
+	if err := os.WriteFile(h.stateFile()+"-x", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(h.stateFile()+"-x", h.stateFile()); err != nil {
+		t.Fatal(err)
+	}
+	if status, said := h.Vsctl("add-segment", "lost"); status != 1 || !strings.Contains(said, "another file has taken its place") {
+		t.Errorf("add-segment ends with %d and says %q", status, said)
+	}
+	h.isStill(before)
+}
+
 // TestStopThatCannotRemove: a disk that fails leaves ports on it as they were. Their interfaces
 // stay too, or the next start would have to make them anew.
 func TestStopThatCannotRemove(t *testing.T) {
