@@ -156,19 +156,18 @@ func (pc *ports) lose(losses []loss) {
 
 // noteLost notes in p's record, which the caller stores, that p is lost.
 func (pc *ports) noteLost(p *port, reason string) {
-	p.record.LostReason = reason
-	if p.record.LostSince.IsZero() {
-		p.record.LostSince = time.Now().UTC()
-	}
+	boot, uptime := pc.kernel.Boot()
+	p.record.Lose(reason, time.Now(), boot, uptime)
 	pc.log.Warn("port lost", "port", p.record.Name, "netns", view.Namespace(p.record), "reason", reason)
 	pc.expire(p)
 }
 
 // expire releases a lost port when its time is over.
 func (pc *ports) expire(p *port) {
-	// Wall time, for it outlasts a restart: a clock that went back since then must not
-	// add to the time.
-	since := max(0, time.Since(p.record.LostSince))
+	// Not by wall time, which anybody may have set since then. After a boot its time begins again:
+	// nobody knows for how long the machine was off.
+	_, uptime := pc.kernel.Boot()
+	since := max(0, uptime-p.record.LostUptime)
 	p.expiry = time.AfterFunc(max(0, pc.config.LostPortTTL-since), func() {
 		pc.lock()
 		defer pc.unlock()
@@ -291,7 +290,8 @@ func (pc *ports) regain(p *port, ns kernel.Namespace) error {
 	}
 	undo.add(func() { pc.sw.Detach(p.sw); p.device = nil })
 	record := p.record
-	record.Namespace, record.LostReason, record.LostSince = identity, "", time.Time{}
+	record.Namespace = identity
+	record.Find()
 	if err := pc.store.Apply(model.PutPort(record)); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,21 +114,36 @@ func TestNamespaceComesAgain(t *testing.T) {
 	})
 }
 
-// TestLostPortIsReleased when its time is over, which goes on while no process is there, and
-// whatever the clock does meanwhile.
+// TestLostPortIsReleased when its time is over, which goes on while no process is there, whatever
+// the clock does meanwhile. Another boot gives it the full time again, as nobody knows how long the
+// machine was off.
 func TestLostPortIsReleased(t *testing.T) {
-	for _, test := range []struct {
-		name     string
+	ahead := func(d time.Duration) func(*watchedWorld, *model.Port) {
+		return func(_ *watchedWorld, p *model.Port) { p.LostSince = p.LostSince.Add(-d) }
+	}
+	for name, test := range map[string]struct {
+		down     time.Duration // how long no process is there, half an hour after the loss
 		restarts bool
-		shift    time.Duration // of the clock's time at which it was lost
-		after    time.Duration
+		change   func(*watchedWorld, *model.Port) // of the machine, or of what is stored, meanwhile
+		after    time.Duration                    // of the loss
 	}{
-		{name: "in one life", after: time.Hour},
-		{name: "with restarts", restarts: true, after: time.Hour},
-		{name: "while no process was there", restarts: true, shift: -2 * time.Hour, after: 0},
-		{name: "by a clock that went back", restarts: true, shift: 24 * time.Hour, after: time.Hour},
+		"in one life":              {after: time.Hour},
+		"with a restart":           {restarts: true, after: time.Hour},
+		"while no process was":     {restarts: true, down: time.Hour, after: 90 * time.Minute},
+		"by a clock set ahead":     {restarts: true, change: ahead(365 * 24 * time.Hour), after: time.Hour},
+		"by a clock set back":      {restarts: true, change: ahead(-24 * time.Hour), after: time.Hour},
+		"and a time that is to be": {restarts: true, change: func(_ *watchedWorld, p *model.Port) { p.LostUptime += time.Hour }, after: 90 * time.Minute},
+		"in another boot": {restarts: true, down: time.Hour, after: 150 * time.Minute, change: func(w *watchedWorld, _ *model.Port) {
+			w.Reboot()
+		}},
+		"where there are no boots": {restarts: true, down: time.Hour, after: 150 * time.Minute, change: func(w *watchedWorld, _ *model.Port) {
+			w.BootID = ""
+		}},
+		"lost in a version before": {restarts: true, down: time.Hour, after: 150 * time.Minute, change: func(_ *watchedWorld, p *model.Port) {
+			p.LostBoot, p.LostUptime = "", 0
+		}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			inWatchedWorld(t, func(w *watchedWorld) {
 				c := w.start()
 				a := w.addPort(c, "a")
@@ -135,21 +151,22 @@ func TestLostPortIsReleased(t *testing.T) {
 				w.RemoveNamespace("a")
 				synctest.Wait()
 				lost := time.Now()
-				if test.restarts && test.shift == 0 {
-					time.Sleep(30 * time.Minute)
-				}
+				time.Sleep(30 * time.Minute)
 				if test.restarts {
 					c = w.restart(c, func(w *watchedWorld, c *Control) {
 						killed(w, c)
 						w.Revive()
-						record, _ := w.State.Port(a.ID)
-						record.LostSince = record.LostSince.Add(test.shift)
-						w.wantNil(w.Store().Apply(model.PutPort(record)))
+						time.Sleep(test.down)
+						if test.change != nil {
+							record, _ := w.State.Port(a.ID)
+							test.change(w, &record)
+							w.wantNil(w.Store().Apply(model.PutPort(record)))
+						}
 					})
 					c.Settle()
 				}
-				if test.after > 0 {
-					time.Sleep(test.after - time.Since(lost) - time.Second)
+				if left := test.after - time.Since(lost) - time.Second; left > 0 {
+					time.Sleep(left)
 					synctest.Wait()
 					w.wantPortShown(c, "a", "lost: "+lostNamespace)
 				}
@@ -164,6 +181,32 @@ func TestLostPortIsReleased(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLostPortOfAnotherBoot has its time counted from the first start in this boot, not from the
+// latest.
+func TestLostPortOfAnotherBoot(t *testing.T) {
+	inWatchedWorld(t, func(w *watchedWorld) {
+		c := w.start()
+		w.addPort(c, "a")
+		w.rest()
+		w.RemoveNamespace("a")
+		w.rest()
+		reboot := sync.OnceFunc(w.Reboot)
+		for range 3 {
+			c = w.restart(c, func(w *watchedWorld, c *Control) {
+				stopped(w, c)
+				reboot()
+			})
+			c.Settle()
+			time.Sleep(19 * time.Minute)
+			w.rest()
+			w.wantPortShown(c, "a", "lost: "+lostNamespace)
+		}
+		time.Sleep(4 * time.Minute)
+		w.rest()
+		w.wantPortShown(c, "a", `port "a" does not exist: see vsctl list-ports`)
+	})
 }
 
 // TestLostPortThatCannotBeReleased stays, and the log says why.

@@ -3,7 +3,6 @@ package control
 import (
 	"errors"
 	"io/fs"
-	"time"
 
 	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/view"
@@ -44,13 +43,13 @@ func (r *restorer) restoreConnected(p *port, device kernel.Device, err error) er
 	}
 	r.devices.connected(p, device)
 	p.link.down = view.Waits(p.record) // which is not looked at yet
-	p.record.LostReason, p.record.LostSince = "", time.Time{}
 	if err := device.SetPersist(true); err != nil {
 		r.sw.Detach(p.sw)
 		p.device = nil
 		_ = device.Close()
 		return err
 	}
+	p.record.Find()
 	return nil
 }
 
@@ -123,7 +122,6 @@ func (r *restorer) notReopened(p *port, err error) {
 
 // reopenLate opens the device of a port that was lost because that had failed at the start.
 func (r *restorer) reopenLate(p *port) {
-	since := p.record.LostSince
 	device, err := r.reopen(p)
 	switch {
 	case err == nil:
@@ -133,7 +131,7 @@ func (r *restorer) reopenLate(p *port) {
 		device = nil // of which regain has taken care
 	}
 	if err != nil {
-		p.record.LostReason, p.record.LostSince = err.Error(), since
+		p.record.LostReason = err.Error()
 		r.notReopened(p, err)
 	} else if device != nil {
 		r.logNotKept(view.HostName(p.record), errors.Join(

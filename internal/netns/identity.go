@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,6 +39,16 @@ func (ns *Namespace) Identity() (string, error) {
 		return "", fmt.Errorf("tell network namespace %s from others: %w", ns, err)
 	}
 	return id + strconv.FormatUint(cookie, 10), nil
+}
+
+// Boot returns what tells this boot of the machine from all others, empty where the kernel does not
+// say, and for how long it has lasted, the machine's sleep included (CLOCK_BOOTTIME).
+func Boot() (id string, uptime time.Duration) {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		return "", 0
+	}
+	return bootID(), time.Duration(now.Nano())
 }
 
 // bootIDLen is the length of a UUID as text.

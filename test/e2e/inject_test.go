@@ -158,25 +158,48 @@ func TestLostPortIsReleasedAfterAClockJump(t *testing.T) {
 	a, b := h.furnish()
 	h.loses("a", a.Remove)
 	h.Stop()
-	db, err := store.Open(h.StateDir, store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for p := range db.State().Ports() {
-		if p.Name == "a" {
-			p.LostSince = p.LostSince.Add(10 * 365 * 24 * time.Hour)
-			if err := db.Apply(model.PutPort(p)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	h.lostAt("a", 10*365*24*time.Hour)
 	h.Start("--lost-port-ttl", "300ms")
 	h.AwaitLog(0, `msg="lost port released"`, "port=a ")
 	h.isReleased(a)
 	b.Reaches("172.17.0.1")
+}
+
+// TestLostPortStaysAfterAClockJump: one whose clock was set ahead meanwhile is not released, and
+// its address does not go to another.
+func TestLostPortStaysAfterAClockJump(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	a, _ := h.furnish()
+	h.loses("a", a.Remove)
+	h.Stop()
+	h.lostAt("a", -10*365*24*time.Hour)
+	h.Start()
+	h.hasState("a", api.PortLost)
+	if other := h.Attach("other"); other.Addr() == a.Addr() {
+		t.Error("another port has its address")
+	}
+	h.hasState("a", api.PortLost)
+}
+
+// lostAt moves, in the state on disk, the time at which a port was lost, as the clock has moved.
+func (h *host) lostAt(name string, move time.Duration) {
+	h.Helper()
+	db, err := store.Open(h.StateDir, store.Options{})
+	if err != nil {
+		h.Fatal(err)
+	}
+	p, found := db.State().PortNamed(name)
+	if !found {
+		h.Fatalf("port %s is not stored", name)
+	}
+	p.LostSince = p.LostSince.Add(move)
+	if err := db.Apply(model.PutPort(p)); err != nil {
+		h.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		h.Fatal(err)
+	}
 }
 
 // TestOutOfMemory: a carrier that gets no more memory ends, another one takes

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"time"
 
 	"vswitch/internal/host"
 	"vswitch/internal/netns"
@@ -21,6 +22,9 @@ type Kernel interface {
 
 	// NewPoller makes the poller of a worker; fallback is called when it is a slower one.
 	NewPoller(fallback func(why error)) (vswitch.Poller, error)
+	// Boot returns what tells this boot of the machine from all others, empty if nothing does, and
+	// for how long it has lasted.
+	Boot() (id string, uptime time.Duration)
 }
 
 // TAPDriver makes TAPs.

@@ -30,6 +30,9 @@ func (System) NewPoller(fallback func(why error)) (vswitch.Poller, error) {
 	return r, nil
 }
 
+// Boot implements [Kernel].
+func (System) Boot() (id string, uptime time.Duration) { return netns.Boot() }
+
 // CreateTAP implements [Kernel].
 func (System) CreateTAP(name string) (Device, error) {
 	return deviceOf(tap.Create(name, tap.Options{}))

@@ -55,6 +55,27 @@ type Port struct {
 
 	LostSince  time.Time `json:"lost_since,omitzero"` // when its namespace or link was found gone; zero: it is there
 	LostReason string    `json:"lost_reason,omitempty"`
+	// LostBoot and LostUptime say the same by a clock that nobody sets: in which boot of the
+	// machine, and how long after its begin. A version before did not keep them.
+	LostBoot   string        `json:"lost_boot,omitempty"`
+	LostUptime time.Duration `json:"lost_uptime,omitempty"`
+}
+
+// Lose notes why the port is lost, now in this boot of the machine, which has lasted for uptime.
+// For how long it has been lost counts from the first time within one boot.
+func (p *Port) Lose(reason string, now time.Time, boot string, uptime time.Duration) {
+	p.LostReason = reason
+	if p.LostSince.IsZero() {
+		p.LostSince = now.UTC()
+	}
+	if p.LostBoot == "" || p.LostBoot != boot {
+		p.LostBoot, p.LostUptime = boot, uptime
+	}
+}
+
+// Find notes that the port is not lost.
+func (p *Port) Find() {
+	p.LostSince, p.LostReason, p.LostBoot, p.LostUptime = time.Time{}, "", "", 0
 }
 
 // IPv4 returns the port's IPv4 address; the zero Addr if it has none.
@@ -89,6 +110,8 @@ func (p Port) Check() error {
 		return fmt.Errorf("pid %d is negative, or given beside netns %q", p.PID, wellformed.Clip(p.NetNS))
 	case !validIfName(p.IfName):
 		return fmt.Errorf("ifname %q is not an interface's, such as eth0", wellformed.Clip(p.IfName))
+	case len(p.LostBoot) > maxName || !wellformed.Printable(p.LostBoot) || p.LostUptime < 0:
+		return fmt.Errorf("lost in boot %q after %s is no time", wellformed.Clip(p.LostBoot), p.LostUptime)
 	case len(p.Security) > maxName || !wellformed.Printable(p.Security):
 		return fmt.Errorf("security %q is not the name of a mode", wellformed.Clip(p.Security))
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"vswitch/internal/control/kernel"
 	"vswitch/internal/netns"
@@ -16,6 +17,13 @@ import (
 type Kernel struct{ *Machine }
 
 var _ kernel.Kernel = Kernel{}
+
+// Boot implements [kernel.Kernel].
+func (k Kernel) Boot() (id string, uptime time.Duration) {
+	k.Mu.Lock()
+	defer k.Mu.Unlock()
+	return k.BootID, time.Since(k.Booted)
+}
 
 // OpenNamespace implements [kernel.Namespaces]. It is called "open namespace REF".
 func (k Kernel) OpenNamespace(ref netns.Ref) (kernel.Namespace, error) {

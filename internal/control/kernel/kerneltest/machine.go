@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"vswitch/internal/control/model"
 	"vswitch/internal/host"
@@ -33,6 +34,9 @@ type Machine struct {
 	failAt int        // the step that fails, from 1 on; 0: none
 	dieAt  int        // the step at which the process dies; 0: none
 	dead   bool       // the process is dead: nothing that it asks for happens
+
+	BootID string    // of this boot of the machine; empty: nothing tells boots apart
+	Booted time.Time // when that began
 
 	Own       *Namespace            // of the process itself
 	Named     map[string]*Namespace // the others
@@ -77,6 +81,7 @@ func New(tb testing.TB) *Machine {
 		mounts: make(chan struct{}), Aliases: make(map[string]string),
 		Reserved: make(map[HostPort]bool), ResolvConfs: make(map[string]string),
 		State: model.Empty(), Kept: make(map[string]int),
+		BootID: "first boot", Booted: time.Now(),
 	}
 	m.Own = newNamespace(m, "own")
 	return m
@@ -190,6 +195,9 @@ func (m *Machine) EndSupervisor() {
 		}
 	}
 }
+
+// Reboot has another boot of the machine begin. What else ends with the one before, the test says.
+func (m *Machine) Reboot() { m.With(func() { m.BootID, m.Booted = "after "+m.BootID, time.Now() }) }
 
 // Begin has the next process begin: it is given what the supervisor has kept.
 func (m *Machine) Begin() {

@@ -101,5 +101,6 @@ func fullPort() model.Port {
 	}
 	p.Aliases, p.DHCP, p.ResolvConf = []string{"db", "db.example"}, true, true
 	p.LostSince, p.LostReason = Created.Add(time.Hour), "namespace \"c2\" is gone"
+	p.LostBoot, p.LostUptime = "f1c1c1f5-8f0c-4f5e-a4cc-5a8f8a6a5b0e", 90*time.Minute
 	return p
 }
