@@ -71,7 +71,7 @@ func Attach(name string, opts Options) (*Device, error) {
 }
 
 func attachExisting(name string, opts Options) (*Device, error) {
-	if err := checkName(name); err != nil {
+	if err := checkGiven(name); err != nil {
 		return nil, err
 	}
 	switch there, err := linkExists(name); {

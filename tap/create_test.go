@@ -202,6 +202,27 @@ func TestAttachRefuses(t *testing.T) {
 	})
 }
 
+// TestAttachTakesAnyNameThatTheKernelHas: a container may have called the link so.
+func TestAttachTakesAnyNameThatTheKernelHas(t *testing.T) {
+	t.Parallel()
+	ns := lab.NewNamespace(t)
+	ns.Do(func() {
+		for _, name := range []string{"\x1b[31m\x07", "eth\xff", "e\u2028h", "\x7f"} {
+			ns.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
+			ns.Run("ip", "link", "set", "vst-0", "name", name)
+			d, err := Attach(name, Options{})
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if now, err := d.LinkName(); err != nil || now != name {
+				t.Errorf("it is called %q, %v; want %q", now, err, name)
+			}
+			d.Close()
+		}
+	})
+}
+
 // TestAttachNeverMakesALink has the link vanish behind the first look.
 func TestAttachNeverMakesALink(t *testing.T) {
 	alone(t)

@@ -96,9 +96,26 @@ func explain(err error) error {
 	return err
 }
 
-// checkName holds a name against dev_valid_name (net/core/dev.c), and refuses '%'
-// as well, from which the kernel would make a name of its own.
+// checkName holds a name that we give a link against dev_valid_name (net/core/dev.c), and refuses
+// '%' as well, from which the kernel would make a name of its own, and control characters.
 func checkName(name string) error {
+	if err := checkGiven(name); err != nil {
+		return err
+	}
+	for _, c := range []byte(name) {
+		if c < ' ' || c == 0x7f {
+			return holds(c)
+		}
+	}
+	return nil
+}
+
+func holds(c byte) error {
+	return fmt.Errorf("the name holds %q: leave out '/', ':', '%%', spaces and control characters", c)
+}
+
+// checkGiven is checkName of what others may have called a link.
+func checkGiven(name string) error {
 	switch {
 	case name == "":
 		return errors.New("the name is empty: give 1 to 15 bytes")
@@ -109,8 +126,8 @@ func checkName(name string) error {
 	}
 	for _, c := range []byte(name) {
 		// 0xa0 is a space to the kernel (lib/ctype.c), inside UTF-8 as well.
-		if c <= ' ' || c == 0x7f || c == 0xa0 || c == '/' || c == ':' || c == '%' {
-			return fmt.Errorf("the name holds %q: leave out '/', ':', '%%', spaces and control characters", c)
+		if c == 0 || c >= '\t' && c <= '\r' || c == ' ' || c == 0xa0 || c == '/' || c == ':' || c == '%' {
+			return holds(c)
 		}
 	}
 	return nil

@@ -66,6 +66,21 @@ func (ns *Namespace) SetMAC(index int, mac net.HardwareAddr) error {
 	if err := checkMAC(mac); err != nil {
 		return err
 	}
+	return ns.set(index, fmt.Sprintf("mac address %s", mac), func(h *netlink.Handle, l netlink.Link) error {
+		return h.LinkSetHardwareAddr(l, mac)
+	})
+}
+
+// SetTxQueueLen gives the interface of this index a queue of n frames: for a TAP, the size of its
+// ring. The error wraps [ErrNoLink] when there is no such interface.
+func (ns *Namespace) SetTxQueueLen(index, n int) error {
+	return ns.set(index, fmt.Sprintf("a queue of %d frames", n), func(h *netlink.Handle, l netlink.Link) error {
+		return h.LinkSetTxQLen(l, n)
+	})
+}
+
+// set sets what says of the interface of this index.
+func (ns *Namespace) set(index int, what string, set func(*netlink.Handle, netlink.Link) error) error {
 	h, err := ns.handle()
 	if err != nil {
 		return err
@@ -73,15 +88,13 @@ func (ns *Namespace) SetMAC(index int, mac net.HardwareAddr) error {
 	defer h.Close()
 	err = unix.ENODEV // of an index that to the kernel is none
 	if index > 0 {
-		l := &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}}
-		err = h.LinkSetHardwareAddr(l, mac)
+		err = set(h, &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index}})
 	}
 	if errors.Is(err, unix.ENODEV) {
 		err = ErrNoLink
 	}
 	if err != nil {
-		return fmt.Errorf("set mac address %s on interface %d in network namespace %s: %w",
-			mac, index, ns, err)
+		return fmt.Errorf("set %s on interface %d in network namespace %s: %w", what, index, ns, err)
 	}
 	return nil
 }

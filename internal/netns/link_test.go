@@ -138,6 +138,28 @@ func TestSetMACWhileUp(t *testing.T) {
 	}
 }
 
+func TestSetTxQueueLen(t *testing.T) {
+	t.Parallel()
+	env := lab.NewNamespace(t)
+	ns := mustOpen(t, mustParse(t, env.Name()))
+	env.Run("ip", "tuntap", "add", "vst-0", "mode", "tap")
+	env.Run("ip", "link", "set", "vst-0", "up", "txqueuelen", "50000")
+	before, err := ns.LinkByName("vst-0")
+	if err != nil || before.TxQueueLen != 50_000 {
+		t.Fatalf("the link is %+v, %v; want a queue of 50,000 frames", before, err)
+	}
+	if err := ns.SetTxQueueLen(before.Index, 1000); err != nil {
+		t.Error(err)
+	}
+	if after, err := ns.LinkByIndex(before.Index); err != nil || after.TxQueueLen != 1000 || !after.Up {
+		t.Errorf("the link is %+v, %v; want it up with a queue of 1000 frames", after, err)
+	}
+	if err := ns.SetTxQueueLen(before.Index+1000, 1000); !errors.Is(err, ErrNoLink) ||
+		!strings.Contains(err.Error(), "a queue of 1000 frames") {
+		t.Errorf("SetTxQueueLen of no link says %v", err)
+	}
+}
+
 func TestSetMACRefuses(t *testing.T) {
 	t.Parallel()
 	env := lab.NewNamespace(t)

@@ -72,7 +72,10 @@ func linkState(h *netlink.Handle, l netlink.Link) (Link, error) {
 	}
 	a := l.Attrs()
 	up := a.Flags&net.FlagUp != 0
-	return Link{Index: a.Index, Name: a.Name, MAC: a.HardwareAddr, Up: up, Addrs: addrs, Changing: changing}, nil
+	return Link{
+		Index: a.Index, Name: a.Name, MAC: a.HardwareAddr, Up: up, TxQueueLen: a.TxQLen,
+		Addrs: addrs, Changing: changing,
+	}, nil
 }
 
 // usableAddrs lists the addresses of l for [Link], and reports whether they were changing.

@@ -41,6 +41,8 @@ type Link struct {
 	Name  string
 	MAC   net.HardwareAddr
 	Up    bool // set up by whoever is in the namespace
+	// TxQueueLen is the length of the queue in frames: for a TAP, the size of its ring.
+	TxQueueLen int
 	// Addrs are the IPv4 and IPv6 addresses that the link has, sorted, each once.
 	// IPv6 addresses that are not used yet, or never will be, because duplicate
 	// address detection is running or has failed (RFC 4862 §5.4), are left out.

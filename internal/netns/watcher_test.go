@@ -136,6 +136,7 @@ func TestWatcherReportsAddresses(t *testing.T) {
 			{"address", "add", "fd00::1/64", "dev", "vst-0", "nodad"},
 			{"address", "del", "fd00::1/64", "dev", "vst-0"},
 			{"link", "set", "vst-0", "address", "02:00:00:00:00:77"},
+			{"link", "set", "vst-0", "txqueuelen", "5000"},
 		} {
 			n.env.Run(append([]string{"ip"}, change...)...)
 			got := n.mark(t, mark, events)
