@@ -126,7 +126,7 @@ func printList[T any](w io.Writer, f *format, items []T, columns []column[T]) er
 
 func executeEach[T any](w *bytes.Buffer, t *template.Template, items []T) error {
 	for _, item := range items {
-		if err := t.Execute(w, item); err != nil {
+		if err := t.Execute(w, cleaned(item)); err != nil {
 			return fmt.Errorf("%w: the fields are %s", err, fields[T]())
 		}
 		w.WriteByte('\n')

@@ -184,14 +184,7 @@ func oneLine(s string) string {
 }
 
 // clean keeps text from outside from steering the terminal.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if wellformed.Control(r) {
-			return '?'
-		}
-		return r
-	}, s)
-}
+func clean(s string) string { return wellformed.Clean(s) }
 
 // want checks the number of arguments; max < 0 is any number. what names them. None is
 // empty, as of a script's unset variable, which would mean another thing or all of them.

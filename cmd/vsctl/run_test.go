@@ -320,6 +320,9 @@ func TestHostileServer(t *testing.T) {
 	t.Run("names that steer a terminal", func(t *testing.T) {
 		t.Parallel()
 		socket := serveRaw(t, isJSON+`[{"name":"\u001b[2Ja\tb\nc"}]`, false)
+		if _, stdout, _ := vsctl(t.Context(), socket, "list-ports", "--format", "{{.Name}} {{.}}"); strings.ContainsAny(stdout, "\x1b\t") || strings.Count(stdout, "\n") != 1 {
+			t.Errorf("a template prints %q", stdout)
+		}
 		if code, stdout, _ := vsctl(context.Background(), socket, "list-ports"); code != 0 || strings.ContainsAny(stdout, "\x1b\t") || strings.Count(stdout, "\n") != 2 {
 			t.Errorf("exit status %d with %q", code, stdout)
 		}

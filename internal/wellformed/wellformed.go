@@ -50,6 +50,16 @@ func Control(r rune) bool {
 	return r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029'
 }
 
+// Clean returns s with '?' in the place of all that [Printable] does not let pass.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if Control(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}
+
 // Clip cuts s to its first line, and that to 80 bytes, for an error message.
 func Clip(s string) string {
 	const most = 80
