@@ -221,6 +221,7 @@ func (pc *ports) detach(p *port) (gone []goneDevice, err error) {
 func (pc *ports) remove(p *port) (gone []goneDevice) {
 	delete(pc.allPorts, p.record.ID)
 	pc.devices.removeResolvConf(p)
+	p.notes.stop()
 	if p.expiry != nil {
 		p.expiry.Stop()
 	}

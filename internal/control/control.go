@@ -197,6 +197,7 @@ func (c *Control) Close(removePorts bool) {
 	c.mu.Lock()
 	defer c.release()
 	c.publishSnapshot()
+	c.storeDue()
 	c.closed = true
 	c.neighbours.announcer.stop()
 	for _, s := range c.allSegments {
@@ -221,6 +222,7 @@ func (c *Control) Close(removePorts bool) {
 			q.close()
 		}
 		p.link.stop()
+		p.notes.stop()
 		if !p.lost() {
 			_ = p.device.Close()
 		}

@@ -48,6 +48,10 @@ type core struct {
 	pending     map[string]*port        // that are planned and not committed yet, by their ids
 	closed      bool
 
+	unstored map[*port]struct{} // those whose records are to be stored soon
+	storing  *time.Timer        // runs while there are any
+	stored   time.Time          // when that was last done
+
 	published    time.Time     // when the snapshot was made
 	publishPause time.Duration // for how long it is valid at least, while events come
 	publishing   *time.Timer   // runs when it is out of date

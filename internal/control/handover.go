@@ -96,7 +96,7 @@ func (r *restorer) reopenIn(p *port, netnsPath string) (kernel.Device, error) {
 		return nil, err
 	}
 	p.record.Namespace = identity
-	_ = p.rename(name) // which the first look tells of
+	p.rename(name) // which the first look tells of
 	p.link.pinned, p.link.where = netnsPath != "", ns.ID()
 	return device, nil
 }

@@ -1,6 +1,8 @@
 package control
 
 import (
+	"log/slog"
+
 	"vswitch/api"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
@@ -37,25 +39,23 @@ func (nb *neighbours) followMAC(p *port, mac frame.MAC) {
 	from := p.link.mac
 	p.link.mac = mac
 	if p.record.Handover { // a restart cannot find it by its MAC: then its name must be known
-		nb.logFailure("store the interface's name", nb.store.Apply(model.PutPort(p.record)))
+		nb.storeSoon(p)
 	}
 	nb.sw.Flush(p.segment.sw, p.sw)
 	if !p.sw.Trusted() {
 		if mac == p.record.MAC {
-			nb.log.Info("MAC address set back in the port's namespace", "port", p.record.Name,
-				"from", from, "to", mac)
+			nb.note(p, noteMAC, slog.LevelInfo, "MAC address set back in the port's namespace", "from", from, "to", mac)
 			return
 		}
-		nb.log.Warn("MAC address changed in the port's namespace, and port security refuses what is "+
-			"sent from it: set it back, or use vsctl set-port "+p.record.Name+" --mac "+mac.String(),
-			"port", p.record.Name, "from", from, "to", mac)
+		nb.note(p, noteMAC, slog.LevelWarn, "MAC address changed in the port's namespace, and port security "+
+			"refuses what is sent from it: set it back, or use vsctl set-port "+p.record.Name+" --mac "+mac.String(),
+			"from", from, "to", mac)
 		return
 	}
-	nb.log.Info("MAC address changed in the port's namespace", "port", p.record.Name,
-		"from", from, "to", mac)
+	nb.note(p, noteMAC, slog.LevelInfo, "MAC address changed in the port's namespace", "from", from, "to", mac)
 	if err := nb.sw.SetMAC(p.sw, mac); err != nil {
-		nb.log.Warn("the port's new MAC address is another port's own or has a static entry there: what is sent to it goes there",
-			"port", p.record.Name, "mac", mac, "error", err)
+		nb.note(p, noteMAC, slog.LevelWarn, "the port's new MAC address is another port's own or has a static "+
+			"entry there: what is sent to it goes there", "mac", mac, "error", err)
 	}
 	// It was the own address as long as the interface had it.
 	if e, found := nb.store.State().Entry(p.record.SegmentID, from); found && e.PortID == p.record.ID {

@@ -39,6 +39,7 @@ type port struct {
 	sw     *vswitch.Port
 	counts *counters.Block
 	link   link
+	notes  notes
 
 	expiry *time.Timer // releases a lost port
 

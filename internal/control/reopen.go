@@ -6,6 +6,7 @@ import (
 
 	"vswitch/internal/control/kernel"
 	"vswitch/internal/control/view"
+	"vswitch/internal/netns"
 	"vswitch/tap"
 )
 
@@ -20,7 +21,7 @@ func (r *restorer) reopen(p *port) (kernel.Device, error) {
 	if fds := r.kept.take(keptPort, p.record.ID); len(fds) > 0 {
 		device, err := r.kernel.AdoptTAP(fds)
 		if err == nil {
-			_ = p.rename(device.Name()) // while nobody looked; the first look tells of what is no name
+			p.rename(device.Name()) // while nobody looked
 			return device, nil
 		}
 		r.logFailure("drop a kept descriptor", r.kept.drop(keptPort, p.record.ID))
@@ -87,10 +88,22 @@ func (r *restorer) reattach(p *port) (kernel.Device, error) {
 	}
 	device, err := r.kernel.AttachTAP(ns, p.record.IfName)
 	if errors.Is(err, fs.ErrNotExist) {
+		device, err = r.attachByMAC(p, ns)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, netns.ErrNoLink) {
 		return nil, errRemake
 	}
 	p.link.pinned, p.link.where = err == nil, ns.ID()
 	return device, err
+}
+
+// attachByMAC opens p's persistent device in ns, which has another name than was stored.
+func (r *restorer) attachByMAC(p *port, ns kernel.Namespace) (kernel.Device, error) {
+	l, err := ns.LinkByMAC(p.record.MAC[:])
+	if err != nil {
+		return nil, err
+	}
+	return r.kernel.AttachTAP(ns, l.Name)
 }
 
 // remake makes p's device anew.

@@ -87,7 +87,7 @@ func (p *port) now() *view.Port {
 func (p *port) fill(now *view.Port, s *view.Segment) {
 	*now = view.Port{
 		Record: p.record, Segment: s, Place: p.sw, Counts: p.counts, Lost: p.lost(),
-		Link: view.Link{Down: p.link.down, MAC: p.link.mac, Addrs: p.link.addrs},
+		Link: view.Link{Name: p.link.name, Down: p.link.down, MAC: p.link.mac, Addrs: p.link.addrs},
 	}
 	for _, q := range p.published {
 		now.Published = append(now.Published, q.now())

@@ -1,14 +1,16 @@
 package control
 
 import (
+	"cmp"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"time"
 
 	"vswitch/internal/control/kernel"
-	"vswitch/internal/control/model"
 	"vswitch/internal/frame"
 	"vswitch/internal/netns"
+	"vswitch/internal/wellformed"
 )
 
 // links follows what becomes of the ports' interfaces in their namespaces.
@@ -29,7 +31,7 @@ type link struct {
 	mac       frame.MAC
 	addrs     []netip.Addr // set there
 	watched   bool
-	refused   string         // its name, if that is none that can be stored
+	name      string         // as the kernel has it; empty until it was looked at
 	unread    string         // why it could not be read last, as the log has said
 	pinned    bool           // our descriptor keeps the namespace alive: it was opened inside
 	process   kernel.Process // by whose end we let go of a pinned namespace
@@ -75,7 +77,10 @@ func (ls *links) unwatch(p *port) {
 		delete(ls.byLink, key)
 	}
 	p.link.stop()
-	p.link = link{}
+	// As often as the container moves it, it is not looked at more often.
+	p.link = link{
+		looked: p.link.looked, took: p.link.took, pause: p.link.pause, unread: p.link.unread,
+	}
 }
 
 // watchProcess loses p when the process ends that its namespace was named by.
@@ -286,11 +291,10 @@ func watchThenLook(
 
 // follow brings the port's state in line with that of its link.
 func (ls *links) follow(p *port, l netns.Link) {
-	if l.Name != p.record.IfName {
-		ls.followName(p, l.Name)
-	}
+	ls.followName(p, l.Name)
+	ls.followQueue(p, l)
 	if down := !l.Up; down != p.link.down {
-		ls.log.Info("interface set in its namespace", "port", p.record.Name, "up", l.Up)
+		ls.note(p, noteUp, slog.LevelInfo, "interface set in its namespace", "up", l.Up)
 		p.link.down = down
 		if down {
 			ls.sw.Flush(p.segment.sw, p.sw)
@@ -305,33 +309,52 @@ func (ls *links) follow(p *port, l netns.Link) {
 	}
 }
 
-// followName follows a change of the interface's name.
+// followName follows a change of the interface's name. One that cannot be stored is shown all the
+// same.
 func (ls *links) followName(p *port, name string) {
-	from := p.record.IfName
-	if err := p.rename(name); err != nil {
-		if name != p.link.refused {
-			p.link.refused = name
-			ls.log.Warn("interface renamed in its namespace to what is no name, and shown with the one before",
-				"port", p.record.Name, "from", from, "error", err)
-		}
+	from := cmp.Or(p.link.name, p.record.IfName)
+	p.link.name = name
+	if name == from {
 		return
 	}
-	ls.log.Info("interface renamed in its namespace", "port", p.record.Name, "from", from, "to", name)
-	if !p.record.Handover {
-		ls.logFailure("store the interface's name", ls.store.Apply(model.PutPort(p.record)))
+	ls.note(p, noteName, slog.LevelInfo, "interface renamed in its namespace",
+		"from", wellformed.Clean(from), "to", wellformed.Clean(name))
+	if p.rename(name) && !p.record.Handover {
+		ls.storeSoon(p)
 	}
 }
 
-// rename puts the interface's name into p's record, unless that could not be stored with it: a
-// container could keep its port from being changed otherwise.
-func (p *port) rename(name string) error {
+// rename puts the interface's name into p's record, unless that could not be stored with it, or
+// the interface could not be made again: a container could keep its port from being changed
+// otherwise.
+func (p *port) rename(name string) bool {
 	record := p.record
 	record.IfName = name
-	if err := record.Check(); err != nil {
-		return err
+	if record.Check() != nil || netns.CheckName(name) != nil {
+		return false
 	}
 	p.record = record
-	return nil
+	return true
+}
+
+// followQueue sets the length of the interface's queue back: what waits there is the host's memory,
+// which no container is charged for.
+func (ls *links) followQueue(p *port, l netns.Link) {
+	if l.TxQueueLen == txQueueLen {
+		return
+	}
+	err := ls.setQueue(p, l.Index)
+	ls.note(p, noteQueue, slog.LevelWarn, "length of the interface's queue changed in its namespace, and set back",
+		"from", l.TxQueueLen, "to", txQueueLen, "error", err)
+}
+
+func (ls *links) setQueue(p *port, index int) error {
+	ns, err := ls.kernel.NamespaceOf(p.device, p.record.Name)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return ns.SetTxQueueLen(index, txQueueLen)
 }
 
 func macOf(l netns.Link) (mac frame.MAC, ok bool) {

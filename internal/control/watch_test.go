@@ -11,6 +11,7 @@ import (
 	"vswitch/api"
 	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/netns"
+	"vswitch/internal/wellformed"
 )
 
 // renamedLink is a link that is renamed from "vst-0" to "eth0" just before one of the steps that
@@ -230,7 +231,7 @@ func TestInterfaceNameThatIsNone(t *testing.T) {
 						w.Helper()
 						isolated = !isolated
 						p, err := c.UpdatePort(w.Context(), "a", api.PortUpdate{Isolated: &isolated})
-						if err != nil || p.IfName != "eth0" {
+						if err != nil || p.IfName != wellformed.Clean(name) {
 							w.Errorf("it is called %q, %v", p.IfName, err)
 						}
 						if strings.Contains(w.log.String(), name) {
@@ -241,13 +242,14 @@ func TestInterfaceNameThatIsNone(t *testing.T) {
 					for range 3 {
 						w.change(w.Named["a"], name, func(l *kerneltest.Link) { l.Up = !l.Up })
 					}
-					if n := strings.Count(w.log.String(), "level=WARN"); n != 1 {
-						w.Errorf("the log has %d warnings, want 1:\n%s", n, w.log.String())
+					if n := strings.Count(w.log.String(), "interface renamed"); n != 1 {
+						w.Errorf("the log tells of the name %d times, want once:\n%s", n, w.log.String())
 					}
 					c = w.restart(c, end)
 					c.Settle()
 					w.rest()
 					check()
+					w.wantLinks("a/"+name, "own/"+hostLinkOf(w.world, c)) // found, not made again
 				})
 			})
 		}

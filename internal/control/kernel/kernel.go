@@ -80,6 +80,7 @@ type Namespace interface {
 	LinkFinder
 	LinkByMAC(net.HardwareAddr) (netns.Link, error)
 	SetMAC(index int, mac net.HardwareAddr) error
+	SetTxQueueLen(index, n int) error
 	AdoptLink(netns.LinkConfig) (netns.Adopted, error)
 	PrepareLink(netns.LinkConfig) (netns.Link, error)
 	ID() string

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway/dhcp"
 	"vswitch/internal/netns"
+	"vswitch/internal/wellformed"
 	vswitch "vswitch/switch"
 )
 
@@ -36,7 +38,8 @@ type Place interface {
 
 // Link is what the kernel says of a port's interface.
 type Link struct {
-	Down  bool // set down by whoever is in the namespace
+	Name  string // as it is, whatever its bytes; empty: nobody has looked
+	Down  bool   // set down by whoever is in the namespace
 	MAC   frame.MAC
 	Addrs []netip.Addr // set there
 }
@@ -130,13 +133,21 @@ func (p *Port) reason() string {
 	return ""
 }
 
+// ifName returns the name of the port's interface, fit to be shown.
+func (p *Port) ifName() string {
+	if p.Lost {
+		return p.Record.IfName
+	}
+	return wellformed.Clean(cmp.Or(p.Link.Name, p.Record.IfName))
+}
+
 // View shows the port.
 func (p *Port) View() api.Port {
 	r, segment := p.Record, p.Segment.Record
 	v := api.Port{
 		ID: r.ID, Name: r.Name, Segment: segment.Name, SegmentID: r.SegmentID, MAC: p.MAC(),
 		IPs: []netip.Prefix{p.Prefix()}, Gateway: textOf(DefaultGateway(segment)), NetNS: Namespace(r),
-		IfName: r.IfName, MTU: segment.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
+		IfName: p.ifName(), MTU: segment.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.Counts),
 		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf, AllowHostNetNS: r.AllowHostNetNS,
 	}

@@ -47,6 +47,7 @@ type Machine struct {
 
 	Links     *Watcher // that the latest process has made, of the links in containers
 	HostLinks *Watcher // likewise, of those of its own namespace
+	Looks     int      // how often a link was looked up
 	mounts    chan struct{}
 
 	HostNet      netip.Prefix      // a route of the host

@@ -57,6 +57,7 @@ func (ns *Namespace) Close() error { return nil }
 func (ns *Namespace) find(is func(*Link) bool) (netns.Link, error) {
 	ns.m.Mu.Lock()
 	defer ns.m.Mu.Unlock()
+	ns.m.Looks++
 	for _, l := range ns.Links {
 		if is(l) {
 			return l.Link, nil
@@ -105,6 +106,17 @@ func (ns *Namespace) SetMAC(index int, mac net.HardwareAddr) error {
 	return nil
 }
 
+// SetTxQueueLen implements [kernel.Namespace].
+func (ns *Namespace) SetTxQueueLen(index, n int) error {
+	ns.m.Mu.Lock()
+	defer ns.m.Mu.Unlock()
+	if err := ns.m.step("set the queue of a link in %s", ns.Name); err != nil {
+		return err
+	}
+	ns.Links[index].TxQueueLen = n
+	return nil
+}
+
 // AdoptLink implements [kernel.Namespace]: it moves a link of the process's own namespace here.
 func (ns *Namespace) AdoptLink(c netns.LinkConfig) (netns.Adopted, error) {
 	if ns.m.OnMove != nil {
@@ -125,6 +137,7 @@ func (ns *Namespace) AdoptLink(c netns.LinkConfig) (netns.Adopted, error) {
 		if l.Name == c.HostName {
 			delete(ns.m.Own.Links, index)
 			l.In, l.Name, l.MAC, l.Up = ns, c.Name, slices.Clone(c.MAC), true
+			l.TxQueueLen = c.TxQueueLen
 			if c.Address.IsValid() {
 				l.Addrs = []netip.Addr{c.Address.Addr()}
 			}
@@ -144,7 +157,7 @@ func (ns *Namespace) PrepareLink(c netns.LinkConfig) (netns.Link, error) {
 	}
 	for _, l := range ns.Links {
 		if l.Name == c.HostName {
-			l.MAC = slices.Clone(c.MAC)
+			l.MAC, l.TxQueueLen = slices.Clone(c.MAC), c.TxQueueLen
 			return l.Link, nil
 		}
 	}
