@@ -23,10 +23,20 @@ const (
 	maxDatagram = 1472 // bytes of payload: what fits Ethernet's MTU
 	queueLen    = 4096 // datagrams
 	queueEach   = 2048 // datagrams of a station
-	shareBurst  = 2048 // datagrams that a station may send at once
-	shareRate   = 5000 // datagrams a second that it may send all the time
 	busyEvery   = time.Minute
 )
+
+// A station has shareOwn of the services to itself, however many others ask. What it sends beyond
+// that, up to shareMost, comes out of what all of the segment share: less than one reader answers,
+// or many stations together would crowd out one that asks little.
+var (
+	shareMost   = bucket{burst: 2048, rate: 5000}
+	shareOwn    = bucket{burst: 64, rate: 100}
+	shareCommon = bucket{burst: 2048, rate: 10_000}
+)
+
+// bucket is how many datagrams may be sent at once, and a second all the time.
+type bucket struct{ burst, rate int64 }
 
 // Inbox takes the datagrams that stations send to the services at the gateway's
 // address, copied out of the packet path, which it never holds up. It is one
@@ -37,6 +47,7 @@ type Inbox struct {
 	told    atomic.Int64 // when busy was last filled, in busyEvery from before the start
 	start   time.Time
 	shares  shares
+	common  level // of shareCommon
 	clients atomic.Pointer[map[frame.MAC]struct{}]
 }
 
@@ -104,9 +115,14 @@ func (i *Inbox) pass(from vswitch.Origin, h frame.VNet, f *frame.Parsed) (vswitc
 
 // share is a port's.
 type share struct {
-	whole  atomic.Int64 // when nothing will be missing from it, in nanoseconds from the start
+	most   level        // of shareMost
+	own    level        // of shareOwn
 	queued atomic.Int32 // datagrams in the queue
 }
+
+// level is how full a bucket is: when nothing will be missing from it, in nanoseconds from the
+// start.
+type level struct{ whole atomic.Int64 }
 
 // shares are the ports', by their slots. Most pages are nobody's.
 type shares [256]atomic.Pointer[[256]share]
@@ -119,18 +135,24 @@ func (s *shares) of(slot uint32) *share {
 	return &page.Load()[slot%256]
 }
 
-// admit takes n datagrams from a port's share, and says false when less is left: a bucket that
-// holds shareBurst and is filled at shareRate (the generic cell rate algorithm of ITU-T I.371).
-func (i *Inbox) admit(own *share, n int64) bool {
-	const each = int64(time.Second / shareRate)
+// admit takes n datagrams of a port, and says false when they are more than its share.
+func (i *Inbox) admit(s *share, n int64) bool {
 	now := int64(time.Since(i.start))
+	return shareMost.take(&s.most, now, n) &&
+		(shareOwn.take(&s.own, now, n) || shareCommon.take(&i.common, now, n))
+}
+
+// take takes n from a bucket, and says false when less is left (the generic cell rate algorithm of
+// ITU-T I.371).
+func (b bucket) take(l *level, now, n int64) bool {
+	each := int64(time.Second) / b.rate
 	for {
-		old := own.whole.Load()
+		old := l.whole.Load()
 		whole := max(old, now) + n*each
-		if whole-now > shareBurst*each {
+		if whole-now > b.burst*each {
 			return false
 		}
-		if own.whole.CompareAndSwap(old, whole) {
+		if l.whole.CompareAndSwap(old, whole) {
 			return true
 		}
 	}

@@ -96,7 +96,7 @@ func TestAStationCannotCrowdOutOthers(t *testing.T) {
 					b := udp(gatewayMAC, mac, "172.17.0.1:53", "172.17.0.2:4711")
 					return g.Respond(vswitch.Origin{Slot: slot}, parse(b), b)
 				}
-				for n := range shareBurst {
+				for n := range int(shareMost.burst) {
 					if r := from(2, switchtest.MAC(n)); r.Action != accepted {
 						t.Fatalf("datagram %d: %+v, want it accepted", n, r)
 					}
@@ -117,7 +117,7 @@ func TestAStationCannotCrowdOutOthers(t *testing.T) {
 				for len(inbox.Queue()) > 0 {
 					(<-inbox.Queue()).Taken()
 				}
-				time.Sleep(time.Second / shareRate)
+				time.Sleep(time.Second / time.Duration(shareMost.rate))
 				if r := from(2, hostMAC); r.Action != accepted {
 					t.Errorf("after its time: %+v, want it accepted", r)
 				}
@@ -125,7 +125,7 @@ func TestAStationCannotCrowdOutOthers(t *testing.T) {
 					t.Errorf("one more again: %+v, want it refused", r)
 				}
 				time.Sleep(busyEvery)
-				for range shareBurst + 1 {
+				for range shareMost.burst + 1 {
 					from(2, hostMAC)
 				}
 				if len(inbox.Busy()) != 1 {
@@ -136,6 +136,39 @@ func TestAStationCannotCrowdOutOthers(t *testing.T) {
 	}
 }
 
+// However many ports ask as much as they may, one that asks little is heard, and what is heard in
+// all is no more than the services answer.
+func TestManyStationsCannotCrowdOutOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := serving(t)
+		g.SetHost(true)
+		from := func(slot uint32) bool {
+			b := udp(gatewayMAC, hostMAC, "172.17.0.1:53", "172.17.0.2:4711")
+			return g.Respond(vswitch.Origin{Slot: slot}, parse(b), b).Action == vswitch.ToHost
+		}
+		const many, seconds, modest = 20, 2, uint32(1000)
+		heard := 0
+		for i := range seconds * 1000 { // milliseconds
+			for slot := range many {
+				for range shareMost.rate / 1000 {
+					if from(uint32(slot)) {
+						heard++
+					}
+				}
+			}
+			if i%20 == 0 && !from(modest) {
+				t.Fatalf("after %d ms the one that asks 50 times a second is not heard", i)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		own, common := many*(shareOwn.burst+shareOwn.rate*seconds), shareCommon.burst+shareCommon.rate*seconds
+		if most := int(own + common + many); heard > most || heard < most*9/10 {
+			t.Errorf("%d datagrams of %d stations were heard in %d s, want %d or a little less", heard, many, seconds, most)
+		}
+	})
+}
+
 // A super-frame is as many datagrams as the host's kernel makes of it.
 func TestSuperFramesCountAsTheirSegments(t *testing.T) {
 	t.Parallel()
@@ -144,7 +177,7 @@ func TestSuperFramesCountAsTheirSegments(t *testing.T) {
 		g.SetHost(true)
 		b := udp(gatewayMAC, hostMAC, "172.17.0.1:53", "172.17.0.2:4711")
 		frame.VNet(b[:frame.VNetHeaderLen]).Set(frame.VNetNeedsChecksum, frame.VNetGSOUDPL4, 0, 1, 34, 6)
-		passed, most := 0, shareBurst/len("hello")
+		passed, most := 0, int(shareMost.burst)/len("hello")
 		for respond(g, b).Action == vswitch.ToHost {
 			passed++
 		}
@@ -165,10 +198,10 @@ func TestSlowServices(t *testing.T) {
 		}
 		fill := func(slot uint32, want int) {
 			t.Helper()
-			time.Sleep(shareBurst * time.Second / shareRate) // its share is whole
+			time.Sleep(time.Duration(shareMost.burst) * time.Second / time.Duration(shareMost.rate)) // its share is whole
 			n := 0
 			for ; n < queueLen && from(slot).Action == vswitch.Consumed; n++ {
-				time.Sleep(time.Second / shareRate)
+				time.Sleep(time.Second / time.Duration(shareMost.rate))
 			}
 			if n != want {
 				t.Errorf("%d datagrams of port %d were queued, want %d", n, slot, want)
