@@ -330,13 +330,22 @@ func TestNameOfANamespaceGoes(t *testing.T) {
 	}
 }
 
-// TestAnotherNamespaceTakesTheName of that of a pinned port at once.
+// TestAnotherNamespaceTakesTheName of that of a pinned port at once, also where a process before has
+// opened the descriptor that pins it.
 func TestAnotherNamespaceTakesTheName(t *testing.T) {
+	for name, end := range ways {
+		t.Run(name, func(t *testing.T) { anotherTakesTheName(t, end) })
+	}
+}
+
+func anotherTakesTheName(t *testing.T, end func(*watchedWorld, *Control)) {
 	inWatchedWorld(t, func(w *watchedWorld) {
 		c := w.start()
 		w.addPort(c, "a")
 		old := w.Named["a"]
 		c = w.restart(c, stopped)
+		c.Settle()
+		c = w.restart(c, end)
 		c.Settle()
 		w.Mu.Lock()
 		delete(w.Named, "a")

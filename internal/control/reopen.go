@@ -22,6 +22,7 @@ func (r *restorer) reopen(p *port) (kernel.Device, error) {
 		device, err := r.kernel.AdoptTAP(fds)
 		if err == nil {
 			p.rename(device.Name()) // while nobody looked
+			r.notePinned(p, device)
 			return device, nil
 		}
 		r.logFailure("drop a kept descriptor", r.kept.drop(keptPort, p.record.ID))
@@ -33,6 +34,31 @@ func (r *restorer) reopen(p *port) (kernel.Device, error) {
 		return r.reopenHandover(p)
 	}
 	return r.reattach(p)
+}
+
+// notePinned notes whether a descriptor that was kept keeps the namespace of its link alive: a
+// process before may have opened it inside. Our own needs no descriptor for that.
+func (r *restorer) notePinned(p *port, device kernel.Device) {
+	origin, err := r.kernel.OriginOf(device, p.record.Name)
+	if err != nil {
+		r.log.Warn("the end of the port's namespace may go unnoticed", "port", p.record.Name, "error", err)
+		return
+	}
+	defer origin.Close()
+	own, err := r.kernel.OwnNamespace()
+	if err != nil {
+		return
+	}
+	defer own.Close()
+	if origin.ID() == own.ID() {
+		return
+	}
+	ns, err := r.kernel.NamespaceOf(device, p.record.Name)
+	if err != nil {
+		return // the link is just ending, which its descriptor tells
+	}
+	defer ns.Close()
+	p.link.pinned, p.link.where = origin.ID() == ns.ID(), ns.ID()
 }
 
 // restoreConnected follows that a device which is in its namespace already was connected, or that

@@ -78,6 +78,17 @@ func OfDevice(fd int, name string) (*Namespace, error) {
 	return newNamespace(ns, "the one of device "+name, Ref{path: "the one of device " + name})
 }
 
+// OriginOf opens the namespace that an open TAP's descriptor was opened in, and keeps alive for as
+// long as it is open, wherever the link is (SIOCGSKNS, Linux 5.2; drivers/net/tun.c).
+func OriginOf(fd int, name string) (*Namespace, error) {
+	ns, err := unix.IoctlRetInt(fd, unix.SIOCGSKNS)
+	if err != nil {
+		return nil, fmt.Errorf("open the network namespace that device %q was opened in: %w", name, err)
+	}
+	unix.CloseOnExec(ns)
+	return newNamespace(ns, "the one of device "+name, Ref{path: "the one of device " + name})
+}
+
 // Process is a process by whose end somebody wants to know.
 type Process struct{ file *os.File }
 

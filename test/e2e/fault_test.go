@@ -274,15 +274,17 @@ func residentKiB(tb testing.TB, pid int) int {
 // keeps it.
 func TestDeletedNamespaceIsReallyGone(t *testing.T) {
 	t.Parallel()
-	for name, restart := range map[string]bool{"as attached": false, "opened anew": true} {
+	for name, ends := range map[string]func(h *host){
+		"as attached":           func(*host) {},
+		"opened anew":           func(h *host) { h.killDaemon() },
+		"opened anew, and kept": func(h *host) { h.killDaemon(); h.KillCarrier() },
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
 			a, b := h.furnish()
 			doomed := h.Attach("doomed")
-			if restart {
-				h.killDaemon()
-			}
+			ends(h)
 			s := openStream(t, a, b)
 			flood := openStream(t, doomed, a)
 			h.NS.Run("ip", "link", "add", "witness", "type", "veth", "peer", "name", "inside", "netns", doomed.Name())

@@ -60,6 +60,8 @@ type Namespaces interface {
 	// NamespaceOf opens the namespace that a port's device is in; name is the port's. The error
 	// wraps [netns.ErrNoLink] when the device's link was deleted.
 	NamespaceOf(d Device, name string) (Namespace, error)
+	// OriginOf opens the namespace that a port's device was opened in, which it keeps alive.
+	OriginOf(d Device, name string) (Namespace, error)
 	OpenProcess(pid int) (Process, error)
 	WatchLinks() (LinkWatcher, error)
 	WatchHostLinks() (LinkWatcher, error)

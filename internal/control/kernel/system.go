@@ -115,6 +115,11 @@ func (System) NamespaceOf(d Device, name string) (Namespace, error) {
 	return namespaceOf(netns.OfDevice(d.Fd(), name))
 }
 
+// OriginOf implements [Kernel].
+func (System) OriginOf(d Device, name string) (Namespace, error) {
+	return namespaceOf(netns.OriginOf(d.Fd(), name))
+}
+
 func namespaceOf(ns *netns.Namespace, err error) (Namespace, error) {
 	if err != nil {
 		return nil, err

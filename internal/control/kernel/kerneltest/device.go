@@ -16,6 +16,7 @@ type Device struct {
 	m      *Machine
 	fd     int
 	name   string
+	origin *Namespace         // that it was opened in
 	Link   *Link              // nil: it is gone
 	Wire   *switchtest.Device // what a container has of it
 	Closed bool               // by the process; whoever keeps the descriptor has it still
@@ -97,11 +98,11 @@ func (Kernel) NewPoller(func(error)) (vswitch.Poller, error) {
 
 func (k Kernel) open(l *Link) *Device {
 	k.nextFd++
-	return k.openAs(k.nextFd, l)
+	return k.openAs(k.nextFd, l, l.In)
 }
 
-func (k Kernel) openAs(fd int, l *Link) *Device {
-	d := &Device{m: k.Machine, fd: fd, name: l.Name, Link: l, Wire: new(switchtest.Device)}
+func (k Kernel) openAs(fd int, l *Link, origin *Namespace) *Device {
+	d := &Device{m: k.Machine, fd: fd, name: l.Name, origin: origin, Link: l, Wire: new(switchtest.Device)}
 	k.Devices[fd] = d
 	return d
 }
@@ -135,7 +136,7 @@ func (k Kernel) AdoptTAP(fds []int) (kernel.Device, error) {
 	if d == nil || d.Link == nil {
 		return nil, tap.ErrDeleted
 	}
-	return k.openAs(fds[0], d.Link), nil // another one than that of the process before
+	return k.openAs(fds[0], d.Link, d.origin), nil // another one than that of the process before
 }
 
 // AttachTAP implements [kernel.TAPDriver]. It is called "attach NAME".

@@ -64,6 +64,11 @@ func (k Kernel) NamespaceOf(d kernel.Device, port string) (kernel.Namespace, err
 	return nil, netns.ErrNoLink
 }
 
+// OriginOf implements [kernel.Namespaces].
+func (k Kernel) OriginOf(d kernel.Device, _ string) (kernel.Namespace, error) {
+	return d.(*Device).origin, nil
+}
+
 // OpenProcess implements [kernel.Namespaces]. It is called "open process PID".
 func (k Kernel) OpenProcess(pid int) (kernel.Process, error) {
 	if err := k.failure(fmt.Sprint("open process ", pid)); err != nil {
