@@ -215,17 +215,7 @@ func (c *Control) Close(removePorts bool) {
 		}
 	}
 	for _, p := range c.allPorts {
-		if p.expiry != nil {
-			p.expiry.Stop()
-		}
-		for _, q := range p.published {
-			q.close()
-		}
-		p.link.stop()
-		p.notes.stop()
-		if !p.lost() {
-			_ = p.device.Close()
-		}
+		p.close()
 	}
 	if c.republishing != nil {
 		c.republishing.Stop()

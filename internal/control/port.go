@@ -51,6 +51,21 @@ func (p *port) title() string { return p.record.Name }
 
 func (p *port) lost() bool { return p.device == nil }
 
+// close ends what runs for the port in this process.
+func (p *port) close() {
+	if p.expiry != nil {
+		p.expiry.Stop()
+	}
+	for _, q := range p.published {
+		q.close()
+	}
+	p.link.stop()
+	p.notes.stop()
+	if !p.lost() {
+		_ = p.device.Close()
+	}
+}
+
 // AddPort implements [api.Backend].
 func (pc *ports) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error) {
 	ns, err := pc.locate(ctx, &spec)
