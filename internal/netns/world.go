@@ -38,6 +38,9 @@ func OpenWorld(pid, pidfd int) (_ *World, err error) {
 	if w.proc, err = openPath(dir); err == nil {
 		w.root, err = openPath(dir + "/root")
 	}
+	if errors.Is(err, os.ErrPermission) {
+		return nil, fmt.Errorf("look at process %d, which asks: %w: run as root", pid, err)
+	}
 	if err != nil {
 		return nil, outOfSight(fmt.Sprintf("vswitchd cannot see what process %d, which asks, "+
 			"sees: %v: ask from a process of the host", pid, err))

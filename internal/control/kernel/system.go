@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -99,7 +100,7 @@ func (System) Locate(asker Asker, ref netns.Ref) (Namespace, netns.Ref, error) {
 	}
 	world, err := netns.OpenWorld(pid, pidfd)
 	if err != nil {
-		return nil, ref, err
+		return nil, ref, fmt.Errorf("find network namespace %q: %w", ref, err)
 	}
 	defer world.Close()
 	found, here, err := world.Locate(ref)
