@@ -71,7 +71,7 @@ func TestANetworkOfOneAddress(t *testing.T) {
 		t.Errorf("not internal: status %d, %s", status, out)
 	}
 	h.MustVsctl("add-segment", "one", "--subnet", "10.91.0.9/32", "--internal")
-	c := h.Attach("c", lab.On("one"))
+	c, other := h.Attach("c", lab.On("one")), h.Container()
 	wantAlone := func() {
 		t.Helper()
 		c.Reaches("10.91.0.9")
@@ -82,7 +82,7 @@ func TestANetworkOfOneAddress(t *testing.T) {
 			t.Errorf("the container has routes:\n%s", out)
 		}
 		_, err := h.Client.AddPort(h.Context(), api.PortSpec{
-			Name: "d", NetNS: h.NS.Name(), Segment: "one", IP: api.PortIP{Addr: netip.MustParseAddr("10.91.0.9")},
+			Name: "d", NetNS: other.Name(), Segment: "one", IP: api.PortIP{Addr: netip.MustParseAddr("10.91.0.9")},
 		})
 		if api.KindOf(err) != api.Conflict {
 			t.Errorf("a second port at its address: %v", err)
