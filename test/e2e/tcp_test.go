@@ -28,6 +28,11 @@ func TestTCPStreamArrivesIntact(t *testing.T) {
 	transfer(t, c2, c1, size)
 
 	var c1Counts, c2Counts api.Counters
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("c1 %+v\nc2 %+v", c1Counts, c2Counts)
+		}
+	})
 	h.Eventually("what left one port came to the other, at rest", func() bool {
 		c1Counts, c2Counts = since(before1, h.Counters("c1")), since(before2, h.Counters("c2"))
 		return sentTo(c1Counts, c2Counts) == meantFor(c2Counts) && sentTo(c2Counts, c1Counts) == meantFor(c1Counts)
