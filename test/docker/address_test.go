@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 // TestAuxAddresses: with either IPAM, nobody is given an auxiliary address, a port may be allowed
@@ -30,7 +31,7 @@ func TestAuxAddresses(t *testing.T) {
 		})
 		for _, a := range []string{aux, router} {
 			_, err := h.Client.AddPort(h.Context(), api.PortSpec{
-				Name: "taken", NetNS: h.NS.Name(), Segment: network, IP: api.PortIP{Addr: netip.MustParseAddr(a)},
+				Name: "taken", NetNS: lab.NewNamespace(t).Name(), Segment: network, IP: api.PortIP{Addr: netip.MustParseAddr(a)},
 			})
 			if api.KindOf(err) != api.Conflict || !strings.Contains(err.Error(), a+" is auxiliary address") {
 				t.Errorf("%s: a port with %s: got %v, want it refused", network, a, err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"vswitch/api"
+	"vswitch/test/lab"
 )
 
 func TestWhatDockerCreateAndRunTake(t *testing.T) {
@@ -93,7 +94,7 @@ func TestOurIPAM(t *testing.T) {
 		t.Errorf("the first address is %s, want 10.73.0.128", got)
 	}
 	// A port of vsctl's gets what Docker has not taken.
-	p, err := h.Client.AddPort(h.Context(), api.PortSpec{Name: "host", NetNS: h.NS.Name(), Segment: "red", IfName: "red0", NoDefaultRoute: true})
+	p, err := h.Client.AddPort(h.Context(), api.PortSpec{Name: "host", NetNS: lab.NewNamespace(t).Name(), Segment: "red", IfName: "red0", NoDefaultRoute: true})
 	if err != nil {
 		t.Fatal(err)
 	}
