@@ -23,6 +23,7 @@ func TestTCPStreamArrivesIntact(t *testing.T) {
 	const size = 256 << 20
 	h := newHost(t)
 	c1, c2 := h.Attach("c1"), h.Attach("c2")
+	h.Eventually("the first port hears of the second one", func() bool { return h.Counters("c1").TxFrames > 0 })
 	before1, before2 := h.Counters("c1"), h.Counters("c2")
 	transfer(t, c1, c2, size)
 	transfer(t, c2, c1, size)
