@@ -264,7 +264,7 @@ func (c *core) openNamespace(r model.Port) (kernel.Namespace, error) {
 	if err != nil {
 		return nil, kernelError(err)
 	}
-	if err := c.checkOwn(ns, r.AllowHostNetNS, ref.String()); err != nil {
+	if err := checkOwn(c.kernel, ns, r.AllowHostNetNS, ref.String()); err != nil {
 		_ = ns.Close()
 		return nil, err
 	}

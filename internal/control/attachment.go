@@ -57,7 +57,7 @@ func (pc *ports) plan(spec api.PortSpec, ns kernel.Namespace) (_ *attachment, er
 	if err := checkGateway(spec, s); err != nil {
 		return nil, err
 	}
-	p := &port{segment: s, record: pc.recordOf(spec, s)}
+	p := &port{segment: s, record: recordOf(pc.newID(), spec, s)}
 	if err := setPolicy(&p.record, s, policyOf(spec)); err != nil {
 		return nil, err
 	}
@@ -92,9 +92,9 @@ func checkGateway(spec api.PortSpec, s *segment) error {
 }
 
 // recordOf returns the record of a new port, without its address, MAC and policy.
-func (c *core) recordOf(spec api.PortSpec, s *segment) model.Port {
+func recordOf(id string, spec api.PortSpec, s *segment) model.Port {
 	r := model.Port{
-		ID: cmp.Or(spec.ID, c.newID()), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS,
+		ID: cmp.Or(spec.ID, id), Name: spec.Name, SegmentID: s.record.ID, NetNS: spec.NetNS,
 		PID: spec.PID, IfName: cmp.Or(spec.IfName, netns.DefaultName),
 		NoDefaultRoute: spec.NoDefaultRoute, Labels: spec.Labels, Created: time.Now().UTC(),
 		Aliases: spec.Aliases, DHCP: spec.IP.DHCP, ResolvConf: spec.ResolvConf,

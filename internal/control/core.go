@@ -78,13 +78,6 @@ func newCore(config Config, state store.Store) *core {
 	}
 }
 
-func (c *core) checkSegmentName(name string) error {
-	if _, taken := c.store.State().SegmentNamed(name); taken {
-		return api.Conflictf("segment %q already exists: choose another name", name)
-	}
-	return nil
-}
-
 func (c *core) checkPortName(name string) error {
 	_, taken := c.store.State().PortNamed(name)
 	for _, p := range c.pending {

@@ -11,10 +11,13 @@ import (
 	"vswitch/internal/netns"
 )
 
+// locator finds the namespaces that clients name.
+type locator struct{ *core }
+
 // locate opens the namespace that spec names in the world of whoever asks, and has spec name it
 // as a restart of the daemon finds it. It returns nil for an interface that others move. No lock
 // may be held: what a path leads through is not ours, and may take its time.
-func (c *core) locate(ctx context.Context, spec *api.PortSpec) (kernel.Namespace, error) {
+func (l locator) locate(ctx context.Context, spec *api.PortSpec) (kernel.Namespace, error) {
 	if spec.Handover {
 		return nil, nil
 	}
@@ -29,7 +32,7 @@ func (c *core) locate(ctx context.Context, spec *api.PortSpec) (kernel.Namespace
 	if peer := api.PeerOf(ctx); peer != nil {
 		asker = peer
 	}
-	ns, here, err := c.kernel.Locate(asker, ref)
+	ns, here, err := l.kernel.Locate(asker, ref)
 	if err != nil {
 		return nil, kernelError(err)
 	}
@@ -37,7 +40,7 @@ func (c *core) locate(ctx context.Context, spec *api.PortSpec) (kernel.Namespace
 	if pid := here.Process(); pid > 0 {
 		spec.NetNS, spec.PID = "", pid
 	}
-	err = c.checkOwn(ns, spec.AllowHostNetNS, ref.String())
+	err = checkOwn(l.kernel, ns, spec.AllowHostNetNS, ref.String())
 	if err == nil && spec.ResolvConf && (spec.NetNS == "" || strings.HasPrefix(spec.NetNS, "/")) {
 		err = api.Invalidf("network namespace %q has no name where vswitchd runs, for which a "+
 			"resolv.conf could be written: name one of \"ip netns list\" there", ref)
@@ -51,12 +54,12 @@ func (c *core) locate(ctx context.Context, spec *api.PortSpec) (kernel.Namespace
 
 // locateHandover has update name the namespace that an interface is going to be moved to, if it
 // names one, as the daemon finds it. That may not be there yet.
-func (c *core) locateHandover(ctx context.Context, update *api.PortUpdate) error {
+func (l locator) locateHandover(ctx context.Context, update *api.PortUpdate) error {
 	if update.NetNS == nil || *update.NetNS == "" {
 		return nil
 	}
 	spec := api.PortSpec{NetNS: *update.NetNS}
-	ns, err := c.locate(ctx, &spec)
+	ns, err := l.locate(ctx, &spec)
 	switch {
 	case errors.Is(err, errOwnNamespace):
 		return err
@@ -78,11 +81,11 @@ var errOwnNamespace = errors.New("vswitchd's own network namespace")
 
 // checkOwn returns an [errOwnNamespace] if ns, named so, is the daemon's own, unless that is
 // allowed.
-func (c *core) checkOwn(ns kernel.Namespace, allowed bool, named string) error {
+func checkOwn(k kernel.Kernel, ns kernel.Namespace, allowed bool, named string) error {
 	if allowed {
 		return nil
 	}
-	own, err := c.kernel.OwnNamespace()
+	own, err := k.OwnNamespace()
 	if err != nil {
 		return err
 	}

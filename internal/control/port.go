@@ -68,7 +68,7 @@ func (p *port) close() {
 
 // AddPort implements [api.Backend].
 func (pc *ports) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, error) {
-	ns, err := pc.locate(ctx, &spec)
+	ns, err := (locator{pc.core}).locate(ctx, &spec)
 	if err != nil {
 		return api.Port{}, err
 	}
@@ -87,7 +87,7 @@ func (pc *ports) AddPort(ctx context.Context, spec api.PortSpec) (api.Port, erro
 
 // UpdatePort implements [api.Backend].
 func (pc *ports) UpdatePort(ctx context.Context, ref string, update api.PortUpdate) (api.Port, error) {
-	if err := pc.locateHandover(ctx, &update); err != nil {
+	if err := (locator{pc.core}).locateHandover(ctx, &update); err != nil {
 		return api.Port{}, err
 	}
 	pc.lock()

@@ -313,3 +313,10 @@ func (ss *segments) checkDeletable(s *segment, ports int, force bool) error {
 	}
 	return nil
 }
+
+func (ss *segments) checkSegmentName(name string) error {
+	if _, taken := ss.store.State().SegmentNamed(name); taken {
+		return api.Conflictf("segment %q already exists: choose another name", name)
+	}
+	return nil
+}
