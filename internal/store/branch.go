@@ -24,14 +24,19 @@ const (
 // writes it. Its check holds those keys only against each other, and one that is another leads,
 // with some later change, to two pages in the place of one. The file has passed that check.
 func inspectBranches(f *os.File, tx *bbolt.Tx) error {
+	return eachPage(tx, "branch", func(id int) error { return inspectBranch(f, tx, id) })
+}
+
+// eachPage calls f for each page of a type, as [bbolt.PageInfo] names it.
+func eachPage(tx *bbolt.Tx, kind string, f func(id int) error) error {
 	size := tx.DB().Info().PageSize
 	for id := 0; id < int(tx.Size())/size; id++ {
 		p, err := tx.Page(id)
 		if err != nil {
 			return err
 		}
-		if p.Type == "branch" {
-			if err := inspectBranch(f, tx, id); err != nil {
+		if p.Type == kind {
+			if err := f(id); err != nil {
 				return fmt.Errorf("page %d: %w", id, err)
 			}
 		}
@@ -49,7 +54,7 @@ func inspectBranch(f *os.File, tx *bbolt.Tx, id int) error {
 	if err != nil {
 		return err
 	}
-	for i := range int(binary.NativeEndian.Uint16(page[10:])) {
+	for i := range int(binary.NativeEndian.Uint16(page[pageCount:])) {
 		at := pageHeaderSize + i*elementSize
 		key, err := keyAt(page, at, 0)
 		if err != nil {

@@ -67,6 +67,9 @@ func inspectTx(f *os.File, tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
+	if err := inspectLeaves(f, tx); err != nil {
+		return err
+	}
 	if err := <-tx.Check(); err != nil {
 		return err // what else it would find does not matter, and may be without end
 	}
@@ -120,6 +123,8 @@ func inspectPages(tx *bbolt.Tx) (used int, err error) {
 // internal/common: page.go, meta.go).
 const (
 	pageHeaderSize = 16 // id 8, flags 2, count 2, overflow 4
+	pageFlags      = 8
+	pageCount      = 10
 	rootSize       = 64 // the last 8 are its checksum
 	rootFlag       = 4
 )
