@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -76,10 +77,10 @@ func TestHostsOwnNamespaceIsNotAttached(t *testing.T) {
 	if api.KindOf(err) != api.Invalid {
 		t.Errorf("an interface may be handed over to the daemon's own namespace: %v", err)
 	}
-	h.MustVsctl("del-port", "handed")
-	if now := h.NS.Links(); fmt.Sprint(now) != fmt.Sprint(links) {
-		t.Errorf("the host's interfaces were %v and are %v", links, now)
-	}
+	h.MustVsctl("del-port", "handed") // whose interface, being in nobody's way, goes soon after
+	h.NS.AwaitNetwork(fmt.Sprintf("has the interfaces %v and no others", links), func() bool {
+		return slices.Equal(h.NS.Links(), links)
+	})
 	if now := h.NS.Run("ip", "route"); now != routes {
 		t.Errorf("the host's routes were\n%s\nand are\n%s", routes, now)
 	}
