@@ -99,6 +99,11 @@ func (s *Switch) AttachAll(list []Attachment) {
 // attach makes the devices of those without an error known to all workers, and has the ports'
 // own read them once the others can send there.
 func (s *Switch) attach(list []Attachment) {
+	for i := range list {
+		if list[i].Err == nil {
+			list[i].Port.setState(statePlain, isPlain(list[i].Device))
+		}
+	}
 	s.addDevices(list, func(w *worker, p *Port) bool { return w != p.worker })
 	for i := range list {
 		if list[i].Err == nil {

@@ -16,12 +16,26 @@ const BatchFrames = 32
 // [Switch.RemovePort] has returned.
 type Device = any
 
+// Plain is a [Device] that says whether it takes complete frames only, without virtio-net
+// header: HeaderLen returns 0. The switch then completes checksums and cuts super-frames for
+// it. Every other device takes what any device delivers.
+type Plain interface {
+	HeaderLen() int
+}
+
+// isPlain returns true if dev takes complete frames only.
+func isPlain(dev Device) bool {
+	d, ok := dev.(Plain)
+	return ok && d.HeaderLen() == 0
+}
+
 // Poller carries the frames of one worker, and tells it which devices can be read. It knows
 // a device by the slot of its port. It is edge-triggered: a device is reported when a frame
 // arrives, and need not be again until Receive has said frame.Again.
 //
 // A buffer holds a virtio-net header ([frame.VNetHeaderLen] bytes) and the Ethernet frame
-// behind it. Only Wake may be called from another goroutine than the worker's.
+// behind it, also where the device has no header: Receive then clears that, and Send does
+// not send it. Only Wake may be called from another goroutine than the worker's.
 type Poller interface {
 	// Add has the poller know dev as slot. With watch, Wait reports it.
 	Add(slot uint32, dev Device, watch bool) error

@@ -65,7 +65,14 @@ func (l *lab) port(seg *vswitch.Segment, n int) *port {
 
 func (l *lab) portWith(seg *vswitch.Segment, n int, c vswitch.PortConfig) *port {
 	l.t.Helper()
-	d := &switchtest.Device{}
+	return l.portOf(seg, &switchtest.Device{}, n, c)
+}
+
+// portOf adds a port with that device.
+func (l *lab) portOf(
+	seg *vswitch.Segment, d *switchtest.Device, n int, c vswitch.PortConfig,
+) *port {
+	l.t.Helper()
 	p, err := l.sw.AddPort(seg, d, c)
 	if err != nil {
 		l.t.Fatal(err)
@@ -76,9 +83,7 @@ func (l *lab) portWith(seg *vswitch.Segment, n int, c vswitch.PortConfig) *port 
 // plainPort adds a port whose device takes plain frames only.
 func (l *lab) plainPort(seg *vswitch.Segment, n int) *port {
 	l.t.Helper()
-	p := l.port(seg, n)
-	p.SetPlain(true)
-	return p
+	return l.portOf(seg, &switchtest.Device{Plain: true}, n, vswitch.PortConfig{})
 }
 
 // ports adds ports with the first n test addresses, from 1.

@@ -192,8 +192,8 @@ func expectPlain(t testing.TB, got [][]byte, complete, payload []byte) {
 	}
 }
 
-// TestSetPlainOfALivingPort counts from the next frame of a running flow, both ways.
-func TestSetPlainOfALivingPort(t *testing.T) {
+// TestPlainDeviceOfALivingPort counts from its attachment on in a running flow, both ways.
+func TestPlainDeviceOfALivingPort(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		p := l.ports(l.segment(), 2)
 		teach(p...)
@@ -208,7 +208,11 @@ func TestSetPlainOfALivingPort(t *testing.T) {
 			return p[1].RawFrames()
 		}
 		for _, plain := range []bool{false, true, false, true, false} {
-			p[1].SetPlain(plain)
+			l.sw.Detach(p[1].Port)
+			p[1].Device = &switchtest.Device{Plain: plain}
+			if err := l.sw.Attach(p[1].Port, p[1].Device); err != nil {
+				l.t.Fatal(err)
+			}
 			for range 2 {
 				got := send()
 				switch {

@@ -111,11 +111,6 @@ func (p *Port) Trusted() bool { return p.guard.Load().Security == policy.Securit
 // frames to it as link-down.
 func (p *Port) SetDown(down bool) { p.setState(stateDown, down) }
 
-// SetPlain says whether the port's device takes neither partial checksums nor super-frames,
-// so that the switch completes and segments what it sends there. A living port may be
-// switched: what tunnels and XDP programs read must be plain.
-func (p *Port) SetPlain(plain bool) { p.setState(statePlain, plain) }
-
 func (p *Port) setState(bit uint32, on bool) {
 	if on {
 		p.state.Or(bit)

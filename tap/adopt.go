@@ -5,13 +5,12 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
-
-	"vswitch/internal/frame"
 )
 
 // Adopt takes over a descriptor that another process, or this one before an exec,
 // has got from [Create] or [Attach], and that may have been handed on since. fd
-// becomes the Device's own, also when Adopt fails and closes it. The error wraps
+// becomes the Device's own, also when Adopt fails and closes it. Whether it has a
+// virtio-net header cannot change any more: [Device.HeaderLen] says so. The error wraps
 // [ErrDeleted] when the link is no more.
 func Adopt(fd int) (*Device, error) {
 	d, err := adopt(fd)
@@ -31,18 +30,18 @@ func adopt(fd int) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	if got := ifr.Uint16() & (unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR); got != attachFlags {
-		return nil, fmt.Errorf("flags %#x: want a tap device with virtio-net header and without packet information", ifr.Uint16())
+	flags := ifr.Uint16()
+	if flags&plainFlags != plainFlags {
+		return nil, fmt.Errorf("flags %#x: want a tap device without packet information", flags)
 	}
-	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, frame.VNetHeaderLen); err != nil {
-		return nil, fmt.Errorf("set the virtio-net header to %d bytes: %w", frame.VNetHeaderLen, err)
-	}
-	offloads, err := setOffloads(fd)
+	header, offloads, err := setHeader(fd, flags&unix.IFF_VNET_HDR != 0)
 	if err != nil {
 		return nil, err
 	}
-	persist := ifr.Uint16()&unix.IFF_PERSIST != 0
-	return &Device{fd: fd, name: ifr.Name(), offloads: offloads, persist: persist}, nil
+	persist := flags&unix.IFF_PERSIST != 0
+	return &Device{
+		fd: fd, name: ifr.Name(), header: header, offloads: offloads, persist: persist,
+	}, nil
 }
 
 // linkOf is the name and the flags of the link that fd is attached to.

@@ -7,18 +7,27 @@ import (
 
 	"github.com/songgao/water"
 	"golang.org/x/sys/unix"
-
-	"vswitch/internal/frame"
 )
 
-// attachFlags make a frame begin with a virtio-net header, and nothing before it.
-const attachFlags = unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR
+// plainFlags make what is read and written be the frame, and nothing before it.
+const plainFlags = unix.IFF_TAP | unix.IFF_NO_PI
 
 // Options say how a device is opened.
 type Options struct {
 	// Persist keeps the link when its descriptor is closed, also by the end of
 	// the process.
 	Persist bool
+	// NoHeader opens the device without virtio-net header and offloads: the kernel
+	// hands over, and takes, frames that are complete.
+	NoHeader bool
+}
+
+// flags are those of TUNSETIFF.
+func (o Options) flags() uint16 {
+	if o.NoHeader {
+		return plainFlags
+	}
+	return plainFlags | unix.IFF_VNET_HDR
 }
 
 // Create makes a TAP of this name in the calling thread's network namespace,
@@ -99,20 +108,17 @@ func missing() error {
 // attach binds fd to the existing, persistent link and takes its persistence
 // away as the last step, unless opts keep it. fd stays the caller's on failure.
 func attach(fd int, name string, opts Options) (*Device, error) {
-	if err := setInterface(fd, name, attachFlags); err != nil {
+	if err := setInterface(fd, name, opts.flags()); err != nil {
 		return nil, err
 	}
 	if err := checkPersistent(fd, name); err != nil {
 		return nil, err
 	}
-	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, frame.VNetHeaderLen); err != nil {
-		return nil, fmt.Errorf("set the virtio-net header to %d bytes: %w", frame.VNetHeaderLen, err)
-	}
-	offloads, err := setOffloads(fd)
+	header, offloads, err := setHeader(fd, !opts.NoHeader)
 	if err != nil {
 		return nil, err
 	}
-	d := &Device{fd: fd, name: name, offloads: offloads, persist: true}
+	d := &Device{fd: fd, name: name, header: header, offloads: offloads, persist: true}
 	if err := d.SetPersist(opts.Persist); err != nil {
 		return nil, err
 	}
@@ -169,7 +175,7 @@ func makeLink(name string) error {
 func unmakeLink(fd int, name string) error {
 	err := setPersist(fd, false)
 	if errors.Is(err, unix.EBADFD) { // not attached
-		if err = setInterface(fd, name, unix.IFF_TAP|unix.IFF_NO_PI); err == nil {
+		if err = setInterface(fd, name, plainFlags); err == nil {
 			err = setPersist(fd, false)
 		}
 	}

@@ -17,13 +17,14 @@ import (
 const BufferLen = frame.VNetHeaderLen + frame.EthernetHeaderLen + 2*frame.VLANTagLen + 65536
 
 // Device is an open TAP. One read(2) or write(2) of its descriptor, which does not
-// block, carries one frame, virtio-net header first; a frame that does not fit in the
+// block, carries one frame, behind a virtio-net header unless it was opened without; a frame that does not fit in the
 // buffer of a read is cut off, so give it [BufferLen] bytes. A write runs the network
 // stack of the device's namespace on the writer's thread. Close may not run beside any
 // other method.
 type Device struct {
 	fd       int
 	name     string
+	header   int
 	offloads Offloads
 	persist  bool // the link outlives the descriptor
 }
@@ -62,6 +63,10 @@ func (d *Device) WriteStatus(errno syscall.Errno) frame.Status {
 
 // Fd is the descriptor, or -1 after Close. It stays the Device's own.
 func (d *Device) Fd() int { return d.fd }
+
+// HeaderLen returns the length in bytes of the virtio-net header that each read and write
+// begins with: [frame.VNetHeaderLen] or 0.
+func (d *Device) HeaderLen() int { return d.header }
 
 // Name is the name the device had when it was opened; the link may have been
 // renamed since.

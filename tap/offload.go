@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"vswitch/internal/frame"
 )
 
 // Offloads is the set of things that the kernel leaves undone in frames it hands
@@ -47,6 +49,23 @@ func (o Offloads) String() string {
 		return "none"
 	}
 	return strings.Join(names, ",")
+}
+
+// setHeader sets the length of the virtio-net header, if the device has one, and its
+// offloads, and returns both. A persistent device keeps those of who had it before, so that
+// one without header is to be told that it has none.
+func setHeader(fd int, header bool) (int, Offloads, error) {
+	if !header {
+		if err := unix.IoctlSetInt(fd, unix.TUNSETOFFLOAD, 0); err != nil {
+			return 0, 0, fmt.Errorf("turn off offloads: %w", err)
+		}
+		return 0, 0, nil
+	}
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, frame.VNetHeaderLen); err != nil {
+		return 0, 0, fmt.Errorf("set the virtio-net header to %d bytes: %w", frame.VNetHeaderLen, err)
+	}
+	offloads, err := setOffloads(fd)
+	return frame.VNetHeaderLen, offloads, err
 }
 
 // setOffloads turns on all offloads that the kernel has, and says which.

@@ -13,8 +13,8 @@ import (
 // Receive reads frames from the endpoint in slot, one into each of bufs, until
 // none waits, bufs are full or Options.Batch reads are done, and returns how many
 // frames it has read. Those of bufs, the first ones, are cut to the frames'
-// lengths, in the order of arrival; the room of a buffer is its capacity. Receive
-// may change the order of bufs. It never blocks and does not allocate.
+// lengths, in the order of arrival; the room of a buffer is its capacity. The header
+// of a frame from an endpoint without one is zero. Receive may change the order of bufs. It never blocks and does not allocate.
 //
 // The status is [frame.OK] when more may wait, also when no frame was read because
 // each read failed with [frame.Rejected]; else it is [frame.Again], or what the
@@ -31,6 +31,11 @@ func (r *Reactor) Receive(slot uint32, bufs [][]byte) (int, frame.Status) {
 		return 0, frame.Gone
 	}
 	n, status := r.receive(slot, e, bufs[:min(len(bufs), r.batch)])
+	if e.skip > 0 {
+		for _, b := range bufs[:n] {
+			clear(b[:e.skip])
+		}
+	}
 	if status == frame.Again && e.ending > mostEnding {
 		status = frame.Gone
 	}
@@ -54,9 +59,9 @@ func (r *Reactor) receive(slot uint32, e *entry, bufs [][]byte) (int, frame.Stat
 func (e *entry) receiveEach(bufs [][]byte) (int, frame.Status) {
 	n := 0
 	for range bufs {
-		got, errno := read(e.fd, bufs[n][:cap(bufs[n])])
+		got, errno := read(e.fd, bufs[n][e.skip:cap(bufs[n])])
 		if got > 0 {
-			bufs[n] = bufs[n][:got]
+			bufs[n] = bufs[n][:e.skip+got]
 			n++
 		} else if s := e.endpoint.ReadStatus(errno); s != frame.Rejected {
 			return n, s
@@ -69,7 +74,7 @@ func (e *entry) receiveEach(bufs [][]byte) (int, frame.Status) {
 func (r *Reactor) receiveBatch(slot uint32, e *entry, bufs [][]byte) (int, frame.Status) {
 	for i, buf := range bufs {
 		bufs[i] = buf[:cap(buf)]
-		r.ring.queue(opRead, slot, e.fd, bufs[i], i)
+		r.ring.queue(opRead, slot, e.fd, bufs[i][e.skip:], i)
 	}
 	results := r.results[:len(bufs)]
 	errno := r.ring.submit(results)
@@ -78,7 +83,7 @@ func (r *Reactor) receiveBatch(slot uint32, e *entry, bufs [][]byte) (int, frame
 		switch {
 		case o.undone(result):
 		case result > 0:
-			bufs[i], bufs[n] = bufs[n], bufs[i][:result]
+			bufs[i], bufs[n] = bufs[n], bufs[i][:e.skip+int(result)]
 			n++
 			status = frame.OK // after Again: a frame came between two reads, and more may
 		default:
@@ -134,7 +139,8 @@ func (r *Reactor) conclude(o outcome) {
 
 // Send queues the frame in buf for the endpoint in slot; [Reactor.Flush] sends it.
 // Up to Options.Batch frames may be queued without an allocation and leave with one
-// system call. It does not block.
+// system call. It does not block. Of a buffer for an endpoint without virtio-net header
+// only the frame is sent.
 //
 // buf must stay as it is until Flush has returned. It must be memory that does not
 // move: of Go's heap, which it is if Go has allocated it, since Send makes buf
@@ -175,7 +181,7 @@ func (r *Reactor) sendOne(s *send) frame.Status {
 	if e == nil {
 		return frame.Gone
 	}
-	if errno := write(e.fd, s.buf); errno != 0 {
+	if errno := write(e.fd, s.buf[e.skip:]); errno != 0 {
 		return e.endpoint.WriteStatus(errno)
 	}
 	return frame.OK
@@ -185,7 +191,7 @@ func (r *Reactor) sendOne(s *send) frame.Status {
 func (r *Reactor) sendBatch(sends []send, status []frame.Status) {
 	for i := range sends {
 		if e := r.lookup(sends[i].slot); e != nil {
-			r.ring.queue(opWrite, sends[i].slot, e.fd, sends[i].buf, i)
+			r.ring.queue(opWrite, sends[i].slot, e.fd, sends[i].buf[e.skip:], i)
 		}
 	}
 	results := r.results[:len(sends)]

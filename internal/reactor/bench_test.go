@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
+	"vswitch/tap"
 	"vswitch/test/lab"
 )
 
@@ -90,7 +91,7 @@ func tapCircle(b *testing.B) []relayed {
 	var ends [2]Endpoint
 	ns.Do(func() {
 		for i := range ends {
-			d := mustCreate(b, ns)
+			d := mustCreate(b, ns, tap.Options{})
 			ns.Run("ip", "link", "set", d.Name(), "master", "sw0")
 			ends[i] = d
 		}

@@ -7,7 +7,9 @@
 // The caller numbers its endpoints; the number is called a slot.
 //
 // Frame buffers flow in and out and belong to the caller, which lends them for
-// the time of a call, or from Send to Flush. The package never reads or changes
-// what is in a buffer, never opens or closes the descriptor of an endpoint, and
-// starts no goroutine.
+// the time of a call, or from Send to Flush. A buffer begins with a virtio-net
+// header of [frame.VNetHeaderLen] bytes, also for endpoints that carry none: the package
+// then passes the frame alone, and clears the header of what it has read. It never
+// reads or changes what else is in a buffer, never opens or closes the descriptor of
+// an endpoint, and starts no goroutine.
 package reactor

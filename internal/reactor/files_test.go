@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/internal/frame"
+	"vswitch/tap"
 	"vswitch/test/lab"
 )
 
@@ -177,7 +178,7 @@ func TestClosingDeletesAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ns := lab.NewNamespace(t)
 			ns.Do(func() {
-				d := mustCreate(t, ns)
+				d := mustCreate(t, ns, tap.Options{})
 				r := newReactor(t, testBatch)
 				add(t, r, 1, d)
 				registered(t, r, true, 1)
@@ -199,7 +200,7 @@ func TestARegisteredFileStaysOpen(t *testing.T) {
 	lab.LeakCheck(t)
 	ns := lab.NewNamespace(t)
 	ns.Do(func() {
-		d := mustCreate(t, ns)
+		d := mustCreate(t, ns, tap.Options{})
 		r := newReactor(t, testBatch)
 		add(t, r, 1, d)
 		if err := d.Close(); err != nil {

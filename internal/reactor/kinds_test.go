@@ -40,6 +40,7 @@ type line struct {
 // kinds are the kinds of endpoint; each function makes one.
 var kinds = map[string]func(t testing.TB) *line{
 	"tap":         newTAP,
+	"plain tap":   newPlainTAP,
 	"socket pair": newSocketPair,
 }
 
@@ -95,11 +96,22 @@ func newReactor(t testing.TB, batch int) *Reactor {
 // packet socket on the kernel's side.
 func newTAP(t testing.TB) *line {
 	t.Helper()
+	return newTAPWith(t, tap.Options{})
+}
+
+// newPlainTAP is newTAP without virtio-net header.
+func newPlainTAP(t testing.TB) *line {
+	t.Helper()
+	return newTAPWith(t, tap.Options{NoHeader: true})
+}
+
+func newTAPWith(t testing.TB, o tap.Options) *line {
+	t.Helper()
 	ns := lab.NewNamespace(t)
 	ns.Run("sysctl", "-qw", "net.ipv6.conf.default.disable_ipv6=1") // it would send by itself
 	l := &line{t: t}
 	ns.Do(func() {
-		d := mustCreate(t, ns)
+		d := mustCreate(t, ns, o)
 		l.Endpoint, l.closeEndpoint, l.far = d, d.Close, packetSocket(t, d.Name())
 		l.end = func() { ns.Run("ip", "link", "delete", d.Name()) }
 	})
@@ -108,9 +120,9 @@ func newTAP(t testing.TB) *line {
 }
 
 // mustCreate makes a TAP that is up in the namespace of the calling thread.
-func mustCreate(t testing.TB, ns *lab.Namespace) *tap.Device {
+func mustCreate(t testing.TB, ns *lab.Namespace, o tap.Options) *tap.Device {
 	t.Helper()
-	d, err := tap.Create(lab.UniqueName(), tap.Options{})
+	d, err := tap.Create(lab.UniqueName(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +171,9 @@ type socket struct {
 
 // Fd implements [Endpoint].
 func (s *socket) Fd() int { return s.fd }
+
+// HeaderLen implements [Endpoint].
+func (*socket) HeaderLen() int { return frame.VNetHeaderLen }
 
 // ReadStatus implements [Endpoint].
 func (s *socket) ReadStatus(errno syscall.Errno) frame.Status {

@@ -10,11 +10,14 @@ import (
 )
 
 // Endpoint is anything with a non-blocking descriptor on which one read(2) or
-// write(2) carries one frame buffer. The descriptor must stay open, and the same,
+// write(2) carries one frame buffer, with the virtio-net header or without it. The descriptor must stay open, and the same,
 // from [Reactor.Add] to [Reactor.Remove].
 type Endpoint interface {
 	// Fd returns the descriptor, below 0 if it is closed.
 	Fd() int
+	// HeaderLen returns how many bytes of virtio-net header each read and write of the
+	// descriptor begins with: [frame.VNetHeaderLen], or 0 if it carries frames alone.
+	HeaderLen() int
 	// ReadStatus returns what a failed read means for the endpoint: Again if
 	// nothing waits, Gone if no frame will ever come again, Rejected if this
 	// frame is lost and the next can be read. A read of 0 bytes counts as failed,

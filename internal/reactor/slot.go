@@ -3,6 +3,8 @@ package reactor
 import (
 	"errors"
 	"fmt"
+
+	"vswitch/internal/frame"
 )
 
 // maxSlots bounds the slots: a forwarding table has 16 bits for them.
@@ -15,6 +17,7 @@ const noSlot = ^uint32(0)
 type entry struct {
 	endpoint Endpoint // nil if the slot is free
 	fd       int32
+	skip     int // bytes of a frame buffer before what the descriptor carries
 	watched  bool
 	ending   int // reports in a row that it has ended or failed, see [Reactor.Wait]
 }
@@ -34,8 +37,8 @@ func (r *Reactor) lookup(slot uint32) *entry {
 // Add makes endpoint, which must be an [Endpoint], known as slot, below 65,536. If
 // watch is true, [Reactor.Wait] reports slot when the endpoint becomes readable,
 // and the next Wait does so if something waits already. An error changes nothing:
-// endpoint is no Endpoint or is closed, slot is too high or taken, or epoll_ctl(2)
-// refuses the descriptor.
+// endpoint is no Endpoint or is closed or has a header of another length, slot is too
+// high or taken, or epoll_ctl(2) refuses the descriptor.
 //
 // Where the kernel allows it the descriptor is registered with the io_uring, which
 // keeps the file open: call [Reactor.Remove] before closing the descriptor.
@@ -50,6 +53,9 @@ func (r *Reactor) Add(slot uint32, endpoint any, watch bool) error {
 		return fmt.Errorf("add to slot %d: an endpoint is in it", slot)
 	case e.Fd() < 0:
 		return fmt.Errorf("add to slot %d: the endpoint is closed", slot)
+	case e.HeaderLen() != 0 && e.HeaderLen() != frame.VNetHeaderLen:
+		return fmt.Errorf("add to slot %d: a virtio-net header of %d bytes: want 0 or %d",
+			slot, e.HeaderLen(), frame.VNetHeaderLen)
 	}
 	fd := int32(e.Fd())
 	if watch {
@@ -60,7 +66,9 @@ func (r *Reactor) Add(slot uint32, endpoint any, watch bool) error {
 	if n := int(slot) + 1; n > len(r.entries) {
 		r.entries = append(r.entries, make([]entry, n-len(r.entries))...)
 	}
-	r.entries[slot] = entry{endpoint: e, fd: fd, watched: watch}
+	r.entries[slot] = entry{
+		endpoint: e, fd: fd, skip: frame.VNetHeaderLen - e.HeaderLen(), watched: watch,
+	}
 	if r.ring != nil {
 		r.ring.setFile(slot, fd)
 	}

@@ -22,7 +22,7 @@ func TestFramesThatATAPRefuses(t *testing.T) {
 			r, up := start(t), newTAP(t)
 			add(t, r, 1, up)
 			ns.Do(func() {
-				down := mustCreate(t, ns)
+				down := mustCreate(t, ns, tap.Options{})
 				ns.Run("ip", "link", "set", down.Name(), "down")
 				add(t, r, 2, down)
 			})
@@ -44,7 +44,7 @@ func TestGoneWithItsNamespace(t *testing.T) {
 	host, container := lab.NewNamespace(t), lab.NewNamespace(t)
 	r := newReactor(t, testBatch)
 	host.Do(func() {
-		d := mustCreate(t, host)
+		d := mustCreate(t, host, tap.Options{})
 		host.Run("ip", "link", "set", d.Name(), "netns", container.Name())
 		container.Run("ip", "link", "set", d.Name(), "name", "eth0")
 		container.Run("ip", "link", "set", "eth0", "up")
@@ -88,11 +88,11 @@ func TestTCPTravelsAsSuperFrames(t *testing.T) {
 	var da, db *tap.Device
 	var listener net.Listener
 	a.Do(func() {
-		da = mustCreate(t, a)
+		da = mustCreate(t, a, tap.Options{})
 		a.Run("ip", "addr", "add", "10.9.0.1/24", "dev", da.Name())
 	})
 	b.Do(func() {
-		db = mustCreate(t, b)
+		db = mustCreate(t, b, tap.Options{})
 		b.Run("ip", "addr", "add", "10.9.0.2/24", "dev", db.Name())
 		var err error
 		if listener, err = net.Listen("tcp", "10.9.0.2:0"); err != nil {

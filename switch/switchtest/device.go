@@ -13,6 +13,8 @@ import (
 
 // Device is an in-memory device. The zero value is ready.
 type Device struct {
+	Plain bool // takes complete frames only; set before it is attached
+
 	mu     sync.Mutex
 	in     [][]byte // waiting to be read by the switch
 	out    [][]byte // written by the switch
@@ -22,6 +24,14 @@ type Device struct {
 	gone   bool
 	notify func()
 	relay  func(raw []byte) // gets what the switch sends here
+}
+
+// HeaderLen implements [vswitch.Plain].
+func (d *Device) HeaderLen() int {
+	if d.Plain {
+		return 0
+	}
+	return frame.VNetHeaderLen
 }
 
 // Bridge sends whatever the switch sends here back through other, and the other
