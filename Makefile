@@ -12,17 +12,21 @@ CONFDIR  ?= /etc/vswitch
 # The version of systemd that will read the unit; empty is a new one.
 SYSTEMD  ?= $(shell systemctl --version 2>/dev/null | awk 'NR == 1 { print $$2 }')
 
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS  := -X main.version=$(VERSION)
+# A checkout may belong to another user than make runs as: under sudo, or in a container.
+GIT      := git -c safe.directory='*'
+VERSION  ?= $(shell $(GIT) describe --tags --always --dirty 2>/dev/null || echo dev)
+# The commit that is built, with -dirty if a tracked file differs from it.
+REVISION ?= $(shell $(GIT) describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null)
+LDFLAGS  := -X main.version=$(VERSION) -X vswitch/api.revision=$(REVISION)
 
-# The version is stamped by LDFLAGS. Go's own stamping runs git, which fails in
-# a checkout that belongs to another user, as under sudo or in a container.
+# LDFLAGS stamp version and revision. Go's own stamping runs git as it is, which
+# fails in a checkout that belongs to another user.
 export GOFLAGS += -buildvcs=false
 
 TOOLS := bin/tools
 
 # The date of the manual and of packages: that of the commit.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date -r Makefile +%s)
+SOURCE_DATE_EPOCH ?= $(shell $(GIT) log -1 --format=%ct 2>/dev/null || date -r Makefile +%s)
 # A program built with the tag "man" writes its manual into a directory.
 WRITE_MAN = TZ=UTC SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(GO) run -tags man -ldflags '$(LDFLAGS)'
 LAYOUT = BIN='$(BIN)' DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' CONFDIR='$(CONFDIR)' SYSTEMD='$(SYSTEMD)'

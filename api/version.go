@@ -9,9 +9,14 @@ import (
 // APIVersion is the version of the interface, the first element of every path.
 const APIVersion = "v1"
 
+// revision is the commit that the program was built from, with "-dirty" if the work tree
+// differed from it. The linker sets it: -ldflags "-X vswitch/api.revision=...".
+var revision string
+
 // BuildVersion describes the running program. linked is the version set by the
 // linker (-ldflags "-X main.version=..."); when it is empty the module's own is
-// taken, "(devel)" in a build from a work tree.
+// taken, "(devel)" in a build from a work tree. The revision is the linker's too,
+// or else the one that the go command has stamped.
 func BuildVersion(linked string) Version {
 	v := Version{Version: linked, GoVersion: runtime.Version(), API: APIVersion}
 	info, ok := debug.ReadBuildInfo()
@@ -32,5 +37,6 @@ func BuildVersion(linked string) Version {
 	if dirty && v.Revision != "" {
 		v.Revision += "-dirty"
 	}
+	v.Revision = cmp.Or(revision, v.Revision)
 	return v
 }

@@ -15,10 +15,11 @@ import (
 	"testing"
 )
 
-// version and date are what the tests build with: 9 September 2001.
+// version, revision and date are what the tests build with; date is 9 September 2001.
 const (
-	version = "v1.2.3"
-	date    = "1000000000"
+	version  = "v1.2.3"
+	revision = "0123456789abcdef0123456789abcdef01234567"
+	date     = "1000000000"
 )
 
 // tree is an installation below root, of what was built in bin.
@@ -47,7 +48,7 @@ func run(t *testing.T, env []string, argv ...string) string {
 func (tr tree) make(t *testing.T, target string) {
 	t.Helper()
 	run(t, nil, "make", target, "BIN="+tr.bin, "DESTDIR="+tr.root, "PREFIX=/usr", "CONFDIR=/etc/vswitch",
-		"VERSION="+version, "SOURCE_DATE_EPOCH="+date)
+		"VERSION="+version, "REVISION="+revision, "SOURCE_DATE_EPOCH="+date)
 }
 
 // files are the paths of all files below the root, but for the manual of commands
@@ -141,6 +142,17 @@ func (tr tree) testPrograms(t *testing.T) {
 	}
 	if out := run(t, nil, tr.path("usr/bin/vsctl"), "--help"); !strings.Contains(out, "vsctl [command]") {
 		t.Errorf("vsctl --help says\n%s", out)
+	}
+	tr.testRevision(t)
+}
+
+// testRevision wants vsctl to name the commit that it was built from. Its status is a failure,
+// since no vswitchd serves that socket.
+func (tr tree) testRevision(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), tr.path("usr/bin/vsctl"), "version", "--socket", filepath.Join(t.TempDir(), "none"))
+	out, err := cmd.Output()
+	if want := "Revision:   " + revision + "\n"; err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("vsctl version says %q, %v; want %q and a failure", out, err, want)
 	}
 }
 
