@@ -2,6 +2,7 @@ package vswitch_test
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,6 +35,9 @@ func TestNewErrors(t *testing.T) {
 			}
 			if name == "broken poller" && !errors.Is(err, broken) {
 				t.Errorf("%s: %v, want it to wrap the poller's", name, err)
+			}
+			if name == "no poller" && !strings.Contains(err.Error(), "NewPoller is nil") {
+				t.Errorf("%s: %v, want it to name what is missing", name, err)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package vswitch
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -42,10 +43,16 @@ type Options struct {
 	OnViolation func(Violation)
 }
 
+// errNoPoller refuses options without a way to read and write devices.
+var errNoPoller = errors.New("Options.NewPoller is nil: give a function that makes a poller, such as poller.New of vswitch/tap/poller")
+
 // withDefaults fills in what was left to the switch, or says what is wrong.
 func (o Options) withDefaults() (Options, error) {
-	if o.NewPoller == nil || o.Workers < 0 || o.Capacity < 0 || o.Ageing < 0 {
-		return o, fmt.Errorf("a switch with %d workers, capacity %d and ageing %v: give a poller, and no number below 0", o.Workers, o.Capacity, o.Ageing)
+	if o.NewPoller == nil {
+		return o, errNoPoller
+	}
+	if o.Workers < 0 || o.Capacity < 0 || o.Ageing < 0 {
+		return o, fmt.Errorf("a switch with %d workers, capacity %d and ageing %v: give no number below 0", o.Workers, o.Capacity, o.Ageing)
 	}
 	if o.LoopMoves > policy.MaxFlapLimit || o.LoopHold < 0 {
 		return o, fmt.Errorf("loop detection with %d moves per second and hold %v: give up to %d moves, or below 0 for none, and no time below 0", o.LoopMoves, o.LoopHold, policy.MaxFlapLimit)
