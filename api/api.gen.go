@@ -620,7 +620,7 @@ type PortSpec struct {
 	Isolated bool   `json:"isolated,omitempty,omitzero"`
 	Labels   Labels `json:"labels,omitempty,omitzero"`
 
-	// MAC Unicast address; 02:42 and the IPv4 address by default.
+	// MAC Unicast address; 02:42 and the IPv4 address by default, or a random one if that is in use.
 	//
 	// Example: 02:42:ac:11:00:09
 	MAC MAC `json:"mac,omitempty,omitzero"`
@@ -711,6 +711,15 @@ type PortUpdate struct {
 
 	// FloodLimit Frames per second from the port that go to all others; 0 is the default, 20000; -1 for no limit.
 	FloodLimit *int `json:"flood_limit,omitempty"`
+
+	// IP Address of the segment's subnet, without prefix length, that the port has from now
+	// on instead of its own, which is free again. Its interface gets it at once, or, where
+	// the container has a DHCP client, when that asks for it next. The MAC stays. Refused
+	// for an interface that others manage.
+	//
+	//
+	// Example: 172.17.0.9
+	IP *netip.Addr `json:"ip,omitempty"`
 
 	// Isolated No frames from and to other isolated ports of the segment.
 	Isolated *bool `json:"isolated,omitempty"`

@@ -110,11 +110,16 @@ func (s PortSpec) validate() (PortSpec, error) {
 
 func (u PortUpdate) validate() (PortUpdate, error) {
 	if u.empty() {
-		return u, Invalidf("nothing to change: give a name, aliases, a mac, up, labels, " +
+		return u, Invalidf("nothing to change: give a name, aliases, an ip, a mac, up, labels, " +
 			"or what the port may do")
 	}
 	if u.Name != nil {
 		if err := validatePortName(*u.Name); err != nil {
+			return u, err
+		}
+	}
+	if u.IP != nil {
+		if err := validateHost("ip", *u.IP); err != nil {
 			return u, err
 		}
 	}
@@ -140,7 +145,7 @@ func (u PortUpdate) validate() (PortUpdate, error) {
 
 // empty says that the update changes nothing.
 func (u PortUpdate) empty() bool {
-	return u.Name == nil && u.MAC == nil && u.Up == nil && u.NetNS == nil && len(u.Labels) == 0 &&
+	return u.Name == nil && u.IP == nil && u.MAC == nil && u.Up == nil && u.NetNS == nil && len(u.Labels) == 0 &&
 		u.Aliases == nil && !u.policy()
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"strings"
 
@@ -110,7 +111,7 @@ type addressFlags struct{ ip, mac string }
 
 func (a *addressFlags) register(flags *pflag.FlagSet) {
 	flags.Var(textFlag{&a.ip, "IP|dhcp"}, "ip", "the container's address; dhcp has it fetch the next free one (default the next free one)")
-	flags.Var(textFlag{&a.mac, "MAC"}, "mac", "the container's MAC (default 02:42 and the address)")
+	flags.Var(textFlag{&a.mac, "MAC"}, "mac", "the container's MAC (default 02:42 and the address, or a random one if that is in use)")
 }
 
 func (a *addressFlags) into(spec *api.PortSpec) error {
@@ -148,8 +149,12 @@ func (a *app) setPort() *cobra.Command {
 		Use:     "set-port NAME",
 		GroupID: groupPorts,
 		Short:   "Change a port",
-		Long: `Change a port: its names, its MAC, its labels, whether it carries frames, and what it
-may do.
+		Long: `Change a port: its names, its address, its MAC, its labels, whether it carries frames, and
+what it may do.
+
+--ip gives the port another address of its segment's subnet, and its interface as well. Names,
+published ports and neighbours follow; connections of the old address end. The MAC stays. A
+DHCP client gets the address when it asks next, and can send nothing until then.
 
 --mac gives the port another MAC. With security strict or mac, frames from a MAC that the
 container has given its interface by itself are dropped until --mac names that MAC; with
@@ -162,6 +167,7 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 		Example: `  vsctl set-port container1 --down
   vsctl set-port container1 --rename web --label tier=front --label old-
   vsctl set-port container1 --alias web --alias www
+  vsctl set-port container1 --ip 172.17.0.80
   vsctl set-port container1 --mac 02:42:ac:11:00:99
   vsctl set-port container1 --isolated=false --rate-out none
   vsctl set-port container1 --allow-protocol ptp --allow-protocol 0x88b5`,
@@ -183,7 +189,7 @@ A limit of 0 is the default again, and a rate of "none" is no bound.`,
 // portChange is the flags of set-port.
 type portChange struct {
 	rename   string
-	mac      string
+	ip, mac  string
 	up, down bool
 	labels   labelFlag
 	names    namesFlag
@@ -193,6 +199,7 @@ type portChange struct {
 func (c *portChange) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Var(textFlag{&c.rename, "NEW"}, "rename", "the port's new name")
+	flags.Var(textFlag{&c.ip, "IP"}, "ip", "the port's new address")
 	flags.Var(textFlag{&c.mac, "MAC"}, "mac", "the port's new MAC")
 	flags.Var(&c.names, "alias", "a name beside the port's in the segment's DNS; may be repeated")
 	flags.BoolVar(&c.up, "up", false, "let the port carry frames")
@@ -205,6 +212,13 @@ func (c *portChange) register(cmd *cobra.Command) {
 func (c *portChange) update(flags *pflag.FlagSet) (api.PortUpdate, error) {
 	update := api.PortUpdate{Labels: c.labels.labels}
 	given(flags, "rename", &update.Name, &c.rename)
+	if flags.Changed("ip") {
+		update.IP = new(netip.Addr)
+		parse := func(s string) (netip.Addr, error) { return api.ParseAddr("ip", s) }
+		if err := read(c.ip, parse, update.IP); err != nil {
+			return update, err
+		}
+	}
 	if flags.Changed("mac") {
 		update.MAC = new(api.MAC)
 		if err := read(c.mac, api.ParseMAC, update.MAC); err != nil {
@@ -224,10 +238,10 @@ func (c *portChange) update(flags *pflag.FlagSet) (api.PortUpdate, error) {
 	if err != nil {
 		return update, err
 	}
-	if !policy && update.Name == nil && update.MAC == nil && update.Up == nil &&
+	if !policy && update.Name == nil && update.IP == nil && update.MAC == nil && update.Up == nil &&
 		len(update.Labels) == 0 && update.Aliases == nil {
-		return update, usagef("nothing to change: give --rename, --alias, --mac, --up, --down, --label " +
-			"or what the port may do")
+		return update, usagef("nothing to change: give --rename, --alias, --ip, --mac, --up, --down, " +
+			"--label or what the port may do")
 	}
 	return update, nil
 }

@@ -48,7 +48,7 @@ func TestWrongUsage(t *testing.T) {
 		"add-port a --netns":               `flag needs an argument: --netns`,
 		"del-port":                         `want at least one NAME, got no arguments`,
 		"del-segment":                      `want at least one NAME, got no arguments`,
-		"set-port a":                       `nothing to change: give --rename, --alias, --mac, --up, --down, --label or what the port may do`,
+		"set-port a":                       `nothing to change: give --rename, --alias, --ip, --mac, --up, --down, --label or what the port may do`,
 		"set-port a --security=":           `is empty: give a value`,
 		"add-port a --netns c --mac-limit": `flag needs an argument: --mac-limit`,
 		"deny":                             `want one SEGMENT, got no arguments`,

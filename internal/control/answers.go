@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -22,11 +23,17 @@ type answers struct {
 type answer struct {
 	portID    string
 	bound     arp.Binding // zero: nothing
-	announced frame.MAC   // that neighbours were told of last; zero: none
+	announced known       // what neighbours were told of last; zero: nothing
+}
+
+// known is what neighbours know of a port.
+type known struct {
+	ip  netip.Addr
+	mac frame.MAC
 }
 
 // follow answers for the ports of the segment as it is now, and returns the ids of those whose
-// neighbours are to be told of another MAC. What has not changed is left alone. The error tells of
+// neighbours are to be told of another MAC or address. What has not changed is left alone. The error tells of
 // bindings that could not be made.
 func (a *answers) follow(now *view.Segment) (changed []string, err error) {
 	a.match(now.Ports)
@@ -96,17 +103,17 @@ func (a *answers) claimed(b arp.Binding) bool {
 	return bound && mac != b.MAC
 }
 
-// isNews reports whether p's neighbours are to be told of its MAC, and notes that they are. They
+// isNews reports whether p's neighbours are to be told of it, and notes that they are. They
 // know a port that was there before this process, whose interface has not been read yet, and
 // one that was away for a while. What was lost may have been used by others.
 func (was *answer) isNews(p *view.Port) bool {
 	switch {
 	case p.Lost:
-		was.announced = frame.MAC{}
+		was.announced = known{}
 	case p.Link.MAC.IsZero():
-		was.announced = p.Record.MAC
-	case was.bound != (arp.Binding{}) && was.bound.MAC != was.announced:
-		was.announced = was.bound.MAC
+		was.announced = known{p.Record.IPv4(), p.Record.MAC}
+	case was.bound != (arp.Binding{}) && (known{was.bound.IP, was.bound.MAC}) != was.announced:
+		was.announced = known{was.bound.IP, was.bound.MAC}
 		return true
 	}
 	return false
@@ -116,6 +123,6 @@ func (was *answer) isNews(p *view.Port) bool {
 func (a *answers) notAnnounced(portID string) {
 	byID := func(was answer, id string) int { return strings.Compare(was.portID, id) }
 	if i, found := slices.BinarySearchFunc(a.ports, portID, byID); found {
-		a.ports[i].announced = frame.MAC{}
+		a.ports[i].announced = known{}
 	}
 }

@@ -57,6 +57,9 @@ func TestAnswersFollowTheSnapshot(t *testing.T) {
 	mac := func(n byte) func(*view.Port, *viewPlace) {
 		return func(p *view.Port, _ *viewPlace) { p.Link.MAC = frame.MAC{2, 0, 0, 0, 0, n} }
 	}
+	given := func(n byte) func(*view.Port, *viewPlace) {
+		return func(p *view.Port, _ *viewPlace) { p.Record.MAC = frame.MAC{2, 0, 0, 0, 0, n} }
+	}
 	off := func(_ *view.Port, at *viewPlace) { at.trusted = true }
 	type step struct {
 		ports     []*view.Port
@@ -77,6 +80,12 @@ func TestAnswersFollowTheSnapshot(t *testing.T) {
 			{[]*view.Port{viewOf("a", 1)}, 0, "1:1", []string{"a"}},
 			{[]*view.Port{viewOf("a", 1), viewOf("b", 2)}, 0, "1:1 2:2", []string{"b"}},
 			{[]*view.Port{viewOf("a", 2), viewOf("b", 1)}, 0, "1:1 2:2", []string{"a", "b"}},
+		},
+		"a port gets another address": {
+			{[]*view.Port{viewOf("a", 1)}, 0, "1:1", []string{"a"}},
+			{[]*view.Port{viewOf("a", 2, mac(1), given(1))}, 0, "2:1", []string{"a"}},
+			{[]*view.Port{viewOf("a", 2, mac(1), given(1))}, 0, "2:1", nil},
+			{[]*view.Port{viewOf("a", 1), viewOf("b", 2)}, 0, "1:1 2:2", []string{"a", "b"}},
 		},
 		"a port is away for a while": {
 			{[]*view.Port{viewOf("a", 1)}, 0, "1:1", []string{"a"}},

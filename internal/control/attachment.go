@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"encoding/hex"
 	"net/netip"
 	"time"
 
@@ -118,8 +119,32 @@ func (a *attachment) assign(spec api.PortSpec) error {
 	if err := a.checkAllowed(p, p.record); err != nil {
 		return err
 	}
-	p.record.MAC = cmp.Or(spec.MAC, frame.MACFromIPv4(addr))
-	return a.neighbours.checkMAC(p.segment, p.record.MAC, p, !spec.MAC.IsZero())
+	if p.record.MAC = spec.MAC; !spec.MAC.IsZero() {
+		return a.neighbours.checkMAC(p.segment, p.record.MAC, p, true)
+	}
+	return a.chooseMAC()
+}
+
+// chooseMAC gives the port the MAC that is made of its address, or one made of its id if that is
+// in use: a port that has got another address keeps its MAC.
+func (a *attachment) chooseMAC() (err error) {
+	p := a.p
+	id, err := hex.DecodeString(p.record.ID)
+	if err != nil {
+		return api.Internalf("id of port %q: %w", p.record.Name, err)
+	}
+	choices := []frame.MAC{frame.MACFromIPv4(p.record.IPv4())}
+	for ; len(id) >= len(frame.MAC{}); id = id[len(frame.MAC{}):] {
+		mac := frame.MAC(id[:len(frame.MAC{})])
+		mac[0] = mac[0]&^0x01 | 0x02 // of one station, and made here
+		choices = append(choices, mac)
+	}
+	for _, p.record.MAC = range choices {
+		if err = a.neighbours.checkMAC(p.segment, p.record.MAC, p, false); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // prepare makes the port's device. Of the segment it knows what plan has read: others may change it.

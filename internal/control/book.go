@@ -92,8 +92,8 @@ func (pc *ports) checkAllowed(p *port, record model.Port) error {
 	there := pc.allPorts[p.record.ID] == p
 	for _, prefix := range record.AllowAddresses {
 		a := prefix.Addr()
-		if !prefix.IsSingleIP() || there && p.record.Allows(a) {
-			continue
+		if !prefix.IsSingleIP() || there && p.record.Allows(a) && !slices.Contains(p.record.Addrs, a) {
+			continue // as it was, and not as its own
 		}
 		err := pc.store.State().CheckAllowed(record, a)
 		for _, q := range pc.pending {

@@ -101,6 +101,14 @@ func (b *plainBook) mayHave(s *plainSegment, a netip.Addr) bool {
 	return isHost(s.subnet, s.gateway, a) && b.owner(s, a) == nil && !b.reserved(s, a, nil)
 }
 
+// mayMove reports whether a port may have an address that it asks for instead of its own, while it
+// is allowed these. What it may use itself it may have.
+func (b *plainBook) mayMove(p *plainPort, a netip.Addr, allow []netip.Prefix) bool {
+	owner := b.owner(p.on, a)
+	return isHost(p.on.subnet, p.on.gateway, a) && (owner == nil || owner == p) &&
+		(owner == p || !b.reserved(p.on, a, p)) && b.mayAllow(p.on, p, a, allow)
+}
+
 // mayGet reports whether a new port that is allowed these may get an address without asking.
 func (b *plainBook) mayGet(s *plainSegment, a netip.Addr, allow []netip.Prefix) bool {
 	return s.within.Contains(a) && b.mayHave(s, a) && !s.leased(a) &&

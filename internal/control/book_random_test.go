@@ -109,7 +109,7 @@ func (r *bookRun) compare() {
 func (r *bookRun) step() {
 	changes := []func(){
 		r.addSegment, r.addSegment, r.deleteSegment, r.addPort, r.addPort, r.addPort, r.addPort,
-		r.allow, r.allow, r.deletePort, r.addPool, r.lease, r.lease, r.release, r.addOver,
+		r.allow, r.allow, r.setIP, r.setIP, r.deletePort, r.addPool, r.lease, r.lease, r.release, r.addOver,
 		r.deletePool, r.createNetwork, r.runContainer, r.runContainer, r.removeContainer,
 		r.removeNetwork, r.renumber,
 	}
@@ -349,4 +349,23 @@ func (r *bookRun) inTheMiddle(p *plainPort, automatic bool) {
 		r.step()
 	}
 	r.nested = false
+}
+
+// setIP gives a port another address, now and then with other allowances.
+func (r *bookRun) setIP() {
+	p, found := choose(r, r.settled())
+	if !found {
+		return
+	}
+	update := api.PortUpdate{IP: new(r.inside(p.on.subnet))}
+	allow := p.allow
+	if r.IntN(3) == 0 {
+		allow = r.allowances(p.on)
+		update.AllowAddresses = &allow
+	}
+	may := !p.endpoint && r.book.mayMove(p, *update.IP, allow)
+	_, err := r.checked().UpdatePort(r.Context(), p.id, update)
+	if r.did(err, may, "give %s, which has %s, address %s, allowed %v", p.name, p.addr, update.IP, allow) {
+		p.addr, p.allow = *update.IP, allow
+	}
 }

@@ -23,7 +23,7 @@ func newNeighbours(c *core) *neighbours {
 }
 
 // follow has the segments answer ARP for the ports of the snapshot, and has those announced whose
-// neighbours do not know their MAC.
+// neighbours do not know them.
 func (nb *neighbours) follow(now *view.Snapshot) {
 	for _, s := range now.Segments {
 		changed, err := nb.allSegments[s.Record.ID].answers.follow(s)

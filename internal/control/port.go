@@ -99,10 +99,28 @@ func (pc *ports) UpdatePort(ctx context.Context, ref string, update api.PortUpda
 	if !p.lost() && !p.link.watched { // its turn after a start has not come yet
 		pc.links.lookAtLink(p)
 	}
-	record := p.record
+	var undo undo
+	defer undo.run()
+	record, err := pc.updated(p, update, &undo)
+	if err != nil {
+		return api.Port{}, err
+	}
+	old := p.record
+	if err := pc.change(p, record, update, &undo); err != nil {
+		return api.Port{}, err
+	}
+	undo.keep()
+	pc.activateChange(p, old)
+	return p.now().View(), nil
+}
+
+// updated returns p's record after an update, for which it takes another address, or why p may
+// not have that.
+func (pc *ports) updated(p *port, update api.PortUpdate, undo *undo) (record model.Port, err error) {
+	record = p.record
 	if update.Name != nil && *update.Name != record.Name {
 		if err := pc.checkPortName(*update.Name); err != nil {
-			return api.Port{}, err
+			return record, err
 		}
 		record.Name = *update.Name
 	}
@@ -111,48 +129,50 @@ func (pc *ports) UpdatePort(ctx context.Context, ref string, update api.PortUpda
 	}
 	if update.NetNS != nil {
 		if !record.Handover {
-			return api.Port{}, api.Invalidf("port %q is not handed over: remove it, and add it anew with another namespace", record.Name)
+			return record, api.Invalidf("port %q is not handed over: remove it, and add it anew with another namespace", record.Name)
 		}
 		record.NetNS = *update.NetNS
 	}
+	if update.IP != nil {
+		if err := pc.newAddress(p, &record, *update.IP, undo); err != nil {
+			return record, err
+		}
+	}
 	if update.MAC != nil {
 		if err := pc.neighbours.newMAC(p, &record, *update.MAC); err != nil {
-			return api.Port{}, err
+			return record, err
 		}
 	}
 	if record.Labels, err = withLabels(record.Labels, update.Labels); err != nil {
-		return api.Port{}, err
+		return record, err
 	}
 	set(&record.Aliases, update.Aliases)
 	if err := setPolicy(&record, p.segment, update); err != nil {
-		return api.Port{}, err
+		return record, err
 	}
 	if update.AllowMACs != nil {
 		if err := pc.neighbours.checkAllowedMACs(record, p.segment, p); err != nil {
-			return api.Port{}, err
+			return record, err
 		}
 	}
-	if err := pc.checkAllowed(p, record); err != nil {
-		return api.Port{}, err
-	}
-	if err := pc.change(p, record, update.MAC != nil); err != nil {
-		return api.Port{}, err
-	}
-	return p.now().View(), nil
+	return record, pc.checkAllowed(p, record)
 }
 
-// change takes every step to make record the port's, or none. withMAC has the interface get
-// the record's MAC.
-func (pc *ports) change(p *port, record model.Port, withMAC bool) error {
-	var undo undo
-	defer undo.run()
+// change takes every step to make record the port's, as update asks for, and has undo take those
+// back that were taken when it fails.
+func (pc *ports) change(p *port, record model.Port, update api.PortUpdate, undo *undo) error {
 	old := p.record
-	if withMAC {
-		if err := pc.neighbours.setMAC(p, record, &undo); err != nil {
+	if update.MAC != nil {
+		if err := pc.neighbours.setMAC(p, record, undo); err != nil {
 			return err
 		}
 	}
-	if err := pc.enforcePolicy(p, record, &undo); err != nil {
+	if update.IP != nil {
+		if err := pc.setAddress(p, record, undo); err != nil {
+			return err
+		}
+	}
+	if err := pc.enforcePolicy(p, record, undo); err != nil {
 		return err
 	}
 	s := p.segment
@@ -170,15 +190,27 @@ func (pc *ports) change(p *port, record model.Port, withMAC bool) error {
 			return err
 		}
 	}
+	if record.IPv4() != old.IPv4() && len(p.published) > 0 {
+		if err := pc.publications.firewall.try(pc.now()); err != nil {
+			return err
+		}
+	}
 	if err := pc.store.Apply(model.PutPort(record)); err != nil {
 		return api.Internalf("store port %q: %w", record.Name, err)
 	}
-	undo.keep()
-	p.sw.SetDown(record.Down)
-	if p.sw.Trusted() && p.link.mac != (frame.MAC{}) {
-		pc.logFailure("follow the MAC of port "+record.Name, pc.sw.SetMAC(p.sw, p.link.mac))
-	}
 	return nil
+}
+
+// activateChange does what follows once p's record is another than old.
+func (pc *ports) activateChange(p *port, old model.Port) {
+	p.sw.SetDown(p.record.Down)
+	if p.sw.Trusted() && p.link.mac != (frame.MAC{}) {
+		pc.logFailure("follow the MAC of port "+p.record.Name, pc.sw.SetMAC(p.sw, p.link.mac))
+	}
+	if from, to := old.IPv4(), p.record.IPv4(); from != to {
+		pc.logFailure("release address", p.segment.release(from))
+		pc.log.Info("port has another address", "port", p.record.Name, "from", from, "to", to)
+	}
 }
 
 // withLabels is labels after a change, in which nil removes one. It makes no more of

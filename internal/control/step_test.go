@@ -50,6 +50,10 @@ var operations = []struct {
 		})
 		return err
 	}},
+	{"give port another address", func(w *world, c *Control) error {
+		_, err := c.UpdatePort(w.Context(), "a", api.PortUpdate{IP: new(addr("172.17.0.20")), Name: new("renamed")})
+		return err
+	}},
 	{"delete port", func(w *world, c *Control) error {
 		_, err := c.DeletePort(w.Context(), "a")
 		return err

@@ -83,6 +83,7 @@ type Namespace interface {
 	LinkByMAC(net.HardwareAddr) (netns.Link, error)
 	SetMAC(index int, mac net.HardwareAddr) error
 	SetTxQueueLen(index, n int) error
+	ReplaceAddress(index int, from, to netip.Prefix) error
 	AdoptLink(netns.LinkConfig) (netns.Adopted, error)
 	PrepareLink(netns.LinkConfig) (netns.Link, error)
 	ID() string

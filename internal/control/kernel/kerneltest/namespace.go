@@ -117,6 +117,21 @@ func (ns *Namespace) SetTxQueueLen(index, n int) error {
 	return nil
 }
 
+// ReplaceAddress implements [kernel.Namespace].
+func (ns *Namespace) ReplaceAddress(index int, from, to netip.Prefix) error {
+	ns.m.Mu.Lock()
+	defer ns.m.Mu.Unlock()
+	if err := ns.m.step("give a link in %s an address", ns.Name); err != nil {
+		return err
+	}
+	l := ns.Links[index]
+	l.Addrs = slices.DeleteFunc(slices.Clone(l.Addrs), func(a netip.Addr) bool { return a == from.Addr() })
+	if to.IsValid() && !slices.Contains(l.Addrs, to.Addr()) {
+		l.Addrs = append(l.Addrs, to.Addr())
+	}
+	return nil
+}
+
 // AdoptLink implements [kernel.Namespace]: it moves a link of the process's own namespace here.
 func (ns *Namespace) AdoptLink(c netns.LinkConfig) (netns.Adopted, error) {
 	if ns.m.OnMove != nil {
