@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vswitch/bench/stat"
-	"vswitch/icmp"
 )
 
 // PingTask is the task of the ping helper: to send ICMP echo requests and to measure the
@@ -36,15 +35,15 @@ const (
 // next to nothing beside the system calls: the runtime's poller would add the time
 // it takes to wake a goroutine to each answer.
 func (t PingTask) run() (stat.Latencies, error) {
-	o := icmp.Options{Interval: t.Interval, Timeout: t.Timeout, Listen: listenICMP}
+	o := pingOptions{Interval: t.Interval, Timeout: t.Timeout, Listen: listenICMP}
 	if t.Count > 0 {
 		o.Count = t.Count
-		stats, err := icmp.Ping(context.Background(), t.To, o)
+		stats, err := ping(context.Background(), t.To, o)
 		return stat.NewLatencies(stats.RTTs, stats.Sent-stats.Received), err
 	}
 	warm := o
 	warm.Count = pingWarm
-	if _, err := icmp.Ping(context.Background(), t.To, warm); err != nil {
+	if _, err := ping(context.Background(), t.To, warm); err != nil {
 		return stat.Latencies{}, err
 	}
 	times := make([]time.Duration, 0, 1<<20)
@@ -54,7 +53,7 @@ func (t PingTask) run() (stat.Latencies, error) {
 		if t.Interval > 0 {
 			o.Count = max(1, min(pingRound, int((t.For-time.Since(start))/t.Interval)))
 		}
-		stats, err := icmp.Ping(context.Background(), t.To, o)
+		stats, err := ping(context.Background(), t.To, o)
 		if err != nil {
 			return stat.Latencies{}, err
 		}
@@ -136,7 +135,7 @@ func stampOf(control []byte) time.Time {
 	return time.Unix(ts.Unix())
 }
 
-// Stamp implements [icmp.Stamper]: what is measured is the switch, and not the
+// Stamp implements [stamper]: what is measured is the switch, and not the
 // waking of the pinger, as with ping(8).
 func (c *icmpConn) Stamp() time.Time { return c.stamp }
 

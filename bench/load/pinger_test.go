@@ -1,4 +1,4 @@
-package icmp
+package load
 
 import (
 	"context"
@@ -15,8 +15,22 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/net/ipv4"
+
 	"vswitch/internal/frame"
 )
+
+// c1IP is who is pinged.
+var (
+	c1IP      = netip.MustParseAddr("172.17.0.2")
+	gatewayIP = netip.MustParseAddr("172.17.0.1")
+)
+
+// setICMPChecksum writes the checksum of a whole message.
+func setICMPChecksum(message []byte) {
+	message[2], message[3] = 0, 0
+	binary.BigEndian.PutUint16(message[2:4], ^frame.Sum(message, 0))
+}
 
 // fakeConn is a socket on a pipe. from, if not nil, is where messages seem to
 // come from.
@@ -41,7 +55,7 @@ type reply func(delay time.Duration, message []byte)
 
 // pingPeer pings c1 behind p, in a bubble where time passes only while all wait,
 // and says how long it took.
-func pingPeer(ctx context.Context, t *testing.T, from net.Addr, o Options, p peer) (Stats, time.Duration, error) {
+func pingPeer(ctx context.Context, t *testing.T, from net.Addr, o pingOptions, p peer) (pingStats, time.Duration, error) {
 	t.Helper()
 	near, far := net.Pipe()
 	var running sync.WaitGroup
@@ -66,7 +80,7 @@ func pingPeer(ctx context.Context, t *testing.T, from net.Addr, o Options, p pee
 	})
 	o.Listen = func() (net.PacketConn, error) { return fakeConn{near, from}, nil }
 	start := time.Now()
-	stats, err := Ping(ctx, c1IP, o)
+	stats, err := ping(ctx, c1IP, o)
 	took := time.Since(start)
 	if _, err := near.Write(nil); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("the socket was left open: writing to it gives %v", err)
@@ -77,11 +91,11 @@ func pingPeer(ctx context.Context, t *testing.T, from net.Addr, o Options, p pee
 // fromC1 is the source of c1's messages.
 var fromC1 = &net.IPAddr{IP: net.IP(c1IP.AsSlice())}
 
-// answer is the reply to request.
-func answer(request []byte) []byte {
+// echoReply is the reply to request.
+func echoReply(request []byte) []byte {
 	b := slices.Clone(request)
-	b[0] = TypeEchoReply
-	setChecksum(b)
+	b[0] = uint8(ipv4.ICMPTypeEchoReply)
+	setICMPChecksum(b)
 	return b
 }
 
@@ -89,39 +103,39 @@ func silent(uint16, []byte, reply) {}
 
 // after answers each request when delay has passed.
 func after(delay time.Duration) peer {
-	return func(_ uint16, request []byte, send reply) { send(delay, answer(request)) }
+	return func(_ uint16, request []byte, send reply) { send(delay, echoReply(request)) }
 }
 
 func TestPing(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
 	for name, test := range map[string]struct {
-		options Options
+		options pingOptions
 		peer    peer
 		sent    int
 		rtts    []time.Duration
 		took    time.Duration
 	}{
-		"defaults": {Options{}, after(2 * ms), 3, []time.Duration{2 * ms, 2 * ms, 2 * ms}, 6 * ms},
-		"interval": {Options{Count: 3, Interval: 10 * ms}, after(2 * ms), 3, []time.Duration{2 * ms, 2 * ms, 2 * ms}, 22 * ms},
+		"defaults": {pingOptions{}, after(2 * ms), 3, []time.Duration{2 * ms, 2 * ms, 2 * ms}, 6 * ms},
+		"interval": {pingOptions{Count: 3, Interval: 10 * ms}, after(2 * ms), 3, []time.Duration{2 * ms, 2 * ms, 2 * ms}, 22 * ms},
 		"replies slower than the interval": {
-			Options{Count: 3, Interval: 10 * ms}, after(25 * ms), 3, []time.Duration{25 * ms, 25 * ms, 25 * ms}, 45 * ms,
+			pingOptions{Count: 3, Interval: 10 * ms}, after(25 * ms), 3, []time.Duration{25 * ms, 25 * ms, 25 * ms}, 45 * ms,
 		},
-		"no answer":              {Options{Count: 3, Interval: 10 * ms, Timeout: 100 * ms}, silent, 3, nil, 120 * ms},
-		"no answer, no interval": {Options{Count: 3, Timeout: 100 * ms}, silent, 3, nil, 300 * ms},
-		"no answer, defaults":    {Options{}, silent, 3, nil, 3 * time.Second},
-		"answers come late":      {Options{Count: 3, Interval: 10 * ms, Timeout: 5 * ms}, after(7 * ms), 3, nil, 25 * ms},
-		"every other lost": {Options{Count: 4, Timeout: 10 * ms}, func(seq uint16, request []byte, send reply) {
+		"no answer":              {pingOptions{Count: 3, Interval: 10 * ms, Timeout: 100 * ms}, silent, 3, nil, 120 * ms},
+		"no answer, no interval": {pingOptions{Count: 3, Timeout: 100 * ms}, silent, 3, nil, 300 * ms},
+		"no answer, defaults":    {pingOptions{}, silent, 3, nil, 3 * time.Second},
+		"answers come late":      {pingOptions{Count: 3, Interval: 10 * ms, Timeout: 5 * ms}, after(7 * ms), 3, nil, 25 * ms},
+		"every other lost": {pingOptions{Count: 4, Timeout: 10 * ms}, func(seq uint16, request []byte, send reply) {
 			if seq%2 == 0 {
-				send(3*ms, answer(request))
+				send(3*ms, echoReply(request))
 			}
 		}, 4, []time.Duration{3 * ms, 3 * ms}, 26 * ms},
-		"out of order": {Options{Count: 2, Interval: 10 * ms}, func(seq uint16, request []byte, send reply) {
-			send(map[uint16]time.Duration{1: 15 * ms, 2: 1 * ms}[seq], answer(request))
+		"out of order": {pingOptions{Count: 2, Interval: 10 * ms}, func(seq uint16, request []byte, send reply) {
+			send(map[uint16]time.Duration{1: 15 * ms, 2: 1 * ms}[seq], echoReply(request))
 		}, 2, []time.Duration{1 * ms, 15 * ms}, 15 * ms},
-		"duplicates": {Options{Count: 2, Interval: 10 * ms}, func(_ uint16, request []byte, send reply) {
+		"duplicates": {pingOptions{Count: 2, Interval: 10 * ms}, func(_ uint16, request []byte, send reply) {
 			for range 3 {
-				send(0, answer(request))
+				send(0, echoReply(request))
 			}
 		}, 2, []time.Duration{0, 0}, 10 * ms},
 	} {
@@ -147,12 +161,12 @@ func TestPingRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seqs []uint16
-		_, _, err := pingPeer(t.Context(), t, fromC1, Options{Count: 2, Size: 3}, func(seq uint16, request []byte, send reply) {
-			if len(request) != 11 || request[0] != TypeEchoRequest || request[1] != 0 || frame.Sum(request, 0) != 0xffff {
+		_, _, err := pingPeer(t.Context(), t, fromC1, pingOptions{Count: 2, Size: 3}, func(seq uint16, request []byte, send reply) {
+			if len(request) != 11 || request[0] != uint8(ipv4.ICMPTypeEcho) || request[1] != 0 || frame.Sum(request, 0) != 0xffff {
 				t.Errorf("% x is not an echo request with 3 bytes of data and its checksum", request)
 			}
 			seqs = append(seqs, seq)
-			send(0, answer(request))
+			send(0, echoReply(request))
 		})
 		if err != nil || !slices.Equal(seqs, []uint16{1, 2}) {
 			t.Errorf("got sequence numbers %v and error %v, want 1 and 2", seqs, err)
@@ -166,9 +180,9 @@ func TestPingWrapsSequence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const count = 1<<16 + 2
 		var last uint16
-		got, _, err := pingPeer(t.Context(), t, fromC1, Options{Count: count}, func(seq uint16, request []byte, send reply) {
+		got, _, err := pingPeer(t.Context(), t, fromC1, pingOptions{Count: count}, func(seq uint16, request []byte, send reply) {
 			last = seq
-			send(0, answer(request))
+			send(0, echoReply(request))
 		})
 		if err != nil || got.Sent != count || got.Received != count || last != 2 {
 			t.Errorf("sent %d, received %d, last number %d, error %v; want %d, %d, 2", got.Sent, got.Received, last, err, count, count)
@@ -181,9 +195,9 @@ func TestPingIgnores(t *testing.T) {
 	t.Parallel()
 	edit := func(f func(b []byte)) func([]byte) []byte {
 		return func(request []byte) []byte {
-			b := answer(request)
+			b := echoReply(request)
 			f(b)
-			setChecksum(b)
+			setICMPChecksum(b)
 			return b
 		}
 	}
@@ -196,19 +210,19 @@ func TestPingIgnores(t *testing.T) {
 		"another identifier":       {fromC1, edit(func(b []byte) { b[5] ^= 1 })},
 		"a number not sent":        {fromC1, edit(func(b []byte) { b[6] ^= 0x80 })},
 		"other data":               {fromC1, edit(func(b []byte) { b[len(b)-1] ^= 1 })},
-		"a wrong checksum":         {fromC1, func(r []byte) []byte { b := answer(r); b[2] ^= 1; return b }},
-		"less data":                {fromC1, func(r []byte) []byte { return answer(r[:len(r)-2]) }},
-		"more data":                {fromC1, func(r []byte) []byte { return answer(append(slices.Clone(r), 0, 0)) }},
-		"a truncated header":       {fromC1, func(r []byte) []byte { return answer(r)[:7] }},
+		"a wrong checksum":         {fromC1, func(r []byte) []byte { b := echoReply(r); b[2] ^= 1; return b }},
+		"less data":                {fromC1, func(r []byte) []byte { return echoReply(r[:len(r)-2]) }},
+		"more data":                {fromC1, func(r []byte) []byte { return echoReply(append(slices.Clone(r), 0, 0)) }},
+		"a truncated header":       {fromC1, func(r []byte) []byte { return echoReply(r)[:7] }},
 		"one byte":                 {fromC1, func([]byte) []byte { return []byte{0} }},
-		"another source":           {&net.IPAddr{IP: net.IP(gatewayIP.AsSlice())}, answer},
-		"a source of another kind": {&net.UDPAddr{IP: net.IP(c1IP.AsSlice())}, answer},
-		"no source":                {nil, answer},
+		"another source":           {&net.IPAddr{IP: net.IP(gatewayIP.AsSlice())}, echoReply},
+		"a source of another kind": {&net.UDPAddr{IP: net.IP(c1IP.AsSlice())}, echoReply},
+		"no source":                {nil, echoReply},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				got, took, err := pingPeer(t.Context(), t, test.from, Options{Count: 1}, func(_ uint16, request []byte, send reply) {
+				got, took, err := pingPeer(t.Context(), t, test.from, pingOptions{Count: 1}, func(_ uint16, request []byte, send reply) {
 					send(0, test.message(request))
 				})
 				if err != nil || got.Sent != 1 || got.Received != 0 || took != time.Second {
@@ -224,7 +238,7 @@ func TestPingCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Millisecond)
 		defer cancel()
-		o := Options{Count: 100, Interval: 10 * time.Millisecond}
+		o := pingOptions{Count: 100, Interval: 10 * time.Millisecond}
 		got, took, err := pingPeer(ctx, t, fromC1, o, after(time.Millisecond))
 		if !errors.Is(err, context.DeadlineExceeded) || took != 25*time.Millisecond {
 			t.Errorf("got error %v after %v, want %v after 25ms", err, took, context.DeadlineExceeded)
@@ -239,7 +253,7 @@ func TestPingCancelledBefore(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Ping(ctx, c1IP, Options{Listen: func() (net.PacketConn, error) {
+	_, err := ping(ctx, c1IP, pingOptions{Listen: func() (net.PacketConn, error) {
 		t.Error("opened a socket")
 		return nil, os.ErrInvalid
 	}})
@@ -250,14 +264,14 @@ func TestPingCancelledBefore(t *testing.T) {
 
 func TestPingSocketErrors(t *testing.T) {
 	t.Parallel()
-	_, err := Ping(t.Context(), c1IP, Options{Listen: func() (net.PacketConn, error) { return nil, os.ErrPermission }})
+	_, err := ping(t.Context(), c1IP, pingOptions{Listen: func() (net.PacketConn, error) { return nil, os.ErrPermission }})
 	if !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), c1IP.String()) {
 		t.Errorf("listen: got %v", err)
 	}
 
 	near, far := net.Pipe()
 	far.Close()
-	got, err := Ping(t.Context(), c1IP, Options{Listen: func() (net.PacketConn, error) { return fakeConn{near, fromC1}, nil }})
+	got, err := ping(t.Context(), c1IP, pingOptions{Listen: func() (net.PacketConn, error) { return fakeConn{near, fromC1}, nil }})
 	if err == nil || !strings.Contains(err.Error(), "send echo request 1") || got.Sent != 0 {
 		t.Errorf("send: got %+v and %v", got, err)
 	}
@@ -267,7 +281,7 @@ func TestPingSocketErrors(t *testing.T) {
 		_, _ = far.Read(make([]byte, 1500))
 		far.Close()
 	}()
-	got, err = Ping(t.Context(), c1IP, Options{Listen: func() (net.PacketConn, error) { return fakeConn{near, fromC1}, nil }})
+	got, err = ping(t.Context(), c1IP, pingOptions{Listen: func() (net.PacketConn, error) { return fakeConn{near, fromC1}, nil }})
 	if err == nil || !strings.Contains(err.Error(), "read echo replies") || got.Sent != 1 {
 		t.Errorf("read: got %+v and %v", got, err)
 	}
@@ -277,20 +291,20 @@ func TestPingRefuses(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		dst     string
-		options Options
+		options pingOptions
 		reason  string
 	}{
-		"IPv6":              {"fd00::1", Options{}, "IPv4 unicast"},
-		"unspecified":       {"0.0.0.0", Options{}, "IPv4 unicast"},
-		"multicast":         {"224.0.0.1", Options{}, "IPv4 unicast"},
-		"broadcast":         {"255.255.255.255", Options{}, "IPv4 unicast"},
-		"count":             {"172.17.0.2", Options{Count: -1}, "count -1"},
-		"interval":          {"172.17.0.2", Options{Interval: -time.Second}, "interval -1s"},
-		"interval too fine": {"172.17.0.2", Options{Interval: time.Microsecond}, "at least 1ms"},
-		"timeout":           {"172.17.0.2", Options{Timeout: -1}, "timeout -1ns"},
-		"timeout too long":  {"172.17.0.2", Options{Timeout: time.Hour}, "at most 1m0s"},
-		"size":              {"172.17.0.2", Options{Size: -1}, "size -1"},
-		"size too large":    {"172.17.0.2", Options{Size: 65508}, "at most 65507"},
+		"IPv6":              {"fd00::1", pingOptions{}, "IPv4 unicast"},
+		"unspecified":       {"0.0.0.0", pingOptions{}, "IPv4 unicast"},
+		"multicast":         {"224.0.0.1", pingOptions{}, "IPv4 unicast"},
+		"broadcast":         {"255.255.255.255", pingOptions{}, "IPv4 unicast"},
+		"count":             {"172.17.0.2", pingOptions{Count: -1}, "count -1"},
+		"interval":          {"172.17.0.2", pingOptions{Interval: -time.Second}, "interval -1s"},
+		"interval too fine": {"172.17.0.2", pingOptions{Interval: time.Microsecond}, "at least 1ms"},
+		"timeout":           {"172.17.0.2", pingOptions{Timeout: -1}, "timeout -1ns"},
+		"timeout too long":  {"172.17.0.2", pingOptions{Timeout: time.Hour}, "at most 1m0s"},
+		"size":              {"172.17.0.2", pingOptions{Size: -1}, "size -1"},
+		"size too large":    {"172.17.0.2", pingOptions{Size: 65508}, "at most 65507"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -298,13 +312,13 @@ func TestPingRefuses(t *testing.T) {
 				t.Error("opened a socket")
 				return nil, os.ErrInvalid
 			}
-			_, err := Ping(t.Context(), netip.MustParseAddr(test.dst), test.options)
+			_, err := ping(t.Context(), netip.MustParseAddr(test.dst), test.options)
 			if err == nil || !strings.Contains(err.Error(), test.reason) {
 				t.Errorf("got error %v, want one that says %q", err, test.reason)
 			}
 		})
 	}
-	if _, err := Ping(t.Context(), netip.Addr{}, Options{}); err == nil {
+	if _, err := ping(t.Context(), netip.Addr{}, pingOptions{}); err == nil {
 		t.Error("pinged no address")
 	}
 }

@@ -1,4 +1,4 @@
-package icmp
+package load
 
 import (
 	"bytes"
@@ -12,13 +12,16 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/net/ipv4"
+
 	"vswitch/internal/frame"
 )
 
-// Bounds of [Options].
+// Bounds of [pingOptions].
 const (
 	maxIPHeaderLen = 60
-	maxSize        = 65535 - frame.IPv4HeaderLen - headerLen
+	icmpHeaderLen  = 8 // type, code, checksum, identifier, sequence number
+	maxPingSize    = 65535 - frame.IPv4HeaderLen - icmpHeaderLen
 	// minInterval is about what the runtime's timers keep; a shorter interval
 	// would also leave no time to read replies between two requests.
 	minInterval = time.Millisecond
@@ -27,9 +30,9 @@ const (
 	maxTimeout = time.Minute
 )
 
-// Options says how to ping. The zero value sends three requests of ping's usual
+// pingOptions says how to ping. The zero value sends three requests of ping's usual
 // size, each when the one before it is settled.
-type Options struct {
+type pingOptions struct {
 	// Count is the number of requests; 0 stands for 3.
 	Count int
 	// Interval is the time from one request to the next, at least 1ms. 0 sends
@@ -41,21 +44,28 @@ type Options struct {
 	// Size is the number of data bytes in each request, at most 65507; 0 stands
 	// for 56, as with ping.
 	Size int
-	// Listen opens the socket, which Ping closes. It runs on the goroutine that
-	// called Ping, so a caller whose thread is in another namespace pings from
+	// Listen opens the socket, which ping closes. It runs on the goroutine that
+	// called ping, so a caller whose thread is in another namespace pings from
 	// there. The socket takes [*net.IPAddr] and hands out ICMP messages without
 	// the IP header. nil stands for net.ListenPacket("ip4:icmp", "0.0.0.0"), a raw
-	// socket, which takes CAP_NET_RAW. If it is a [Stamper] too, round-trip times
+	// socket, which takes CAP_NET_RAW. If it is a [stamper] too, round-trip times
 	// end when the kernel has the reply.
 	Listen func() (net.PacketConn, error)
 }
 
-// Stamper is a socket that knows when the kernel got the message that ReadFrom
+// stamper is a socket that knows when the kernel got the message that ReadFrom
 // returned last (SO_TIMESTAMPNS, socket(7)). ping(8) measures by it too.
-type Stamper interface{ Stamp() time.Time }
+type stamper interface{ Stamp() time.Time }
+
+// pingStats is what a [ping] saw.
+type pingStats struct {
+	Sent     int             // requests sent
+	Received int             // requests answered in time; duplicates do not count
+	RTTs     []time.Duration // round-trip times, in the order in which the replies came
+}
 
 // withDefaults checks o and fills in what was left zero.
-func (o Options) withDefaults() (Options, error) {
+func (o pingOptions) withDefaults() (pingOptions, error) {
 	switch {
 	case o.Count < 0:
 		return o, fmt.Errorf("count %d: must be at least 1, or 0 for 3", o.Count)
@@ -63,8 +73,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("interval %v: must be at least %v, or 0 to send when the last request is answered", o.Interval, minInterval)
 	case o.Timeout < 0 || o.Timeout > maxTimeout:
 		return o, fmt.Errorf("timeout %v: must be at most %v, or 0 for 1s", o.Timeout, maxTimeout)
-	case o.Size < 0 || o.Size > maxSize:
-		return o, fmt.Errorf("size %d: must be at most %d bytes, or 0 for 56", o.Size, maxSize)
+	case o.Size < 0 || o.Size > maxPingSize:
+		return o, fmt.Errorf("size %d: must be at most %d bytes, or 0 for 56", o.Size, maxPingSize)
 	}
 	if o.Count == 0 {
 		o.Count = 3
@@ -81,32 +91,32 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// Ping sends echo requests to dst, an IPv4 unicast address, and waits until each
+// ping sends echo requests to dst, an IPv4 unicast address, and waits until each
 // is answered or given up. Lost requests are no error, however many: they show in
-// [Stats.Loss]. An error means that the pinging itself failed, at the socket or
+// [pingStats]. An error means that the pinging itself failed, at the socket or
 // because ctx ended; the result then holds what was seen so far.
 //
 // Round-trip times are taken in user space, from before the request is written
 // until the reply is read, so they include the wake-up of the reading thread,
-// unless the socket is a [Stamper].
-func Ping(ctx context.Context, dst netip.Addr, o Options) (Stats, error) {
+// unless the socket is a [stamper].
+func ping(ctx context.Context, dst netip.Addr, o pingOptions) (pingStats, error) {
 	dst = dst.Unmap()
 	if !dst.Is4() || dst.IsUnspecified() || dst.IsMulticast() || dst == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
-		return Stats{}, fmt.Errorf("ping %s: must be an IPv4 unicast address", dst)
+		return pingStats{}, fmt.Errorf("ping %s: must be an IPv4 unicast address", dst)
 	}
 	o, err := o.withDefaults()
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return Stats{}, fmt.Errorf("ping %s: %w", dst, err)
+		return pingStats{}, fmt.Errorf("ping %s: %w", dst, err)
 	}
 	conn, err := o.Listen()
 	if err != nil {
-		return Stats{}, fmt.Errorf("ping %s: open a raw ICMP socket (needs CAP_NET_RAW): %w", dst, err)
+		return pingStats{}, fmt.Errorf("ping %s: open a raw ICMP socket (needs CAP_NET_RAW): %w", dst, err)
 	}
 	defer conn.Close()
-	// A deadline in the past ends the read that Ping may be blocked in.
+	// A deadline in the past ends the read that ping may be blocked in.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	p := newPinger(conn, dst, o)
@@ -116,15 +126,15 @@ func Ping(ctx context.Context, dst netip.Addr, o Options) (Stats, error) {
 	return p.stats, nil
 }
 
-// pinger is the state of one Ping. One goroutine does all of it: it sends when a
+// pinger is the state of one ping. One goroutine does all of it: it sends when a
 // request is due, and reads until the next one is.
 type pinger struct {
 	conn  net.PacketConn
 	dst   netip.Addr
 	to    net.Addr // dst, as the socket takes it
-	o     Options
+	o     pingOptions
 	buf   []byte // what was read last
-	stats Stats
+	stats pingStats
 
 	// request is the message to send. Its data are random, so that a reply to
 	// another pinger that drew the same identifier is told from one to this.
@@ -135,20 +145,20 @@ type pinger struct {
 	settled int                  // how many requests, from the first on, are not pending
 }
 
-func newPinger(conn net.PacketConn, dst netip.Addr, o Options) *pinger {
+func newPinger(conn net.PacketConn, dst netip.Addr, o pingOptions) *pinger {
 	p := &pinger{
 		conn:    conn,
 		dst:     dst,
 		to:      &net.IPAddr{IP: dst.AsSlice()},
 		o:       o,
-		buf:     make([]byte, maxIPHeaderLen+headerLen+o.Size),
-		request: make([]byte, headerLen+o.Size),
+		buf:     make([]byte, maxIPHeaderLen+icmpHeaderLen+o.Size),
+		request: make([]byte, icmpHeaderLen+o.Size),
 		pending: make(map[uint16]time.Time),
 	}
 	for i := range p.request {
 		p.request[i] = byte(rand.Uint32())
 	}
-	p.request[0], p.request[1] = TypeEchoRequest, 0
+	p.request[0], p.request[1] = uint8(ipv4.ICMPTypeEcho), 0
 	return p
 }
 
@@ -218,7 +228,8 @@ func (p *pinger) wake() time.Time {
 func (p *pinger) send() error {
 	seq := sequence(p.stats.Sent)
 	binary.BigEndian.PutUint16(p.request[6:8], seq)
-	setChecksum(p.request)
+	p.request[2], p.request[3] = 0, 0
+	binary.BigEndian.PutUint16(p.request[2:4], ^frame.Sum(p.request, 0))
 	at := time.Now()
 	if _, err := p.conn.WriteTo(p.request, p.to); err != nil {
 		return fmt.Errorf("send echo request %d: %w", p.stats.Sent+1, err)
@@ -258,7 +269,7 @@ func (p *pinger) receive() error {
 
 // stamp is when what was read last came.
 func (p *pinger) stamp() time.Time {
-	if s, ok := p.conn.(Stamper); ok {
+	if s, ok := p.conn.(stamper); ok {
 		return s.Stamp()
 	}
 	return time.Now()
@@ -268,10 +279,10 @@ func (p *pinger) stamp() time.Time {
 // whosever it is, came from the pinged address and answers one of our requests:
 // same identifier and same data.
 func (p *pinger) answers(reply []byte, from net.Addr) bool {
-	if len(reply) != len(p.request) || reply[0] != TypeEchoReply || reply[1] != 0 {
+	if len(reply) != len(p.request) || reply[0] != uint8(ipv4.ICMPTypeEchoReply) || reply[1] != 0 {
 		return false
 	}
-	if !bytes.Equal(reply[4:6], p.request[4:6]) || !bytes.Equal(reply[headerLen:], p.request[headerLen:]) {
+	if !bytes.Equal(reply[4:6], p.request[4:6]) || !bytes.Equal(reply[icmpHeaderLen:], p.request[icmpHeaderLen:]) {
 		return false
 	}
 	ip, ok := from.(*net.IPAddr)
