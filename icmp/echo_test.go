@@ -136,7 +136,7 @@ func TestEchoLeavesAlone(t *testing.T) {
 		want   Verdict
 	}{
 		"echo reply":              {typ(TypeEchoReply), Unhandled},
-		"destination unreachable": {typ(TypeDestinationUnreachable), Unhandled},
+		"destination unreachable": {typ(layers.ICMPv4TypeDestinationUnreachable), Unhandled},
 		"timestamp request":       {typ(13), Unhandled},
 		"unknown type":            {typ(200), Unhandled},
 		"UDP":                     {header(func(ip *layers.IPv4) { ip.Protocol = layers.IPProtocolUDP }), Unhandled},

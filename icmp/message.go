@@ -4,25 +4,9 @@ import "net/netip"
 
 // Types of messages (RFC 792; IANA "ICMP Type Numbers").
 const (
-	TypeEchoReply              = 0
-	TypeDestinationUnreachable = 3
-	TypeEchoRequest            = 8
-	TypeTimeExceeded           = 11
+	TypeEchoReply   = 0
+	TypeEchoRequest = 8
 )
-
-// Codes of [TypeDestinationUnreachable] (RFC 792, RFC 1812 §5.2.7.1).
-const (
-	CodeNetUnreachable      = 0
-	CodeHostUnreachable     = 1
-	CodeProtocolUnreachable = 2
-	CodePortUnreachable     = 3
-	CodeFragmentationNeeded = 4
-	CodeAdminProhibited     = 13
-)
-
-// CodeTTLExceeded is the code of [TypeTimeExceeded] for a packet whose time to
-// live ran out on its way.
-const CodeTTLExceeded = 0
 
 const (
 	headerLen = 8  // of every message used here: type, code, checksum, four bytes more
