@@ -12,7 +12,6 @@ import (
 const (
 	maxName       = 63
 	maxRef        = 64   // an id is longer than a name
-	maxIfName     = 15   // IFNAMSIZ less the NUL (include/uapi/linux/if.h)
 	maxNetNSName  = 255  // NAME_MAX, since a namespace's name is a file's
 	maxPath       = 4095 // PATH_MAX less the NUL
 	maxPID        = 1 << 22
@@ -220,11 +219,9 @@ func validateNetNS(netns string) error {
 	return nil
 }
 
-// validateIfName follows dev_valid_name (net/core/dev.c); '%' would be taken for a
-// pattern by dev_alloc_name.
 func validateIfName(name string) error {
-	if len(name) > maxIfName || name == "." || name == ".." || strings.ContainsAny(name, "/:% ") || !wellformed.Printable(name) {
-		return Invalidf("ifname %q: want 1 to %d characters without spaces, '/', ':' or '%%', such as eth0", clip(name), maxIfName)
+	if !wellformed.IfName(name) {
+		return Invalidf("ifname %q: want 1 to 15 characters without spaces, '/', ':' or '%%', such as eth0", clip(name))
 	}
 	return nil
 }

@@ -65,9 +65,6 @@ func (pc *ports) plan(spec api.PortSpec, ns kernel.Namespace) (_ *attachment, er
 	if err := pc.neighbours.checkAllowedMACs(p.record, s, p); err != nil {
 		return nil, err
 	}
-	if err := netns.CheckName(p.record.IfName); err != nil {
-		return nil, api.Invalidf("%w", err)
-	}
 	a := &attachment{ports: pc, p: p, ns: ns}
 	if err := a.assign(spec); err != nil {
 		a.locked.run()

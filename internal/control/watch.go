@@ -330,7 +330,7 @@ func (ls *links) followName(p *port, name string) {
 func (p *port) rename(name string) bool {
 	record := p.record
 	record.IfName = name
-	if record.Check() != nil || netns.CheckName(name) != nil {
+	if record.Check() != nil || name == "" {
 		return false
 	}
 	p.record = record

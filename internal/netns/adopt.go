@@ -92,9 +92,6 @@ func (ns *Namespace) adopt(cfg LinkConfig, steps []step) (Adopted, error) {
 	if cfg.Name == "" {
 		cfg.Name = DefaultName
 	}
-	if err := cfg.check(); err != nil {
-		return Adopted{}, err
-	}
 	h, err := ns.handle()
 	if err != nil {
 		return Adopted{}, err
@@ -110,33 +107,6 @@ func (ns *Namespace) adopt(cfg LinkConfig, steps []step) (Adopted, error) {
 		}
 	}
 	return a.result, nil
-}
-
-// check finds what is wrong with the values as such.
-func (c LinkConfig) check() error {
-	if err := CheckName(c.Name); err != nil {
-		return err
-	}
-	if c.MAC != nil {
-		if err := checkMAC(c.MAC); err != nil {
-			return err
-		}
-	}
-	if c.MTU < 0 || c.TxQueueLen < 0 {
-		return fmt.Errorf("mtu %d and queue length %d: give numbers above 0, or 0 to leave them alone", c.MTU, c.TxQueueLen)
-	}
-	if a := c.Address; a != (netip.Prefix{}) {
-		if !a.IsValid() || a.Addr().Is4In6() || a.Addr().IsUnspecified() || a.Addr().IsMulticast() {
-			return fmt.Errorf("%s is not the address of a host: give one as 172.17.0.2/16", a)
-		}
-	}
-	if !c.DefaultRoute {
-		return nil
-	}
-	if !c.Gateway.IsValid() || !c.Address.Masked().Contains(c.Gateway) || c.Gateway == c.Address.Addr() {
-		return fmt.Errorf("gateway %s is not a neighbour of address %s: give another address of its network", c.Gateway, c.Address)
-	}
-	return nil
 }
 
 // checkFree refuses a name that is taken.

@@ -150,9 +150,6 @@ func addHostAddress(h *netlink.Handle, l netlink.Link, c HostLink) (bool, error)
 // elsewhere. A link without these settings works; the error says which could not be
 // set, as where they may not be written.
 func HardenHostLink(sysctl, name string) error {
-	if err := CheckName(name); err != nil {
-		return err
-	}
 	var failed []string
 	var why error
 	for _, s := range hostSettings {

@@ -82,9 +82,6 @@ func TestHostLinkThatIsMissing(t *testing.T) {
 		if err := HardenHostLink("/proc/sys", "none"); err != nil {
 			t.Errorf("settings of a missing link: %v, want them left alone", err)
 		}
-		if err := HardenHostLink("/proc/sys", "../all"); err == nil {
-			t.Error("a path is taken for the name of a link")
-		}
 	})
 }
 

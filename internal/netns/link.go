@@ -10,30 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CheckName holds the name of an interface in a container against dev_valid_name
-// (net/core/dev.c): 1 to 15 bytes, no '/', ':' or space, not "." or "..". It also
-// refuses '%', from which the kernel would make a name of its own, and "lo",
-// which every namespace has already.
-func CheckName(name string) error {
-	switch {
-	case name == "":
-		return errors.New("the interface name is empty: give 1 to 15 bytes, such as eth0")
-	case len(name) >= unix.IFNAMSIZ:
-		return fmt.Errorf("interface name %q has %d bytes: give 15 at most", name, len(name))
-	case name == "." || name == "..":
-		return fmt.Errorf("interface name %q is reserved: choose another, such as eth0", name)
-	case name == "lo":
-		return fmt.Errorf("interface name %q belongs to the loopback: choose another, such as eth0", name)
-	}
-	for _, c := range []byte(name) {
-		// 0xa0 is a space to the kernel (lib/ctype.c), inside UTF-8 as well.
-		if c <= ' ' || c == 0x7f || c == 0xa0 || c == '/' || c == ':' || c == '%' {
-			return fmt.Errorf("interface name %q holds %q: leave out '/', ':', '%%', spaces and control characters", name, c)
-		}
-	}
-	return nil
-}
-
 // LinkExists says whether an interface of this name is in the namespace.
 func (ns *Namespace) LinkExists(name string) (bool, error) {
 	err := ns.withLink(name, func(*netlink.Handle, netlink.Link) error { return nil })
@@ -48,24 +24,11 @@ func (ns *Namespace) DeleteLink(name string) error {
 	return ns.change("delete", name, (*netlink.Handle).LinkDel)
 }
 
-// SetLinkUp brings an interface up; one that is up stays so.
-func (ns *Namespace) SetLinkUp(name string) error {
-	return ns.change("bring up", name, (*netlink.Handle).LinkSetUp)
-}
-
-// SetLinkDown takes an interface down, and with it the routes over it.
-func (ns *Namespace) SetLinkDown(name string) error {
-	return ns.change("take down", name, (*netlink.Handle).LinkSetDown)
-}
-
 // SetMAC gives the interface of this index a unicast MAC address of six bytes. The
 // interface may be up where its driver allows that, as a TAP's does
 // (IFF_LIVE_ADDR_CHANGE, drivers/net/tun.c). The error wraps [ErrNoLink] when there
 // is no such interface.
 func (ns *Namespace) SetMAC(index int, mac net.HardwareAddr) error {
-	if err := checkMAC(mac); err != nil {
-		return err
-	}
 	return ns.set(index, fmt.Sprintf("mac address %s", mac), func(h *netlink.Handle, l netlink.Link) error {
 		return h.LinkSetHardwareAddr(l, mac)
 	})
@@ -97,25 +60,6 @@ func (ns *Namespace) set(index int, what string, set func(*netlink.Handle, netli
 		return fmt.Errorf("set %s on interface %d in network namespace %s: %w", what, index, ns, err)
 	}
 	return nil
-}
-
-// Addresses are the IPv4 and IPv6 addresses of an interface, link-local ones
-// included, each with the length of its prefix.
-func (ns *Namespace) Addresses(name string) ([]netip.Prefix, error) {
-	var prefixes []netip.Prefix
-	err := ns.withLink(name, func(h *netlink.Handle, l netlink.Link) error {
-		addrs, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(l, netlink.FAMILY_ALL) })
-		if err != nil {
-			return fmt.Errorf("list addresses of %q in network namespace %s: %w", name, ns, err)
-		}
-		for _, a := range addrs {
-			if p, ok := toPrefix(a.IPNet); ok {
-				prefixes = append(prefixes, p)
-			}
-		}
-		return nil
-	})
-	return prefixes, err
 }
 
 // change does one thing to one link and says in an error what it was.
@@ -157,16 +101,6 @@ func findLink(h *netlink.Handle, name string) (netlink.Link, error) {
 		return nil, ErrNoLink
 	}
 	return l, err
-}
-
-func checkMAC(mac net.HardwareAddr) error {
-	if len(mac) != 6 {
-		return fmt.Errorf("mac address %q has %d bytes: give 6, as 02:42:ac:11:00:02", mac, len(mac))
-	}
-	if mac[0]&1 != 0 || [6]byte(mac) == [6]byte{} {
-		return fmt.Errorf("mac address %s is not unicast: give one as 02:42:ac:11:00:02", mac)
-	}
-	return nil
 }
 
 // dumpAttempts bounds how often a listing is begun again because the kernel's

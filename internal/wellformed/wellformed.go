@@ -38,6 +38,21 @@ func Name(s string, most int) bool {
 	return true
 }
 
+// maxIfName is IFNAMSIZ less the NUL (include/uapi/linux/if.h).
+const maxIfName = 15
+
+// IfName says whether an interface in a container can be called s: as dev_valid_name has it
+// (net/core/dev.c), which takes 0xa0 for a space inside UTF-8 as well, and neither "lo", which
+// every namespace has already, nor with a '%', from which the kernel would make a name of its own.
+func IfName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c == 0xa0 || c == '/' || c == ':' || c == '%' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxIfName && s != "." && s != ".." && s != "lo" && Printable(s)
+}
+
 // Printable says whether s is UTF-8 that leaves a terminal alone. JSON would change
 // what is not UTF-8.
 func Printable(s string) bool {

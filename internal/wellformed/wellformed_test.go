@@ -36,3 +36,20 @@ func TestWellFormed(t *testing.T) {
 		}
 	}
 }
+
+func TestIfName(t *testing.T) {
+	t.Parallel()
+	for _, good := range []string{"eth0", "a", "fifteen-bytes-x", "a.b_c-d", "..."} {
+		if !IfName(good) {
+			t.Errorf("%q is refused", good)
+		}
+	}
+	for _, bad := range []string{
+		"", "sixteen-bytes-xx", ".", "..", "lo", "a/b", "a:b", "a b", "a\tb", "a\nb", "a\x00", "a\x7f",
+		"eth%d", "\u00e0", "a\xff",
+	} {
+		if IfName(bad) {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}

@@ -108,7 +108,7 @@ func (p Port) Check() error {
 		return fmt.Errorf("namespace %q is not a namespace's identity", wellformed.Clip(p.Namespace))
 	case p.PID < 0 || p.PID > 0 && p.NetNS != "":
 		return fmt.Errorf("pid %d is negative, or given beside netns %q", p.PID, wellformed.Clip(p.NetNS))
-	case !validIfName(p.IfName):
+	case p.IfName != "" && !wellformed.IfName(p.IfName): // not every kind of port has an interface
 		return fmt.Errorf("ifname %q is not an interface's, such as eth0", wellformed.Clip(p.IfName))
 	case len(p.LostBoot) > maxName || !wellformed.Printable(p.LostBoot) || p.LostUptime < 0:
 		return fmt.Errorf("lost in boot %q after %s is no time", wellformed.Clip(p.LostBoot), p.LostUptime)

@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"strings"
 
 	"vswitch/internal/wellformed"
 )
@@ -10,12 +9,11 @@ import (
 // Bounds of what a record may hold. Whether values make sense together with the
 // kernel is for others to say; these keep a hostile file from reaching them.
 const (
-	maxName   = 63
-	minMTU    = 68 // RFC 791 §3.2
-	maxMTU    = 65535
-	maxIfName = 15   // IFNAMSIZ less the NUL (include/uapi/linux/if.h)
-	maxPath   = 4095 // PATH_MAX less the NUL
-	maxRules  = 1024 // of a segment
+	maxName  = 63
+	minMTU   = 68 // RFC 791 §3.2
+	maxMTU   = 65535
+	maxPath  = 4095 // PATH_MAX less the NUL
+	maxRules = 1024 // of a segment
 
 	maxPublications = 4096 // of a port
 	maxAliases      = 64   // of a port
@@ -41,9 +39,3 @@ func validAuxName(s string) bool {
 }
 
 func validName(s string) bool { return wellformed.Name(s, maxName) }
-
-// validIfName follows dev_valid_name (net/core/dev.c). Empty is no error: not every kind of port
-// has an interface.
-func validIfName(s string) bool {
-	return len(s) <= maxIfName && s != "." && s != ".." && !strings.ContainsAny(s, "/: ") && wellformed.Printable(s)
-}
