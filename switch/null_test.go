@@ -119,15 +119,26 @@ func newNullSwitch(tb testing.TB, ports int) (*Switch, []*Port) {
 // newNullSwitchWith is newNullSwitch with the policies of the ports.
 func newNullSwitchWith(tb testing.TB, ports int, config func(i int) policy.Policy) (*Switch, []*Port) {
 	tb.Helper()
-	s, err := New(Options{
-		NewPoller: func() (Poller, error) { return &nullPoller{wake: make(chan struct{}, 1)}, nil },
-		Poll:      PollSleep,
-		LoopMoves: -1, // no probe of the switch's own among the frames
-	})
+	s := newNullSwitchOf(tb, Options{LoopMoves: -1}) // no probe of the switch's own among the frames
+	return s, addNullPorts(tb, s, ports, config)
+}
+
+// newNullSwitchOf is a switch with these options and no segment.
+func newNullSwitchOf(tb testing.TB, o Options) *Switch {
+	tb.Helper()
+	o.NewPoller = func() (Poller, error) { return &nullPoller{wake: make(chan struct{}, 1)}, nil }
+	o.Poll = PollSleep
+	s, err := New(o)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(s.Close)
+	return s
+}
+
+// addNullPorts adds a segment of that many ports. Port i is known to have the address station(i).
+func addNullPorts(tb testing.TB, s *Switch, ports int, config func(i int) policy.Policy) []*Port {
+	tb.Helper()
 	seg, err := s.AddSegment(SegmentConfig{})
 	if err != nil {
 		tb.Fatal(err)
@@ -139,7 +150,7 @@ func newNullSwitchWith(tb testing.TB, ports int, config func(i int) policy.Polic
 		}
 		s.table.Learn(fdb.Key(station(i).Uint64(), seg.id), fdb.Place(list[i].slot), 0, fdb.NoLimit)
 	}
-	return s, list
+	return list
 }
 
 func station(i int) frame.MAC { return frame.MACFromUint64(0x020000000000 + uint64(i)) }
