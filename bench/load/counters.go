@@ -17,51 +17,95 @@ const (
 	settleMost = time.Second
 )
 
-// receiveCounters are the rx_packets counters of some interfaces.
+// receiveCounters are the rx_packets counters of some interfaces, each once.
 type receiveCounters struct {
-	files  []int // /proc/net/dev as seen from each interface's namespace
-	names  []string
+	files  []counterFile // one for each namespace
+	counts []uint64      // as read last, by the number that add returned
 	buffer []byte
 }
 
-// add opens the counters of e. The file shows the namespace of whoever opened it
-// (fs/proc/proc_net.c), so it can be read from anywhere.
-func (c *receiveCounters) add(e Endpoint) error {
-	return enterNamespace(e.Namespace, func() error {
-		fd, err := unix.Open("/proc/thread-self/net/dev", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
+// counterFile is /proc/net/dev as seen from a namespace.
+type counterFile struct {
+	namespace string
+	fd        int
+	numbers   map[string]int // of the interfaces that are counted
+}
+
+// add has the counter of e read too, and returns its number. The file shows the namespace of
+// whoever opened it (fs/proc/proc_net.c), so it can be read from anywhere.
+func (c *receiveCounters) add(e Endpoint) (int, error) {
+	for _, f := range c.files {
+		if f.namespace == e.Namespace {
+			return c.number(f, e.IfName), nil
 		}
-		c.files = append(c.files, fd)
-		c.names = append(c.names, e.IfName)
-		return nil
+	}
+	f := counterFile{namespace: e.Namespace, numbers: make(map[string]int)}
+	err := enterNamespace(e.Namespace, func() (err error) {
+		f.fd, err = unix.Open("/proc/thread-self/net/dev", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
 	})
+	if err != nil {
+		return 0, err
+	}
+	c.files = append(c.files, f)
+	return c.number(f, e.IfName), nil
+}
+
+func (c *receiveCounters) number(f counterFile, name string) int {
+	n, known := f.numbers[name]
+	if !known {
+		n = len(c.counts)
+		f.numbers[name] = n
+		c.counts = append(c.counts, 0)
+	}
+	return n
 }
 
 func (c *receiveCounters) close() {
-	for _, fd := range c.files {
-		unix.Close(fd)
+	for _, f := range c.files {
+		unix.Close(f.fd)
+	}
+}
+
+// read reads all counters.
+func (c *receiveCounters) read() error {
+	for _, f := range c.files {
+		dev, err := c.content(f.fd)
+		if err != nil {
+			return fmt.Errorf("read counters: %w", err)
+		}
+		if err := rxPackets(dev, f.numbers, c.counts); err != nil {
+			return fmt.Errorf("namespace %s: %w", f.namespace, err)
+		}
+	}
+	return nil
+}
+
+// content is that of a file, which the kernel gives out in parts of a page (fs/seq_file.c).
+func (c *receiveCounters) content(fd int) ([]byte, error) {
+	if c.buffer == nil {
+		c.buffer = make([]byte, 64<<10)
+	}
+	for size := 0; ; {
+		if size == len(c.buffer) {
+			c.buffer = append(c.buffer, make([]byte, len(c.buffer))...)
+		}
+		n, err := unix.Pread(fd, c.buffer[size:], int64(size))
+		if err != nil || n == 0 {
+			return c.buffer[:size], err
+		}
+		size += n
 	}
 }
 
 // sum is that of all counters.
 func (c *receiveCounters) sum() (uint64, error) {
-	if c.buffer == nil {
-		c.buffer = make([]byte, 64<<10)
-	}
+	err := c.read()
 	var total uint64
-	for i, fd := range c.files {
-		n, err := unix.Pread(fd, c.buffer, 0)
-		if err != nil {
-			return 0, fmt.Errorf("read counters: %w", err)
-		}
-		packets, err := rxPackets(c.buffer[:n], c.names[i])
-		if err != nil {
-			return 0, err
-		}
-		total += packets
+	for _, n := range c.counts {
+		total += n
 	}
-	return total, nil
+	return total, err
 }
 
 // settled is the sum once nothing more arrives.
@@ -89,15 +133,32 @@ func (c *receiveCounters) settledAfter(before uint64) (uint64, error) {
 	}
 }
 
-// rxPackets finds an interface in /proc/net/dev: "eth0: bytes packets …".
-func rxPackets(dev []byte, name string) (uint64, error) {
+// rxPackets finds interfaces in /proc/net/dev, "eth0: bytes packets …", and puts their counts
+// where numbers say. It is an error if one is missing.
+func rxPackets(dev []byte, numbers map[string]int, counts []uint64) error {
+	found := 0
 	for line := range bytes.Lines(dev) {
 		before, after, ok := bytes.Cut(line, []byte(":"))
-		if fields := bytes.Fields(after); ok && len(fields) > 1 && string(bytes.TrimSpace(before)) == name {
-			return strconv.ParseUint(string(fields[1]), 10, 64)
+		if !ok {
+			continue
 		}
+		number, wanted := numbers[string(bytes.TrimSpace(before))]
+		if !wanted {
+			continue
+		}
+		_, packets, _ := bytes.Cut(bytes.TrimLeft(after, " "), []byte(" "))
+		packets, _, _ = bytes.Cut(bytes.TrimLeft(packets, " "), []byte(" "))
+		n, err := strconv.ParseUint(string(packets), 10, 64)
+		if err != nil {
+			return fmt.Errorf("/proc/net/dev has the line %q: %w", line, err)
+		}
+		counts[number] = n
+		found++
 	}
-	return 0, fmt.Errorf("no counters of %q in /proc/net/dev", name)
+	if found < len(numbers) {
+		return fmt.Errorf("/proc/net/dev has counters of %d of %d interfaces", found, len(numbers))
+	}
+	return nil
 }
 
 // enterNamespace runs f inside a namespace.

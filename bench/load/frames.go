@@ -1,8 +1,10 @@
 package load
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +22,7 @@ const (
 	fullBatch  = 64 // frames in one sendmmsg(2) at full rate
 	pacedBatch = 8  // and at a set rate
 	minFrame   = 60
-	maxFrame   = 1514
+	maxFrame   = 9014 // a sender whose MTU is raised sends frames that are too long for others
 	sendBuffer = 8 << 20
 	// maxLag is how far behind its schedule a paced sender may fall. If it was held
 	// up for longer it goes on from there: a burst to catch up would overflow queues
@@ -34,12 +36,22 @@ const (
 // FramesTask is the task of the frames helper: to send frames in all flows in turn, and to
 // count those that arrive.
 type FramesTask struct {
-	Flows   []Flow        `json:"flows"`
-	Bytes   int           `json:"bytes"`   // of a frame, Ethernet header included, without FCS
-	For     time.Duration `json:"for"`     // how long to send
-	Rate    float64       `json:"rate"`    // frames/s over all flows; 0 is as fast as it goes
-	Sources int           `json:"sources"` // source addresses of each flow; up to 1: the sender's own
-	Packets bool          `json:"packets"` // the frames hold IPv4 packets from the sender's own address
+	Flows []Flow        `json:"flows"` // several of a pair are its share of the frames
+	Bytes int           `json:"bytes"` // of a frame, Ethernet header included, without FCS
+	For   time.Duration `json:"for"`   // how long to send
+	Count uint64        `json:"count"` // how many frames to send instead; 0: as long as For
+	Rate  float64       `json:"rate"`  // frames/s over all flows; 0 is as fast as it goes
+	Batch int           `json:"batch"` // frames of a flow at a time; 0 is chosen by the rate
+	// Sources and Targets are how many source and destination addresses each flow uses in turn,
+	// from the address with the number First on; up to 1: those of its endpoints.
+	Sources   int    `json:"sources"`
+	Targets   int    `json:"targets"`
+	First     uint32 `json:"first"`
+	Broadcast bool   `json:"broadcast"` // the frames go to all
+	Packets   bool   `json:"packets"`   // the frames hold IPv4 packets from the sender's own address
+	Learned   bool   `json:"learned"`   // the switch knows the receivers already
+	// Watch are endpoints beside the receivers at which frames are counted too.
+	Watch []Endpoint `json:"watch"`
 }
 
 // Flow is a pair of endpoints: frames go from one to the other.
@@ -54,7 +66,9 @@ type FramesFound struct {
 	Offered   uint64        `json:"offered"`   // given to the sending devices
 	Refused   uint64        `json:"refused"`   // of these, those that a device had no room for
 	Delivered uint64        `json:"delivered"` // received by the receivers (rx_packets)
-	Strayed   uint64        `json:"strayed"`   // received by the senders: flooded from other flows
+	Receivers []uint64      `json:"receivers"` // Delivered by receiver, in the order of the flows
+	Watched   uint64        `json:"watched"`   // received by the endpoints of Watch
+	Strayed   uint64        `json:"strayed"`   // received by those that only send: flooded
 	Took      time.Duration `json:"took"`      // how long sending took
 }
 
@@ -76,15 +90,47 @@ func (f FramesFound) Lost() uint64 {
 	return f.Offered - f.Delivered
 }
 
+// arrivals counts what arrives where.
+type arrivals struct{ receivers, senders, watched receiveCounters }
+
+func (a *arrivals) add(t FramesTask) error {
+	receives := make(map[Endpoint]bool)
+	for _, f := range t.Flows {
+		receives[f.To] = true
+	}
+	for _, f := range t.Flows {
+		if _, err := a.receivers.add(f.To); err != nil {
+			return err
+		}
+		if receives[f.From] {
+			continue
+		}
+		if _, err := a.senders.add(f.From); err != nil {
+			return err
+		}
+	}
+	for _, e := range t.Watch {
+		if _, err := a.watched.add(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *arrivals) close() {
+	a.receivers.close()
+	a.senders.close()
+	a.watched.close()
+}
+
 func (t FramesTask) run() (FramesFound, error) {
-	if len(t.Flows) == 0 || t.Bytes < frame.EthernetHeaderLen || t.Bytes > maxFrame || t.For <= 0 {
-		return FramesFound{}, fmt.Errorf("cannot send frames of %d bytes for %v in %d flows",
-			t.Bytes, t.For, len(t.Flows))
+	if err := t.check(); err != nil {
+		return FramesFound{}, err
 	}
 	batches := make([]*batch, len(t.Flows))
 	for i, f := range t.Flows {
 		var err error
-		if batches[i], err = newBatch(f, t.Bytes, t.Sources); err == nil && t.Packets {
+		if batches[i], err = newBatch(f, t.batchConfig()); err == nil && t.Packets {
 			err = batches[i].fillPackets(f.From.Addr.Addr())
 		}
 		if err != nil {
@@ -92,36 +138,71 @@ func (t FramesTask) run() (FramesFound, error) {
 		}
 		defer unix.Close(batches[i].socket)
 	}
-	var receivers, senders receiveCounters
-	defer receivers.close()
-	defer senders.close()
-	for _, f := range t.Flows {
-		if err := errors.Join(receivers.add(f.To), senders.add(f.From)); err != nil {
+	var at arrivals
+	defer at.close()
+	if err := at.add(t); err != nil {
+		return FramesFound{}, err
+	}
+	if !t.Learned {
+		if err := t.learn(); err != nil {
 			return FramesFound{}, err
 		}
 	}
-	if err := t.learn(); err != nil {
+	strayed, errSenders := at.senders.settled()
+	before, errReceivers := at.receivers.settled()
+	watched, errWatched := at.watched.sum()
+	if err := errors.Join(errSenders, errReceivers, errWatched); err != nil {
 		return FramesFound{}, err
 	}
-	strayedBefore, err := senders.settled()
-	if err != nil {
-		return FramesFound{}, err
-	}
-	before, err := receivers.settled()
-	if err != nil {
-		return FramesFound{}, err
-	}
+	each := slices.Clone(at.receivers.counts)
 	found, err := t.send(batches)
 	if err != nil {
 		return FramesFound{}, err
 	}
-	after, err := receivers.settledAfter(before)
-	if err != nil {
-		return FramesFound{}, err
+	after, errReceivers := at.receivers.settledAfter(before)
+	strays, errSenders := at.senders.sum()
+	seen, errWatched := at.watched.sum()
+	found.Delivered, found.Strayed, found.Watched = after-before, strays-strayed, seen-watched
+	for i, n := range at.receivers.counts {
+		found.Receivers = append(found.Receivers, n-each[i])
 	}
-	strayed, err := senders.sum()
-	found.Delivered, found.Strayed = after-before, strayed-strayedBefore
-	return found, err
+	return found, errors.Join(errReceivers, errSenders, errWatched)
+}
+
+// check says what is wrong with a task.
+func (t FramesTask) check() error {
+	switch {
+	case len(t.Flows) == 0 || t.Bytes < frame.EthernetHeaderLen || t.Bytes > maxFrame,
+		t.For <= 0 && t.Count == 0:
+		return fmt.Errorf("cannot send frames of %d bytes for %v in %d flows",
+			t.Bytes, t.For, len(t.Flows))
+	case t.Batch < 0 || t.Batch > fullBatch:
+		return fmt.Errorf("cannot send %d frames at a time: give 0 to %d", t.Batch, fullBatch)
+	}
+	return nil
+}
+
+func (t FramesTask) batchConfig() batchConfig {
+	return batchConfig{
+		bytes: t.Bytes, frames: t.batch(), sources: t.Sources, targets: t.Targets, first: t.First,
+		broadcast: t.Broadcast,
+	}
+}
+
+// batch is how many frames of a flow are sent at a time, at most.
+func (t FramesTask) batch() int {
+	if t.Rate > 0 {
+		return cmp.Or(t.Batch, pacedBatch)
+	}
+	return cmp.Or(t.Batch, fullBatch)
+}
+
+// done says whether enough was sent.
+func (t FramesTask) done(found FramesFound) bool {
+	if t.Count > 0 {
+		return found.Offered >= t.Count
+	}
+	return found.Took >= t.For && found.Offered > 0
 }
 
 // send offers frames to the flows in turn.
@@ -130,19 +211,22 @@ func (t FramesTask) send(batches []*batch) (found FramesFound, err error) {
 	due := start // when the next frame is due, at a set rate
 	for next := 0; ; next++ {
 		now := time.Now()
-		if found.Took = now.Sub(start); found.Took >= t.For && found.Offered > 0 {
+		if found.Took = now.Sub(start); t.done(found) {
 			return found, nil
 		}
-		n := fullBatch
+		n := t.batch()
 		if t.Rate > 0 {
 			if lag := t.maxLag(); now.Sub(due) > lag {
 				due = now.Add(-lag)
 			}
-			if n = min(int(now.Sub(due).Seconds()*t.Rate), pacedBatch); n < t.least() {
+			if n = min(int(now.Sub(due).Seconds()*t.Rate), n); n < t.least() {
 				t.rest()
 				continue
 			}
 			due = due.Add(time.Duration(float64(n) / t.Rate * 1e9))
+		}
+		if t.Count > 0 {
+			n = int(min(uint64(n), t.Count-found.Offered))
 		}
 		refused, err := batches[next%len(batches)].send(n)
 		if err != nil {
@@ -159,7 +243,7 @@ func (t FramesTask) least() int {
 	if t.Rate < sleepBelow {
 		return 1
 	}
-	return pacedBatch
+	return t.batch()
 }
 
 // maxLag is how far behind its schedule the sender may fall: by what it sends in

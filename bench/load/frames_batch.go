@@ -26,16 +26,32 @@ type mmsghdr struct {
 // batch is frames of one flow, ready to be sent again and again.
 type batch struct {
 	socket  int
-	frames  [fullBatch][]byte
-	iovecs  [fullBatch]unix.Iovec
-	headers [fullBatch]mmsghdr
-	sources int
-	next    uint32 // number of the next source address
+	frames  [][]byte
+	iovecs  []unix.Iovec
+	headers []mmsghdr
+	sources numbers // of source addresses
+	targets numbers // of destination addresses
 }
 
+// batchConfig says what frames a batch holds.
+type batchConfig struct {
+	bytes, frames    int
+	sources, targets int    // addresses used in turn; up to 1: the endpoint's own
+	first            uint32 // number of the first of them
+	broadcast        bool
+}
+
+// numbers are those of addresses that are used in turn.
+type numbers struct{ first, count, next uint32 }
+
 // newBatch opens a packet socket in the flow's sending namespace.
-func newBatch(f Flow, size, sources int) (*batch, error) {
-	b := &batch{sources: sources}
+func newBatch(f Flow, c batchConfig) (*batch, error) {
+	b := &batch{
+		frames: make([][]byte, c.frames), iovecs: make([]unix.Iovec, c.frames),
+		headers: make([]mmsghdr, c.frames),
+		sources: numbers{first: c.first, count: uint32(c.sources)},
+		targets: numbers{first: c.first, count: uint32(c.targets)},
+	}
 	err := enterNamespace(f.From.Namespace, func() (err error) {
 		b.socket, err = packetSocket(f.From.IfName)
 		return err
@@ -43,17 +59,20 @@ func newBatch(f Flow, size, sources int) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	first := inPage(size)
+	first := inPage(c.bytes)
 	copy(first, f.To.MAC[:])
+	if c.broadcast {
+		copy(first, frame.Broadcast[:])
+	}
 	copy(first[6:], f.From.MAC[:])
 	binary.BigEndian.PutUint16(first[12:], experimental)
 	for i := range b.frames {
 		p := first // one for all stays in the nearest cache
-		if sources > 1 {
+		if c.sources > 1 || c.targets > 1 {
 			p = slices.Clone(first)
 		}
 		b.frames[i] = p
-		b.iovecs[i] = unix.Iovec{Base: &p[0], Len: uint64(size)}
+		b.iovecs[i] = unix.Iovec{Base: &p[0], Len: uint64(c.bytes)}
 		b.headers[i].header = unix.Msghdr{Iov: &b.iovecs[i], Iovlen: 1}
 	}
 	return b, nil
@@ -120,9 +139,8 @@ func packetSocket(ifName string) (int, error) {
 
 // send sends n frames and says how many of them the device had no room for.
 func (b *batch) send(n int) (refused int, err error) {
-	if b.sources > 1 {
-		b.number(n)
-	}
+	b.sources.write(b.frames[:n], len(frame.MAC{}))
+	b.targets.write(b.frames[:n], 0)
 	for sent := 0; sent < n; {
 		r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(b.socket), uintptr(unsafe.Pointer(&b.headers[sent])), uintptr(n-sent), 0, 0, 0)
 		switch errno {
@@ -140,14 +158,17 @@ func (b *batch) send(n int) (refused int, err error) {
 	return refused, nil
 }
 
-// number gives each frame the next of the source addresses 06:00:00:00:00:00 on,
-// which are locally administered (IEEE 802 §8.2).
-func (b *batch) number(n int) {
-	for _, p := range b.frames[:n] {
-		p[6], p[7] = 0x06, 0
-		binary.BigEndian.PutUint32(p[8:], b.next)
-		if b.next++; b.next == uint32(b.sources) {
-			b.next = 0
+// write gives each frame the next of the addresses from 06:00:00:00:00:00 on, which are locally
+// administered (IEEE 802 §8.2), at an offset.
+func (n *numbers) write(frames [][]byte, offset int) {
+	if n.count <= 1 {
+		return
+	}
+	for _, p := range frames {
+		p[offset], p[offset+1] = 0x06, 0
+		binary.BigEndian.PutUint32(p[offset+2:], n.first+n.next)
+		if n.next++; n.next == n.count {
+			n.next = 0
 		}
 	}
 }

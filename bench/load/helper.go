@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 )
 
@@ -21,13 +22,20 @@ const (
 	HelperRR       = "rr"        // [RRTask], finds [stat.Latencies]: sends requests over TCP
 	HelperRRServer = "rr-server" // [RRServerTask]: answers the requests of rr
 	HelperFlood    = "flood"     // [FloodTask]: sends datagrams as fast as it can
-	HelperSink     = "sink"      // [SinkTask]: has a socket for datagrams and reads none
+	// [BroadcastTask], finds [BroadcastFound]: sends broadcast frames, measures their copies
+	HelperBroadcast = "broadcast"
+	HelperSink      = "sink" // [SinkTask]: has a socket for datagrams and reads none
 )
 
 // Ready is the line that a helper without a result prints once it is at work.
 const Ready = "ready"
 
-// Helper runs a helper: args are its name and its task as JSON. It writes what the helper
+// TaskFile is the prefix of a task that is the path of a file, for one that is too long for an
+// argument.
+const TaskFile = "@"
+
+// Helper runs a helper: args are its name and its task as JSON, or [TaskFile] and the path of a
+// file with it. It writes what the helper
 // found to out as JSON, or [Ready] for a helper that runs until it is killed. It changes the
 // process as a whole: signals end it at once and nothing is garbage collected, so the caller
 // must do nothing else. It is an error if the name is unknown, if the task is malformed or if
@@ -43,11 +51,19 @@ func Helper(args []string, out io.Writer) error {
 	debug.SetGCPercent(-1)
 	runtime.LockOSThread()
 	name, task := args[0], []byte(args[1])
+	if path, isFile := strings.CutPrefix(args[1], TaskFile); isFile {
+		var err error
+		if task, err = os.ReadFile(path); err != nil {
+			return fmt.Errorf("read the task: %w", err)
+		}
+	}
 	switch name {
 	case HelperRelay:
 		return help(task, func(t RelayTask) error { return t.run(out) })
 	case HelperFrames:
 		return help(task, func(t FramesTask) error { return encodeTo(out)(t.run()) })
+	case HelperBroadcast:
+		return help(task, func(t BroadcastTask) error { return encodeTo(out)(t.run()) })
 	case HelperPing:
 		return help(task, func(t PingTask) error { return encodeTo(out)(t.run()) })
 	case HelperRR:

@@ -5,11 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"vswitch/bench/load"
 	"vswitch/test/lab"
 )
+
+// maxArgument is how long a task may be to be an argument; the kernel takes 128 KiB
+// (MAX_ARG_STRLEN, execve(2)).
+const maxArgument = 64 << 10
 
 // helperCommand is the command line of a helper with its task.
 func (l *Lab) helperCommand(name string, task any) ([]string, error) {
@@ -17,7 +22,19 @@ func (l *Lab) helperCommand(name string, task any) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(slices.Clone(l.self), name, string(text)), nil
+	argument := string(text)
+	if len(text) > maxArgument {
+		file, err := os.CreateTemp(l.dir, "task-*.json")
+		if err != nil {
+			return nil, err
+		}
+		_, err = file.Write(text)
+		if err = errors.Join(err, file.Close()); err != nil {
+			return nil, err
+		}
+		argument = load.TaskFile + file.Name()
+	}
+	return append(slices.Clone(l.self), name, argument), nil
 }
 
 // RunHelper runs the helper of package load with this name and task in a namespace to its
