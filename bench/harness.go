@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"time"
 
 	"vswitch/bench/load"
@@ -27,6 +28,7 @@ const (
 
 // Options say what to run. The zero value of a field is its default.
 type Options struct {
+	Suite     Suite         // the scenarios to choose from
 	Scenarios []string      // names; none: all
 	Cases     []string      // names or patterns as of [path.Match]; none: all
 	Peers     []string      // names, or what stands before their dash; none: all
@@ -102,7 +104,7 @@ func newHarness(o Options) (*harness, error) {
 		o: o, series: make(map[report.SeriesKey]int), samples: make(map[report.SeriesKey][][]float64),
 	}
 	var err error
-	if h.scenarios, err = selectScenarios(o.Scenarios); err != nil {
+	if h.scenarios, err = o.Suite.choose(o.Scenarios); err != nil {
 		return nil, err
 	}
 	if h.peers, err = peer.Select(o.Peers); err != nil {
@@ -153,7 +155,7 @@ func (o Options) Check() error {
 			return fmt.Errorf("case %q: %w: give a name such as size=64 or a pattern such as size=*", p, err)
 		}
 	}
-	_, unknownScenario := selectScenarios(o.Scenarios)
+	_, unknownScenario := o.Suite.choose(o.Scenarios)
 	_, unknownPeer := peer.Select(o.Peers)
 	return cmp.Or(unknownScenario, unknownPeer)
 }
@@ -176,6 +178,7 @@ type job struct {
 	scenario string
 	variant  variant
 	peers    []peer.Peer
+	rounds   int
 }
 
 // startStop is about what setting up and taking down takes.
@@ -186,18 +189,21 @@ func (h *harness) plan() []job {
 	h.total, h.whole = 0, 0
 	for _, s := range h.scenarios {
 		for _, v := range s.cases(h.o.Duration) {
-			if !matchCase(h.o.Cases, v.name) {
+			if !v.rounds && !matchCase(h.o.Cases, v.name) {
 				continue
 			}
-			j := job{scenario: s.name, variant: v}
+			j := job{scenario: s.name, variant: v, rounds: h.o.Rounds}
+			if v.rounds {
+				j.rounds = 1
+			}
 			for _, p := range h.peers {
 				if p.Limits().Allow(v.needs) {
 					j.peers = append(j.peers, p)
 				}
 			}
 			jobs = append(jobs, j)
-			h.total += h.o.Rounds * len(j.peers)
-			h.whole += time.Duration(h.o.Rounds*len(j.peers)) * (v.about + startStop)
+			h.total += j.rounds * len(j.peers)
+			h.whole += time.Duration(j.rounds*len(j.peers)) * (v.about + startStop)
 		}
 	}
 	return jobs
@@ -206,7 +212,7 @@ func (h *harness) plan() []job {
 func (h *harness) run(ctx context.Context) error {
 	h.started = time.Now()
 	for _, j := range h.plan() {
-		for round := range h.o.Rounds {
+		for round := range j.rounds {
 			for i := range j.peers {
 				if round%2 == 1 {
 					i = len(j.peers) - 1 - i // back again
@@ -270,39 +276,82 @@ func (h *harness) left() time.Duration {
 func (h *harness) measure(
 	ctx context.Context, p peer.Peer, v variant,
 ) (readings []reading, err error) {
-	namespaces, err := h.lab.EndpointNamespaces(v.needs.Ports)
-	if err != nil {
+	if v.opens {
+		return v.measure(ctx, &stage{h: h, peer: p, duration: h.o.Duration, rounds: h.o.Rounds})
+	}
+	s, err := h.setUp(ctx, h.lab, p, v.needs, v.bare)
+	if err == nil {
+		readings, err = v.measure(ctx, s)
+	}
+	if err = errors.Join(err, s.takeDown()); err != nil {
 		return nil, err
 	}
-	endpoints := place(namespaces, v.needs)
-	defer func() {
-		if err = errors.Join(err, h.lab.End(endpoints)); err != nil {
-			readings = nil
-		}
-	}()
-	if err := h.lab.Begin(); err != nil {
-		return nil, err
+	return readings, nil
+}
+
+// setUp starts a peer in l with the endpoints of a case that needs n, which it attaches unless
+// the case wants them bare. What it returns must be taken down even if there was an error.
+func (h *harness) setUp(
+	ctx context.Context, l *peer.Lab, p peer.Peer, n peer.Needs, bare bool,
+) (*stage, error) {
+	s := &stage{h: h, peer: p, lab: l, duration: h.o.Duration, rounds: h.o.Rounds}
+	if err := l.Begin(); err != nil {
+		return s, err
 	}
-	fabric, err := p.Start(ctx, h.lab)
+	namespaces := slices.Repeat([]string{l.Host()}, n.Ports)
+	if !n.Local {
+		var err error
+		if namespaces, err = l.EndpointNamespaces(n.Ports); err != nil {
+			return s, err
+		}
+	}
+	s.endpoints = place(namespaces, n)
+	var err error
+	if s.fabric, err = p.Start(ctx, l, n); err != nil {
+		return s, fmt.Errorf("start: %w", err)
+	}
+	if !bare {
+		if err := s.fabric.Attach(ctx, s.endpoints...); err != nil {
+			return s, fmt.Errorf("attach: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// open starts the stage's peer once more, in a lab of its own, for a case that needs n. What it
+// returns must be closed, even if there was an error.
+func (s *stage) open(ctx context.Context, n peer.Needs) (*stage, error) {
+	l, err := peer.NewLab(s.h.o.Helper, s.h.o.Bin)
 	if err != nil {
-		return nil, fmt.Errorf("start: %w", err)
+		return &stage{h: s.h}, err
 	}
-	defer func() { err = errors.Join(err, fabric.Close()) }()
-	if !v.bare {
-		if err := fabric.Attach(ctx, endpoints...); err != nil {
-			return nil, fmt.Errorf("attach: %w", err)
-		}
+	return s.h.setUp(ctx, l, s.peer, n, false)
+}
+
+// takeDown stops the peer, and removes what the measurement has set up in the lab.
+func (s *stage) takeDown() (err error) {
+	if s.fabric != nil {
+		err = s.fabric.Close()
 	}
-	return v.measure(ctx, &stage{
-		lab: h.lab, fabric: fabric, endpoints: endpoints, duration: h.o.Duration,
-	})
+	return errors.Join(err, s.lab.End(s.endpoints))
+}
+
+// close takes down a stage from open, with its lab.
+func (s *stage) close() error {
+	if s.lab == nil {
+		return nil
+	}
+	return errors.Join(s.takeDown(), s.lab.Close())
 }
 
 // record adds the readings of one round to their series.
 func (h *harness) record(j job, p peer.Peer, readings []reading) {
 	for _, r := range readings {
+		if r.at.name == "" {
+			r.at = point{j.variant.name, j.variant.x}
+		}
 		s := report.Series{
-			Scenario: j.scenario, Case: j.variant.name, X: j.variant.x, Peer: p.Name(),
+			Scenario: j.scenario, Case: r.at.name, X: r.at.x, Peer: p.Name(),
 			Metric: r.metric, Unit: r.unit, Better: r.better,
 		}
 		i, known := h.series[s.Key()]

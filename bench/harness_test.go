@@ -75,7 +75,7 @@ func TestHarnessRunsEveryScenario(t *testing.T) {
 	for _, f := range r.Failures {
 		t.Errorf("%s, %s, %s: %s", f.Scenario, f.Case, f.Peer, f.Error)
 	}
-	if saved < len(r.Settings.Scenarios) || !slices.Equal(r.Settings.Scenarios, ScenarioNames()) {
+	if saved < len(r.Settings.Scenarios) || !slices.Equal(r.Settings.Scenarios, SuiteAll.ScenarioNames()) {
 		t.Errorf("saved %d times in scenarios %v", saved, r.Settings.Scenarios)
 	}
 	if r.Machine.CPUs < 1 || r.Machine.Kernel == "" || r.Machine.Tools["iperf3"] == "" || !r.Finished.After(r.Started) {
@@ -182,7 +182,7 @@ type broken struct{ name string }
 func (b broken) Name() string              { return b.name }
 func (b broken) Available(*peer.Lab) error { return nil }
 func (b broken) Limits() peer.Limits       { return peer.Limits{} }
-func (b broken) Start(context.Context, *peer.Lab) (peer.Fabric, error) {
+func (b broken) Start(context.Context, *peer.Lab, peer.Needs) (peer.Fabric, error) {
 	return nil, fmt.Errorf("%s is broken", b.name)
 }
 

@@ -28,6 +28,8 @@ type variant struct {
 	x       float64 // the varied number, for plots over it
 	needs   peer.Needs
 	bare    bool          // endpoints are not attached beforehand
+	opens   bool          // it starts the peer itself, with stage.open
+	rounds  bool          // it measures all rounds itself
 	about   time.Duration // how long it takes, start and stop aside; an estimate
 	measure func(ctx context.Context, s *stage) ([]reading, error)
 }
@@ -39,6 +41,13 @@ type reading struct {
 	better    report.Direction
 	value     float64
 	quantiles []float64 // of what value sums up, evenly spaced; nil unless it is a distribution
+	at        point     // the case, where a variant measures several
+}
+
+// point is a case of a variant that measures several, with the varied number.
+type point struct {
+	name string
+	x    float64
 }
 
 // stage is a peer at work with its endpoints, for one measurement.
@@ -47,6 +56,9 @@ type stage struct {
 	fabric    peer.Fabric
 	endpoints []load.Endpoint
 	duration  time.Duration
+	rounds    int
+	peer      peer.Peer
+	h         *harness
 }
 
 // scenarios are all scenarios, in the order of the report.
@@ -65,25 +77,25 @@ func scenarios() []scenario {
 	}
 }
 
-// ScenarioNames returns the names of all scenarios.
-func ScenarioNames() []string {
+// ScenarioNames returns the names of the suite's scenarios.
+func (s Suite) ScenarioNames() []string {
 	var names []string
-	for _, s := range scenarios() {
+	for _, s := range s.scenarios() {
 		names = append(names, s.name)
 	}
 	return names
 }
 
-// selectScenarios finds scenarios by name; no names are all.
-func selectScenarios(names []string) ([]scenario, error) {
-	all := scenarios()
+// choose finds scenarios of the suite by name; no names are all.
+func (s Suite) choose(names []string) ([]scenario, error) {
+	all := s.scenarios()
 	if len(names) == 0 {
 		return all, nil
 	}
 	for _, name := range names {
 		if !slices.ContainsFunc(all, func(s scenario) bool { return s.name == name }) {
 			return nil, fmt.Errorf("scenario %q is unknown: give some of %s",
-				name, strings.Join(ScenarioNames(), ", "))
+				name, strings.Join(s.ScenarioNames(), ", "))
 		}
 	}
 	return slices.DeleteFunc(all, func(s scenario) bool { return !slices.Contains(names, s.name) }), nil
@@ -106,6 +118,9 @@ func place(namespaces []string, n peer.Needs) []load.Endpoint {
 	first := n.Ports - (n.Segments - 1) // how many are on segment 0
 	for i := range endpoints {
 		e := load.Endpoint{Namespace: namespaces[i], IfName: "eth0", Guarded: n.Guarded}
+		if n.Local {
+			e.IfName = fmt.Sprintf("p%d", i+1)
+		}
 		host := i + 2 // .1 is the gateway's
 		if e.Segment = max(0, i-first+1); e.Segment > 0 {
 			e.Addr = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(65 + e.Segment>>8), byte(e.Segment), 2}), 24)

@@ -14,7 +14,8 @@ import (
 // Counters are read until they stay, for frames that are still on their way.
 const (
 	settleStep = 20 * time.Millisecond
-	settleMost = time.Second
+	settleMost = 20 * time.Second // until no more come
+	arriveMost = time.Second      // until the first comes
 )
 
 // receiveCounters are the rx_packets counters of some interfaces, each once.
@@ -127,7 +128,7 @@ func (c *receiveCounters) settled() (uint64, error) {
 func (c *receiveCounters) settledAfter(before uint64) (uint64, error) {
 	for begin := time.Now(); ; {
 		n, err := c.settled()
-		if err != nil || n != before || time.Since(begin) > settleMost {
+		if err != nil || n != before || time.Since(begin) > arriveMost {
 			return n, err
 		}
 	}

@@ -7,8 +7,10 @@ import (
 
 func TestFramesFound(t *testing.T) {
 	t.Parallel()
-	f := FramesFound{Offered: 1000, Delivered: 900, Took: time.Second / 2}
-	if f.DeliveredRate() != 1800 || f.OfferedRate() != 2000 || f.Lost() != 100 || f.Flooded() {
+	f := FramesFound{
+		Offered: 1000, Delivered: 950, Took: time.Second / 2, InTime: 900, Window: time.Second / 2,
+	}
+	if f.DeliveredRate() != 1800 || f.OfferedRate() != 2000 || f.Lost() != 50 || f.Flooded() {
 		t.Errorf("%v delivered, %v offered, %d lost, flooded: %t",
 			f.DeliveredRate(), f.OfferedRate(), f.Lost(), f.Flooded())
 	}

@@ -66,14 +66,19 @@ type FramesFound struct {
 	Offered   uint64        `json:"offered"`   // given to the sending devices
 	Refused   uint64        `json:"refused"`   // of these, those that a device had no room for
 	Delivered uint64        `json:"delivered"` // received by the receivers (rx_packets)
+	InTime    uint64        `json:"in_time"`   // of these, those received within Window
+	Window    time.Duration `json:"window"`    // from the first frame until the counters were read
+	Drained   time.Duration `json:"drained"`   // from the first frame until the last arrived; of Broadcast
 	Receivers []uint64      `json:"receivers"` // Delivered by receiver, in the order of the flows
 	Watched   uint64        `json:"watched"`   // received by the endpoints of Watch
 	Strayed   uint64        `json:"strayed"`   // received by those that only send: flooded
 	Took      time.Duration `json:"took"`      // how long sending took
 }
 
-// DeliveredRate returns the rate at which receivers got frames, in frames/s.
-func (f FramesFound) DeliveredRate() float64 { return float64(f.Delivered) / f.Took.Seconds() }
+// DeliveredRate returns the rate at which receivers got frames, in frames/s. What was still in
+// a queue when the last frame was sent does not count: with many ports that is more than what
+// was carried until then.
+func (f FramesFound) DeliveredRate() float64 { return float64(f.InTime) / f.Window.Seconds() }
 
 // OfferedRate returns the rate at which frames were sent, in frames/s.
 func (f FramesFound) OfferedRate() float64 { return float64(f.Offered) / f.Took.Seconds() }
@@ -117,6 +122,29 @@ func (a *arrivals) add(t FramesTask) error {
 	return nil
 }
 
+// Parameters of waiting for the last frame.
+const (
+	drainStep  = time.Millisecond
+	drainQuiet = 50 * time.Millisecond // without a frame, after which none is to come
+)
+
+// drained returns when the last frame arrived.
+func (a *arrivals) drained() (last time.Time, err error) {
+	last = time.Now()
+	before := uint64(0)
+	for begin := last; time.Since(last) < drainQuiet && time.Since(begin) < settleMost; sleep(drainStep) {
+		received, errReceivers := a.receivers.sum()
+		watched, errWatched := a.watched.sum()
+		if err := errors.Join(errReceivers, errWatched); err != nil {
+			return last, err
+		}
+		if received+watched != before {
+			before, last = received+watched, time.Now()
+		}
+	}
+	return last, nil
+}
+
 func (a *arrivals) close() {
 	a.receivers.close()
 	a.senders.close()
@@ -154,10 +182,23 @@ func (t FramesTask) run() (FramesFound, error) {
 	if err := errors.Join(errSenders, errReceivers, errWatched); err != nil {
 		return FramesFound{}, err
 	}
-	each := slices.Clone(at.receivers.counts)
+	each, start := slices.Clone(at.receivers.counts), time.Now()
 	found, err := t.send(batches)
 	if err != nil {
 		return FramesFound{}, err
+	}
+	sent := time.Since(start)
+	inTime, err := at.receivers.sum()
+	if err != nil {
+		return FramesFound{}, err
+	}
+	found.InTime, found.Window = inTime-before, (sent+time.Since(start))/2
+	if t.Broadcast {
+		last, err := at.drained()
+		if err != nil {
+			return FramesFound{}, err
+		}
+		found.Drained = last.Sub(start)
 	}
 	after, errReceivers := at.receivers.settledAfter(before)
 	strays, errSenders := at.senders.sum()

@@ -13,18 +13,24 @@ type bridge struct{}
 
 func (bridge) Name() string { return "bridge" }
 
-func (bridge) Limits() Limits { return Limits{Kernel: true, Open: true} }
+// Limits leave out more ports than a bridge has (BR_MAX_PORTS, net/bridge/br_private.h).
+func (bridge) Limits() Limits { return Limits{Ports: 1023, Kernel: true, Open: true, Single: true} }
 
 func (bridge) Available(*Lab) error { return nil }
 
-func (bridge) Start(_ context.Context, l *Lab) (Fabric, error) {
+func (bridge) Start(_ context.Context, l *Lab, n Needs) (Fabric, error) {
+	options := ""
+	if n.Addresses > 0 {
+		options = " ageing_time 360000" // an hour
+	}
 	return &bridgeFabric{
-		lab: l, segments: make(map[int]string), ports: make(map[load.Endpoint]string),
+		lab: l, options: options, segments: make(map[int]string), ports: make(map[load.Endpoint]string),
 	}, nil
 }
 
 type bridgeFabric struct {
 	lab      *Lab
+	options  string                   // of bridges, as ip(8) takes them
 	segments map[int]string           // bridges by number of segment
 	ports    map[load.Endpoint]string // the host's ends of veth pairs
 	made     int                      // ports made so far, for their names
@@ -37,7 +43,7 @@ func (f *bridgeFabric) Attach(_ context.Context, endpoints ...load.Endpoint) err
 		if !ok {
 			name = fmt.Sprintf("br%d", e.Segment)
 			f.segments[e.Segment] = name
-			commands = append(commands, "link add "+name+" type bridge", "link set "+name+" up")
+			commands = append(commands, "link add "+name+" type bridge"+f.options, "link set "+name+" up")
 		}
 		f.made++
 		veth := fmt.Sprintf("veth%d", f.made)

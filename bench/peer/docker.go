@@ -27,7 +27,7 @@ func (p dockerPeer) Name() string { return "docker-" + p.driver }
 // Docker's own are chosen by Docker.
 func (p dockerPeer) Limits() Limits {
 	kernel := p.driver == "bridge"
-	return Limits{Ports: 16, Segments: 16, Fixed: true, Held: true, Open: kernel, Kernel: kernel}
+	return Limits{Ports: 16, Segments: 16, Fixed: true, Held: true, Open: kernel, Kernel: kernel, Single: true}
 }
 
 func (p dockerPeer) Available(l *Lab) error {
@@ -40,7 +40,7 @@ func (p dockerPeer) Available(l *Lab) error {
 }
 
 // Start runs an engine of the stage's own, and before it the daemon whose driver it is.
-func (p dockerPeer) Start(ctx context.Context, l *Lab) (Fabric, error) {
+func (p dockerPeer) Start(ctx context.Context, l *Lab, _ Needs) (Fabric, error) {
 	f := &dockerFabric{
 		lab: l, driver: p.driver,
 		networks: make(map[int]string), mounted: make(map[load.Endpoint]string),

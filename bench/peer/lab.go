@@ -79,7 +79,9 @@ func (l *Lab) Begin() error {
 func (l *Lab) End(used []load.Endpoint) error {
 	err := l.stopAll()
 	for _, e := range used {
-		err = errors.Join(err, l.sweep(e))
+		if e.Namespace != l.host { // which is deleted with its links
+			err = errors.Join(err, l.sweep(e))
+		}
 	}
 	if l.host != "" {
 		err = errors.Join(err, lab.DeleteNamespaces(l.host))

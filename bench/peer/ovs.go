@@ -24,8 +24,11 @@ func (p ovs) Name() string {
 }
 
 // Limits leaves out the thousand ports in a row: each ovs-vsctl takes longer the more
-// ports there are, some 0.4 s with 400 of them.
-func (p ovs) Limits() Limits { return Limits{Changing: 100, Open: true} }
+// ports there are, some 0.4 s with 400 of them. Each learned address that is sent to becomes a
+// flow, of which it carries few tens of thousands in a second.
+func (p ovs) Limits() Limits {
+	return Limits{Ports: 1024, Changing: 100, Open: true, Addresses: 100_000, Single: true}
+}
 
 func (p ovs) Available(*Lab) error {
 	if err := wantPrograms("openvswitch-switch", "ovs-vswitchd", "ovsdb-server", "ovsdb-tool", "ovs-vsctl"); err != nil {
@@ -41,12 +44,17 @@ const ovsSchema = "/usr/share/openvswitch/vswitch.ovsschema"
 
 // Start runs a database and a daemon of the stage's own: all that they and their
 // tools write is in the stage's directory.
-func (p ovs) Start(ctx context.Context, l *Lab) (Fabric, error) {
+func (p ovs) Start(ctx context.Context, l *Lab, n Needs) (Fabric, error) {
 	f := &ovsFabric{lab: l, tso: p.tso, ports: make(map[load.Endpoint]string)}
 	for _, name := range []string{"OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"} {
 		f.env = append(f.env, name+"="+l.Dir())
 	}
-	if err := f.start(ctx); err != nil {
+	err := f.start(ctx)
+	if err == nil && n.Addresses > 0 {
+		// Of the default 8,192 too few would be left (ovs-vswitchd.conf.db(5)).
+		err = f.vsctl(ctx, "set", "bridge", ovsBridge, fmt.Sprintf("other_config:mac-table-size=%d", n.room()), "other_config:mac-aging-time=3600")
+	}
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil

@@ -22,8 +22,8 @@ type Peer interface {
 	Available(l *Lab) error
 	// Limits returns what it cannot do.
 	Limits() Limits
-	// Start starts it in l's host namespace, without any endpoint.
-	Start(ctx context.Context, l *Lab) (Fabric, error)
+	// Start starts it in l's host namespace, without any endpoint, for a case with these needs.
+	Start(ctx context.Context, l *Lab, n Needs) (Fabric, error)
 }
 
 // Fabric is a running [Peer]. It must be used from one goroutine at a time.
@@ -49,6 +49,9 @@ type Limits struct {
 	Kernel   bool // no process carries frames, so that none can be measured
 	Open     bool // ports cannot be restricted to their own addresses
 	Held     bool // ports are always restricted to their own addresses
+	// Addresses is the most that it learns in reasonable time; 0: no limit
+	Addresses int
+	Single    bool // it has no number of workers to be set
 }
 
 // Needs is what one case of a scenario needs of a peer.
@@ -59,7 +62,15 @@ type Needs struct {
 	Daemon   bool // the peer's processes are measured
 	Guarded  bool // ports are restricted to their own addresses
 	Foreign  bool // frames have addresses that do not belong to the ports
+	// Local ports stay in the host namespace, since moving a link into another takes 20 ms:
+	// for thousands of ports, and traffic from packet sockets.
+	Local     bool
+	Addresses int // learned at the same time, beyond those of the ports
+	Workers   int // threads that carry frames; 0: as many as it has by default
 }
+
+// room is how many addresses a table must take: those that are learned, the ports', and some.
+func (n Needs) room() int { return n.Addresses + n.Addresses/16 + n.Ports + 1024 }
 
 // Allow reports whether a case with these needs can run.
 func (l Limits) Allow(n Needs) bool {
@@ -68,6 +79,8 @@ func (l Limits) Allow(n Needs) bool {
 	case !within(l.Ports, n.Ports), !within(l.Segments, n.Segments):
 		return false
 	case n.Guarded && l.Open, n.Foreign && l.Held:
+		return false
+	case !within(l.Addresses, n.Addresses), n.Workers > 0 && l.Single:
 		return false
 	case n.Changing && (l.Fixed || !within(l.Changing, n.Ports)):
 		return false

@@ -14,11 +14,13 @@ type relayPeer struct{ poll string }
 
 func (p relayPeer) Name() string { return "relay-" + p.poll }
 
-func (p relayPeer) Limits() Limits { return Limits{Ports: 2, Segments: 1, Fixed: true, Open: true} }
+func (p relayPeer) Limits() Limits {
+	return Limits{Ports: 2, Segments: 1, Fixed: true, Open: true, Single: true}
+}
 
 func (p relayPeer) Available(*Lab) error { return wantTUN() }
 
-func (p relayPeer) Start(_ context.Context, l *Lab) (Fabric, error) {
+func (p relayPeer) Start(_ context.Context, l *Lab, _ Needs) (Fabric, error) {
 	return &relayFabric{lab: l, poll: p.poll}, nil
 }
 

@@ -19,7 +19,9 @@ const vdePorts = 64
 
 func (vde) Name() string { return "vde" }
 
-func (vde) Limits() Limits { return Limits{Ports: vdePorts, Segments: 1, Fixed: true, Open: true} }
+func (vde) Limits() Limits {
+	return Limits{Ports: vdePorts, Segments: 1, Fixed: true, Open: true, Single: true}
+}
 
 func (vde) Available(*Lab) error {
 	if err := wantPrograms("vde2", "vde_switch", "vde_plug2tap"); err != nil {
@@ -28,7 +30,7 @@ func (vde) Available(*Lab) error {
 	return wantTUN()
 }
 
-func (vde) Start(ctx context.Context, l *Lab) (Fabric, error) {
+func (vde) Start(ctx context.Context, l *Lab, _ Needs) (Fabric, error) {
 	path, err := FindProgram("vde_switch")
 	if err != nil {
 		return nil, err

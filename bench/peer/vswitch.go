@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"vswitch/api"
@@ -42,8 +43,15 @@ func (l *Lab) Vswitchd() (string, error) {
 	return "", fmt.Errorf("not installed: no vswitchd in %s or PATH: run make build, or give its directory with --bin", l.bin)
 }
 
-func (p vswitchPeer) Start(ctx context.Context, l *Lab) (Fabric, error) {
-	return l.startVswitch(ctx, "--poll", p.poll, "--nat=false")
+func (p vswitchPeer) Start(ctx context.Context, l *Lab, n Needs) (Fabric, error) {
+	flags := []string{"--poll", p.poll, "--nat=false"}
+	if n.Addresses > 0 {
+		flags = append(flags, "--fdb-size", strconv.Itoa(n.room()), "--ageing", "1h")
+	}
+	if n.Workers > 0 {
+		flags = append(flags, "--workers", strconv.Itoa(n.Workers))
+	}
+	return l.startVswitch(ctx, flags...)
 }
 
 // startVswitch starts a daemon in the host namespace, with more flags, and waits
@@ -63,7 +71,7 @@ func (l *Lab) startVswitch(ctx context.Context, flags ...string) (*vswitchFabric
 	}
 	l.own(daemon.Process)
 	f := &vswitchFabric{
-		daemon: daemon, client: api.NewSocketClient(socket, apiTimeout), segments: make(map[int]string),
+		host: l.Host(), daemon: daemon, client: api.NewSocketClient(socket, apiTimeout), segments: make(map[int]string),
 	}
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
@@ -74,6 +82,7 @@ func (l *Lab) startVswitch(ctx context.Context, flags ...string) (*vswitchFabric
 }
 
 type vswitchFabric struct {
+	host     string // the daemon's namespace
 	daemon   *lab.Daemon
 	client   *api.Client
 	segments map[int]string // names by number
@@ -109,6 +118,7 @@ func (f *vswitchFabric) attach(ctx context.Context, e load.Endpoint) error {
 		// The others check nothing, and most of the harness's frames are not the port's
 		// own: of an experimental Ethertype, and from up to 64,000 addresses.
 		Security: security, MACLimit: api.NoLimit, FloodLimit: api.NoLimit,
+		AllowHostNetNS: e.Namespace == f.host,
 	})
 	return err
 }

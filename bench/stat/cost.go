@@ -76,3 +76,28 @@ func ResidentMemory(pids []int) (int64, error) {
 	}
 	return total, nil
 }
+
+// PinnedMemory returns the memory of processes that the kernel may not page out, in bytes: what
+// is locked, and the buffers that are registered with an io_uring (VmLck and VmPin of
+// /proc/PID/status, proc(5)). It is an error if one of the processes does not exist.
+func PinnedMemory(pids []int) (int64, error) {
+	var total int64
+	for _, pid := range pids {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			return 0, err
+		}
+		for line := range bytes.Lines(status) {
+			key, value, _ := bytes.Cut(line, []byte(":"))
+			if string(key) != "VmLck" && string(key) != "VmPin" {
+				continue
+			}
+			kib, err := strconv.ParseInt(string(bytes.TrimSuffix(bytes.TrimSpace(value), []byte(" kB"))), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("/proc/%d/status has the line %q: %w", pid, line, err)
+			}
+			total += kib << 10
+		}
+	}
+	return total, nil
+}

@@ -41,7 +41,9 @@ are installed.`,
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, c.CommandPath())}
 	})
-	for _, sub := range []*cobra.Command{newRunCommand(), newReportCommand(), newCompareCommand()} {
+	for _, sub := range []*cobra.Command{
+		newRunCommand(), newRFC2889Command(), newSizeCommand(), newReportCommand(), newCompareCommand(),
+	} {
 		if check := sub.Args; check != nil {
 			sub.Args = func(c *cobra.Command, args []string) error {
 				if err := check(c, args); err != nil {

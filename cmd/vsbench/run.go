@@ -20,28 +20,73 @@ import (
 // resultFile is where a run leaves its result below --out.
 const resultFile = "result.json"
 
+// suiteCommand is a command that runs the scenarios of a suite.
+type suiteCommand struct {
+	suite            bench.Suite
+	use, short, long string
+	example          string
+}
+
 func newRunCommand() *cobra.Command {
-	o := bench.Options{Rounds: bench.DefaultRounds}
-	seconds, out := bench.DefaultDuration.Seconds(), ""
-	c := &cobra.Command{
-		Use:   "run",
-		Short: "Run scenarios on all peers present",
-		Long: fmt.Sprintf(`Run scenarios on all peers present, one at a time, in network namespaces of its
+	return suiteCommand{
+		suite: bench.SuiteAll, use: "run", short: "Run scenarios on all peers present",
+		long: `Run scenarios on all peers present, one at a time, in network namespaces of its
 own, and print medians, their spread and their ratio to the kernel bridge. Each
 round goes through the peers forth or back in turn, so that drift hits all alike.
-Needs root.
+Needs root.`,
+		example: `  vsbench run --out result
+  vsbench run --scenario frames --case size=64 --peer vswitch,bridge --rounds 9
+  vsbench run --scenario ping,tcp --seconds 5`,
+	}.command()
+}
+
+func newRFC2889Command() *cobra.Command {
+	return suiteCommand{
+		suite: bench.SuiteRFC2889, use: "rfc2889", short: "Run the tests of RFC 2889 for LAN switches",
+		long: `Run the tests of RFC 2889, by its sections: forwarding rate and loss, fully (5.1)
+and partially meshed (5.2, 5.4), congestion control (5.5), address caching
+capacity (5.7), address learning rate (5.8), errored frames (5.9) and broadcast
+frames (5.10). Needs root.
+
+Interfaces here are memory: there is no wire speed, so that loads are given as a
+share of the highest rate that the peer forwards, no gap between frames (5.6) and
+no frame check sequence. Section 5.3 wants two switches with an uplink.`,
+		example: `  vsbench rfc2889 --out rfc2889
+  vsbench rfc2889 --scenario 5.1-fully-meshed --case 'ports=8,size=64' --peer vswitch,bridge`,
+	}.command()
+}
+
+func newSizeCommand() *cobra.Command {
+	return suiteCommand{
+		suite: bench.SuiteSize, use: "size", short: "Measure what more ports, addresses and flows cost",
+		long: `Measure the rate of the smallest frames with more and more ports (one pair, random
+pairs, floods), learned addresses, and flows over the flow cache; the processor
+time of quiet ports; and the memory of ports and workers. All sizes of a peer run
+at the same time and are measured in turn. Ports stay in the peer's namespace, and
+traffic is from packet sockets, since the kernel's neighbour table is full long
+before (net.ipv4.neigh.default.gc_thresh3). Needs root.`,
+		example: `  vsbench size --out size
+  vsbench size --scenario size-ports --peer vswitch-adaptive --rounds 9 --seconds 0.3`,
+	}.command()
+}
+
+func (s suiteCommand) command() *cobra.Command {
+	o := bench.Options{Suite: s.suite, Rounds: bench.DefaultRounds}
+	seconds, out := bench.DefaultDuration.Seconds(), ""
+	c := &cobra.Command{
+		Use:   s.use,
+		Short: s.short,
+		Long: fmt.Sprintf(`%s
 
 Scenarios: %s.
 Peers: %s; vswitch and relay alone are all of their poll modes.
 
 On Ctrl-C it takes everything down and keeps what was measured until then.`,
-			strings.Join(bench.ScenarioNames(), ", "), strings.Join(bench.PeerNames(), ", ")),
-		Example: `  vsbench run --out result
-  vsbench run --scenario frames --case size=64 --peer vswitch,bridge --rounds 9
-  vsbench run --scenario ping,tcp --seconds 5`,
+			s.long, strings.Join(s.suite.ScenarioNames(), ", "), strings.Join(bench.PeerNames(), ", ")),
+		Example: s.example,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("unexpected argument %q: run takes flags only", args[0])
+				return fmt.Errorf("unexpected argument %q: %s takes flags only", args[0], s.use)
 			}
 			return nil
 		},
@@ -56,10 +101,15 @@ On Ctrl-C it takes everything down and keeps what was measured until then.`,
 			return run(c.Context(), o, out, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
+	peers := "all"
+	if o.Peers = s.suite.DefaultPeers(); o.Peers != nil {
+		peers = strings.Join(o.Peers, ",")
+	}
 	f := c.Flags()
 	f.StringSliceVar(&o.Scenarios, "scenario", nil, "scenarios to run (default all)")
 	f.StringSliceVar(&o.Cases, "case", nil, "cases to run, names or patterns such as size=64 or streams=* (default all)")
-	f.StringSliceVar(&o.Peers, "peer", nil, "peers to measure (default all)")
+	f.StringSliceVar(&o.Peers, "peer", o.Peers, "peers to measure (default "+peers+")")
+	f.Lookup("peer").DefValue = "[]" // the line above says it
 	f.IntVar(&o.Rounds, "rounds", o.Rounds, "how often to measure each")
 	f.Float64Var(&seconds, "seconds", seconds, "how long one measurement takes; iperf3 rounds it up to whole seconds")
 	f.StringVar(&out, "out", "", "directory for "+resultFile+", made if missing (default: not written)")
@@ -70,7 +120,7 @@ On Ctrl-C it takes everything down and keeps what was measured until then.`,
 		}
 	}
 	// They fail only for a flag that does not exist.
-	_ = c.RegisterFlagCompletionFunc("scenario", fixed(bench.ScenarioNames()))
+	_ = c.RegisterFlagCompletionFunc("scenario", fixed(s.suite.ScenarioNames()))
 	_ = c.RegisterFlagCompletionFunc("peer", fixed(bench.PeerNames()))
 	return c
 }

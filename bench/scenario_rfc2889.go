@@ -1,0 +1,3 @@
+package bench
+
+func rfc2889Scenarios() []scenario { return nil }
