@@ -517,15 +517,21 @@ type Port struct {
 	// FloodLimit Frames per second from the port that go to all others; -1 for no limit.
 	FloodLimit int `json:"flood_limit"`
 
-	// RateIn As in tc(8), with an optional burst in bytes behind a colon; none is no bound.
-	// rate_in is what the container sends, rate_out what it is sent.
+	// RateIn As in tc(8), with an optional burst in bytes behind a colon, which by default is what
+	// the rate brings in 10 ms, 128 KiB at least; none is no bound. rate_in is what the
+	// container sends, rate_out what it is sent. As with tc-tbf(8), frames beyond the rate
+	// wait for their turn, for 50 ms at most, and those that would have to wait for longer
+	// are dropped as rate-limit-in and rate-limit-out.
 	//
 	//
 	// Example: 100mbit:64kb
 	RateIn string `json:"rate_in,omitempty,omitzero"`
 
-	// RateOut As in tc(8), with an optional burst in bytes behind a colon; none is no bound.
-	// rate_in is what the container sends, rate_out what it is sent.
+	// RateOut As in tc(8), with an optional burst in bytes behind a colon, which by default is what
+	// the rate brings in 10 ms, 128 KiB at least; none is no bound. rate_in is what the
+	// container sends, rate_out what it is sent. As with tc-tbf(8), frames beyond the rate
+	// wait for their turn, for 50 ms at most, and those that would have to wait for longer
+	// are dropped as rate-limit-in and rate-limit-out.
 	//
 	//
 	// Example: 100mbit:64kb
@@ -645,15 +651,21 @@ type PortSpec struct {
 	// PID A process in the namespace, by its id in the pid namespace of the process that asks.
 	PID int `json:"pid,omitempty,omitzero"`
 
-	// RateIn As in tc(8), with an optional burst in bytes behind a colon; none is no bound.
-	// rate_in is what the container sends, rate_out what it is sent.
+	// RateIn As in tc(8), with an optional burst in bytes behind a colon, which by default is what
+	// the rate brings in 10 ms, 128 KiB at least; none is no bound. rate_in is what the
+	// container sends, rate_out what it is sent. As with tc-tbf(8), frames beyond the rate
+	// wait for their turn, for 50 ms at most, and those that would have to wait for longer
+	// are dropped as rate-limit-in and rate-limit-out.
 	//
 	//
 	// Example: 100mbit:64kb
 	RateIn Rate `json:"rate_in,omitempty,omitzero"`
 
-	// RateOut As in tc(8), with an optional burst in bytes behind a colon; none is no bound.
-	// rate_in is what the container sends, rate_out what it is sent.
+	// RateOut As in tc(8), with an optional burst in bytes behind a colon, which by default is what
+	// the rate brings in 10 ms, 128 KiB at least; none is no bound. rate_in is what the
+	// container sends, rate_out what it is sent. As with tc-tbf(8), frames beyond the rate
+	// wait for their turn, for 50 ms at most, and those that would have to wait for longer
+	// are dropped as rate-limit-in and rate-limit-out.
 	//
 	//
 	// Example: 100mbit:64kb
@@ -747,15 +759,21 @@ type PortUpdate struct {
 	// NetNS Absolute path, or name as in "ip netns list", that an interface to hand over is moved to; empty when it is back.
 	NetNS *string `json:"netns,omitempty"`
 
-	// RateIn As in tc(8), with an optional burst in bytes behind a colon; none is no bound.
-	// rate_in is what the container sends, rate_out what it is sent.
+	// RateIn As in tc(8), with an optional burst in bytes behind a colon, which by default is what
+	// the rate brings in 10 ms, 128 KiB at least; none is no bound. rate_in is what the
+	// container sends, rate_out what it is sent. As with tc-tbf(8), frames beyond the rate
+	// wait for their turn, for 50 ms at most, and those that would have to wait for longer
+	// are dropped as rate-limit-in and rate-limit-out.
 	//
 	//
 	// Example: 100mbit:64kb
 	RateIn *Rate `json:"rate_in,omitempty"`
 
-	// RateOut As in tc(8), with an optional burst in bytes behind a colon; none is no bound.
-	// rate_in is what the container sends, rate_out what it is sent.
+	// RateOut As in tc(8), with an optional burst in bytes behind a colon, which by default is what
+	// the rate brings in 10 ms, 128 KiB at least; none is no bound. rate_in is what the
+	// container sends, rate_out what it is sent. As with tc-tbf(8), frames beyond the rate
+	// wait for their turn, for 50 ms at most, and those that would have to wait for longer
+	// are dropped as rate-limit-in and rate-limit-out.
 	//
 	//
 	// Example: 100mbit:64kb

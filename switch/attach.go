@@ -171,6 +171,7 @@ func (s *Switch) detach(p *Port) {
 			if w == p.worker {
 				w.unwatch(p)
 			}
+			w.abandon(p)
 			_ = w.poller.Remove(p.slot) // it may not know the device
 		})
 	}

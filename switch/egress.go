@@ -18,16 +18,14 @@ func (w *worker) transmit(out *Port, b []byte) { w.emit(out, b, 0) }
 // emit is transmit, and forward with forwarded 1.
 func (w *worker) emit(out *Port, b []byte, forwarded uint64) {
 	w.countForwarded(out, b, forwarded)
-	if state := out.state.Load(); state&stateEgress != 0 {
-		if reason := w.blocked(out, state, len(b)); reason != drop.None {
-			w.undelivered(out, reason, b)
-			return
-		}
-		if state&statePlain != 0 && !frame.VNet(b).Plain() {
-			w.transmitPlain(out, b)
-			return
-		}
+	if state := out.state.Load(); state&stateEgress != 0 && !w.egressReady(out, state, b) {
+		return
 	}
+	w.enqueue(out, b)
+}
+
+// enqueue queues a frame for out's device. It must stay as it is until send.
+func (w *worker) enqueue(out *Port, b []byte) {
 	if len(w.queue) == BatchFrames {
 		w.send()
 	}
@@ -35,25 +33,40 @@ func (w *worker) emit(out *Port, b []byte, forwarded uint64) {
 	w.poller.Send(out.slot, b)
 }
 
-// blocked says why a frame of n bytes, virtio-net header included, may not go to out, which
-// is in a state that asks for it.
-func (w *worker) blocked(out *Port, state uint32, n int) drop.Reason {
-	if state&stateClosed != 0 {
-		switch {
-		case state&stateDown != 0:
-			return drop.LinkDown
-		case state&stateErrDisabled != 0:
-			return drop.HeldDown
-		}
-		return drop.PortLost
+// deliver is transmit of a frame that has waited for out's rate.
+func (w *worker) deliver(out *Port, b []byte) {
+	state := out.state.Load() &^ stateMetered
+	if state&stateEgress != 0 && !w.egressReady(out, state, b) {
+		return
 	}
-	if state&stateMetered != 0 {
-		rate := out.guard.Load().RateOut
-		if rate != nil && !rate.Take(w.clock(), n-frame.VNetHeaderLen) {
-			return drop.RateLimitOut
-		}
+	w.enqueue(out, b)
+}
+
+// egressReady reports whether a frame may be queued for out as it is, which is in a state that
+// asks for a look. If not, it was sent in another form, waits or was dropped.
+func (w *worker) egressReady(out *Port, state uint32, b []byte) bool {
+	switch {
+	case state&stateClosed != 0:
+		w.undelivered(out, closed(state), b)
+		return false
+	case state&stateMetered != 0 && !w.shapeEgress(out, b):
+		return false
+	case state&statePlain != 0 && !frame.VNet(b).Plain():
+		w.transmitPlain(out, b)
+		return false
 	}
-	return drop.None
+	return true
+}
+
+// closed is why a port in that state takes no frame from others.
+func closed(state uint32) drop.Reason {
+	switch {
+	case state&stateDown != 0:
+		return drop.LinkDown
+	case state&stateErrDisabled != 0:
+		return drop.HeldDown
+	}
+	return drop.PortLost
 }
 
 // send hands what is queued to the devices.

@@ -12,6 +12,7 @@ import (
 // The stages of a frame's way through a worker, in the order of the functions below:
 //
 //	burst     read from the port's device until it is empty or its turn is over
+//	shape     at once, later or not at all, where the port's rate is bounded (shaper.go)
 //	check     length, virtio-net header, source address
 //	same      as the frame before it: transmit the same way, after the checks that
 //	          the port's policy wants of each frame
@@ -21,7 +22,7 @@ import (
 //	          responder, which may pass it on to the host (host.go)
 //	look up   destination address → port, or flood (flood.go)
 //	allow     by isolation and the segment's rules (rule.go)
-//	transmit  to the device, completed and segmented in software where it must be (egress.go)
+//	transmit  within the port's rate, to the device, completed and segmented in software where it must be (egress.go)
 //
 // Each frame ends in exactly one verdict (verdict.go): forwarded, flooded, local, or a
 // drop with its reason. Its headers are parsed once, as far as a stage asks for them.
@@ -50,7 +51,7 @@ func (w *worker) burst(p *Port) bool {
 	for got < burstFrames {
 		bufs := w.frames[:min(want, burstFrames-got)]
 		n, status := w.poller.Receive(p.slot, bufs)
-		size := w.carry(p, bufs[:n])
+		size := w.take(p, bufs[:n])
 		got += n
 		if status != frame.OK {
 			p.batch = max(1, got)
@@ -171,9 +172,6 @@ func (w *worker) recheck(p *Port, l *route) drop.Reason {
 			return r
 		}
 	}
-	if l.checks&policy.CheckRate != 0 && g.RateIn != nil && !g.RateIn.Take(w.clock(), len(w.parsed.Eth)) {
-		return drop.RateLimitIn
-	}
 	if l.checks&checkRules != 0 && w.denied(p, l.out) {
 		return drop.DeniedByRule
 	}
@@ -198,10 +196,6 @@ func (w *worker) first(p *Port, b []byte, r route) {
 	}
 	if reason := g.Admit(f, p.segment.claims()); reason != drop.None {
 		w.refuse(p, reason, b)
-		return
-	}
-	if g.RateIn != nil && !g.RateIn.Take(w.clock(), len(f.Eth)) {
-		w.discard(p, drop.RateLimitIn, b)
 		return
 	}
 	if reason := w.learn(p, g, src); reason != drop.None {

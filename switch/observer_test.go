@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"vswitch/internal/frame"
 	vswitch "vswitch/switch"
@@ -100,8 +101,16 @@ func TestObserverSeesEachVerdict(t *testing.T) {
 			l.t.Fatal(err)
 		}
 		a.send(b.mac, "within the rate")
-		a.send(b.mac, "beyond it")
-		expectSeen("a>b forwarded none within the rate", "a>- dropped rate-limit-in beyond it")
+		a.send(b.mac, "has to wait")
+		expectSeen("a>b forwarded none within the rate")
+		time.Sleep(500 * time.Millisecond) // 60 bytes take 480
+		expectSeen("a>b forwarded none has to wait")
+		a.send(b.mac, "waits in vain")
+		l.sw.Detach(a.Port)
+		expectSeen("a>- dropped rate-limit-in waits in vain")
+		if err := l.sw.Attach(a.Port, a.Device); err != nil {
+			l.t.Fatal(err)
+		}
 		l.sw.Announce(b.Port, switchtest.Frame(frame.Broadcast, b.mac, "announced"))
 		expectSeen()
 		l.sw.Detach(b.Port)

@@ -31,9 +31,21 @@ func (p *Port) SetPolicy(c policy.Policy) error {
 	if err := s.ownFor(p, g); err != nil {
 		return err
 	}
+	before := p.guard.Load()
 	p.adopt(g)
 	s.republish()
+	if before.RateIn != nil || before.RateOut != nil {
+		s.reshape(p, g)
+	}
 	return nil
+}
+
+// reshape has the frames that wait for p's rate wait for that of its guard g.
+func (s *Switch) reshape(p *Port, g *policy.Guard) {
+	for _, w := range s.workers {
+		w.do(func() { w.reshape(p) })
+	}
+	p.setState(stateMetered, g.RateOut != nil) // nothing waits any more without
 }
 
 // ownFor brings p's own address in line with the guard g that it is about to have. One that
@@ -66,7 +78,9 @@ func (p *Port) adopt(g *policy.Guard) {
 	p.guard.Store(g)
 	p.refusals.forget()
 	p.setState(stateIsolated, g.Isolated)
-	p.setState(stateMetered, g.RateOut != nil)
+	if g.RateOut != nil {
+		p.setState(stateMetered, true)
+	}
 }
 
 // republish makes every worker see what was published before: no route that was

@@ -25,6 +25,7 @@ type Port struct {
 	state     atomic.Uint32
 	guard     atomic.Pointer[policy.Guard]
 	stripes   []*stripe // one for each worker
+	egress    []*queue  // one for each worker, that worker's; nil until it is needed
 
 	// Fields of the control side, under the switch's mu.
 	device Device // nil: the port is lost
@@ -39,6 +40,7 @@ type Port struct {
 	detached  bool // is read no more
 	batch     int  // how many frames to ask for first; at least 1
 	last      route
+	ingress   *queue              // nil until it is needed
 	restraint restraint           // by the frames refused
 	restUntil int64               // in ticks, while it rests
 	floods    floodMeter          // by the frames flooded (loop_probe.go)
@@ -51,7 +53,7 @@ const (
 	stateErrDisabled                    // because of a loop
 	stateLost                           // it has no device
 	statePlain                          // its device takes no partial checksums and super-frames
-	stateMetered                        // what it is sent is bounded: the guard's RateOut
+	stateMetered                        // what it is sent is bounded, or waits: the guard's RateOut
 	stateIsolated                       // the policy's Isolated
 
 	stateStopped = stateDown | stateErrDisabled            // takes nothing from its device

@@ -9,7 +9,8 @@ import (
 // A port whose host keeps sending what is dropped on arrival costs the worker as
 // much as one whose frames are carried. So beyond these bounds the worker lets it
 // rest: what it sends meanwhile waits in its device and, when that is full, ends
-// there at its sender's expense. The neighbours have the worker's time.
+// there at its sender's expense. The neighbours have the worker's time. So it is with one that
+// sends more than its rate, until half of what waits for the rate has left.
 const (
 	refusedPerSecond = 20000                                    // frames dropped on arrival
 	refusedBurst     = 20000                                    // such frames at once, after a pause
@@ -33,9 +34,9 @@ func (r *restraint) charge(now int64, n int) (until int64) {
 // word of more frames does not wake it.
 func (w *worker) rests(p *Port) bool {
 	now := w.clock()
-	p.restUntil = p.restraint.charge(now, w.refused)
+	p.restUntil = max(p.restraint.charge(now, w.refused), w.shaping.pause)
 	trusted := p.filter != nil && !w.failing // the host, which has others' traffic too
-	w.refused, w.failing, w.fresh = 0, false, false
+	w.refused, w.failing, w.fresh, w.shaping.pause = 0, false, false, 0
 	if p.restUntil <= now || trusted {
 		return false
 	}

@@ -149,6 +149,7 @@ func TestStress(t *testing.T) {
 		senders.Wait()
 		s.stop.Store(true)
 		s.running.Wait()
+		time.Sleep(time.Minute) // in which all have their turn that wait for a rate
 		synctest.Wait()
 		for _, p := range s.stay {
 			balanced(l.t, p.Port)

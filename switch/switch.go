@@ -106,7 +106,10 @@ func (s *Switch) Release() {
 
 func (s *Switch) stopWorkers() {
 	for _, w := range s.workers {
-		w.do(func() { w.stopped = true })
+		w.do(func() {
+			w.abandonAll()
+			w.stopped = true
+		})
 		w.close()
 	}
 }
@@ -164,7 +167,7 @@ func (s *Switch) placePort(p *Port, counters []atomic.Uint64) error {
 		return fmt.Errorf("port %q with %d words of counters: give %d, or none",
 			p.name, len(counters), want)
 	}
-	p.stripes = stripesOf(counters)
+	p.stripes, p.egress = stripesOf(counters), make([]*queue, len(s.workers))
 	ports := *s.ports.Load()
 	slot := s.lowest
 	for slot < len(ports) && ports[slot] != nil {

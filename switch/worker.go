@@ -44,6 +44,7 @@ type worker struct {
 	ready    []*Port  // ports that may have frames waiting
 	spare    []*Port  // the array that enlist builds the next list in
 	resting  []*Port  // ports that are not read for a while (rest.go)
+	shaping  shaping  // frames that wait for ports' rates (shaper.go)
 	refused  int      // frames of this burst that were dropped at the port they came from
 	failing  bool     // frames of this burst were lost when they were read
 	tally    tally
@@ -105,6 +106,9 @@ func (w *worker) run() {
 		}
 		if len(w.resting) > 0 {
 			timeout = w.rouse(timeout)
+		}
+		if len(w.shaping.queues) > 0 {
+			timeout = w.release(timeout)
 		}
 		n := w.poller.Wait(w.tokens, timeout)
 		w.fresh = false // it may have slept

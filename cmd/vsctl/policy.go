@@ -40,7 +40,9 @@ routes; an IPv6 network of 64 bits, such as fe80::/64, is one in which it makes 
 addresses. --allow-mac adds a MAC, or with a mask several, and --allow-protocol what frames
 may carry besides IP and ARP, by name or EtherType. "vsctl stats" says which of them
 refused frames lack. Rates are as in tc, with an
-optional burst, such as 100mbit:64kb.`
+optional burst, such as 100mbit:64kb; without one it is what the rate brings in 10 ms,
+128 KiB at least. As with tc-tbf, frames beyond the rate wait for their turn, for 50 ms
+at most, and those that would have to wait for longer are dropped.`
 
 func (p *policyFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
@@ -54,8 +56,8 @@ func (p *policyFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&p.isolated, "isolated", false, "exchange no frames with other isolated ports")
 	flags.IntVar(&p.macLimit, "mac-limit", 0, fmt.Sprintf("learn at most `N` addresses at the port besides its own; -1 for no limit (default %d)", api.DefaultMACLimit))
 	flags.IntVar(&p.floodLimit, "flood-limit", 0, fmt.Sprintf("let at most `N` frames per second go to all; -1 for no limit (default %d)", api.DefaultFloodLimit))
-	flags.Var(textFlag{&p.rateIn, "RATE"}, "rate-in", "bound what the container sends (default none)")
-	flags.Var(textFlag{&p.rateOut, "RATE"}, "rate-out", "bound what the container is sent (default none)")
+	flags.Var(textFlag{&p.rateIn, "RATE"}, "rate-in", "bound what the container sends, RATE or RATE:BURST (default none; BURST: what RATE brings in 10 ms, 128kb at least)")
+	flags.Var(textFlag{&p.rateOut, "RATE"}, "rate-out", "bound what the container is sent, in the same way (default none)")
 	completeFlag(cmd, "allow-protocol", func(*cobra.Command) []string {
 		return texts(api.LinkProtocolNames(), func(p api.LinkProtocol) string { return string(p) })
 	})

@@ -11,3 +11,18 @@ func (h VNet) SegmentLen(eth []byte) int {
 	}
 	return min(header+int(h.GSOSize()), len(eth))
 }
+
+// WireLen is the length in bytes of all frames together that the super-frame eth becomes when
+// it is segmented, each of which has the headers; of any other frame, and of one that is not
+// Valid, its own.
+func (h VNet) WireLen(eth []byte) int {
+	if h.GSOType() == VNetGSONone || !h.Valid(eth) {
+		return len(eth)
+	}
+	segment, payload := h.SegmentLen(eth), int(h.GSOSize())
+	if segment == len(eth) {
+		return segment
+	}
+	headers := segment - payload
+	return len(eth) + (len(eth)-headers-1)/payload*headers
+}

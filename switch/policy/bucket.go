@@ -1,26 +1,9 @@
 package policy
 
 import (
-	"fmt"
+	"math/bits"
 	"sync/atomic"
 	"time"
-)
-
-// Rate bounds what a port sends or is sent. The zero Rate is no bound.
-type Rate struct {
-	BitsPerSecond int64 // of Ethernet frames, without FCS and preamble; 0: no bound
-	// BurstBytes may pass at once after a pause. 0: what the rate brings in 50 ms,
-	// and two super-frames at least.
-	BurstBytes int64
-}
-
-// Bounds of a [Rate], and its default burst.
-const (
-	MinRate   = 1000              // bits per second
-	MaxRate   = 1_000_000_000_000 // bits per second
-	MaxBurst  = 1 << 30           // bytes
-	minBurst  = 2 << 16           // bytes: two super-frames
-	burstTime = 50 * time.Millisecond
 )
 
 // Buckets count time in ticks, sixteenths of a nanosecond, so that a small frame
@@ -47,45 +30,41 @@ type Bucket struct {
 // NewBucket returns a full bucket that lets perSecond units pass, and burst of
 // them at once.
 func NewBucket(perSecond, burst float64) *Bucket {
+	b := &Bucket{}
+	b.set(perSecond, burst)
+	return b
+}
+
+func (b *Bucket) set(perSecond, burst float64) {
 	unit := float64(TicksPerSecond) / perSecond
-	return &Bucket{unit: uint64(unit * (1 << unitShift)), depth: int64(burst * unit)}
+	b.unit, b.depth = uint64(unit*(1<<unitShift)), int64(burst*unit)
+}
+
+// cost is the ticks that bring back n units.
+func (b *Bucket) cost(n int) int64 {
+	high, low := bits.Mul64(uint64(n), b.unit)
+	return int64(high<<(64-unitShift) | low>>unitShift)
 }
 
 // Take takes n units at time now, in ticks of any clock that does not go back, and
 // reports whether they may pass. It takes nothing if they may not.
 func (b *Bucket) Take(now int64, n int) bool {
-	cost := int64(uint64(n) * b.unit >> unitShift)
-	for {
-		full := b.full.Load()
-		if full-now >= b.depth {
-			return false
-		}
-		if b.full.CompareAndSwap(full, max(full, now)+cost) {
-			return true
-		}
-	}
+	_, ok := b.reserve(now, n, -1)
+	return ok
 }
 
-// bucket makes the rate's bucket, nil where there is no bound.
-func (r Rate) bucket() (*Bucket, error) {
-	if r == (Rate{}) {
-		return nil, nil
+// reserve is Take of units that may pass up to most ticks later: anything is left in the
+// bucket again wait ticks from now on. It takes nothing, and is false, where most is less.
+func (b *Bucket) reserve(now int64, n int, most int64) (wait int64, ok bool) {
+	cost := b.cost(n)
+	for {
+		full := b.full.Load()
+		wait = full - now - b.depth
+		if wait > most {
+			return wait, false
+		}
+		if b.full.CompareAndSwap(full, max(full, now)+cost) {
+			return max(wait, 0), true
+		}
 	}
-	if r.BitsPerSecond < MinRate || r.BitsPerSecond > MaxRate {
-		return nil, fmt.Errorf(
-			"a rate of %d bit/s is out of range: give %d to %d, or 0 for no bound", r.BitsPerSecond,
-			MinRate, int64(MaxRate),
-		)
-	}
-	if r.BurstBytes < 0 || r.BurstBytes > MaxBurst {
-		return nil, fmt.Errorf(
-			"a burst of %d bytes is out of range: give 1 to %d, or 0 for the default", r.BurstBytes,
-			MaxBurst,
-		)
-	}
-	perSecond, burst := float64(r.BitsPerSecond)/8, float64(r.BurstBytes)
-	if burst == 0 {
-		burst = min(max(perSecond*burstTime.Seconds(), minBurst), MaxBurst)
-	}
-	return NewBucket(perSecond, burst), nil
 }

@@ -22,8 +22,10 @@ type Guard struct {
 	Isolated bool
 	// MACLimit is how many addresses are learned at the port, NoLimit without one.
 	MACLimit int32
-	// Flood counts frames, RateIn and RateOut bytes. nil: no limit.
-	Flood, RateIn, RateOut *Bucket
+	// Flood counts frames. nil: no limit.
+	Flood *Bucket
+	// RateIn and RateOut pace what the port sends and is sent. nil: no limit.
+	RateIn, RateOut *Shaper
 
 	more4  []uint32 // the other IPv4 addresses
 	nets4  []net4
@@ -43,7 +45,6 @@ type Checks uint8
 // The checks. Those from CheckNext on are the caller's own.
 const (
 	CheckSource Checks = 1 << iota // Guard.Inspect
-	CheckRate                      // Guard.RateIn
 	CheckNext
 )
 
@@ -87,17 +88,14 @@ func NewGuard(c Policy) (*Guard, error) {
 	case c.FloodLimit > 0:
 		g.Flood = NewBucket(float64(c.FloodLimit), float64(c.FloodLimit))
 	}
-	if g.RateIn, err = c.RateIn.bucket(); err != nil {
+	if g.RateIn, err = c.RateIn.shaper(); err != nil {
 		return nil, err
 	}
-	if g.RateOut, err = c.RateOut.bucket(); err != nil {
+	if g.RateOut, err = c.RateOut.shaper(); err != nil {
 		return nil, err
 	}
 	if c.Security == SecurityStrict {
 		g.Checks |= CheckSource
-	}
-	if g.RateIn != nil {
-		g.Checks |= CheckRate
 	}
 	g.addSources(c)
 	g.more = newLink(c)

@@ -226,7 +226,7 @@ func TestPacketPathAllocs(t *testing.T) {
 			policy.DHCPRequest(f)
 			rules.Deny(0, 1, 2, policy.Classify(f))
 			now += policy.TicksPerSecond
-			g.RateIn.Take(now, len(eth))
+			g.RateIn.Reserve(now, len(eth))
 			flaps.Move(f.Eth.SrcUint64(), 1, 2, uint32(now), 100)
 		}
 	}); n != 0 || passed == 0 {

@@ -103,7 +103,7 @@ func TestGuardLimits(t *testing.T) {
 		"large": {policy.Policy{MACLimit: 1 << 40}, 0, policy.NoLimit, true, false, false},
 		"mac": {
 			policy.Policy{Security: policy.SecurityMACOnly, MAC: host1.MAC, RateIn: rate},
-			policy.CheckRate, policy.DefaultMACLimit, true, true, false,
+			0, policy.DefaultMACLimit, true, true, false,
 		},
 		"strict": {
 			policy1(policy.SecurityStrict), policy.CheckSource, policy.DefaultMACLimit, true, false,
@@ -111,7 +111,7 @@ func TestGuardLimits(t *testing.T) {
 		},
 		"strict with a rate": {
 			policy.Policy{Security: policy.SecurityStrict, MAC: host1.MAC, RateIn: rate},
-			policy.CheckSource | policy.CheckRate, policy.DefaultMACLimit, true, true, false,
+			policy.CheckSource, policy.DefaultMACLimit, true, true, false,
 		},
 	} {
 		g := newGuard(t, test.policy)
