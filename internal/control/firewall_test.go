@@ -22,7 +22,7 @@ func TestFirewallHasTheSegments(t *testing.T) {
 		lab := s.addSegment(c, "lab", "10.66.0.0/24", api.UplinkHost)
 		s.addSegment(c, "alone", "10.67.0.0/24", api.UplinkNone)
 		want := host.Segment{
-			ID: lab.ID, Link: lab.HostLink.Name, Subnet: lab.Subnet, Gateway: addr("10.66.0.1"),
+			Link: lab.HostLink.Name, Subnet: lab.Subnet, Gateway: addr("10.66.0.1"),
 			Masquerade: true,
 		}
 		if config, _ := s.config(); len(config.Segments) != 2 || !slices.Contains(config.Segments, want) {

@@ -41,7 +41,7 @@ func TestChangesAreOfElements(t *testing.T) {
 	table := r.open(t, host.Options{})
 	segment := func(n int) host.Segment {
 		s := segmentA
-		s.Link, s.ID = fmt.Sprintf("vs-%d", n), fmt.Sprint(n)
+		s.Link = fmt.Sprintf("vs-%d", n)
 		s.Subnet = mustSubnet(n)
 		return s
 	}

@@ -1,10 +1,8 @@
 package host
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
-	"slices"
 )
 
 // Config is all that the host's kernel is to do for the switch.
@@ -18,7 +16,6 @@ type Config struct {
 
 // Segment is a segment that has a link of the host in it.
 type Segment struct {
-	ID         string       // for errors
 	Link       string       // the host's interface in the segment
 	Subnet     netip.Prefix // IPv4
 	Gateway    netip.Addr   // the host's address on Link
@@ -85,67 +82,3 @@ func (f Forward) Overlaps(g Forward) bool {
 
 // linkSize is the kernel's IFNAMSIZ, the closing zero included.
 const linkSize = 16
-
-// validate tells what the kernel would not take, or would take for something else.
-func (c Config) validate() error {
-	links := make(map[string]Segment, len(c.Segments))
-	for _, s := range c.Segments {
-		if s.Link == "" || len(s.Link) >= linkSize {
-			return fmt.Errorf("segment %s has a link named %q: 1 to %d bytes make a name", s.ID, s.Link, linkSize-1)
-		}
-		if !s.Subnet.IsValid() || !s.Subnet.Addr().Is4() {
-			return fmt.Errorf("segment %s has subnet %s: only IPv4 is forwarded", s.ID, s.Subnet)
-		}
-		if other, double := links[s.Link]; double {
-			return fmt.Errorf("segments %s and %s both have the link %s", other.ID, s.ID, s.Link)
-		}
-		links[s.Link] = s
-	}
-	for _, f := range c.Forwards {
-		if err := f.validate(links); err != nil {
-			return fmt.Errorf("forward %s: %w", f, err)
-		}
-	}
-	return disjoint(c.Forwards)
-}
-
-func (f Forward) validate(links map[string]Segment) error {
-	if _, known := f.Protocol.number(); !known {
-		return fmt.Errorf("protocol %q has no ports: tcp and udp have", f.Protocol)
-	}
-	if !f.anyHost() && !f.HostIP.Is4() {
-		return fmt.Errorf("host address %s is not IPv4", f.HostIP)
-	}
-	if f.HostPort == 0 || f.ToPort == 0 || f.Count < 0 || int(max(f.HostPort, f.ToPort))+f.count()-1 > 65535 {
-		return fmt.Errorf("ports are 1 to 65535")
-	}
-	s, known := links[f.Link]
-	if !known {
-		return fmt.Errorf("no segment has the link %q", f.Link)
-	}
-	if !s.Subnet.Contains(f.To) {
-		return fmt.Errorf("address %s is not in the segment's subnet %s", f.To, s.Subnet)
-	}
-	return nil
-}
-
-// disjoint tells of two forwards that want the same port. Sorted by protocol and
-// port, one that overlaps another also overlaps a neighbour that begins before it
-// ends.
-func disjoint(forwards []Forward) error {
-	sorted := slices.Clone(forwards)
-	slices.SortFunc(sorted, func(f, g Forward) int {
-		return cmp.Or(cmp.Compare(f.Protocol, g.Protocol), cmp.Compare(f.HostPort, g.HostPort))
-	})
-	for i, f := range sorted {
-		for _, g := range sorted[i+1:] {
-			if g.Protocol != f.Protocol || int(g.HostPort) >= int(f.HostPort)+f.count() {
-				break
-			}
-			if f.Overlaps(g) {
-				return fmt.Errorf("forwards %s and %s want the same port", f, g)
-			}
-		}
-	}
-	return nil
-}

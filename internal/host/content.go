@@ -87,7 +87,7 @@ func contentOf(c Config) content {
 		}
 	}
 	masqueraded, err := subnets.IPSet()
-	if err != nil { // only of invalid prefixes, which validate has refused
+	if err != nil { // only of invalid prefixes, which no segment has
 		masqueraded = new(netipx.IPSet)
 	}
 	// Neighbours are one range: the one's end would be the other's beginning.

@@ -36,7 +36,7 @@ func shown(elements []element) []string {
 
 func segmentOf(link, subnet string, masquerade bool) Segment {
 	return Segment{
-		ID: link, Link: link, Subnet: netip.MustParsePrefix(subnet), Masquerade: masquerade,
+		Link: link, Subnet: netip.MustParsePrefix(subnet), Masquerade: masquerade,
 	}
 }
 

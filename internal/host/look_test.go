@@ -22,7 +22,7 @@ func TestGrowthIsNotDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer table.Close()
-	segment := Segment{ID: "a", Link: "vs-a", Subnet: netip.MustParsePrefix("172.17.0.0/16")}
+	segment := Segment{Link: "vs-a", Subnet: netip.MustParsePrefix("172.17.0.0/16")}
 	few := Config{Segments: []Segment{segment}}
 	// More than there is room for at first, and, once the table was built for them, not.
 	const count = minRoom/2 + 1

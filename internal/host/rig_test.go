@@ -26,8 +26,8 @@ const (
 )
 
 var (
-	segmentA = host.Segment{ID: "a", Link: "vs-a", Subnet: netip.MustParsePrefix("172.17.0.0/16"), Gateway: netip.MustParseAddr("172.17.0.1"), Masquerade: true}
-	segmentB = host.Segment{ID: "b", Link: "vs-b", Subnet: netip.MustParsePrefix("172.18.0.0/16"), Gateway: netip.MustParseAddr("172.18.0.1"), Masquerade: true}
+	segmentA = host.Segment{Link: "vs-a", Subnet: netip.MustParsePrefix("172.17.0.0/16"), Gateway: netip.MustParseAddr("172.17.0.1"), Masquerade: true}
+	segmentB = host.Segment{Link: "vs-b", Subnet: netip.MustParsePrefix("172.18.0.0/16"), Gateway: netip.MustParseAddr("172.18.0.1"), Masquerade: true}
 	both     = []host.Segment{segmentA, segmentB}
 )
 
@@ -75,7 +75,7 @@ func (r *rig) bridge(s host.Segment, members ...*lab.Namespace) {
 	r.host.Run("ip", "address", "add", netip.PrefixFrom(s.Gateway, s.Subnet.Bits()).String(), "dev", s.Link)
 	r.host.Run("ip", "link", "set", s.Link, "up")
 	for i, ns := range members {
-		name := fmt.Sprintf("p%s%d", s.ID, i)
+		name := fmt.Sprintf("p%s%d", strings.TrimPrefix(s.Link, host.LinkPrefix), i)
 		r.join(ns, name, "")
 		r.host.Run("ip", "link", "set", name, "master", s.Link)
 		r.host.Run("ip", "link", "set", name, "type", "bridge_slave", "hairpin", "on") // as a TAP of the host sends back

@@ -124,27 +124,6 @@ func TestUserChain(t *testing.T) {
 	}
 }
 
-func TestRefusedConfigChangesNothing(t *testing.T) {
-	t.Parallel()
-	r := newHost(t)
-	table := r.open(t, host.Options{})
-	r.apply(t, table, fullConfig)
-	before := r.listing()
-	for _, c := range []host.Config{
-		{Segments: []host.Segment{segmentA, segmentA}},
-		{Segments: both, Forwards: []host.Forward{forward("", 1, container1, 1, "vs-c")}},
-	} {
-		var err error
-		r.host.Do(func() { err = table.Apply(c) })
-		if err == nil {
-			t.Errorf("%+v was applied", c)
-		}
-		if after := r.listing(); after != before {
-			t.Errorf("after the refusal of %+v (%v) the table is\n%s\nwant\n%s", c, err, after, before)
-		}
-	}
-}
-
 func TestSettingsOfTheKernel(t *testing.T) {
 	t.Parallel()
 	r := newHost(t)

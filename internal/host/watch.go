@@ -9,6 +9,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 )
 
 // listen opens a socket that hears of each nftables transaction.
@@ -41,7 +42,7 @@ func (t *Table) reopen() (conn *netlink.Conn, anew bool, err error) {
 
 // Run puts the table back whenever others have changed or removed it, and looks at the rules of
 // others at first and when those have changed, until ctx ends or the table is closed, and returns
-// nil then. Against somebody who keeps removing the table there is a bound: see [pace]. After an
+// nil then. Against somebody who keeps removing the table there is a bound: see paceBurst. After an
 // error it may be called again: it opens the socket anew and begins with a look at what was missed.
 func (t *Table) Run(ctx context.Context) error {
 	conn, anew, err := t.reopen()
@@ -167,7 +168,7 @@ const foreignDelay = 2 * time.Second
 
 // keep looks at the table whenever it may have changed, until ctx ends.
 func (t *Table) keep(ctx context.Context) {
-	pace := newPace(time.Now())
+	pace := newPace()
 	for await(ctx, t.changed) {
 		if !pause(ctx, settle) { // whoever is at it may not be done
 			return
@@ -179,7 +180,7 @@ func (t *Table) keep(ctx context.Context) {
 			note(t.changed)
 			wait = paceInterval
 		case done:
-			wait = pace.next(time.Now())
+			wait = pace.Reserve().Delay()
 		}
 		if !pause(ctx, wait) {
 			return
@@ -285,26 +286,11 @@ func (t *Table) putBack(want snapshot) (done bool, err error) {
 	return true, nil
 }
 
-// pace bounds repairs: some at once, then one per interval, so that two programs
-// that both insist do not keep the machine busy. It is a bucket of tokens.
-type pace struct {
-	tokens float64
-	last   time.Time
-}
-
+// Repairs are bounded: paceBurst at once, then one per paceInterval, so that two programs
+// that both insist do not keep the machine busy.
 const (
 	paceBurst    = 10
 	paceInterval = 5 * time.Second
 )
 
-func newPace(now time.Time) *pace { return &pace{tokens: paceBurst, last: now} }
-
-// next counts a repair made now and says how long to wait before another one.
-func (p *pace) next(now time.Time) time.Duration {
-	p.tokens = min(paceBurst, p.tokens+float64(now.Sub(p.last))/float64(paceInterval)) - 1
-	p.last = now
-	if p.tokens >= 0 {
-		return 0
-	}
-	return time.Duration(-p.tokens * float64(paceInterval))
-}
+func newPace() *rate.Limiter { return rate.NewLimiter(rate.Every(paceInterval), paceBurst) }

@@ -25,7 +25,7 @@ func (s *Snapshot) Firewall() *Firewall {
 		r := segment.Record
 		f.Made = append(f.Made, segment.HostLink.Made)
 		f.Config.Segments = append(f.Config.Segments, host.Segment{
-			ID: r.ID, Link: segment.HostLink.Name, Masquerade: true,
+			Link: segment.HostLink.Name, Masquerade: true,
 			Subnet: r.IPv4().Prefix, Gateway: r.IPv4().Gateway,
 		})
 		for _, p := range segment.Ports {

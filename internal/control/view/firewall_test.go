@@ -3,7 +3,6 @@ package view
 import (
 	"net/netip"
 	"reflect"
-	"strings"
 	"testing"
 
 	"vswitch/internal/control/model"
@@ -16,7 +15,7 @@ func TestFirewallOfASnapshot(t *testing.T) {
 	t.Parallel()
 	record := model.Publication{Protocol: "udp", HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 53, Port: 54, Count: 2}
 	segment := host.Segment{
-		ID: strings.Repeat("1", 64), Link: "vs-11111111111", Subnet: netip.MustParsePrefix("172.17.0.0/16"),
+		Link: "vs-11111111111", Subnet: netip.MustParsePrefix("172.17.0.0/16"),
 		Gateway: netip.MustParseAddr("172.17.0.1"), Masquerade: true,
 	}
 	forward := host.Forward{
