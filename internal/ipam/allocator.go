@@ -156,11 +156,4 @@ func (a *Allocator) Remove(s *Subnet) error {
 	return nil
 }
 
-// Subnets returns the subnets in address order.
-func (a *Allocator) Subnets() []*Subnet {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.subnets)
-}
-
 func compareSubnets(a, b *Subnet) int { return a.prefix.Compare(b.prefix) }

@@ -3,69 +3,46 @@ package ipam
 import (
 	"iter"
 	"net/netip"
+
+	"github.com/tidwall/btree"
 )
 
 // queue holds addresses in the order they were released, each once. An address in
 // the middle can leave when somebody requests it. The zero value is empty.
 //
-// It is a list whose links stand in a map without pointers, which takes less memory
-// than elements of their own and nothing of the garbage collector's time.
+// Addresses are as netip.Addr.As16 has them: without pointers, many of them cost nothing of the
+// garbage collector's time.
 type queue struct {
-	links map[queueKey]neighbours
-	ends  neighbours // next is the oldest, previous the newest; both zero when empty
+	order       btree.Map[int64, [16]byte] // by turn
+	turns       map[[16]byte]int64
+	first, last int64 // turns; those to come are beyond
 }
 
-// queueKey is an address as netip.Addr.As16 has it. The zero key, which is that of ::
-// and so of no lease, stands before the first and behind the last.
-type queueKey [16]byte
-
-// neighbours are those of an address in the queue.
-type neighbours struct{ previous, next queueKey }
-
 // len returns the number of addresses in the queue.
-func (q *queue) len() int { return len(q.links) }
+func (q *queue) len() int { return len(q.turns) }
 
 // add puts addr, which must not be in the queue, at the end.
 func (q *queue) add(addr netip.Addr) {
-	q.insert(addr.As16(), neighbours{previous: q.ends.previous})
+	q.last++
+	q.put(addr, q.last)
 }
 
 // addFirst puts addr, which must not be in the queue, in front.
-func (q *queue) addFirst(addr netip.Addr) { q.insert(addr.As16(), neighbours{next: q.ends.next}) }
-
-func (q *queue) insert(key queueKey, at neighbours) {
-	if q.links == nil {
-		q.links = make(map[queueKey]neighbours)
-	}
-	q.links[key] = at
-	q.setNext(at.previous, key)
-	q.setPrevious(at.next, key)
+func (q *queue) addFirst(addr netip.Addr) {
+	q.first--
+	q.put(addr, q.first)
 }
 
-// setNext makes next follow the address of this key, or be the first.
-func (q *queue) setNext(key, next queueKey) {
-	if key == (queueKey{}) {
-		q.ends.next = next
-		return
+func (q *queue) put(addr netip.Addr, turn int64) {
+	if q.turns == nil {
+		q.turns = make(map[[16]byte]int64)
 	}
-	n := q.links[key]
-	n.next = next
-	q.links[key] = n
-}
-
-// setPrevious makes the address of this key, or the end, follow previous.
-func (q *queue) setPrevious(key, previous queueKey) {
-	if key == (queueKey{}) {
-		q.ends.previous = previous
-		return
-	}
-	n := q.links[key]
-	n.previous = previous
-	q.links[key] = n
+	q.turns[addr.As16()] = turn
+	q.order.Set(turn, addr.As16())
 }
 
 func (q *queue) contains(addr netip.Addr) bool {
-	_, ok := q.links[addr.As16()]
+	_, ok := q.turns[addr.As16()]
 	return ok
 }
 
@@ -73,22 +50,15 @@ func (q *queue) contains(addr netip.Addr) bool {
 // change meanwhile.
 func (q *queue) all() iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
-		for key := q.ends.next; key != (queueKey{}); key = q.links[key].next {
-			if !yield(netip.AddrFrom16(key).Unmap()) {
-				return
-			}
-		}
+		q.order.Scan(func(_ int64, key [16]byte) bool { return yield(netip.AddrFrom16(key).Unmap()) })
 	}
 }
 
 // remove takes addr out, if it is there.
 func (q *queue) remove(addr netip.Addr) {
-	key := queueKey(addr.As16())
-	at, ok := q.links[key]
-	if !ok {
-		return
+	key := addr.As16()
+	if turn, ok := q.turns[key]; ok {
+		delete(q.turns, key)
+		q.order.Delete(turn)
 	}
-	delete(q.links, key)
-	q.setNext(at.previous, at.next)
-	q.setPrevious(at.next, at.previous)
 }

@@ -2,10 +2,8 @@ package ipam
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"net/netip"
-	"slices"
 	"sync"
 )
 
@@ -127,22 +125,12 @@ func (s *Subnet) Gateway() netip.Addr {
 // Range is the part that automatic leases come from; it may be all of Prefix.
 func (s *Subnet) Range() netip.Prefix { return s.leaseFrom }
 
-// Capacity is how many leases the subnet can hold: every address of Prefix but the
-// gateway's and, of IPv4, the network's and the broadcast's or, of IPv6, the
-// subnet-router anycast address. It is math.MaxInt if there are more than that, as in
-// every /64. Automatic leases stop at the end of Range, which may be sooner.
-func (s *Subnet) Capacity() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.leasable(s.prefix)
-}
-
 // Allocate leases the address want, which may lie anywhere in Prefix. The zero
 // Addr asks for the next one: the lowest of Range that was never leased, and
 // once there is none, or 2^18 wait, the one that was released first.
 //
 // Errors are ErrOutside if want is not in Prefix or has a zone; ErrInUse if it is
-// leased, the gateway's or reserved as [Subnet.Capacity] tells; ErrFull if an
+// leased, the gateway's or reserved (see [family.reserved]); ErrFull if an
 // automatic lease finds nothing; ErrInvalid if the subnet has been removed.
 func (s *Subnet) Allocate(want netip.Addr) (netip.Addr, error) {
 	return s.allocate(want.Unmap(), nil)
@@ -178,7 +166,7 @@ func (s *Subnet) allocate(want netip.Addr, reserved func(netip.Addr) bool) (neti
 }
 
 // CheckHost returns an error if no host of the subnet can have the address: it is outside, with
-// ErrOutside, or the gateway's or reserved as [Subnet.Capacity] tells, with ErrInUse.
+// ErrOutside, or the gateway's or reserved (see [family.reserved]), with ErrInUse.
 func (s *Subnet) CheckHost(addr netip.Addr) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -292,20 +280,6 @@ func (s *Subnet) releaseLocked(addr netip.Addr) error {
 		s.freed.add(addr)
 	}
 	return nil
-}
-
-// Leases returns the leased addresses in order.
-func (s *Subnet) Leases() []netip.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(s.leases), netip.Addr.Compare)
-}
-
-// InUse is the number of leases, at most Capacity.
-func (s *Subnet) InUse() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.leases)
 }
 
 // retire stops the subnet from leasing, unless leases are out.
