@@ -2,7 +2,6 @@ package icmp
 
 import (
 	"encoding/binary"
-	"fmt"
 
 	"vswitch/internal/frame"
 )
@@ -17,21 +16,6 @@ const (
 	Malformed                // truncated, wrong checksum, or an impossible source
 	Fragment                 // part of a fragmented packet; nothing here reassembles
 )
-
-// String is the verdict in lower case.
-func (v Verdict) String() string {
-	switch v {
-	case Unhandled:
-		return "unhandled"
-	case Answered:
-		return "answered"
-	case Malformed:
-		return "malformed"
-	case Fragment:
-		return "fragment"
-	}
-	return fmt.Sprintf("verdict(%d)", uint8(v))
-}
 
 // Echo turns the echo request p, a packet addressed to the caller, in place into
 // its reply (RFC 792; RFC 1122 §3.2.2.6): same length, identifier, sequence

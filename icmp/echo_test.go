@@ -199,17 +199,6 @@ func TestEchoDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func TestVerdictString(t *testing.T) {
-	t.Parallel()
-	for verdict, want := range map[Verdict]string{
-		Unhandled: "unhandled", Answered: "answered", Malformed: "malformed", Fragment: "fragment", 9: "verdict(9)",
-	} {
-		if got := verdict.String(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
 // FuzzEcho holds for any packet that a container can send: no panic, and it is
 // either left alone or becomes the right reply of the same length. So that the
 // fuzzer gets past the checksums, fix sets them right first.
