@@ -26,15 +26,6 @@ type RuleEnd struct {
 	LabelValue string `json:"label_value,omitempty"`
 }
 
-// Includes reports whether the end is about a port with this id and these labels.
-func (e RuleEnd) Includes(id string, labels map[string]string) bool {
-	if e.LabelKey == "" {
-		return e.PortID == "" || e.PortID == id
-	}
-	value, labelled := labels[e.LabelKey]
-	return labelled && value == e.LabelValue
-}
-
 // checkRules says what is wrong with the rules of a segment.
 func checkRules(rules []Rule) error {
 	if len(rules) > maxRules {

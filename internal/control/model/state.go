@@ -104,11 +104,6 @@ func (s *State) SegmentNamed(name string) (Segment, bool) {
 // PortNamed finds a port by its name.
 func (s *State) PortNamed(name string) (Port, bool) { return via(s.portNames, name, s.ports) }
 
-// PortAt finds the port of a segment that has an address.
-func (s *State) PortAt(segmentID string, a netip.Addr) (Port, bool) {
-	return via(s.addrs, addrKey(segmentID, a), s.ports)
-}
-
 // PortOf finds the port of a segment whose own MAC this is.
 func (s *State) PortOf(segmentID string, mac frame.MAC) (Port, bool) {
 	return via(s.macs, macKey(segmentID, mac), s.ports)
@@ -137,11 +132,6 @@ func (s *State) PortIDsOf(segmentID string) iter.Seq[string] {
 // EntriesOf iterates over the static entries that lead to a port.
 func (s *State) EntriesOf(portID string) iter.Seq[Entry] {
 	return each(s.portEntries.within(portID), s.entries)
-}
-
-// SegmentsOver iterates over the segments that have a subnet of a pool.
-func (s *State) SegmentsOver(poolID string) iter.Seq[Segment] {
-	return each(s.poolSegments.within(poolID), s.segments)
 }
 
 // PortCount returns the number of ports.

@@ -153,28 +153,6 @@ func TestIPv6Alone(t *testing.T) {
 	}
 }
 
-func TestRuleEnds(t *testing.T) {
-	t.Parallel()
-	labels := map[string]string{"role": "db", "empty": ""}
-	for _, test := range []struct {
-		end  model.RuleEnd
-		want bool
-	}{
-		{model.RuleEnd{}, true},
-		{model.RuleEnd{PortID: modeltest.ID(1)}, true},
-		{model.RuleEnd{PortID: modeltest.ID(2)}, false},
-		{model.RuleEnd{LabelKey: "role", LabelValue: "db"}, true},
-		{model.RuleEnd{LabelKey: "role", LabelValue: "web"}, false},
-		{model.RuleEnd{LabelKey: "role"}, false},
-		{model.RuleEnd{LabelKey: "empty"}, true},
-		{model.RuleEnd{LabelKey: "none"}, false},
-	} {
-		if got := test.end.Includes(modeltest.ID(1), labels); got != test.want {
-			t.Errorf("%+v is about the port: %t, want %t", test.end, got, test.want)
-		}
-	}
-}
-
 // TestChangesAreNamed in errors, of whatever is in them.
 func TestChangesAreNamed(t *testing.T) {
 	t.Parallel()
