@@ -78,16 +78,16 @@ func upperOf(t *testing.T, packet []byte) (u upper, ok bool) {
 	return u, ok
 }
 
-func TestIPv4IsLaterFragment(t *testing.T) {
+func TestIPv4IsFragment(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		field       uint16
-		part, later bool
-	}{{0, false, false}, {0x4000, false, false}, {0x2000, true, false}, {0x2001, true, true}, {0x1fff, true, true}} {
+		field uint16
+		part  bool
+	}{{0, false}, {0x4000, false}, {0x2000, true}, {0x2001, true}, {0x1fff, true}} {
 		p := frame.IPv4(make([]byte, frame.IPv4HeaderLen))
 		p[6], p[7] = byte(tt.field>>8), byte(tt.field)
-		if p.IsFragment() != tt.part || p.IsLaterFragment() != tt.later {
-			t.Errorf("%#04x: a fragment %v, a later one %v; want %v, %v", tt.field, p.IsFragment(), p.IsLaterFragment(), tt.part, tt.later)
+		if p.IsFragment() != tt.part {
+			t.Errorf("%#04x: a fragment %v; want %v", tt.field, p.IsFragment(), tt.part)
 		}
 	}
 }

@@ -51,10 +51,6 @@ func (p IPv4) ID() uint16 { return binary.BigEndian.Uint16(p[4:6]) }
 // IsFragment says whether this is a part of a fragmented packet (RFC 791 §3.1).
 func (p IPv4) IsFragment() bool { return binary.BigEndian.Uint16(p[6:8])&ipv4PartMask != 0 }
 
-// IsLaterFragment says whether this is a fragment other than the first, which
-// has no header of the next protocol (RFC 791 §3.1).
-func (p IPv4) IsLaterFragment() bool { return binary.BigEndian.Uint16(p[6:8])&ipv4LaterMask != 0 }
-
 // TTL is the time to live.
 func (p IPv4) TTL() uint8 { return p[8] }
 

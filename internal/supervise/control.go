@@ -162,12 +162,6 @@ func (c *Control) Upgrades() ([]Upgrade, bool) {
 	return slices.Clone(c.past), c.told
 }
 
-// Orphaned is closed when the supervisor has died. The kernel kills the process
-// then as well (PR_SET_PDEATHSIG), except where the program has file capabilities
-// or is setuid; such a program should end itself. It is never closed in a process
-// without a supervisor.
-func (c *Control) Orphaned() <-chan struct{} { return c.orphaned }
-
 // Replaced is closed when a successor is up and waits for this process to end. Unlike
 // after SIGTERM, which is to stop, all is to be left as the successor needs it. It is
 // never closed in a process without a supervisor.

@@ -39,7 +39,7 @@ func TestControlNoticesTheSupervisorsEnd(t *testing.T) {
 	t.Parallel()
 	c, far, _ := newPair(t)
 	far.Close()
-	<-c.Orphaned()
+	<-c.orphaned
 	// Depending on who notices first, the send fails or the wait.
 	if err := c.AwaitTurn(t.Context()); err == nil {
 		t.Error("AwaitTurn: the turn has come without a supervisor")

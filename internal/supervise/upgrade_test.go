@@ -322,7 +322,7 @@ func TestUpgradeWithoutASupervisor(t *testing.T) {
 		t.Errorf("Upgrade: %v, want that there is no supervisor", err)
 	}
 	select {
-	case <-c.Orphaned():
+	case <-c.orphaned:
 		t.Error("a process without a supervisor is orphaned")
 	case <-c.Replaced():
 		t.Error("a process without a supervisor is replaced")

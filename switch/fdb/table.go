@@ -53,7 +53,6 @@ type Table struct {
 	_        [cacheLines]byte
 
 	evicted atomic.Uint64 // entries that gave way to others
-	refused atomic.Uint64 // addresses not learned for want of room
 	// highest is the highest place in use so far among the ports and among the
 	// remote hosts.
 	highest [2]atomic.Uint32
@@ -81,9 +80,6 @@ func (t *Table) Bump() { t.version.Add(1) }
 
 // Evicted is how many learned entries have given way to others.
 func (t *Table) Evicted() uint64 { return t.evicted.Load() }
-
-// Refused is how many addresses were not learned for want of room.
-func (t *Table) Refused() uint64 { return t.refused.Load() }
 
 // Use says that place is in use from now on; it precedes the first Learn with it.
 func (t *Table) Use(place Place) {
@@ -132,7 +128,6 @@ func (t *Table) Learn(key uint64, place Place, now uint32, limit int32) (elsewhe
 			return t.insert(g, run[i:], key, place, now, limit)
 		}
 	}
-	t.refused.Add(1)
 	t.press(g)
 	return 0, false
 }
@@ -154,7 +149,6 @@ func (t *Table) update(g *generation, s *slot, v Value, place Place, now uint32,
 		return v, true
 	}
 	if !learned && !t.makeRoom(g, place) {
-		t.refused.Add(1)
 		return v, false
 	}
 	if !s.swap(v, value(Learned, place, now)) {
@@ -191,7 +185,6 @@ func (t *Table) insert(g *generation, run []slot, key uint64, place Place, now u
 			return t.update(g, &run[i], Value(run[i].value.Load()), place, now, limit)
 		}
 	}
-	t.refused.Add(1)
 	t.press(g)
 	return 0, false
 }
