@@ -32,9 +32,10 @@ type Config struct {
 	SysctlDir     string // where the host's links are set up and forwarding is enabled
 	IPv6LinkLocal bool   // leave the containers' interfaces the IPv6 of their kernels
 
+	Kept   Kept   // descriptors kept for us
+	Keeper Keeper // keeps descriptors for the next process
+
 	// What a supervising process gives. Each may be zero.
-	Kept     Kept                                                  // descriptors kept for us
-	Keeper   Keeper                                                // keeps descriptors for the next process
 	Upgrade  func(ctx context.Context, spec api.UpgradeSpec) error // returns only when it failed
 	Upgrades func() (list []api.Upgrade, told bool)
 	Replaced <-chan struct{} // closed when the next process wants our place
@@ -54,21 +55,3 @@ type Kept interface {
 	Names() []string
 	Take(name string) []int
 }
-
-// NoKeeper keeps nothing: the next process finds the devices by their names.
-type NoKeeper struct{}
-
-// Names implements [Kept].
-func (NoKeeper) Names() []string { return nil }
-
-// Take implements [Kept].
-func (NoKeeper) Take(string) []int { return nil }
-
-// Keep implements [Keeper].
-func (NoKeeper) Keep(string, int) error { return nil }
-
-// Drop implements [Keeper].
-func (NoKeeper) Drop(string) error { return nil }
-
-// Sync implements [Keeper].
-func (NoKeeper) Sync(context.Context) error { return nil }

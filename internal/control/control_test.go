@@ -124,23 +124,12 @@ func TestNew(t *testing.T) {
 	store := &closing{Store: w.Store(), err: errors.New("no disk")}
 	c, err := New(Config{
 		Pools: []ipam.Pool{pool, pool}, Log: slog.New(slog.NewTextHandler(lockedWriter{w}, nil)),
-		Keeper: NoKeeper{}, Kept: NoKeeper{},
+		Keeper: kerneltest.Keeper{Machine: w.Machine}, Kept: kerneltest.Keeper{Machine: w.Machine},
 	}, store)
 	if err == nil || c != nil || !store.closed {
 		t.Errorf("got %v, %v; the store is closed: %t", c, err, store.closed)
 	}
 	w.wantLog("level=ERROR", "close the store", "no disk")
-}
-
-func TestNoKeeper(t *testing.T) {
-	t.Parallel()
-	var k NoKeeper
-	if err := errors.Join(k.Keep("p", 3), k.Drop("p"), k.Sync(t.Context())); err != nil {
-		t.Error(err)
-	}
-	if k.Names() != nil || k.Take("p") != nil {
-		t.Error("it has kept something")
-	}
 }
 
 // TestCloseLeavesAll as it is for the next process: interfaces, rules of the firewall and state.

@@ -113,7 +113,6 @@ func (f Flags) Check() (Config, error) {
 			Poll: mode, Spin: f.Spin, Workers: f.Workers, Ageing: f.Ageing, FDBSize: f.FDBSize,
 			Pools: ipam.DefaultPools(), LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf,
 			NAT: f.NAT, ForwardNoDrop: f.ForwardNoDrop, SysctlDir: f.SysctlDir, IPv6LinkLocal: f.IPv6LinkLocal,
-			Keeper: control.NoKeeper{}, Kept: control.NoKeeper{},
 		},
 	}
 	if c.Workers == 0 {
