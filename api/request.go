@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
+
+	"vswitch/internal/wellformed"
 )
 
 // oneObject has next read a body that is one JSON value, of at most maxBody bytes, with nothing
@@ -52,7 +54,7 @@ func bodyError(err error) error {
 		return errorf(TooLarge, "request body is over %d bytes: send less", []any{maxBody})
 	}
 	return Invalidf("request body: %s: want a JSON object as in openapi.yaml",
-		clipTo(200, err.Error()))
+		wellformed.Cut(err.Error(), 200))
 }
 
 // refs are the fields of requests that name an object in the path.

@@ -41,26 +41,9 @@ func ParseAllowed(s string) (netip.Prefix, error) {
 	return p, validateAllowed(p)
 }
 
-// ParseAllAllowed reads each of a list as ParseAllowed does.
+// ParseAllAllowed reads each of a list as [ParseAllowed] does, none twice.
 func ParseAllAllowed(list []string) ([]netip.Prefix, error) {
-	if err := validateAllowedCount(len(list)); err != nil {
-		return nil, err
-	}
-	prefixes := make([]netip.Prefix, len(list))
-	for i, s := range list {
-		var err error
-		if prefixes[i], err = ParseAllowed(s); err != nil {
-			return nil, err
-		}
-	}
-	return prefixes, nil
-}
-
-func validateAllowedCount(n int) error {
-	if n > maxAllowed {
-		return Invalidf("%d allowed addresses: want at most %d; a network counts as one", n, maxAllowed)
-	}
-	return nil
+	return parseAll(list, "allowed addresses", ParseAllowed)
 }
 
 func validateAllowed(p netip.Prefix) error {
@@ -77,15 +60,7 @@ func validateAllowed(p netip.Prefix) error {
 }
 
 func validateAllAllowed(list []netip.Prefix) error {
-	if err := validateAllowedCount(len(list)); err != nil {
-		return err
-	}
-	for _, p := range list {
-		if err := validateAllowed(p); err != nil {
-			return err
-		}
-	}
-	return nil
+	return validateEach(list, "allowed addresses", validateAllowed)
 }
 
 func validateLimit(what, unit string, n, most int) error {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"vswitch/internal/frame"
 	"vswitch/internal/wellformed"
 )
 
@@ -186,14 +187,7 @@ func validateRef(what, ref string) error {
 }
 
 // clip keeps an error one readable line when the value is huge.
-func clip(s string) string { return clipTo(80, s) }
-
-func clipTo(most int, s string) string {
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "..."
-}
+func clip(s string) string { return wellformed.Cut(s, 80) }
 
 func validateNamespace(netns string, pid int) error {
 	switch {
@@ -273,7 +267,7 @@ func validateSubnet(subnet, part netip.Prefix) error {
 		return Invalidf("subnet %s: want a prefix length of %d to %d", subnet, minSubnetBits, maxSubnetBits)
 	case subnet != masked:
 		return Invalidf("subnet %s has host bits set: want %s", subnet, masked)
-	case !forHosts(subnet.Addr()):
+	case !frame.IsIPv4Host(subnet.Addr()):
 		return Invalidf("subnet %s is not for hosts: want a unicast network, such as 10.1.0.0/24", subnet)
 	}
 	switch masked := part.Masked(); {
@@ -291,17 +285,10 @@ func validateHost(what string, ip netip.Addr) error {
 	if !ip.Is4() {
 		return Unsupportedf("%s %q: only IPv4 is supported so far, such as 10.1.0.5", what, clip(ip.String()))
 	}
-	if !forHosts(ip) {
+	if !frame.IsIPv4Host(ip) {
 		return Invalidf("%s %s is not a host's: want a unicast address", what, ip)
 	}
 	return nil
-}
-
-// forHosts excludes "this network", loopback, multicast and the limited broadcast address
-// (RFC 6890). Linux takes class E as it takes others.
-func forHosts(ip netip.Addr) bool {
-	b := ip.As4()
-	return b[0] != 0 && b[0] != 127 && (b[0] < 224 || b[0] >= 240) && b != [4]byte{255, 255, 255, 255}
 }
 
 // validateHostIn wants an address of subnet that a host can have, so neither the first

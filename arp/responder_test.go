@@ -182,7 +182,7 @@ func TestRespondLeavesAlone(t *testing.T) {
 		"probe for the prober's own":     {request(c1MAC, noIP, c1IP), fromC1, Probe},
 		"probe from a MAC behind":        {request(newMAC, noIP, c1IP), fromTrusted, Probe},
 		"the host probes for its own":    {request(gatewayMAC, noIP, gatewayIP), fromHost, Probe},
-		"probe for the broadcast":        {request(c1MAC, noIP, limitedBroadcast), fromC1, Probe},
+		"probe for the broadcast":        {request(c1MAC, noIP, frame.LimitedBroadcast), fromC1, Probe},
 		"host's probe for an unknown":    {request(gatewayMAC, noIP, unboundIP), fromHost, Probe},
 		"unbound port's probe, unknown":  {request(newMAC, noIP, unboundIP), fromOther, Probe},
 		"a probe of no port for unknown": {request(newMAC, noIP, unboundIP), Origin{}, Probe},

@@ -102,14 +102,11 @@ func (t *Table) Bind(b Binding) error {
 	return nil
 }
 
-// limitedBroadcast is the address of all hosts on the link (RFC 919 §7).
-var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
-
 // isHost reports whether ip, which is not IPv4-mapped, can be the address of one host
 // on a link.
 func isHost(ip netip.Addr) bool {
 	return ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && !ip.IsLoopback() &&
-		ip != limitedBroadcast
+		ip != frame.LimitedBroadcast
 }
 
 // Unbind removes the binding of ip, if there is one.

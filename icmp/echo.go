@@ -42,10 +42,10 @@ func Echo(p frame.IPv4) Verdict {
 	if len(message) < headerLen {
 		return Malformed
 	}
-	if message[0] != TypeEchoRequest || !singleHost(p.Dst()) {
+	if message[0] != TypeEchoRequest || !frame.IsIPv4Host(p.Dst()) {
 		return Unhandled
 	}
-	if !singleHost(p.Src()) || p.Src() == p.Dst() || frame.Sum(message, 0) != 0xffff {
+	if !frame.IsIPv4Host(p.Src()) || p.Src() == p.Dst() || frame.Sum(message, 0) != 0xffff {
 		return Malformed
 	}
 	message[0] = TypeEchoReply

@@ -117,3 +117,17 @@ func as4(a netip.Addr) [4]byte {
 	}
 	return a.As4()
 }
+
+// LimitedBroadcast is the address of all hosts on the link (RFC 919 §7).
+var LimitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// IsIPv4Host reports whether a can be the IPv4 address of one host that others reach: not of
+// network zero, not loopback, not multicast and not the limited broadcast (RFC 6890). Class E
+// counts as unicast, as in Linux (include/linux/in.h, ipv4_is_multicast and ipv4_is_lbcast).
+func IsIPv4Host(a netip.Addr) bool {
+	if !a.Is4() {
+		return false
+	}
+	first := a.As4()[0]
+	return first != 0 && first != 127 && (first < 224 || first >= 240) && a != LimitedBroadcast
+}

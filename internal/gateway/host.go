@@ -29,19 +29,12 @@ func (g *Gateway) toHost(f *frame.Parsed) vswitch.Response {
 	if dst == g.addr {
 		return vswitch.Response{Action: vswitch.ToHost}
 	}
-	// Loopback could be routed to the host's own services (route_localnet).
-	if g.own.Contains(dst) || g.pools.Contain(dst) || !routable(dst) {
+	// What is no one host's address is not routed (RFC 1812 §5.3.7, §5.3.5.1), and loopback could
+	// be to the host's own services (route_localnet).
+	if g.own.Contains(dst) || g.pools.Contain(dst) || !frame.IsIPv4Host(dst) {
 		return refuse(g.elsewhere(dst))
 	}
 	return vswitch.Response{Action: vswitch.ToHost}
-}
-
-// routable says whether dst is one station's address, which packets may be routed
-// to (RFC 1812 §5.3.7, §5.3.5.1, but that
-// Linux routes to class E).
-func routable(dst netip.Addr) bool {
-	first := dst.As4()[0]
-	return first != 0 && first != 127 && (first < 224 || first >= 240) && dst != limitedBroadcast
 }
 
 // foreign says whether a is in the subnet of another segment.
@@ -72,11 +65,8 @@ func (g *Gateway) AcceptsFlood(f *frame.Parsed) bool {
 		return true
 	}
 	dst := frame.AddrFromUint32(f.Dst4)
-	return g.own.Contains(dst) || dst.IsMulticast() || dst == limitedBroadcast
+	return g.own.Contains(dst) || dst.IsMulticast() || dst == frame.LimitedBroadcast
 }
-
-// limitedBroadcast is that of RFC 919 §7.
-var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // sender is the address that an IPv4 packet or ARP says it comes from; the zero
 // Addr, with the reason, where it is neither: the host speaks no other protocol

@@ -77,8 +77,12 @@ func Clean(s string) string {
 
 // Clip cuts s to its first line, and that to 80 bytes, for an error message.
 func Clip(s string) string {
-	const most = 80
 	s, _, _ = strings.Cut(s, "\n")
+	return Cut(s, 80)
+}
+
+// Cut cuts s to so many bytes.
+func Cut(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"vswitch/api"
+	"vswitch/internal/wellformed"
 )
 
 // What may be given with -o to docker network create. Those of Docker's bridge
@@ -147,10 +148,4 @@ func flag(options map[string]any, key string) bool {
 }
 
 // clip keeps an error one readable line when the value is huge.
-func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return s[:most] + "..."
-}
+func clip(s string) string { return wellformed.Cut(s, 80) }
