@@ -253,12 +253,9 @@ func (c *core) openNamespace(r model.Port) (kernel.Namespace, error) {
 	if r.Handover && r.NetNS == "" {
 		return c.kernel.OwnNamespace()
 	}
-	ref := netns.PID(r.PID)
-	if r.NetNS != "" {
-		var err error
-		if ref, err = netns.ParseRef(r.NetNS); err != nil {
-			return nil, api.Invalidf("%w", err)
-		}
+	ref, err := refOf(r.NetNS, r.PID)
+	if err != nil {
+		return nil, err
 	}
 	ns, err := c.kernel.OpenNamespace(ref)
 	if err != nil {

@@ -97,6 +97,16 @@ func (c *core) findPort(ref string) (*port, error) {
 	return resolve(c.allPorts, ref, "port", "list-ports")
 }
 
+// findPortOn finds a port of s.
+func (c *core) findPortOn(s *segment, ref string) (*port, error) {
+	p, err := c.findPort(ref)
+	if err == nil && p.segment != s {
+		return nil, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment",
+			p.record.Name, p.segment.record.Name, s.record.Name)
+	}
+	return p, err
+}
+
 func (c *core) portsOf(s *segment) []*port {
 	var list []*port
 	for id := range c.store.State().PortIDsOf(s.record.ID) {

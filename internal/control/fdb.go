@@ -21,12 +21,9 @@ func (es *entries) AddFDB(_ context.Context, ref string, spec api.FDBSpec) (api.
 	if err != nil {
 		return api.FDBEntry{}, err
 	}
-	p, err := es.findPort(spec.Port)
+	p, err := es.findPortOn(s, spec.Port)
 	if err != nil {
 		return api.FDBEntry{}, err
-	}
-	if p.segment != s {
-		return api.FDBEntry{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
 	}
 	mac := spec.MAC
 	if p.lost() {
@@ -85,12 +82,9 @@ func (es *entries) FlushFDB(_ context.Context, ref string, flush api.FDBFlush) (
 	}
 	var only *vswitch.Port
 	if flush.Port != "" {
-		p, err := es.findPort(flush.Port)
+		p, err := es.findPortOn(s, flush.Port)
 		if err != nil {
 			return api.FDBFlushed{}, err
-		}
-		if p.segment != s {
-			return api.FDBFlushed{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
 		}
 		only = p.sw
 	}

@@ -21,12 +21,9 @@ func (l locator) locate(ctx context.Context, spec *api.PortSpec) (kernel.Namespa
 	if spec.Handover {
 		return nil, nil
 	}
-	ref := netns.PID(spec.PID)
-	if spec.NetNS != "" {
-		var err error
-		if ref, err = netns.ParseRef(spec.NetNS); err != nil {
-			return nil, api.Invalidf("%w", err)
-		}
+	ref, err := refOf(spec.NetNS, spec.PID)
+	if err != nil {
+		return nil, err
 	}
 	var asker kernel.Asker // nil: we ourselves
 	if peer := api.PeerOf(ctx); peer != nil {
@@ -50,6 +47,18 @@ func (l locator) locate(ctx context.Context, spec *api.PortSpec) (kernel.Namespa
 		return nil, err
 	}
 	return ns, nil
+}
+
+// refOf returns what means a namespace by its name or path, or else by a process in it.
+func refOf(named string, pid int) (netns.Ref, error) {
+	if named == "" {
+		return netns.PID(pid), nil
+	}
+	ref, err := netns.ParseRef(named)
+	if err != nil {
+		return ref, api.Invalidf("%w", err)
+	}
+	return ref, nil
 }
 
 // locateHandover has update name the namespace that an interface is going to be moved to, if it

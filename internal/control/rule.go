@@ -91,12 +91,9 @@ func (rs *rules) ruleEnd(s *segment, end api.RuleEnd) (model.RuleEnd, error) {
 		key, value, _ := strings.Cut(end.Label, "=")
 		return model.RuleEnd{LabelKey: key, LabelValue: value}, nil
 	}
-	p, err := rs.findPort(end.Port)
+	p, err := rs.findPortOn(s, end.Port)
 	if err != nil {
 		return model.RuleEnd{}, err
-	}
-	if p.segment != s {
-		return model.RuleEnd{}, api.Invalidf("port %q is on segment %q, not on %q: name a port of that segment", p.record.Name, p.segment.record.Name, s.record.Name)
 	}
 	return model.RuleEnd{PortID: p.record.ID}, nil
 }
