@@ -58,7 +58,6 @@ const (
 	Gateway      Feature = "gateway"       // answers at an address in each segment
 	Isolation    Feature = "isolation"     // keeps isolated ports of a segment apart
 	KnownPorts   Feature = "known-ports"   // knows the MACs of its ports, heard or not
-	LearningOff  Feature = "learning-off"  // learns nothing from chosen ports
 	MACLimit     Feature = "mac-limit"     // bounds how many addresses a port may have
 	MACSecurity  Feature = "mac-security"  // holds a port to its own address
 	RestartKeeps Feature = "restart"       // is a process that can be started again
@@ -85,7 +84,6 @@ type PortSpec struct {
 	FloodLimit int // frames per second; 0 is no limit
 	Isolated   bool
 	MACLimit   int // addresses; 0 is no limit
-	NoLearning bool
 	Security   Security
 }
 

@@ -152,9 +152,6 @@ func (b *Bridge) AddPort(spec PortSpec) (Attachment, error) {
 	if spec.Isolated {
 		commands = append(commands, fmt.Sprintf("bridge link set dev %s isolated on", p.device))
 	}
-	if spec.NoLearning {
-		commands = append(commands, fmt.Sprintf("bridge link set dev %s learning off", p.device))
-	}
 	if spec.Security == SecurityMAC { // as tools/testing/selftests/net/forwarding/bridge_locked_port.sh
 		commands = append(commands,
 			fmt.Sprintf("bridge link set dev %s learning off locked on", p.device),

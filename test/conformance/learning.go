@@ -16,7 +16,6 @@ func learningChecks() []check {
 		{"a static entry replaces a learned one", "", checkStaticReplaces},
 		{"flush forgets what was learned only", "", checkFlush},
 		{"segments learn apart", "", checkSegmentsLearnApart},
-		{"learning off: nothing is learned from the port", LearningOff, checkLearningOff},
 	}
 }
 
@@ -115,12 +114,4 @@ func checkSegmentsLearnApart(l *topology) {
 	l.isAt(host, right[2], false)
 	l.expect("a frame to the left one", left[0], l.probe(host, left[0].MAC), left[1])
 	l.expect("a frame to the right one", right[0], l.probe(host, right[0].MAC), right[2])
-}
-
-func checkLearningOff(l *topology) {
-	a, b, c := l.trio(first(func(s *PortSpec) { s.NoLearning = true }))
-	host := others(1)
-	l.expect("a broadcast", a, l.probe(frame.Broadcast, host), b, c)
-	l.isNowhere(host, "lan")
-	l.expect("a frame to a station that nobody learned", b, l.probe(host, b.MAC), a, c)
 }

@@ -72,7 +72,6 @@ var portFlags = map[Feature]string{
 	BPDUGuard:    "--bpdu-guard",
 	FloodLimit:   "--flood-limit",
 	Isolation:    "--isolated",
-	LearningOff:  "--no-learning",
 	MACLimit:     "--mac-limit",
 	MACSecurity:  "--security",
 	StrictSource: "--security",
@@ -133,9 +132,6 @@ func (v *VSwitch) AddPort(spec PortSpec) (Attachment, error) {
 	}
 	if spec.MACLimit > 0 {
 		args = append(args, "--mac-limit", strconv.Itoa(spec.MACLimit))
-	}
-	if spec.NoLearning {
-		args = append(args, "--no-learning")
 	}
 	switch {
 	case spec.Security != SecurityOff:
