@@ -15,6 +15,8 @@ import (
 type Backend interface {
 	// Version describes the daemon.
 	Version(ctx context.Context) (Version, error)
+	// Workers lists the threads that carry frames, in their order.
+	Workers(ctx context.Context) ([]Worker, error)
 	// Upgrade replaces the running daemon by another program, without a path by what is
 	// there now where it came from, which takes the ports over. It returns an error, and
 	// the daemon goes on, when that program does not come up, or when the caller is not root

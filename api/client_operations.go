@@ -12,6 +12,11 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 	return askFor[Version](ctx, c, c.asks.GetVersion)
 }
 
+// Workers implements [Backend].
+func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
+	return askFor[[]Worker](ctx, c, c.asks.ListWorkers)
+}
+
 // Upgrade implements [Backend].
 func (c *Client) Upgrade(ctx context.Context, spec UpgradeSpec) error {
 	_, err := askBody[Version](ctx, c, c.asks.UpgradeWithBody, spec)

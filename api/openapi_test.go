@@ -52,6 +52,7 @@ type operationTest struct {
 
 var operationTests = []operationTest{
 	{"GET /v1/version", "/v1/version", "", 200},
+	{"GET /v1/workers", "/v1/workers", "", 200},
 	{"POST /v1/upgrade", "/v1/upgrade", `{"binary":"/usr/sbin/vswitchd"}`, 200},
 	{"POST /v1/upgrade", "/v1/upgrade", `{"binary":"vswitchd"}`, 400},
 	{"POST /v1/upgrade", "/v1/upgrade", `{"id":"0123456789abcdef"}`, 200},

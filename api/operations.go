@@ -21,6 +21,14 @@ func (o operations) GetVersion(
 	return GetVersion200JSONResponse(version), err
 }
 
+// ListWorkers implements [StrictServerInterface].
+func (o operations) ListWorkers(
+	ctx context.Context, _ ListWorkersRequestObject,
+) (ListWorkersResponseObject, error) {
+	list, err := o.Workers(ctx)
+	return ListWorkers200JSONResponse(list), err
+}
+
 // Upgrade implements [StrictServerInterface].
 func (o operations) Upgrade(
 	ctx context.Context, r UpgradeRequestObject,

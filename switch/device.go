@@ -35,8 +35,14 @@ func isPlain(dev Device) bool {
 //
 // A buffer holds a virtio-net header ([frame.VNetHeaderLen] bytes) and the Ethernet frame
 // behind it, also where the device has no header: Receive then clears that, and Send does
-// not send it. Only Wake may be called from another goroutine than the worker's.
+// not send it.
+//
+// The worker's thread makes it, and calls all of its methods but Wake.
 type Poller interface {
+	// Buffers returns n frame buffers of size bytes each, which belong to the poller and end
+	// with it. Receive and Send are at their best with these, and take all others. It is called
+	// once, before all other methods.
+	Buffers(n, size int) [][]byte
 	// Add has the poller know dev as slot. With watch, Wait reports it.
 	Add(slot uint32, dev Device, watch bool) error
 	// Unwatch has Wait report the device no more; Send still works.

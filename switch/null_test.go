@@ -48,6 +48,14 @@ type nullPoller struct {
 	status [BatchFrames]frame.Status
 }
 
+func (*nullPoller) Buffers(n, size int) [][]byte {
+	bufs := make([][]byte, n)
+	for i := range bufs {
+		bufs[i] = make([]byte, size)
+	}
+	return bufs
+}
+
 func (p *nullPoller) Receive(slot uint32, bufs [][]byte) (int, frame.Status) {
 	dev := p.devices[slot]
 	for i, buf := range bufs {

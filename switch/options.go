@@ -21,7 +21,7 @@ type Options struct {
 	// Held has the switch read no port until Release, so that ports which are added
 	// one after another begin together: what the first sends finds the last.
 	Held      bool
-	NewPoller func() (Poller, error) // called once for each worker
+	NewPoller func() (Poller, error) // called once for each worker, in its thread
 	Workers   int                    // threads that carry frames; 0: 1
 	Poll      PollMode
 	Spin      time.Duration    // of PollAdaptive; 0: DefaultSpin

@@ -67,29 +67,23 @@ func New(o Options) (*Switch, error) {
 func (s *Switch) startWorkers(o Options) error {
 	start, reports := time.Now(), new(atomic.Int32)
 	for id := range o.Workers {
-		poller, err := o.NewPoller()
-		if err != nil {
-			s.stopWorkers()
-			return fmt.Errorf("start worker %d: %w", id, err)
-		}
 		w := &worker{
-			id: id, poller: poller, observerRef: &s.observer, patience: patience{mode: o.Poll, spin: o.Spin},
+			id: id, observerRef: &s.observer, patience: patience{mode: o.Poll, spin: o.Spin},
 			table: s.table, ports: &s.ports, now: &s.now, onGone: o.OnGone,
 			loop:     loopGuard{moves: uint32(max(0, o.LoopMoves)), hold: o.LoopHold, onLoop: o.OnLoop},
 			reporter: reporter{call: o.OnViolation, active: reports},
 			start:    start,
 			done:     make(chan struct{}),
-			frames:   make([][]byte, BatchFrames),
 			queue:    make([]sending, 0, BatchFrames),
 			scratch:  make([]byte, bufferSize),
 			tokens:   make([]uint32, 256),
 		}
-		for i := range w.frames {
-			w.frames[i] = make([]byte, bufferSize)
-		}
 		w.dormant.Store(o.Held)
+		if err := w.begin(o.NewPoller); err != nil {
+			s.stopWorkers()
+			return fmt.Errorf("start worker %d: %w", id, err)
+		}
 		s.workers = append(s.workers, w)
-		go w.run()
 	}
 	return nil
 }
@@ -110,7 +104,7 @@ func (s *Switch) stopWorkers() {
 			w.abandonAll()
 			w.stopped = true
 		})
-		w.close()
+		<-w.done
 	}
 }
 

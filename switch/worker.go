@@ -87,11 +87,35 @@ func (w *worker) port(slot uint32) *Port {
 // portAt returns the port at an entry's place, or nil.
 func (w *worker) portAt(v fdb.Value) *Port { return w.port(uint32(v.Place())) }
 
+// begin starts the worker's thread, which makes the poller: only that thread may use it.
+func (w *worker) begin(newPoller func() (Poller, error)) error {
+	begun := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		p, err := newPoller()
+		if err != nil {
+			begun <- err
+			return
+		}
+		w.poller, w.frames = p, p.Buffers(BatchFrames, bufferSize)
+		begun <- nil
+		w.run()
+		w.end()
+	}()
+	return <-begun
+}
+
+// end frees the poller. Whoever posts finds that the worker has ended.
+func (w *worker) end() {
+	w.boxMu.Lock()
+	defer w.boxMu.Unlock()
+	_ = w.poller.Close() // nothing is lost: no port is read any more
+	close(w.done)
+}
+
 // run carries frames until it is told to stop.
 func (w *worker) run() {
-	runtime.LockOSThread()
-	defer close(w.done)
-	defer runtime.UnlockOSThread()
 	for !w.stopped {
 		if w.mail.Load() {
 			w.readMail()
@@ -199,14 +223,6 @@ func (w *worker) post(f func()) {
 	w.box = append(w.box, f)
 	w.mail.Store(true)
 	w.poller.Wake()
-}
-
-// close frees the poller of a worker that has ended.
-func (w *worker) close() {
-	<-w.done
-	w.boxMu.Lock()
-	defer w.boxMu.Unlock()
-	_ = w.poller.Close() // nothing is lost: no port is read any more
 }
 
 func (w *worker) readMail() {

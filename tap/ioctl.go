@@ -3,6 +3,7 @@ package tap
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,17 @@ func openClone() (int, error) {
 		return -1, fmt.Errorf("open %s: %w: load the tun module (modprobe tun) or give the container the device", clonePath, err)
 	}
 	return -1, fmt.Errorf("open %s: %w", clonePath, explain(err))
+}
+
+// OpenUnattached opens a file of the kernel's TAP driver that is attached to no device: each read
+// and write of it fails with EBADFD (drivers/net/tun.c, tun_chr_read_iter), once the kernel has
+// done with it all that it does for an attached one before.
+func OpenUnattached() (*os.File, error) {
+	fd, err := openClone()
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), clonePath), nil
 }
 
 // setInterface is TUNSETIFF, which attaches to a link of this name or makes one.

@@ -89,6 +89,7 @@ func (o *options) register(c *cobra.Command) {
 	f.StringVar(&o.flags.Poll, "poll", o.flags.Poll, "what a worker does when no frame waits: adaptive (spin, then sleep), busy or sleep")
 	f.DurationVar(&o.flags.Spin, "spin", o.flags.Spin, "how long adaptive polling goes on after the last frame")
 	f.IntVar(&o.flags.Workers, "workers", o.flags.Workers, "threads that carry frames; 0 is a quarter of the CPUs, but 1 at least and 8 at most")
+	f.StringVar(&o.flags.IO, "io", o.flags.IO, "how frames are read and written: auto, plain (a system call for each), ring (several in one, by io_uring) or ring-fixed (and from registered buffers)")
 	f.DurationVar(&o.flags.Ageing, "ageing", o.flags.Ageing, "how long a learned address is kept without a frame from it")
 	f.IntVar(&o.flags.FDBSize, "fdb-size", o.flags.FDBSize, "how many addresses may be learned")
 	f.StringArrayVar(&o.flags.Pools, "default-address-pool", nil, "base=CIDR,size=N: where automatic subnets are cut from; may be repeated (default Docker's pools)")

@@ -30,6 +30,7 @@ func TestWrongUsage(t *testing.T) {
 		"serve":                    `unexpected argument "serve"`,
 		"--nonsense":               "unknown flag: --nonsense",
 		"--poll fast":              `--poll "fast" is unknown: give adaptive, busy or sleep`,
+		"--io epoll":               `--io "epoll" is unknown: give auto, plain, ring or ring-fixed`,
 		"--workers -1":             "--workers -1 is out of range",
 		"--workers 100000":         "--workers 100000 is out of range",
 		"--spin 1h":                "--spin 1h0m0s is out of range",

@@ -9,6 +9,7 @@ import (
 	"vswitch/api"
 	"vswitch/internal/control/kernel"
 	"vswitch/internal/ipam"
+	"vswitch/internal/reactor"
 	vswitch "vswitch/switch"
 )
 
@@ -17,6 +18,7 @@ type Config struct {
 	Poll    vswitch.PollMode
 	Spin    time.Duration
 	Workers int
+	Engine  reactor.Engine // what the workers do their I/O by
 	Ageing  time.Duration
 	FDBSize int
 	Pools   []ipam.Pool

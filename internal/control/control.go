@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 
 	"vswitch/api"
 	"vswitch/internal/control/model"
 	"vswitch/internal/control/view"
 	"vswitch/internal/ipam"
+	"vswitch/internal/reactor"
 	"vswitch/internal/store"
 	vswitch "vswitch/switch"
 )
@@ -36,6 +38,7 @@ type Control struct {
 	restorer   *restorer
 
 	pollers  []vswitch.Poller // of the workers, in their order
+	slower   sync.Map         // the engines below what was to be expected that were logged
 	stopping <-chan struct{}  // closed once the server takes no more requests
 }
 
@@ -141,13 +144,23 @@ func (c *Control) restore() error {
 
 // newPoller makes the next worker's.
 func (c *Control) newPoller() (vswitch.Poller, error) {
-	p, err := c.kernel.NewPoller(func(why error) {
-		c.log.Warn("no io_uring: each frame takes system calls of its own, which is slower", "error", why)
-	})
+	p, err := c.kernel.NewPoller(c.config.Engine, c.fellBack)
 	if err == nil {
 		c.pollers = append(c.pollers, p)
 	}
 	return p, err
+}
+
+// fellBack logs, for the first worker of those that it happens to, that its engine is a slower one.
+func (c *Control) fellBack(s reactor.State) {
+	if _, said := c.slower.LoadOrStore(s.Engine, true); said {
+		return
+	}
+	what := "no registered buffers: the kernel maps each frame's anew, which is slower"
+	if s.Engine == reactor.Plain {
+		what = "no io_uring: each frame takes system calls of its own, which is slower"
+	}
+	c.log.Warn(what, "io", s.Engine, "error", s.Why)
 }
 
 // Healthy returns nil once every worker has shown that it lives, be it by carrying frames,

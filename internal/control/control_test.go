@@ -14,6 +14,7 @@ import (
 	"vswitch/api"
 	"vswitch/internal/control/kernel/kerneltest"
 	"vswitch/internal/ipam"
+	"vswitch/internal/reactor"
 	vswitch "vswitch/switch"
 )
 
@@ -92,25 +93,34 @@ func (s *closing) Close() error {
 // pollerKernel has other pollers.
 type pollerKernel struct {
 	kerneltest.Kernel
-	fallback error // why it is a slower one; nil: it is not
+	fallback []reactor.State // that are slower ones
 	err      error
 }
 
-func (k pollerKernel) NewPoller(fallback func(error)) (vswitch.Poller, error) {
-	if k.fallback != nil {
-		fallback(k.fallback)
+func (k pollerKernel) NewPoller(
+	engine reactor.Engine, fallback func(reactor.State),
+) (vswitch.Poller, error) {
+	for _, s := range k.fallback {
+		fallback(s)
 	}
-	p, err := k.Kernel.NewPoller(fallback)
+	p, err := k.Kernel.NewPoller(engine, fallback)
 	return p, errors.Join(err, k.err)
 }
 
-// TestSlowerPoller is worth a warning.
+// TestSlowerPoller is worth a warning, and one for all workers.
 func TestSlowerPoller(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.adjust = func(c *core) { c.kernel = pollerKernel{w.Kernel(), errors.New("seccomp"), nil} }
+	w.adjust = func(c *core) {
+		c.config.Workers = 3
+		c.kernel = pollerKernel{w.Kernel(), []reactor.State{
+			{Engine: reactor.Ring, Why: errors.New("RLIMIT_MEMLOCK")},
+			{Engine: reactor.Plain, Why: errors.New("seccomp")},
+		}, nil}
+	}
 	w.start()
-	w.wantLog("level=WARN", "no io_uring", "seccomp")
+	w.wantLog("level=WARN", "no registered buffers", "io=ring", "RLIMIT_MEMLOCK")
+	w.wantLog("level=WARN", "no io_uring", "io=plain", "seccomp")
 }
 
 // TestNew refuses what assemble's start refuses.
@@ -261,8 +271,10 @@ type stuckPoller struct {
 	stuck chan struct{}
 }
 
-func (k stuckKernel) NewPoller(fallback func(error)) (vswitch.Poller, error) {
-	p, err := k.Kernel.NewPoller(fallback)
+func (k stuckKernel) NewPoller(
+	engine reactor.Engine, fallback func(reactor.State),
+) (vswitch.Poller, error) {
+	p, err := k.Kernel.NewPoller(engine, fallback)
 	return stuckPoller{p, k.stuck}, err
 }
 

@@ -1,8 +1,10 @@
 package control
 
 import (
+	"context"
 	"log/slog"
 
+	"vswitch/api"
 	"vswitch/internal/gateway/dns"
 	"vswitch/internal/reactor"
 )
@@ -10,14 +12,24 @@ import (
 // Log returns where what becomes of the switch is logged.
 func (c *Control) Log() *slog.Logger { return c.log }
 
-// Batched reports for each worker whether it carries several frames in one system call.
-func (c *Control) Batched() []bool {
-	batched := make([]bool, len(c.pollers))
+// Workers implements [api.Backend].
+func (c *Control) Workers(context.Context) ([]api.Worker, error) {
+	list := make([]api.Worker, len(c.pollers))
 	for i, p := range c.pollers {
-		r, ok := p.(*reactor.Reactor)
-		batched[i] = ok && r.Batched() == nil
+		list[i] = api.Worker{Worker: i, Features: []string{}}
+		r, ok := p.(interface{ State() reactor.State })
+		if !ok {
+			list[i].IO = reactor.Plain.String()
+			continue
+		}
+		s := r.State()
+		list[i].IO, list[i].SystemCallNS = s.Engine.String(), int(s.Call.Nanoseconds())
+		list[i].Features = append(list[i].Features, s.Features...)
+		if s.Why != nil {
+			list[i].Reason = s.Why.Error()
+		}
 	}
-	return batched
+	return list, nil
 }
 
 // Evicted returns how many learned addresses gave way to others in a full forwarding table.

@@ -54,8 +54,14 @@ func TestWhatWorkersSay(t *testing.T) {
 	inStack(t, func(s *stack) {
 		s.adjust = func(c *core) { c.config.Workers = 3 }
 		c := s.start()
-		if b := c.Batched(); len(b) != 3 || b[0] || b[1] || b[2] {
-			t.Errorf("batched are %v: an in-memory poller is not", b)
+		list, err := c.Workers(t.Context())
+		if err != nil || len(list) != 3 {
+			t.Fatalf("the workers are %+v, %v, want three", list, err)
+		}
+		for i, w := range list {
+			if w.Worker != i || w.IO != "plain" || len(w.Features) != 0 {
+				t.Errorf("worker %d is %+v: an in-memory poller is plain", i, w)
+			}
 		}
 		c.Log().Info("said elsewhere")
 		s.wantLines(1, "said elsewhere")

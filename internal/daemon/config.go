@@ -12,6 +12,7 @@ import (
 	"vswitch/internal/control"
 	"vswitch/internal/host"
 	"vswitch/internal/ipam"
+	"vswitch/internal/reactor"
 	vswitch "vswitch/switch"
 )
 
@@ -22,6 +23,7 @@ type Flags struct {
 	Poll          string
 	Spin          time.Duration
 	Workers       int
+	IO            string
 	Ageing        time.Duration
 	FDBSize       int
 	MetricsListen string
@@ -43,6 +45,7 @@ func DefaultFlags() Flags {
 		Socket:   "/run/vswitch/vswitchd.sock",
 		StateDir: "/var/lib/vswitch",
 		Poll:     "adaptive",
+		IO:       reactor.Auto.String(),
 		Spin:     vswitch.DefaultSpin,
 		Ageing:   vswitch.DefaultAgeing,
 		FDBSize:  vswitch.DefaultCapacity,
@@ -89,7 +92,10 @@ const (
 // Check turns what the user wrote into a configuration.
 func (f Flags) Check() (Config, error) {
 	mode, ok := pollModes[f.Poll]
+	engine, err := reactor.ParseEngine(f.IO)
 	switch {
+	case err != nil:
+		return Config{}, fmt.Errorf("--io %w", err)
 	case !ok:
 		return Config{}, fmt.Errorf("--poll %q is unknown: give adaptive, busy or sleep", f.Poll)
 	case f.Workers < 0 || f.Workers > runtime.NumCPU():
@@ -110,7 +116,7 @@ func (f Flags) Check() (Config, error) {
 		Socket: f.Socket, StateDir: f.StateDir, MetricsListen: f.MetricsListen,
 		StopRemovesPorts: f.StopRemovesPorts,
 		Config: control.Config{
-			Poll: mode, Spin: f.Spin, Workers: f.Workers, Ageing: f.Ageing, FDBSize: f.FDBSize,
+			Poll: mode, Spin: f.Spin, Workers: f.Workers, Engine: engine, Ageing: f.Ageing, FDBSize: f.FDBSize,
 			Pools: ipam.DefaultPools(), LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf,
 			NAT: f.NAT, ForwardNoDrop: f.ForwardNoDrop, SysctlDir: f.SysctlDir, IPv6LinkLocal: f.IPv6LinkLocal,
 		},

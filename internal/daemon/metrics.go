@@ -17,15 +17,19 @@ import (
 	"vswitch/api"
 	"vswitch/internal/control"
 	"vswitch/internal/gateway/dns"
+	"vswitch/internal/reactor"
 )
 
 // The metrics of each port, and of each host link by its interface's name.
 var (
 	framesMetric = prometheus.NewDesc("vswitch_port_frames_total", "Frames read from (rx) or taken by (tx) the port's device.", []string{"segment", "port", "direction"}, nil)
 	bytesMetric  = prometheus.NewDesc("vswitch_port_bytes_total", "Bytes of those frames, without FCS.", []string{"segment", "port", "direction"}, nil)
-	ringMetric   = prometheus.NewDesc("vswitch_worker_io_uring", "Whether a worker carries several frames in one system call (1), or the kernel gives it no io_uring (0).", []string{"worker"}, nil)
-	dropsMetric  = prometheus.NewDesc("vswitch_port_drops_total", "Frames dropped, by reason.", []string{"segment", "port", "reason"}, nil)
-	sinceMetric  = prometheus.NewDesc("vswitch_port_since_timestamp_seconds",
+	ringMetric   = prometheus.NewDesc("vswitch_worker_io_uring",
+		"Whether a worker carries several frames in one system call (1), or takes one for each (0); "+
+			"io is how: plain, ring, or ring-fixed with registered buffers.",
+		[]string{"worker", "io"}, nil)
+	dropsMetric = prometheus.NewDesc("vswitch_port_drops_total", "Frames dropped, by reason.", []string{"segment", "port", "reason"}, nil)
+	sinceMetric = prometheus.NewDesc("vswitch_port_since_timestamp_seconds",
 		"When the counters of the port began at zero, in seconds since 1970.",
 		[]string{"segment", "port"}, nil)
 )
@@ -65,13 +69,7 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	for i, batched := range c.backend.Batched() {
-		value := 0.0
-		if batched {
-			value = 1
-		}
-		ch <- prometheus.MustNewConstMetric(ringMetric, prometheus.GaugeValue, value, strconv.Itoa(i))
-	}
+	c.collectWorkers(ch)
 	ch <- counter(evictedMetric, c.backend.Evicted())
 	ch <- counter(fullMetric, c.server.Full())
 	c.collectNames(ch)
@@ -109,6 +107,22 @@ func collect(ch chan<- prometheus.Metric, segment, port string, c api.Counters) 
 	}
 	since := float64(c.Since.UnixMilli()) / 1000
 	ch <- prometheus.MustNewConstMetric(sinceMetric, prometheus.GaugeValue, since, segment, port)
+}
+
+// collectWorkers collects what the workers do their I/O by.
+func (c collector) collectWorkers(ch chan<- prometheus.Metric) {
+	workers, err := c.backend.Workers(context.Background())
+	if err != nil {
+		return
+	}
+	for _, w := range workers {
+		value := 1.0
+		if w.IO == reactor.Plain.String() {
+			value = 0
+		}
+		ch <- prometheus.MustNewConstMetric(ringMetric, prometheus.GaugeValue, value,
+			strconv.Itoa(w.Worker), w.IO)
+	}
 }
 
 // collectNames collects what the segments' resolvers have counted.

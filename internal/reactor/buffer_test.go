@@ -23,7 +23,7 @@ func TestBuffersStay(t *testing.T) {
 		return enter(fd, n)
 	}
 	for _, text := range []string{"one", "two", "three"} {
-		r.Send(0, testFrame(text))
+		r.Send(0, frameOf(r, text))
 	}
 	flush(t, r, frame.OK, frame.OK, frame.OK)
 	l.arrived("one", "two", "three")

@@ -30,13 +30,13 @@ func eachWorks(t *testing.T, r *Reactor, lines map[uint32]*line) {
 	for slot, l := range lines {
 		l.inject("in", "too")
 		expect(t, r, slot, "in", "too")
-		r.Send(slot, testFrame("out"))
-		r.Send(slot, testFrame("too"))
+		r.Send(slot, frameOf(r, "out"))
+		r.Send(slot, frameOf(r, "too"))
 		flush(t, r, frame.OK, frame.OK)
 		l.arrived("out", "too")
 	}
-	if s.calls < 2*len(lines) || r.Batched() != nil {
-		t.Errorf("%d calls of the ring, Batched says %v; want the ring used", s.calls, r.Batched())
+	if s.calls < 2*len(lines) || unbatched(r) != nil {
+		t.Errorf("%d calls of the ring, Batched says %v; want the ring used", s.calls, unbatched(r))
 	}
 }
 
@@ -182,7 +182,7 @@ func TestClosingDeletesAtOnce(t *testing.T) {
 				r := newReactor(t, testBatch)
 				add(t, r, 1, d)
 				registered(t, r, true, 1)
-				r.Receive(1, buffers(testBatch)) // the ring has used it
+				r.Receive(1, buffersOf(r, testBatch)) // the ring has used it
 				letGo(t, r)
 				if err := d.Close(); err != nil {
 					t.Fatal(err)

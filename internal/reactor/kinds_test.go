@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -46,6 +47,15 @@ var kinds = map[string]func(t testing.TB) *line{
 
 // engines are the ways in which a reactor carries frames.
 var engines = map[string]func(t testing.TB) *Reactor{
+	"registered buffers": func(t testing.TB) *Reactor {
+		r := newReactor(t, testBatch)
+		r.wanted = RingFixed
+		r.Buffers(testPlaces, tap.BufferLen)
+		if s := r.State(); s.Engine != RingFixed {
+			t.Fatalf("the engine is %v: %v", s.Engine, s.Why)
+		}
+		return r
+	},
 	"registered files": func(t testing.TB) *Reactor { return newReactor(t, testBatch) },
 	"plain descriptors": func(t testing.TB) *Reactor {
 		r := newReactor(t, testBatch)
@@ -56,6 +66,9 @@ var engines = map[string]func(t testing.TB) *Reactor{
 		r := newReactor(t, testBatch)
 		r.fallBack(unix.ENOSYS)
 		return r
+	},
+	"asked to be plain": func(t testing.TB) *Reactor {
+		return newReactorWith(t, Options{Batch: testBatch, Engine: Plain})
 	},
 	"batch of one": func(t testing.TB) *Reactor { return newReactor(t, 1) },
 }
@@ -77,7 +90,18 @@ func overAll(t *testing.T, test func(t *testing.T, r *Reactor, open func() *line
 // newReactor makes a reactor, which has a ring unless batch is 1.
 func newReactor(t testing.TB, batch int) *Reactor {
 	t.Helper()
-	r, err := New(Options{Batch: batch})
+	r := newReactorWith(t, Options{Batch: batch})
+	if err := unbatched(r); batch > 1 && err != nil {
+		t.Fatalf("no io_uring: %v", err)
+	}
+	return r
+}
+
+// newReactorWith makes a reactor of the calling goroutine, whose thread it keeps.
+func newReactorWith(t testing.TB, o Options) *Reactor {
+	t.Helper()
+	runtime.LockOSThread()
+	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,11 +109,17 @@ func newReactor(t testing.TB, batch int) *Reactor {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
+		runtime.UnlockOSThread()
 	})
-	if err := r.Batched(); batch > 1 && err != nil {
-		t.Fatalf("no io_uring: %v", err)
-	}
 	return r
+}
+
+// unbatched returns why each frame takes a system call of its own, nil if it does not.
+func unbatched(r *Reactor) error {
+	if s := r.State(); s.Engine == Plain {
+		return s.Why
+	}
+	return nil
 }
 
 // newTAP makes a TAP that is up, without IPv6, in a namespace of its own, with a
@@ -278,6 +308,39 @@ func buffers(n int) [][]byte {
 	return bufs
 }
 
+// testPlaces is the number of registered buffers that tests read into, and of as many that they
+// send from.
+const testPlaces = 4 * testBatch
+
+// place is a buffer of the reactor's registered memory at an odd offset.
+func place(r *Reactor, i int) []byte {
+	const stride = (tap.BufferLen + 4095) / 4096 * 4096
+	at := i*stride + i%64
+	return r.region.memory[at : at+tap.BufferLen : at+tap.BufferLen]
+}
+
+// buffersOf makes n buffers, of the reactor's registered memory if it has any.
+func buffersOf(r *Reactor, n int) [][]byte {
+	bufs := buffers(n)
+	if r.ring != nil && r.ring.fixedSize != 0 {
+		for i := range min(n, testPlaces/2) {
+			bufs[i] = place(r, i)
+		}
+	}
+	return bufs
+}
+
+// frameOf is testFrame, every second time in the reactor's registered memory if it has any. It
+// stays until the next Flush.
+func frameOf(r *Reactor, payload string) []byte {
+	b, i := testFrame(payload), len(r.sends)
+	if r.ring == nil || r.ring.fixedSize == 0 || i%2 != 0 || i >= testPlaces/2 {
+		return b
+	}
+	to := place(r, testPlaces/2+i)
+	return to[:copy(to, b)]
+}
+
 // add adds an endpoint that is watched.
 func add(t testing.TB, r *Reactor, slot uint32, endpoint any) {
 	t.Helper()
@@ -289,7 +352,7 @@ func add(t testing.TB, r *Reactor, slot uint32, endpoint any) {
 // receive reads until nothing waits and returns the payloads.
 func receive(t testing.TB, r *Reactor, slot uint32) (got []string) {
 	t.Helper()
-	bufs := buffers(testBatch)
+	bufs := buffersOf(r, testBatch)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		n, status := r.Receive(slot, bufs)
 		for _, b := range bufs[:n] {

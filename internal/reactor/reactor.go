@@ -3,8 +3,10 @@ package reactor
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"vswitch/internal/frame"
 )
@@ -33,22 +35,33 @@ type Options struct {
 	// Batch is the highest number of frames that one system call carries, at
 	// least 1. With 1 the Reactor does not ask for an io_uring.
 	Batch int
-	// OnFallback is called at most once, with the reason, when the kernel turns
-	// out not to do io_uring: by New, or by the Receive or Flush that finds out.
-	// From then on each frame takes a system call of its own. It may be nil.
-	OnFallback func(why error)
+	// Engine is what to do the I/O by, or the next best that the kernel permits.
+	Engine Engine
+	// Probe is a file of the endpoints' kind that never has a frame. Where it is given,
+	// the kernel's io_uring is tried by reads of it. The Reactor closes it.
+	Probe *os.File
+	// OnFallback is called when the engine turns out not to be what was wanted: by New
+	// and by Buffers, or by the Receive or Flush that finds out. It may be nil.
+	OnFallback func(State)
+
+	setup setupFunc // io_uring_setup(2); nil: the kernel's
 }
 
-// Reactor does the I/O of one worker. One thread at a time calls its methods;
-// [Reactor.Wake] and [Reactor.Batched] may be called from any goroutine.
+// Reactor does the I/O of one worker. The operating system's thread that calls New calls
+// all methods, Close too, since the kernel carries requests of a ring for one thread only;
+// [Reactor.Wake] and [Reactor.State] may be called from any goroutine.
 type Reactor struct {
 	poll    poll
 	entries []entry // by slot
 	batch   int     // most frames of one system call
 
-	ring       *ring                 // nil where there is none
-	single     atomic.Pointer[error] // why there is none; nil if there is one
-	onFallback func(error)
+	ring       *ring  // nil where there is none
+	wanted     Engine // the best engine to use
+	state      atomic.Pointer[State]
+	call       time.Duration // the price of a system call
+	probe      *os.File
+	onFallback func(State)
+	region     region
 
 	sends   []send // queued by Send; keeps their buffers alive until Flush has returned
 	reading [][]byte
@@ -62,59 +75,50 @@ type send struct {
 	buf  []byte
 }
 
-// errBatchOfOne is why a Reactor with Batch 1 has no ring.
-var errBatchOfOne = errors.New("the batch size is 1")
-
 // New makes a Reactor without endpoints. It opens two descriptors, and a third
-// where the kernel gives an io_uring; that it gives none is no error.
+// where the kernel gives an io_uring; that it gives none is no error. The calling
+// goroutine must be locked to its thread.
 func New(o Options) (*Reactor, error) {
 	if o.Batch < 1 {
 		return nil, fmt.Errorf("make a reactor with batches of %d frames: want 1 or more", o.Batch)
 	}
 	r := &Reactor{
-		batch: o.Batch, onFallback: o.OnFallback, sends: make([]send, 0, o.Batch),
-		results: make([]int32, o.Batch), status: make([]frame.Status, o.Batch),
+		batch: o.Batch, probe: o.Probe, onFallback: o.OnFallback, call: callPrice(),
+		sends:   make([]send, 0, o.Batch),
+		results: make([]int32, max(o.Batch, 2)), status: make([]frame.Status, o.Batch),
 	}
 	if err := r.poll.open(); err != nil {
+		_ = r.endProbe()
 		return nil, fmt.Errorf("make a reactor: %w", err)
 	}
-	if o.Batch == 1 {
-		r.single.Store(&errBatchOfOne)
+	var why error
+	if r.wanted, why = choose(o.Engine, r.call); o.Batch == 1 {
+		r.wanted, why = Plain, errBatchOfOne
+	}
+	if r.wanted == Plain {
+		r.setState(Plain, why)
 		return r, nil
 	}
-	ring, err := newRing(o.Batch)
+	ring, err := newRing(o.Batch, o.setup)
+	if err == nil {
+		r.ring = ring
+		if err = r.tryRing(make([]byte, tryBytes)); err != nil {
+			err = fmt.Errorf("read by an io_uring without waiting: %w", err)
+		}
+	}
 	if err != nil {
 		r.fallBack(err)
 		return r, nil
 	}
-	r.ring = ring
+	if r.wanted == RingFixed {
+		why = errNoBuffers
+	}
+	r.setState(Ring, why)
 	return r, nil
 }
 
-// Batched returns nil if several frames take one system call, or else why each
-// takes one of its own: the Batch is 1, or the kernel does not do io_uring. Any
-// goroutine may call it.
-func (r *Reactor) Batched() error {
-	if why := r.single.Load(); why != nil {
-		return *why
-	}
-	return nil
-}
-
-// fallBack ends the use of the ring for good.
-func (r *Reactor) fallBack(why error) {
-	if r.ring != nil {
-		_ = r.ring.close() // every request in it has completed
-		r.ring = nil
-	}
-	r.single.Store(&why)
-	if r.onFallback != nil {
-		r.onFallback(why)
-	}
-}
-
-// Close frees the Reactor's own descriptors and forgets all slots; endpoints stay
-// open. No other method may run during Close or follow it, except a second Close,
+// Close frees the Reactor's own descriptors and its buffers, and forgets all slots; endpoints
+// stay open. No other method may run during Close or follow it, except a second Close,
 // which does nothing.
 func (r *Reactor) Close() error {
 	err := r.poll.close()
@@ -122,6 +126,7 @@ func (r *Reactor) Close() error {
 		err = errors.Join(err, r.ring.close())
 		r.ring = nil
 	}
+	err = errors.Join(err, r.region.close(), r.endProbe())
 	r.entries, r.sends = nil, nil
 	if err != nil {
 		return fmt.Errorf("close a reactor: %w", err)

@@ -51,11 +51,11 @@ func TestReceiveToTheEnd(t *testing.T) {
 		add(t, r, 0, l)
 		l.end()
 		waitFor(t, r, 0)
-		if n, status := r.Receive(0, buffers(testBatch)); n != 0 || status != frame.Gone {
+		if n, status := r.Receive(0, buffersOf(r, testBatch)); n != 0 || status != frame.Gone {
 			t.Errorf("%d frames with status %d, want none and Gone", n, status)
 		}
 		for range 2 {
-			r.Send(0, testFrame("lost"))
+			r.Send(0, frameOf(r, "lost"))
 		}
 		want := []frame.Status{frame.Gone, frame.Gone}
 		flush(t, r, want...)
@@ -82,17 +82,17 @@ func TestSend(t *testing.T) {
 			slot uint32
 			text string
 		}{{1, "one"}, {70, "two"}, {2, "lost"}, {1, "three"}, {1 << 20, "lost"}, {70, "four"}} {
-			r.Send(s.slot, testFrame(s.text))
+			r.Send(s.slot, frameOf(r, s.text))
 		}
 		flush(t, r, frame.OK, frame.OK, frame.Gone, frame.OK, frame.Gone, frame.OK)
 		flush(t, r)
-		r.Send(70, testFrame("five"))
+		r.Send(70, frameOf(r, "five"))
 		flush(t, r, frame.OK)
-		r.Send(2, testFrame("lost"))
+		r.Send(2, frameOf(r, "lost"))
 		flush(t, r, frame.Gone)
 		many := numbered(2*testBatch + 3)
 		for _, text := range many {
-			r.Send(1, testFrame(text))
+			r.Send(1, frameOf(r, text))
 		}
 		if got := r.Flush(); len(got) != len(many) {
 			t.Errorf("%d statuses of %d frames", len(got), len(many))
@@ -161,7 +161,7 @@ func TestRejectedReads(t *testing.T) {
 			expect(t, r, 0, "one", "two", "three")
 			lose(testBatch)
 			l.inject("four")
-			if n, status := r.Receive(0, buffers(r.batch)); n != 0 || status != frame.OK {
+			if n, status := r.Receive(0, buffersOf(r, r.batch)); n != 0 || status != frame.OK {
 				t.Errorf("a batch of lost frames: %d frames with status %d, want 0 and OK", n, status)
 			}
 			expect(t, r, 0, "four")
@@ -193,8 +193,8 @@ func TestWatch(t *testing.T) {
 		silent(t, r)
 		expect(t, r, 0xffff, "unwatched")
 		expect(t, r, 8, "unwatched")
-		r.Send(0xffff, testFrame("out"))
-		r.Send(8, testFrame("out"))
+		r.Send(0xffff, frameOf(r, "out"))
+		r.Send(8, frameOf(r, "out"))
 		flush(t, r, frame.OK, frame.OK)
 		l.arrived("out")
 		quiet.arrived("out")
@@ -213,14 +213,14 @@ func TestRemove(t *testing.T) {
 		old, next, other := open(), open(), open()
 		add(t, r, 5, old)
 		add(t, r, 6, other)
-		r.Send(5, testFrame("late"))
-		r.Send(6, testFrame("one"))
-		r.Send(5, testFrame("late"))
+		r.Send(5, frameOf(r, "late"))
+		r.Send(6, frameOf(r, "one"))
+		r.Send(5, frameOf(r, "late"))
 		if err := r.Remove(5); err != nil {
 			t.Fatal(err)
 		}
 		add(t, r, 5, next)
-		r.Send(5, testFrame("two"))
+		r.Send(5, frameOf(r, "two"))
 		flush(t, r, frame.Gone, frame.OK, frame.Gone, frame.OK)
 		old.arrived()
 		next.arrived("two")
@@ -234,14 +234,14 @@ func TestRemove(t *testing.T) {
 			if err := r.Remove(slot); err != nil {
 				t.Error(err)
 			}
-			if n, status := r.Receive(slot, buffers(testBatch)); n != 0 || status != frame.Gone {
+			if n, status := r.Receive(slot, buffersOf(r, testBatch)); n != 0 || status != frame.Gone {
 				t.Errorf("removed: %d frames with status %d, want 0 and Gone", n, status)
 			}
 			if err := r.Remove(slot); !errors.Is(err, errFree) {
 				t.Errorf("the second Remove says %v, want that nothing is there", err)
 			}
 		}
-		if n, status := r.Receive(1<<31, buffers(testBatch)); n != 0 || status != frame.Gone {
+		if n, status := r.Receive(1<<31, buffersOf(r, testBatch)); n != 0 || status != frame.Gone {
 			t.Errorf("no such slot: %d frames with status %d, want 0 and Gone", n, status)
 		}
 	})
@@ -270,7 +270,7 @@ func TestAddRefuses(t *testing.T) {
 				}
 			}
 			for _, slot := range []uint32{2, 1 << 16} {
-				if _, status := r.Receive(slot, buffers(1)); status != frame.Gone {
+				if _, status := r.Receive(slot, buffersOf(r, 1)); status != frame.Gone {
 					t.Errorf("slot %d has status %d after a failed Add, want Gone", slot, status)
 				}
 			}
@@ -289,24 +289,24 @@ func TestNew(t *testing.T) {
 		}
 	}
 	called := 0
-	note := func(error) { called++ }
+	note := func(State) { called++ }
 	one, err := New(Options{Batch: 1, OnFallback: note})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer one.Close()
-	if err := one.Batched(); !errors.Is(err, errBatchOfOne) || called != 0 {
+	if err := unbatched(one); !errors.Is(err, errBatchOfOne) || called != 0 {
 		t.Errorf("a batch of 1: Batched says %v after %d calls, want its size and none", err, called)
 	}
 	// More entries than the kernel gives (IORING_MAX_ENTRIES) stands for one that
 	// gives no ring at all.
 	var why error
-	none, err := New(Options{Batch: 1 << 20, OnFallback: func(err error) { why = err }})
+	none, err := New(Options{Batch: 1 << 20, OnFallback: func(s State) { why = s.Why }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer none.Close()
-	if got := none.Batched(); !errors.Is(got, unix.EINVAL) || !errors.Is(why, unix.EINVAL) {
+	if got := unbatched(none); !errors.Is(got, unix.EINVAL) || !errors.Is(why, unix.EINVAL) {
 		t.Errorf("no ring: Batched says %v, OnFallback %v; want that it was refused", got, why)
 	}
 }
@@ -321,7 +321,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 		l := newSocketPair(t)
 		add(t, r, 1, l)
-		r.Send(1, testFrame(""))
+		r.Send(1, frameOf(r, ""))
 		if err := errors.Join(r.Close(), r.Close()); err != nil {
 			t.Fatal(err)
 		}
@@ -341,12 +341,12 @@ func TestEndpointThatEndsWithoutAnEnd(t *testing.T) {
 			l.end()
 			for range mostEnding {
 				waitFor(t, r, 0)
-				if n, status := r.Receive(0, buffers(1)); n != 0 || status != frame.Again {
+				if n, status := r.Receive(0, buffersOf(r, 1)); n != 0 || status != frame.Again {
 					t.Fatalf("got %d frames with status %d, want none with Again", n, status)
 				}
 			}
 			waitFor(t, r, 0)
-			if n, status := r.Receive(0, buffers(1)); n != 0 || status != frame.Gone {
+			if n, status := r.Receive(0, buffersOf(r, 1)); n != 0 || status != frame.Gone {
 				t.Errorf("got %d frames with status %d, want none with Gone", n, status)
 			}
 		})

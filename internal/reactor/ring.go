@@ -16,6 +16,8 @@ import (
 // RWF_NOWAIT: none is ever left in the kernel between two calls.
 type ring struct {
 	fd       int
+	handle   int    // what enter takes: fd, or its place among the thread's registered rings
+	flags    uint32 // that it was set up with
 	enter    func(ring int, requests uint32) (taken uint32, errno syscall.Errno)
 	register func(ring int, op uint32, argument unsafe.Pointer, n int) syscall.Errno
 
@@ -29,6 +31,8 @@ type ring struct {
 	queued                         uint32 // requests filled in and not submitted
 
 	files files
+
+	fixedAt, fixedSize uintptr // the registered memory; size 0: none
 }
 
 // sqe is struct io_uring_sqe (include/uapi/linux/io_uring.h), as far as reading
@@ -73,8 +77,10 @@ type ringParams struct {
 
 // Of include/uapi/linux/io_uring.h.
 const (
-	opRead  = 22
-	opWrite = 23
+	opReadFixed  = 4 // of the registered memory's first place, 0
+	opWriteFixed = 5
+	opRead       = 22
+	opWrite      = 23
 
 	fixedFile = 1 << 0 // IOSQE_FIXED_FILE: the request's fd is a place in the table of files
 
@@ -85,19 +91,66 @@ const (
 	offsetRequests = 0x10000000
 )
 
-// errOldRing says that the kernel's io_uring cannot do what a ring needs.
-var errOldRing = errors.New("io_uring without single mapping, read and write: needs Linux 5.6")
+// Of the same file, enum io_uring_register_op.
+const (
+	opRegisterBuffers   = 0
+	opUnregisterBuffers = 1
+	opRegisterRings     = 20 // Linux 5.18
+	opUnregisterRings   = 21
+)
 
-// newRing makes a ring for up to entries requests at a time. It fails where the
-// kernel is old, or io_uring is forbidden (kernel.io_uring_disabled, seccomp).
-func newRing(entries int) (*ring, error) {
-	var p ringParams
+// Flags of io_uring_setup(2).
+const (
+	setupCoopTaskrun  = 1 << 8  // Linux 5.19: no interrupts for what completes later, which nothing does
+	setupSingleIssuer = 1 << 12 // Linux 6.0: one thread only
+	setupDeferTaskrun = 1 << 13 // Linux 6.1: task work when it is asked for only
+	setupNoSQArray    = 1 << 16 // Linux 6.6: requests are taken in their order, without an index
+
+	enterRegisteredRing = 1 << 4 // of io_uring_enter(2)
+)
+
+// setups are the flags to ask for, from the newest kernel's to the oldest's.
+var setups = []uint32{
+	setupSingleIssuer | setupDeferTaskrun | setupNoSQArray,
+	setupSingleIssuer | setupDeferTaskrun,
+	setupCoopTaskrun,
+	0,
+}
+
+// Why there is no ring.
+var (
+	// errOldRing says that the kernel's io_uring cannot do what a ring needs.
+	errOldRing = errors.New("io_uring without single mapping, read and write: needs Linux 5.6")
+	// errParked says that the kernel has kept a request that was not to wait.
+	errParked = errors.New("the request was not carried out at once")
+)
+
+// setupFunc is io_uring_setup(2).
+type setupFunc func(entries uint32, p *ringParams) (fd int, errno syscall.Errno)
+
+func setup(entries uint32, p *ringParams) (int, syscall.Errno) {
 	fd, _, errno := syscall.RawSyscall(unix.SYS_IO_URING_SETUP, uintptr(entries),
-		uintptr(unsafe.Pointer(&p)), 0)
+		uintptr(unsafe.Pointer(p)), 0)
+	return int(fd), errno
+}
+
+// newRing makes a ring for up to entries requests at a time, of the calling thread. It fails where
+// the kernel is old, or io_uring is forbidden (kernel.io_uring_disabled, seccomp). call is
+// io_uring_setup(2), or nil for the kernel's.
+func newRing(entries int, call setupFunc) (*ring, error) {
+	if call == nil {
+		call = setup
+	}
+	var p ringParams
+	fd, errno := -1, unix.EINVAL
+	for i := 0; i < len(setups) && errno == unix.EINVAL; i++ {
+		p = ringParams{flags: setups[i]}
+		fd, errno = call(uint32(entries), &p)
+	}
 	if errno != 0 {
 		return nil, fmt.Errorf("set up an io_uring of %d entries: %w", entries, errno)
 	}
-	r := &ring{fd: int(fd), enter: enter, register: register}
+	r := &ring{fd: fd, handle: fd, flags: p.flags, enter: enter, register: register}
 	if p.features&featSingleMmap == 0 || p.features&featRWCurPos == 0 {
 		r.close()
 		return nil, errOldRing
@@ -106,7 +159,54 @@ func newRing(entries int) (*ring, error) {
 		r.close()
 		return nil, err
 	}
+	r.registerRing()
 	return r, nil
+}
+
+// ringUpdate is struct io_uring_rsrc_update, of registered rings.
+type ringUpdate struct {
+	offset, _ uint32
+	data      uint64
+}
+
+// registerRing registers the ring with its thread, if the kernel lets it: entering it then
+// takes no reference to its file.
+func (r *ring) registerRing() {
+	update := ringUpdate{offset: math.MaxUint32, data: uint64(r.fd)}
+	if r.register(r.fd, opRegisterRings, unsafe.Pointer(&update), 1) == 0 {
+		r.handle, r.enter = int(update.offset), enterRegistered
+	}
+}
+
+// dropRing undoes registerRing, without which the ring would live as long as its thread.
+func (r *ring) dropRing() {
+	if r.handle != r.fd {
+		update := ringUpdate{offset: uint32(r.handle)}
+		_ = r.register(r.fd, opUnregisterRings, unsafe.Pointer(&update), 1) // fails in another thread only
+		r.handle = r.fd
+	}
+}
+
+// features returns what the ring uses of its kernel, see [State].
+func (r *ring) features() []string {
+	var list []string
+	for _, f := range []struct {
+		used bool
+		name string
+	}{
+		{r.flags&setupSingleIssuer != 0, "single-issuer"},
+		{r.flags&setupDeferTaskrun != 0, "deferred-task-work"},
+		{r.flags&setupCoopTaskrun != 0, "cooperative-task-work"},
+		{r.flags&setupNoSQArray != 0, "no-index-array"},
+		{r.handle != r.fd, "registered-ring"},
+		{!r.files.full, "registered-files"},
+		{r.fixedSize != 0, "registered-buffers"},
+	} {
+		if f.used {
+			list = append(list, f.name)
+		}
+	}
+	return list
 }
 
 // mapMemory maps what is shared with the kernel.
@@ -126,6 +226,9 @@ func (r *ring) mapMemory(p *ringParams) error {
 	r.sqMask, r.cqMask = *r.word(p.sq.mask), *r.word(p.cq.mask)
 	r.requests = unsafe.Slice((*sqe)(unsafe.Pointer(&r.sqes[0])), p.sqEntries)
 	r.completions = unsafe.Slice((*cqe)(unsafe.Pointer(&r.rings[p.cq.cqes])), p.cqEntries)
+	if p.flags&setupNoSQArray != 0 {
+		return nil
+	}
 	// The kernel takes requests in the order of this array: that of the requests.
 	order := unsafe.Slice(r.word(p.sq.array), p.sqEntries)
 	for i := range order {
@@ -149,15 +252,18 @@ func (r *ring) word(offset uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.
 // of submit's results. slot is the place of fd in the table of files, if it is
 // there. b must stay until submit has returned, and there must be room.
 func (r *ring) queue(opcode uint8, slot uint32, fd int32, b []byte, i int) {
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	if at-r.fixedAt < r.fixedSize {
+		opcode -= opRead - opReadFixed
+	}
 	flags := uint8(0)
 	if r.files.holds(slot) {
 		flags, fd = fixedFile, int32(slot)
 	}
-	r.requests[(*r.sqTail+r.queued)&r.sqMask] = sqe{
-		opcode: opcode, flags: flags, fd: fd, rwFlags: unix.RWF_NOWAIT,
-		addr:   uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))),
-		length: uint32(len(b)), userData: uint64(i),
-	}
+	// What is not set here is zero for ever: the place of the registered memory too.
+	s := &r.requests[(*r.sqTail+r.queued)&r.sqMask]
+	s.opcode, s.flags, s.fd, s.rwFlags = opcode, flags, fd, unix.RWF_NOWAIT
+	s.addr, s.length, s.userData = uint64(at), uint32(len(b)), uint64(i)
 	r.queued++
 }
 
@@ -178,7 +284,7 @@ func (r *ring) submit(results []int32) syscall.Errno {
 	atomic.StoreUint32(r.sqTail, *r.sqTail+left)
 	var failed syscall.Errno
 	for left > 0 && failed == 0 {
-		taken, errno := r.enter(r.fd, left)
+		taken, errno := r.enter(r.handle, left)
 		switch {
 		case errno == 0 && taken > 0:
 			left -= min(taken, left)
@@ -215,14 +321,23 @@ func enter(ring int, requests uint32) (uint32, syscall.Errno) {
 	return uint32(taken), errno
 }
 
-// close frees the ring and what it holds of files.
+// enterRegistered is enter by the ring's place among the thread's registered ones.
+func enterRegistered(ring int, requests uint32) (uint32, syscall.Errno) {
+	taken, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(ring),
+		uintptr(requests), 0, enterRegisteredRing, 0, 0)
+	return uint32(taken), errno
+}
+
+// close frees the ring and what it holds of files and memory.
 func (r *ring) close() error {
 	if r.fd < 0 {
 		return nil
 	}
 	// The end of a ring lets go of its files some time later (io_uring.c,
-	// io_ring_exit_work); this does it at once.
+	// io_ring_exit_work); this does it at once, and with the memory too.
 	r.dropFiles()
+	r.dropBuffers()
+	r.dropRing()
 	var errs []error
 	for _, b := range [][]byte{r.rings, r.sqes} {
 		if b != nil {

@@ -54,7 +54,7 @@ func (s *script) fail(k int, errno unix.Errno) {
 func watched(t *testing.T, engine string) (*Reactor, *int) {
 	t.Helper()
 	r, calls := engines[engine](t), new(int)
-	r.onFallback = func(error) { *calls++ }
+	r.onFallback = func(State) { *calls++ }
 	return r, calls
 }
 
@@ -69,7 +69,7 @@ var lasting = []unix.Errno{unix.ENOSYS, unix.EPERM, unix.EBADF, unix.EINVAL}
 // batch before it fails with one of errnos.
 func everyFault(t *testing.T, errnos []unix.Errno, test func(t *testing.T, f fault)) {
 	t.Helper()
-	for _, engine := range []string{"registered files", "plain descriptors"} {
+	for _, engine := range []string{"registered buffers", "registered files", "plain descriptors"} {
 		for _, errno := range errnos {
 			for k := range testBatch {
 				f := fault{engine, errno, k}
@@ -134,8 +134,8 @@ func TestSendingOutlastsAShortage(t *testing.T) {
 				t.Errorf("round %d: %d calls of the ring, want %d", round, s.calls, calls)
 			}
 		}
-		if r.Batched() != nil || *fallbacks != 0 {
-			t.Errorf("Batched says %v, %d fallbacks; want nil, 0", r.Batched(), *fallbacks)
+		if unbatched(r) != nil || *fallbacks != 0 {
+			t.Errorf("Batched says %v, %d fallbacks; want nil, 0", unbatched(r), *fallbacks)
 		}
 	})
 }
@@ -176,8 +176,8 @@ func TestReceivingOutlastsAShortage(t *testing.T) {
 		if n, status := r.Receive(1, first); n != 3 || status != frame.Again {
 			t.Errorf("%d frames with status %d, want 3 and Again", n, status)
 		}
-		if r.Batched() != nil || *fallbacks != 0 {
-			t.Errorf("Batched says %v, %d fallbacks; want nil, 0", r.Batched(), *fallbacks)
+		if unbatched(r) != nil || *fallbacks != 0 {
+			t.Errorf("Batched says %v, %d fallbacks; want nil, 0", unbatched(r), *fallbacks)
 		}
 	})
 }
@@ -201,14 +201,14 @@ func TestFallingBack(t *testing.T) {
 					continue
 				}
 				for _, text := range want[:testBatch] {
-					r.Send(1, testFrame(text))
+					r.Send(1, frameOf(r, text))
 				}
 				r.Flush()
 				l.arrived(want[:testBatch]...)
 			}
-			if !errors.Is(r.Batched(), f.errno) || *fallbacks != 1 {
+			if !errors.Is(unbatched(r), f.errno) || *fallbacks != 1 {
 				t.Errorf("reading %t: Batched says %v, %d fallbacks; want the errno, 1",
-					reading, r.Batched(), *fallbacks)
+					reading, unbatched(r), *fallbacks)
 			}
 			if want := min(f.taken, 1) + 1; s.calls != want {
 				t.Errorf("reading %t: %d calls of io_uring_enter, want %d", reading, s.calls, want)
@@ -229,13 +229,13 @@ func TestEnterIsInterrupted(t *testing.T) {
 	}
 	want := numbered(testBatch)
 	for _, text := range want {
-		r.Send(1, testFrame(text))
+		r.Send(1, frameOf(r, text))
 	}
 	r.Flush()
 	l.arrived(want...)
-	if s.calls != 6 || r.Batched() != nil || *fallbacks != 0 {
+	if s.calls != 6 || unbatched(r) != nil || *fallbacks != 0 {
 		t.Errorf("%d calls, Batched says %v, %d fallbacks; want 6, nil, 0",
-			s.calls, r.Batched(), *fallbacks)
+			s.calls, unbatched(r), *fallbacks)
 	}
 }
 
@@ -293,7 +293,7 @@ func TestRequestsAreRefused(t *testing.T) {
 					expect(t, r, 1, want...)
 				} else {
 					for _, text := range want {
-						r.Send(1, testFrame(text))
+						r.Send(1, frameOf(r, text))
 					}
 					r.Flush()
 					l.arrived(want...)
@@ -302,9 +302,9 @@ func TestRequestsAreRefused(t *testing.T) {
 				if test.lasts {
 					once = 1
 				}
-				if errors.Is(r.Batched(), test.errno) != test.lasts || *fallbacks != once {
+				if errors.Is(unbatched(r), test.errno) != test.lasts || *fallbacks != once {
 					t.Errorf("reading %t: Batched says %v, %d fallbacks; want that it lasts: %t",
-						reading, r.Batched(), *fallbacks, test.lasts)
+						reading, unbatched(r), *fallbacks, test.lasts)
 				}
 			}
 		})

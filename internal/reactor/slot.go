@@ -70,7 +70,10 @@ func (r *Reactor) Add(slot uint32, endpoint any, watch bool) error {
 		endpoint: e, fd: fd, skip: frame.VNetHeaderLen - e.HeaderLen(), watched: watch,
 	}
 	if r.ring != nil {
-		r.ring.setFile(slot, fd)
+		full := r.ring.files.full
+		if r.ring.setFile(slot, fd); r.ring.files.full != full {
+			r.setState(r.State().Engine, r.State().Why)
+		}
 	}
 	return nil
 }

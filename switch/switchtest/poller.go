@@ -37,6 +37,15 @@ func NewPoller() (vswitch.Poller, error) {
 // errUnknownSlot says that the poller was not told of a device in that slot.
 var errUnknownSlot = errors.New("no device has that slot")
 
+// Buffers implements [vswitch.Poller].
+func (*Poller) Buffers(n, size int) [][]byte {
+	bufs := make([][]byte, n)
+	for i := range bufs {
+		bufs[i] = make([]byte, size)
+	}
+	return bufs
+}
+
 // Add implements [vswitch.Poller].
 func (p *Poller) Add(slot uint32, dev vswitch.Device, watch bool) error {
 	d, ok := dev.(*Device)

@@ -17,11 +17,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) != predecessor {
+	program := map[string]func() error{
+		predecessor: predecessorMain, forbidder: forbidderMain,
+	}[filepath.Base(os.Args[0])]
+	if program == nil {
 		lab.Main(m, lab.Build)
 	}
-	if err := predecessorMain(); err != nil {
-		fmt.Fprintln(os.Stderr, "the program before:", err)
+	if err := program(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[0], err)
 		os.Exit(1)
 	}
 	os.Exit(0)

@@ -24,9 +24,13 @@ func TestMetricsOfWorkersAndPorts(t *testing.T) {
 	c.Socket(experimental).Send(ethernet(broadcast, c.MAC(), experimental, make([]byte, 46)...))
 	h.Eventually("the frame is counted", func() bool { return h.Counters("c1").RxFrames > 0 })
 	page := h.scrape(address)
-	ring := `vswitch_worker_io_uring{worker="0"} 1`
+	workers, err := h.Client.Workers(t.Context())
+	if err != nil || len(workers) != 1 {
+		t.Fatalf("the workers are %+v, %v, want one", workers, err)
+	}
+	ring := `vswitch_worker_io_uring{io="` + workers[0].IO + `",worker="0"} 1`
 	if strings.Contains(h.Daemon.Output(), "no io_uring") {
-		ring = `vswitch_worker_io_uring{worker="0"} 0`
+		ring = `vswitch_worker_io_uring{io="plain",worker="0"} 0`
 	}
 	for _, want := range []string{ring, `vswitch_port_frames_total{direction="rx",port="c1",segment="bridge"} `} {
 		if !strings.Contains(page, want) {

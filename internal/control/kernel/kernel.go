@@ -11,6 +11,7 @@ import (
 
 	"vswitch/internal/host"
 	"vswitch/internal/netns"
+	"vswitch/internal/reactor"
 	vswitch "vswitch/switch"
 )
 
@@ -20,8 +21,9 @@ type Kernel interface {
 	Namespaces
 	HostStack
 
-	// NewPoller makes the poller of a worker; fallback is called when it is a slower one.
-	NewPoller(fallback func(why error)) (vswitch.Poller, error)
+	// NewPoller makes the poller of a worker, in its thread, with an engine or the next best that
+	// the kernel permits; fallback is called when it is a slower one than was to be expected.
+	NewPoller(engine reactor.Engine, fallback func(reactor.State)) (vswitch.Poller, error)
 	// Boot returns what tells this boot of the machine from all others, empty if nothing does, and
 	// for how long it has lasted.
 	Boot() (id string, uptime time.Duration)

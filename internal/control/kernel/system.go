@@ -23,8 +23,16 @@ import (
 type System struct{}
 
 // NewPoller implements [Kernel].
-func (System) NewPoller(fallback func(why error)) (vswitch.Poller, error) {
-	r, err := reactor.New(reactor.Options{Batch: vswitch.BatchFrames, OnFallback: fallback})
+func (System) NewPoller(
+	engine reactor.Engine, fallback func(reactor.State),
+) (vswitch.Poller, error) {
+	o := reactor.Options{Batch: vswitch.BatchFrames, Engine: engine, OnFallback: fallback}
+	// The kernel's code for TAPs, on a file that is none yet: it needs no device, which would need
+	// a namespace of its own. Where it cannot be opened no port can be added either.
+	if file, err := tap.OpenUnattached(); err == nil {
+		o.Probe = file
+	}
+	r, err := reactor.New(o)
 	if err != nil {
 		return nil, err
 	}

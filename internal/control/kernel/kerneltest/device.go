@@ -6,6 +6,7 @@ import (
 
 	"vswitch/internal/control/kernel"
 	"vswitch/internal/netns"
+	"vswitch/internal/reactor"
 	vswitch "vswitch/switch"
 	"vswitch/switch/switchtest"
 	"vswitch/tap"
@@ -91,7 +92,7 @@ func (p poller) Add(slot uint32, dev vswitch.Device, watch bool) error {
 }
 
 // NewPoller implements [kernel.Kernel].
-func (Kernel) NewPoller(func(error)) (vswitch.Poller, error) {
+func (Kernel) NewPoller(reactor.Engine, func(reactor.State)) (vswitch.Poller, error) {
 	p, err := switchtest.NewPoller()
 	return poller{p}, err
 }
