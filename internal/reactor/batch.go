@@ -72,20 +72,23 @@ func (e *entry) receiveEach(bufs [][]byte) (int, frame.Status) {
 
 // receiveBatch is Receive through the ring.
 func (r *Reactor) receiveBatch(slot uint32, e *entry, bufs [][]byte) (int, frame.Status) {
+	file := r.ring.fileOf(slot, e.fd)
 	for i, buf := range bufs {
-		bufs[i] = buf[:cap(buf)]
-		r.ring.queue(opRead, slot, e.fd, bufs[i][e.skip:], i)
+		r.ring.queue(opRead, file, buf[e.skip:cap(buf)], i)
 	}
 	results := r.results[:len(bufs)]
 	errno := r.ring.submit(results)
-	n, status, o := 0, frame.OK, outcome{errno: errno}
+	n, status, o := 0, frame.OK, outcome{errno: errno, done: len(results)}
 	for i, result := range results {
 		switch {
-		case o.undone(result):
 		case result > 0:
-			bufs[i], bufs[n] = bufs[n], bufs[i][:e.skip+int(result)]
+			if i != n {
+				bufs[i], bufs[n] = bufs[n], bufs[i]
+			}
+			bufs[n] = bufs[n][:e.skip+int(result)]
 			n++
 			status = frame.OK // after Again: a frame came between two reads, and more may
+		case o.undone(result):
 		default:
 			status = e.endpoint.ReadStatus(syscall.Errno(-result))
 			if status == frame.Rejected {
@@ -103,7 +106,7 @@ func (r *Reactor) receiveBatch(slot uint32, e *entry, bufs [][]byte) (int, frame
 // outcome sums up what became of a batch in the ring.
 type outcome struct {
 	errno       syscall.Errno // why the kernel did not take all; 0 if it did
-	done        int           // requests that were carried out, well or not
+	done        int           // requests that were carried out, well or not: all, less the next
 	left        int           // requests without effect, to be carried by single calls
 	unsupported int           // of these, refused with EOPNOTSUPP
 }
@@ -116,9 +119,9 @@ func (o *outcome) undone(result int32) bool {
 	case result == -int32(unix.EOPNOTSUPP):
 		o.unsupported++
 	default:
-		o.done++
 		return false
 	}
+	o.done--
 	o.left++
 	return true
 }
@@ -191,17 +194,18 @@ func (r *Reactor) sendOne(s *send) frame.Status {
 func (r *Reactor) sendBatch(sends []send, status []frame.Status) {
 	for i := range sends {
 		if e := r.lookup(sends[i].slot); e != nil {
-			r.ring.queue(opWrite, sends[i].slot, e.fd, sends[i].buf[e.skip:], i)
+			file := r.ring.fileOf(sends[i].slot, e.fd)
+			r.ring.queue(opWrite, file, sends[i].buf[e.skip:], i)
 		}
 	}
 	results := r.results[:len(sends)]
-	o := outcome{errno: r.ring.submit(results)}
+	o := outcome{errno: r.ring.submit(results), done: len(results)}
 	for i, result := range results {
 		switch {
-		case o.undone(result):
-			status[i] = r.sendOne(&sends[i]) // Gone, for a slot that was not queued
 		case result >= 0:
 			status[i] = frame.OK
+		case o.undone(result):
+			status[i] = r.sendOne(&sends[i]) // Gone, for a slot that was not queued
 		default:
 			status[i] = r.entries[sends[i].slot].endpoint.WriteStatus(syscall.Errno(-result))
 		}

@@ -86,7 +86,7 @@ func (r *Reactor) tryRing(b []byte) error {
 	}
 	fd := int32(r.probe.Fd())
 	for i := range 2 {
-		r.ring.queue(opRead, noSlot, fd, b, i)
+		r.ring.queue(opRead, file{fd: fd}, b, i)
 	}
 	results := r.results[:2]
 	r.reading = [][]byte{b}

@@ -248,21 +248,30 @@ func mapRing(fd int, offset int64, size int) ([]byte, error) {
 
 func (r *ring) word(offset uint32) *uint32 { return (*uint32)(unsafe.Pointer(&r.rings[offset])) }
 
+// file is how a request names its file: by descriptor, or by place in the table of files.
+type file struct {
+	fd    int32
+	flags uint8
+}
+
+// fileOf returns the name of the file in slot, whose descriptor is fd.
+func (r *ring) fileOf(slot uint32, fd int32) file {
+	if r.files.holds(slot) {
+		return file{int32(slot), fixedFile}
+	}
+	return file{fd, 0}
+}
+
 // queue fills in the next request: opcode on all of b, whose result goes to place i
-// of submit's results. slot is the place of fd in the table of files, if it is
-// there. b must stay until submit has returned, and there must be room.
-func (r *ring) queue(opcode uint8, slot uint32, fd int32, b []byte, i int) {
+// of submit's results. b must stay until submit has returned, and there must be room.
+func (r *ring) queue(opcode uint8, f file, b []byte, i int) {
 	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	if at-r.fixedAt < r.fixedSize {
 		opcode -= opRead - opReadFixed
 	}
-	flags := uint8(0)
-	if r.files.holds(slot) {
-		flags, fd = fixedFile, int32(slot)
-	}
 	// What is not set here is zero for ever: the place of the registered memory too.
 	s := &r.requests[(*r.sqTail+r.queued)&r.sqMask]
-	s.opcode, s.flags, s.fd, s.rwFlags = opcode, flags, fd, unix.RWF_NOWAIT
+	s.opcode, s.flags, s.fd, s.rwFlags = opcode, f.flags, f.fd, unix.RWF_NOWAIT
 	s.addr, s.length, s.userData = uint64(at), uint32(len(b)), uint64(i)
 	r.queued++
 }

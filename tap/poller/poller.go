@@ -19,8 +19,10 @@ import (
 )
 
 // New makes the poller of one worker, for [vswitch.Options]. It waits by epoll(7) and carries
-// up to [vswitch.BatchFrames] frames per system call through an io_uring. Where the kernel
-// offers no io_uring, each frame takes a system call of its own. The error is that of epoll.
+// up to [vswitch.BatchFrames] frames per system call through an io_uring, in and out of
+// registered buffers where that is quicker. Where the kernel offers no io_uring, each frame takes
+// a system call of its own. The error is that of epoll. The switch calls it in the worker's thread,
+// which alone may use the poller.
 //
 // The poller takes any device that has a non-blocking descriptor and the methods Fd,
 // ReadStatus and WriteStatus of tap.Device.
