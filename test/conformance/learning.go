@@ -2,8 +2,6 @@ package conformance
 
 import (
 	"time"
-
-	"vswitch/internal/frame"
 )
 
 // learningChecks are about what a switch remembers (IEEE 802.1Q-2022 §8.7, §8.8).
