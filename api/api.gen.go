@@ -61,6 +61,27 @@ func (e FDBEntryKind) Valid() bool {
 	}
 }
 
+// Defines values for Offload.
+const (
+	OffloadAuto Offload = "auto"
+	OffloadOff  Offload = "off"
+	OffloadOn   Offload = "on"
+)
+
+// Valid indicates whether the value is a known member of the Offload enum.
+func (e Offload) Valid() bool {
+	switch e {
+	case OffloadAuto:
+		return true
+	case OffloadOff:
+		return true
+	case OffloadOn:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PortKind.
 const (
 	PortGateway PortKind = "gateway"
@@ -392,6 +413,14 @@ type Labels = map[string]string
 // Name Example: my_bridge
 type Name = string
 
+// Offload Whether the container's kernel leaves checksums, and the cutting of large TCP and UDP
+// writes into packets, to the switch and the receivers. off has it do both itself, and
+// spares small frames the header by which it would say what it has left. auto, the
+// default, which answers leave out, is what the segment says, or for a segment vswitchd --offload. A change has
+// the kernel open the interface anew: what waits in its queue is lost, and the container
+// sees a short loss of carrier.
+type Offload string
+
 // Pool defines model for Pool.
 type Pool struct {
 	ID ID `json:"id"`
@@ -549,6 +578,18 @@ type Port struct {
 
 	// AllowHostNetNS The port may be in vswitchd's own network namespace.
 	AllowHostNetNS bool `json:"allow_host_netns,omitempty,omitzero"`
+
+	// Offload Whether the container's kernel leaves checksums, and the cutting of large TCP and UDP
+	// writes into packets, to the switch and the receivers. off has it do both itself, and
+	// spares small frames the header by which it would say what it has left. auto, the
+	// default, which answers leave out, is what the segment says, or for a segment vswitchd --offload. A change has
+	// the kernel open the interface anew: what waits in its queue is lost, and the container
+	// sees a short loss of carrier.
+	Offload Offload `json:"offload,omitempty,omitzero"`
+
+	// Offloads What the container's kernel leaves to the switch and the receivers: checksums
+	// (csum) and the cutting of TCP and UDP into packets. Empty with offload off.
+	Offloads []string `json:"offloads,omitempty,omitzero"`
 }
 
 // PortKind defines model for Port.Kind.
@@ -647,6 +688,14 @@ type PortSpec struct {
 	// Example: c1
 	NetNS          string `json:"netns,omitempty,omitzero"`
 	NoDefaultRoute bool   `json:"no_default_route,omitempty,omitzero"`
+
+	// Offload Whether the container's kernel leaves checksums, and the cutting of large TCP and UDP
+	// writes into packets, to the switch and the receivers. off has it do both itself, and
+	// spares small frames the header by which it would say what it has left. auto, the
+	// default, which answers leave out, is what the segment says, or for a segment vswitchd --offload. A change has
+	// the kernel open the interface anew: what waits in its queue is lost, and the container
+	// sees a short loss of carrier.
+	Offload Offload `json:"offload,omitempty,omitzero"`
 
 	// PID A process in the namespace, by its id in the pid namespace of the process that asks.
 	PID int `json:"pid,omitempty,omitzero"`
@@ -758,6 +807,14 @@ type PortUpdate struct {
 
 	// NetNS Absolute path, or name as in "ip netns list", that an interface to hand over is moved to; empty when it is back.
 	NetNS *string `json:"netns,omitempty"`
+
+	// Offload Whether the container's kernel leaves checksums, and the cutting of large TCP and UDP
+	// writes into packets, to the switch and the receivers. off has it do both itself, and
+	// spares small frames the header by which it would say what it has left. auto, the
+	// default, which answers leave out, is what the segment says, or for a segment vswitchd --offload. A change has
+	// the kernel open the interface anew: what waits in its queue is lost, and the container
+	// sees a short loss of carrier.
+	Offload *Offload `json:"offload,omitempty"`
 
 	// RateIn As in tc(8), with an optional burst in bytes behind a colon, which by default is what
 	// the rate brings in 10 ms, 128 KiB at least; none is no bound. rate_in is what the
@@ -955,6 +1012,14 @@ type Segment struct {
 	// network create --aux-address. That of the name DefaultGatewayIPv4 is where the
 	// ports' default route leads, instead of the gateway.
 	AuxAddresses AuxAddresses `json:"aux_addresses,omitempty,omitzero"`
+
+	// Offload Whether the container's kernel leaves checksums, and the cutting of large TCP and UDP
+	// writes into packets, to the switch and the receivers. off has it do both itself, and
+	// spares small frames the header by which it would say what it has left. auto, the
+	// default, which answers leave out, is what the segment says, or for a segment vswitchd --offload. A change has
+	// the kernel open the interface anew: what waits in its queue is lost, and the container
+	// sees a short loss of carrier.
+	Offload Offload `json:"offload,omitempty,omitzero"`
 }
 
 // Uplink defines model for Segment.uplink.
@@ -988,6 +1053,14 @@ type SegmentSpec struct {
 	// Name Example: my_bridge
 	Name Name `json:"name"`
 
+	// Offload Whether the container's kernel leaves checksums, and the cutting of large TCP and UDP
+	// writes into packets, to the switch and the receivers. off has it do both itself, and
+	// spares small frames the header by which it would say what it has left. auto, the
+	// default, which answers leave out, is what the segment says, or for a segment vswitchd --offload. A change has
+	// the kernel open the interface anew: what waits in its queue is lost, and the container
+	// sees a short loss of carrier.
+	Offload Offload `json:"offload,omitempty,omitzero"`
+
 	// Subnet CIDR without host bits, /8 to /32, or 240.0.0.0/4; IPv4 so far. A /31 has room for
 	// the gateway and one port. A /32 is that of one port, without a gateway, and only of an
 	// internal segment.
@@ -1008,6 +1081,14 @@ type SegmentUpdate struct {
 
 	// Name Example: my_bridge
 	Name *Name `json:"name,omitempty"`
+
+	// Offload Whether the container's kernel leaves checksums, and the cutting of large TCP and UDP
+	// writes into packets, to the switch and the receivers. off has it do both itself, and
+	// spares small frames the header by which it would say what it has left. auto, the
+	// default, which answers leave out, is what the segment says, or for a segment vswitchd --offload. A change has
+	// the kernel open the interface anew: what waits in its queue is lost, and the container
+	// sees a short loss of carrier.
+	Offload *Offload `json:"offload,omitempty"`
 
 	// Subnet Another subnet, with its first address as the gateway; empty is a free pool. Only of a segment without ports.
 	//

@@ -33,8 +33,11 @@ func validateID(what, id string) error {
 }
 
 func (u SegmentUpdate) validate() (SegmentUpdate, error) {
-	if u.Name == nil && u.Subnet == nil && len(u.Labels) == 0 {
-		return u, Invalidf("nothing to change: give a name, a subnet or labels")
+	if u.Name == nil && u.Subnet == nil && len(u.Labels) == 0 && u.Offload == nil {
+		return u, Invalidf("nothing to change: give a name, a subnet, labels or offload")
+	}
+	if err := given(u.Offload, Offload.validate)(); err != nil {
+		return u, err
 	}
 	if u.Subnet != nil {
 		if err := validateSubnet(*u.Subnet, netip.Prefix{}); err != nil {

@@ -86,7 +86,7 @@ func (s PortSpec) withPolicy() (PortSpec, error) {
 		func() error { return validateAllowedMACs(s.AllowMACs) },
 		func() error { return validateAllowedProtocols(s.AllowProtocols) },
 		func() error { return s.RateIn.validate("rate in") },
-		func() error { return s.RateOut.validate("rate out") },
+		func() error { return s.RateOut.validate("rate out") }, s.Offload.validate,
 	)
 }
 
@@ -98,6 +98,7 @@ func (u PortUpdate) validatePolicy() error {
 		given(u.AllowMACs, validateAllowedMACs), given(u.AllowProtocols, validateAllowedProtocols),
 		given(u.RateIn, func(r Rate) error { return r.validate("rate in") }),
 		given(u.RateOut, func(r Rate) error { return r.validate("rate out") }),
+		given(u.Offload, Offload.validate),
 	)
 }
 
@@ -125,5 +126,6 @@ func given[T any](v *T, check func(T) error) func() error {
 func (u PortUpdate) policy() bool {
 	return u.Security != nil || u.AllowAddresses != nil || u.AllowMACs != nil ||
 		u.AllowProtocols != nil || u.AllowReserved != nil || u.BPDUGuard != nil ||
-		u.Isolated != nil || u.MACLimit != nil || u.FloodLimit != nil || u.RateIn != nil || u.RateOut != nil
+		u.Isolated != nil || u.MACLimit != nil || u.FloodLimit != nil || u.RateIn != nil || u.RateOut != nil ||
+		u.Offload != nil
 }

@@ -9,3 +9,11 @@ const (
 	MinMTU = 68
 	MaxMTU = 65521
 )
+
+// validate takes nothing for auto.
+func (o Offload) validate() error {
+	if o != "" && !o.Valid() {
+		return Invalidf("offload %q: want on, off or auto", clip(string(o)))
+	}
+	return nil
+}

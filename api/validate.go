@@ -50,6 +50,9 @@ func (s SegmentSpec) validate() (SegmentSpec, error) {
 	if err := validateUplink(s.Uplink, s.Internal); err != nil {
 		return s, err
 	}
+	if err := s.Offload.validate(); err != nil {
+		return s, err
+	}
 	if err := validateSubnet(s.Subnet, s.IPRange); err != nil {
 		return s, err
 	}

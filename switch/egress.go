@@ -78,7 +78,7 @@ func (w *worker) send() {
 		w.count(w.queue[i].out, status, w.queue[i].b)
 	}
 	clear(w.queue)
-	w.queue = w.queue[:0]
+	w.queue, w.copies = w.queue[:0], w.copies[:0]
 }
 
 // count notes what became of a frame that was meant for out.
@@ -98,19 +98,19 @@ func (w *worker) count(out *Port, status frame.Status, b []byte) {
 }
 
 // transmitPlain sends to a device without offloads: the frame's checksum is completed, or it
-// is cut into segments, in a copy, because a flood sends the same bytes to others.
+// is cut into segments, in copies, because a flood sends the same bytes to others.
 func (w *worker) transmitPlain(out *Port, b []byte) {
-	w.send() // so that Flush tells of this frame alone
 	h, eth, _ := frame.ParseVNet(b)
 	if h.GSOType() == frame.VNetGSONone {
-		c := w.scratch[:copy(w.scratch, b)]
+		c := w.copyRoom(len(b))
+		copy(c, b)
 		h, eth, _ = frame.ParseVNet(c)
 		if !frame.CompleteChecksum(h, eth) {
 			w.undelivered(out, drop.TxRejected, b)
 			return
 		}
 		h.Clear()
-		w.sendAlone(out, c)
+		w.enqueue(out, c)
 		return
 	}
 	segments, ok := frame.NewSegmenter(h, eth)
@@ -118,18 +118,26 @@ func (w *worker) transmitPlain(out *Port, b []byte) {
 		w.undelivered(out, drop.TxRejected, b)
 		return
 	}
-	clear(w.scratch[:frame.VNetHeaderLen])
-	for {
-		n, more := segments.Next(w.scratch[frame.VNetHeaderLen:])
-		if !more {
-			return
-		}
-		w.sendAlone(out, w.scratch[:frame.VNetHeaderLen+n])
+	for segments.Len() > 0 {
+		w.enqueue(out, w.nextSegment(&segments))
 	}
 }
 
-// sendAlone sends a frame whose buffer is used again at once. Nothing else is queued.
-func (w *worker) sendAlone(out *Port, b []byte) {
-	w.poller.Send(out.slot, b)
-	w.count(out, w.poller.Flush()[0], b)
+// nextSegment makes the next frame of a super-frame that has one more.
+func (w *worker) nextSegment(segments *frame.Segmenter) []byte {
+	c := w.copyRoom(frame.VNetHeaderLen + segments.Len())
+	clear(c[:frame.VNetHeaderLen])
+	segments.Next(c[frame.VNetHeaderLen:])
+	return c
+}
+
+// copyRoom returns n bytes for a frame that is to be queued, of which there are bufferSize at
+// most. What is queued is sent before its room is used again.
+func (w *worker) copyRoom(n int) []byte {
+	if len(w.copies)+n > cap(w.copies) || len(w.queue) == BatchFrames {
+		w.send()
+	}
+	start := len(w.copies)
+	w.copies = w.copies[:start+n]
+	return w.copies[start:]
 }

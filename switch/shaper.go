@@ -154,18 +154,17 @@ func (w *worker) cut(q *queue, rate *policy.Shaper, b []byte) (p pacing, ok bool
 		return 0, false
 	}
 	now := w.clock()
-	clear(w.scratch[:frame.VNetHeaderLen])
-	for {
-		n, more := segments.Next(w.scratch[frame.VNetHeaderLen:])
-		if !more {
-			return waits, true
-		}
+	for n := segments.Len(); n > 0; n = segments.Len() {
+		c := w.nextSegment(&segments)
 		wait, ok := rate.Reserve(now, n)
-		if !ok || !w.hold(q, w.scratch[:frame.VNetHeaderLen+n], now+wait) {
+		ok = ok && w.hold(q, c, now+wait)
+		w.copies = w.copies[:len(w.copies)-len(c)] // hold has a copy of its own
+		if !ok {
 			w.shaping.over = wait
 			return excess, true // the rest of it
 		}
 	}
+	return waits, true
 }
 
 // hold puts a copy of a frame into q, or returns false where there is no room.

@@ -75,7 +75,7 @@ func (s *Switch) startWorkers(o Options) error {
 			start:    start,
 			done:     make(chan struct{}),
 			queue:    make([]sending, 0, BatchFrames),
-			scratch:  make([]byte, bufferSize),
+			copies:   make([]byte, 0, bufferSize),
 			tokens:   make([]uint32, 256),
 		}
 		w.dormant.Store(o.Held)

@@ -39,7 +39,7 @@ type worker struct {
 	done     chan struct{}
 	frames   [][]byte // those being carried: BatchFrames buffers
 	queue    []sending
-	scratch  []byte   // a frame's copy, where a device takes no offloads
+	copies   []byte   // of frames in queue whose devices take no offloads, one behind the other
 	tokens   []uint32 // slots that the poller reports
 	ready    []*Port  // ports that may have frames waiting
 	spare    []*Port  // the array that enlist builds the next list in

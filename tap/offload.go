@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -34,8 +35,8 @@ const (
 // Has says whether every member of other is in o.
 func (o Offloads) Has(other Offloads) bool { return o&other == other }
 
-// String lists the members, as "csum,tso4,tso6,ecn,uso4,uso6", or is "none".
-func (o Offloads) String() string {
+// Names lists the members, as csum, tso4, tso6, ecn, uso4 and uso6.
+func (o Offloads) Names() []string {
 	var names []string
 	for _, m := range []struct {
 		bit  Offloads
@@ -45,10 +46,12 @@ func (o Offloads) String() string {
 			names = append(names, m.name)
 		}
 	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ",")
+	return names
+}
+
+// String lists the members, as "csum,tso4,tso6,ecn,uso4,uso6", or is "none".
+func (o Offloads) String() string {
+	return cmp.Or(strings.Join(o.Names(), ","), "none")
 }
 
 // setHeader sets the length of the virtio-net header, if the device has one, and its

@@ -23,12 +23,13 @@ type policyFlags struct {
 	floodLimit     int
 	rateIn         string
 	rateOut        string
+	offload        api.Offload
 }
 
 // policyNames are the names of the flags.
 var policyNames = []string{
 	"security", "allow-address", "allow-mac", "allow-protocol", "allow-reserved", "bpdu-guard", "isolated",
-	"mac-limit", "flood-limit", "rate-in", "rate-out",
+	"mac-limit", "flood-limit", "rate-in", "rate-out", "offload",
 }
 
 const policyHelp = `
@@ -42,7 +43,8 @@ may carry besides IP and ARP, by name or EtherType. "vsctl stats" says which of 
 refused frames lack. Rates are as in tc, with an
 optional burst, such as 100mbit:64kb; without one it is what the rate brings in 10 ms,
 128 KiB at least. As with tc-tbf, frames beyond the rate wait for their turn, for 50 ms
-at most, and those that would have to wait for longer are dropped.`
+at most, and those that would have to wait for longer are dropped.
+` + offloadHelp
 
 func (p *policyFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
@@ -58,6 +60,7 @@ func (p *policyFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&p.floodLimit, "flood-limit", 0, fmt.Sprintf("let at most `N` frames per second go to all; -1 for no limit (default %d)", api.DefaultFloodLimit))
 	flags.Var(textFlag{&p.rateIn, "RATE"}, "rate-in", "bound what the container sends, RATE or RATE:BURST (default none; BURST: what RATE brings in 10 ms, 128kb at least)")
 	flags.Var(textFlag{&p.rateOut, "RATE"}, "rate-out", "bound what the container is sent, in the same way (default none)")
+	registerOffload(cmd, &p.offload, "as the segment has it")
 	completeFlag(cmd, "allow-protocol", func(*cobra.Command) []string {
 		return texts(api.LinkProtocolNames(), func(p api.LinkProtocol) string { return string(p) })
 	})
@@ -67,7 +70,7 @@ func (p *policyFlags) register(cmd *cobra.Command) {
 }
 
 func (p *policyFlags) into(spec *api.PortSpec) (err error) {
-	spec.Security = p.security
+	spec.Security, spec.Offload = p.security, p.offload
 	spec.AllowReserved, spec.BPDUGuard, spec.Isolated = p.allowReserved, p.bpduGuard, p.isolated
 	spec.MACLimit, spec.FloodLimit = p.macLimit, p.floodLimit
 	if spec.AllowAddresses, err = api.ParseAllAllowed(p.allowAddresses); err != nil {
@@ -128,6 +131,7 @@ func (p *policyFlags) change(flags *pflag.FlagSet, update *api.PortUpdate) (chan
 	given(flags, "isolated", &update.Isolated, &p.isolated)
 	given(flags, "mac-limit", &update.MACLimit, &p.macLimit)
 	given(flags, "flood-limit", &update.FloodLimit, &p.floodLimit)
+	given(flags, "offload", &update.Offload, &p.offload)
 	given(flags, "rate-in", &update.RateIn, &spec.RateIn)
 	given(flags, "rate-out", &update.RateOut, &spec.RateOut)
 	given(flags, "allow-address", &update.AllowAddresses, &spec.AllowAddresses)

@@ -29,6 +29,7 @@ func (f *segmentFlags) register(cmd *cobra.Command) {
 	flags.Var(textFlag{(*string)(&f.spec.Uplink), "host|none"}, "uplink", "the way out, host or none (default host; none with --internal)")
 	flags.IntVar(&f.spec.MTU, "mtu", 0, "largest packet in bytes, `N` of 68 to 65521 (default the daemon's)")
 	flags.Var(&f.labels, "label", "a label to set; may be repeated")
+	registerOffload(cmd, &f.spec.Offload, "as vswitchd --offload says")
 	completeFlag(cmd, "uplink", func(*cobra.Command) []string { return []string{string(api.UplinkHost), string(api.UplinkNone)} })
 }
 
@@ -67,7 +68,8 @@ ports' default route leads, instead of the gateway.
 
 The host has the gateway's address, on an interface of its own: it reaches the
 containers, they reach it, and it is their way out. With --uplink none, or
---internal, they have none.`,
+--internal, they have none.
+` + offloadHelp,
 		Example: `  vsctl add-segment my_bridge
   vsctl add-segment lab --subnet 10.1.0.0/24 --ip-range 10.1.0.128/25 --label team=net
   vsctl add-segment dmz --subnet 10.2.0.0/24 --aux-address DefaultGatewayIPv4=10.2.0.254`,
@@ -92,18 +94,21 @@ containers, they reach it, and it is their way out. With --uplink none, or
 func (a *app) setSegment() *cobra.Command {
 	var (
 		rename, subnet string
+		offload        api.Offload
 		labels         = labelFlag{removable: true}
 	)
 	cmd := &cobra.Command{
 		Use:     "set-segment NAME",
 		GroupID: groupSegments,
 		Short:   "Change a segment",
-		Long: `Change a segment: its name, its labels or its subnet.
+		Long: `Change a segment: its name, its labels, its subnet, or what its ports have of offloads.
 
 The default segment keeps its name. Only a segment without ports takes another subnet,
 which may be a larger or smaller one around or in the old; its gateway becomes the first
-address of that.`,
+address of that.
+` + offloadHelp,
 		Example: `  vsctl set-segment my_bridge --rename lab
+  vsctl set-segment voice --offload off
   vsctl set-segment bridge --subnet 10.1.0.0/24
   vsctl set-segment lab --label team=net --label old-`,
 		Args:              want(1, 1, "one NAME"),
@@ -119,8 +124,9 @@ address of that.`,
 					return err
 				}
 			}
-			if update.Name == nil && update.Subnet == nil && len(update.Labels) == 0 {
-				return usagef("nothing to change: give --rename, --subnet or --label")
+			given(cmd.Flags(), "offload", &update.Offload, &offload)
+			if update.Name == nil && update.Subnet == nil && len(update.Labels) == 0 && update.Offload == nil {
+				return usagef("nothing to change: give --rename, --subnet, --label or --offload")
 			}
 			_, err := a.client().UpdateSegment(cmd.Context(), args[0], update)
 			return err
@@ -129,6 +135,7 @@ address of that.`,
 	cmd.Flags().Var(textFlag{&rename, "NEW"}, "rename", "the segment's new name")
 	cmd.Flags().Var(textFlag{&subnet, "CIDR"}, "subnet", "another network for the segment")
 	cmd.Flags().Var(&labels, "label", "a label to set, or with a trailing '-' to remove; may be repeated")
+	registerOffload(cmd, &offload, "as vswitchd --offload says")
 	return cmd
 }
 

@@ -124,6 +124,7 @@ func tree(all overview) []byte {
 			line(3, "state: ", string(s.HostLink.State))
 			line(3, "reason: ", s.HostLink.Reason)
 		}
+		line(2, "offload: ", string(s.Offload))
 		for _, p := range bySegment[s.ID] {
 			line(2, "Port ", p.Name)
 			line(3, "address: ", addresses(p))
@@ -138,6 +139,7 @@ func tree(all overview) []byte {
 			if p.Isolated {
 				line(3, "isolated: ", "true")
 			}
+			line(3, "offload: ", string(p.Offload))
 			line(3, "allowed: ", allowances(p))
 			for _, published := range p.Published {
 				line(3, "published: ", published)

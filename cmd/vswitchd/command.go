@@ -97,6 +97,9 @@ func (o *options) register(c *cobra.Command) {
 	f.DurationVar(&o.flags.LostPortTTL, "lost-port-ttl", o.flags.LostPortTTL, "how long a port whose namespace is gone keeps its name and address")
 	f.StringVar(&o.flags.ResolvConf, "resolv-conf", o.flags.ResolvConf, "the `FILE` that names the resolvers to forward containers' questions to, as in resolv.conf(5)")
 	f.BoolVar(&o.flags.StopRemovesPorts, "stop-removes-ports", false, "remove all ports, host links and nftables rules when stopped, instead of leaving them for the next start")
+	f.StringVar(&o.flags.Offload, "offload", o.flags.Offload,
+		"whether containers leave checksums and the cutting of TCP and UDP to the switch and the "+
+			"receivers, on or off, where neither port nor segment says")
 	f.BoolVar(&o.flags.IPv6LinkLocal, "ipv6-link-local", false,
 		"leave IPv6 enabled on containers' interfaces, which reach each other by "+
 			"link-local addresses then, instead of disabling it there as Docker does")

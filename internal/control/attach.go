@@ -29,17 +29,17 @@ const txQueueLen = 1000
 
 // makeDevice makes p's device and puts it into ns as config says.
 func (ds *devices) makeDevice(
-	p *port, config netns.LinkConfig, ns kernel.Namespace, undo *undo,
+	p *port, config deviceConfig, ns kernel.Namespace, undo *undo,
 ) (kernel.Device, error) {
 	// Made here and moved: a descriptor opened in the container's namespace would
 	// keep that alive after the container's end.
-	device, err := ds.kernel.CreateTAP(view.HostName(p.record))
+	device, err := ds.kernel.CreateTAP(view.HostName(p.record), config.offload)
 	if err != nil {
 		return nil, deviceError(err)
 	}
 	undo.add(func() { ds.closeDevice(p, device) })
 	config.DisableIPv6, config.SysctlDir = !ds.config.IPv6LinkLocal, ds.config.SysctlDir
-	adopted, err := ns.AdoptLink(config)
+	adopted, err := ns.AdoptLink(config.LinkConfig)
 	if err != nil {
 		return nil, kernelError(err)
 	}

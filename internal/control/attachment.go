@@ -24,7 +24,7 @@ import (
 type attachment struct {
 	*ports
 	p        *port
-	link     netns.LinkConfig
+	link     deviceConfig
 	resolver netip.Addr       // the segment's, at its gateway's address
 	ns       kernel.Namespace // nil: not opened yet, ours
 	device   kernel.Device
@@ -70,7 +70,7 @@ func (pc *ports) plan(spec api.PortSpec, ns kernel.Namespace) (_ *attachment, er
 		a.locked.run()
 		return nil, err
 	}
-	a.link, a.resolver = p.linkConfig(), s.record.IPv4().Gateway
+	a.link, a.resolver = pc.deviceConfig(p), s.record.IPv4().Gateway
 	pc.pending[p.record.ID] = p
 	a.locked.add(func() { delete(pc.pending, p.record.ID) })
 	return a, nil
@@ -213,6 +213,7 @@ func (a *attachment) commit() (api.Port, error) {
 func (a *attachment) activate() {
 	p := a.p
 	a.attached(p, a.ns)
+	a.followOffload([]*port{p}) // if it was set meanwhile
 	a.log.Info("port added", "port", p.record.Name, "id", p.record.ID, "segment", p.segment.record.Name,
 		"address", p.record.IPv4(), "mac", p.record.MAC, "netns", view.Namespace(p.record))
 	a.neighbours.checkNeighbourLimit()

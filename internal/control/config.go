@@ -32,6 +32,7 @@ type Config struct {
 	NAT           bool   // have the host's kernel forward and masquerade
 	ForwardNoDrop bool   // between the host's other networks too, see [host.Config]
 	SysctlDir     string // where the host's links are set up and forwarding is enabled
+	NoOffload     bool   // of the devices of ports, where neither port nor segment says
 	IPv6LinkLocal bool   // leave the containers' interfaces the IPv6 of their kernels
 
 	Kept   Kept   // descriptors kept for us

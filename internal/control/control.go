@@ -90,6 +90,7 @@ func assemble(core *core) *Control {
 		publications: c.publications, neighbours: c.neighbours,
 		devices: c.devices, links: c.links, hostLinks: c.hostLinks,
 	}
+	c.ports.restorer = c.restorer
 	return c
 }
 

@@ -20,14 +20,14 @@ import (
 
 // makeHandover makes p's device in ns, which is the daemon's own, as config says.
 func (ds *devices) makeHandover(
-	p *port, config netns.LinkConfig, ns kernel.Namespace, undo *undo,
+	p *port, config deviceConfig, ns kernel.Namespace, undo *undo,
 ) (kernel.Device, error) {
-	device, err := ds.kernel.CreateTAP(view.HostName(p.record))
+	device, err := ds.kernel.CreateTAP(view.HostName(p.record), config.offload)
 	if err != nil {
 		return nil, deviceError(err)
 	}
 	undo.add(func() { ds.closeDevice(p, device) })
-	prepared, err := ns.PrepareLink(config)
+	prepared, err := ns.PrepareLink(config.LinkConfig)
 	if err != nil {
 		return nil, kernelError(err)
 	}
@@ -88,7 +88,7 @@ func (r *restorer) reopenIn(p *port, netnsPath string) (kernel.Device, error) {
 		}
 		name = l.Name
 	}
-	device, err := r.kernel.AttachTAP(ns, name)
+	device, err := r.kernel.AttachTAP(ns, name, r.offload(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errLostLink
 	}

@@ -75,7 +75,7 @@ func (hs *hostLinks) addUplink(s *segment) error {
 func (hs *hostLinks) makeHostLink(h *hostLink) error {
 	var undo undo
 	defer undo.run()
-	device, err := hs.kernel.CreateTAP(h.name)
+	device, err := hs.kernel.CreateTAP(h.name, true)
 	if err != nil {
 		return hostLinkError(h, err)
 	}
@@ -229,7 +229,7 @@ func (hs *hostLinks) reopenHostLink(h *hostLink) (kernel.Device, error) {
 		return nil, err
 	}
 	defer own.Close()
-	return hs.kernel.AttachTAP(own, h.name)
+	return hs.kernel.AttachTAP(own, h.name, true)
 }
 
 // Reasons why a host link is lost, as users read them.

@@ -281,7 +281,7 @@ func (pc *ports) regain(p *port, ns kernel.Namespace) error {
 	}
 	var undo undo
 	defer undo.run()
-	device, err := pc.devices.makeDevice(p, p.linkConfig(), ns, &undo)
+	device, err := pc.devices.makeDevice(p, pc.deviceConfig(p), ns, &undo)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func policyOf(spec api.PortSpec) api.PortUpdate {
 		AllowMACs: &spec.AllowMACs, AllowProtocols: &spec.AllowProtocols,
 		BPDUGuard: &spec.BPDUGuard, Isolated: &spec.Isolated,
 		MACLimit: &spec.MACLimit, FloodLimit: &spec.FloodLimit,
-		RateIn: &spec.RateIn, RateOut: &spec.RateOut,
+		RateIn: &spec.RateIn, RateOut: &spec.RateOut, Offload: &spec.Offload,
 	}
 	if spec.AllowReserved {
 		u.AllowReserved = &spec.AllowReserved
@@ -47,6 +47,9 @@ func setPolicy(record *model.Port, s *segment, update api.PortUpdate) (err error
 		if record.AllowAddresses, err = allowed(*update.AllowAddresses, s); err != nil {
 			return err
 		}
+	}
+	if update.Offload != nil {
+		record.Offload = string(*update.Offload)
 	}
 	setRate(&record.RateIn, &record.RateInBurst, update.RateIn)
 	setRate(&record.RateOut, &record.RateOutBurst, update.RateOut)

@@ -23,6 +23,7 @@ type ports struct {
 	devices      *devices
 	links        *links
 	hostLinks    *hostLinks
+	restorer     *restorer
 	findings     findings
 	retries      retries
 }
@@ -204,6 +205,7 @@ func (pc *ports) change(p *port, record model.Port, update api.PortUpdate, undo 
 // activateChange does what follows once p's record is another than old.
 func (pc *ports) activateChange(p *port, old model.Port) {
 	p.sw.SetDown(p.record.Down)
+	pc.followOffload([]*port{p})
 	if p.sw.Trusted() && p.link.mac != (frame.MAC{}) {
 		pc.logFailure("follow the MAC of port "+p.record.Name, pc.sw.SetMAC(p.sw, p.link.mac))
 	}

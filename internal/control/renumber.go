@@ -29,6 +29,9 @@ func (ss *segments) UpdateSegment(_ context.Context, ref string, update api.Segm
 	if record.Labels, err = withLabels(record.Labels, update.Labels); err != nil {
 		return api.Segment{}, err
 	}
+	if update.Offload != nil {
+		record.Offload = string(*update.Offload)
+	}
 	if update.Subnet != nil && *update.Subnet != record.IPv4().Prefix {
 		return ss.renumber(s, record, *update.Subnet)
 	}
@@ -36,6 +39,7 @@ func (ss *segments) UpdateSegment(_ context.Context, ref string, update api.Segm
 		return api.Segment{}, api.Internalf("store segment %q: %w", record.Name, err)
 	}
 	s.record = record
+	ss.ports.followOffload(ss.portsOf(s))
 	if s.host != nil {
 		ss.hostLinks.lookAtHostSoon(s.host, 0) // its alias has the segment's name
 	}

@@ -14,16 +14,23 @@ import (
 // port's, or that one has lost its interface while nothing ran.
 var errRemake = errors.New("the device is to be made again")
 
+// errOtherOffload says that a device is to be opened with offloads where it was without, or the
+// other way round.
+var errOtherOffload = errors.New("it was opened with another setting of offload")
+
 // reopen opens p's device by the descriptor that was kept for it, or else by its namespace. It
 // touches nothing but p, so that many ports may be reopened at once. The error is the reason why
 // p is lost, or errRemake.
 func (r *restorer) reopen(p *port) (kernel.Device, error) {
 	if fds := r.kept.take(keptPort, p.record.ID); len(fds) > 0 {
 		device, err := r.kernel.AdoptTAP(fds)
-		if err == nil {
+		if err == nil && (device.HeaderLen() != 0) == r.offload(p) {
 			p.rename(device.Name()) // while nobody looked
-			r.notePinned(p, device)
+			r.devices.notePinned(p, device)
 			return device, nil
+		}
+		if err == nil { // it was set, and the process ended before it was done
+			err = errors.Join(errOtherOffload, device.Close())
 		}
 		r.logFailure("drop a kept descriptor", r.kept.drop(keptPort, p.record.ID))
 		if !errors.Is(err, tap.ErrDeleted) {
@@ -38,14 +45,14 @@ func (r *restorer) reopen(p *port) (kernel.Device, error) {
 
 // notePinned notes whether a descriptor that was kept keeps the namespace of its link alive: a
 // process before may have opened it inside. Our own needs no descriptor for that.
-func (r *restorer) notePinned(p *port, device kernel.Device) {
-	origin, err := r.kernel.OriginOf(device, p.record.Name)
+func (ds *devices) notePinned(p *port, device kernel.Device) {
+	origin, err := ds.kernel.OriginOf(device, p.record.Name)
 	if err != nil {
-		r.log.Warn("the end of the port's namespace may go unnoticed", "port", p.record.Name, "error", err)
+		ds.log.Warn("the end of the port's namespace may go unnoticed", "port", p.record.Name, "error", err)
 		return
 	}
 	defer origin.Close()
-	own, err := r.kernel.OwnNamespace()
+	own, err := ds.kernel.OwnNamespace()
 	if err != nil {
 		return
 	}
@@ -53,7 +60,7 @@ func (r *restorer) notePinned(p *port, device kernel.Device) {
 	if origin.ID() == own.ID() {
 		return
 	}
-	ns, err := r.kernel.NamespaceOf(device, p.record.Name)
+	ns, err := ds.kernel.NamespaceOf(device, p.record.Name)
 	if err != nil {
 		return // the link is just ending, which its descriptor tells
 	}
@@ -112,7 +119,7 @@ func (r *restorer) reattach(p *port) (kernel.Device, error) {
 	if !same {
 		return nil, errRemake
 	}
-	device, err := r.kernel.AttachTAP(ns, p.record.IfName)
+	device, err := r.kernel.AttachTAP(ns, p.record.IfName, r.offload(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		device, err = r.attachByMAC(p, ns)
 	}
@@ -129,7 +136,7 @@ func (r *restorer) attachByMAC(p *port, ns kernel.Namespace) (kernel.Device, err
 	if err != nil {
 		return nil, err
 	}
-	return r.kernel.AttachTAP(ns, l.Name)
+	return r.kernel.AttachTAP(ns, l.Name, r.offload(p))
 }
 
 // remake makes p's device anew.

@@ -163,7 +163,7 @@ func TestStrays(t *testing.T) {
 	k := w.Kernel()
 	names := []string{"vst-00000000", "vs-00000000000", "vst-0000000", "vst-0000000g", "eth0", "docker0"}
 	for _, name := range append(names, "vst-cccccccc") {
-		d, err := k.CreateTAP(name)
+		d, err := k.CreateTAP(name, true)
 		w.wantNil(err)
 		w.wantNil(d.SetPersist(true))
 		if name == "vst-cccccccc" {
@@ -216,7 +216,7 @@ func TestStraysThatStay(t *testing.T) {
 	} {
 		w := newWorld(t)
 		test.kernel.Kernel = w.Kernel()
-		d, err := test.kernel.CreateTAP("vst-00000000")
+		d, err := test.kernel.CreateTAP("vst-00000000", true)
 		w.wantNil(err)
 		w.wantNil(d.SetPersist(true))
 		w.adjust = func(c *core) { c.kernel = test.kernel }

@@ -108,7 +108,7 @@ func (ss *segments) makeSegment(spec api.SegmentSpec, config ipam.SubnetConfig, 
 	record := model.Segment{
 		ID: cmp.Or(spec.ID, ss.newID()), Name: spec.Name, Subnets: subnetsOf(subnet),
 		Internal: spec.Internal, Uplink: string(uplink), MTU: cmp.Or(spec.MTU, vswitch.DefaultMTU), Labels: spec.Labels, AuxAddresses: spec.AuxAddresses,
-		Created: time.Now().UTC(),
+		Offload: string(spec.Offload), Created: time.Now().UTC(),
 	}
 	if over != nil {
 		record.Subnets[0].PoolID = over.record.ID

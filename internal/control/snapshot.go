@@ -89,6 +89,9 @@ func (p *port) fill(now *view.Port, s *view.Segment) {
 		Record: p.record, Segment: s, Place: p.sw, Counts: p.counts, Lost: p.lost(),
 		Link: view.Link{Name: p.link.name, Down: p.link.down, MAC: p.link.mac, Addrs: p.link.addrs},
 	}
+	if !p.lost() {
+		now.Offloads = p.device.Offloads().Names()
+	}
 	for _, q := range p.published {
 		now.Published = append(now.Published, q.now())
 	}

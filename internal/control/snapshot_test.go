@@ -17,12 +17,12 @@ type slowKernel struct {
 	begun, goOn chan struct{}
 }
 
-func (k slowKernel) CreateTAP(name string) (kernel.Device, error) {
+func (k slowKernel) CreateTAP(name string, offload bool) (kernel.Device, error) {
 	if k.begun != nil {
 		k.begun <- struct{}{}
 		<-k.goOn
 	}
-	return k.Kernel.CreateTAP(name)
+	return k.Kernel.CreateTAP(name, offload)
 }
 
 // TestReadersWaitForNoChange: while one is under way they find what was before, all of it.

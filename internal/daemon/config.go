@@ -37,6 +37,7 @@ type Flags struct {
 	// the next start.
 	StopRemovesPorts bool
 	IPv6LinkLocal    bool // leave the containers' interfaces the IPv6 of their kernels
+	Offload          string
 }
 
 // DefaultFlags is the configuration of a user who says nothing.
@@ -53,6 +54,7 @@ func DefaultFlags() Flags {
 		LostPortTTL: 10 * time.Minute,
 		ResolvConf:  "/etc/resolv.conf",
 		NAT:         true,
+		Offload:     "on",
 		SysctlDir:   host.DefaultSysctlDir,
 	}
 }
@@ -106,6 +108,8 @@ func (f Flags) Check() (Config, error) {
 		return Config{}, fmt.Errorf("--ageing %s is out of range: give 1s to %s", f.Ageing, maxAgeing)
 	case f.FDBSize < 1 || f.FDBSize > maxFDBSize:
 		return Config{}, fmt.Errorf("--fdb-size %d is out of range: give 1 to %d addresses", f.FDBSize, maxFDBSize)
+	case f.Offload != "on" && f.Offload != "off":
+		return Config{}, fmt.Errorf("--offload %q is unknown: give on or off", f.Offload)
 	case f.LostPortTTL < 0:
 		return Config{}, fmt.Errorf("--lost-port-ttl %s is out of range: give 0s or more", f.LostPortTTL)
 	}
@@ -119,6 +123,7 @@ func (f Flags) Check() (Config, error) {
 			Poll: mode, Spin: f.Spin, Workers: f.Workers, Engine: engine, Ageing: f.Ageing, FDBSize: f.FDBSize,
 			Pools: ipam.DefaultPools(), LostPortTTL: f.LostPortTTL, ResolvConf: f.ResolvConf,
 			NAT: f.NAT, ForwardNoDrop: f.ForwardNoDrop, SysctlDir: f.SysctlDir, IPv6LinkLocal: f.IPv6LinkLocal,
+			NoOffload: f.Offload == "off",
 		},
 	}
 	if c.Workers == 0 {

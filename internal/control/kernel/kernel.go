@@ -13,6 +13,7 @@ import (
 	"vswitch/internal/netns"
 	"vswitch/internal/reactor"
 	vswitch "vswitch/switch"
+	"vswitch/tap"
 )
 
 // Kernel is a kernel: [System], or a test's.
@@ -31,13 +32,14 @@ type Kernel interface {
 
 // TAPDriver makes TAPs.
 type TAPDriver interface {
-	// CreateTAP makes a TAP in the daemon's own namespace, which ends with its descriptor.
-	CreateTAP(name string) (Device, error)
+	// CreateTAP makes a TAP in the daemon's own namespace, which ends with its descriptor; with
+	// offloads, or without virtio-net header.
+	CreateTAP(name string, offload bool) (Device, error)
 	// AdoptTAP makes a device of what was kept under one name, of which one is enough.
 	AdoptTAP(fds []int) (Device, error)
 	// AttachTAP opens a persistent TAP in a namespace, and waits a while for a predecessor that
 	// was killed to let go of it.
-	AttachTAP(in Namespace, name string) (Device, error)
+	AttachTAP(in Namespace, name string, offload bool) (Device, error)
 	// RemoveTAP deletes a persistent TAP of the daemon's own namespace. The error is a
 	// [tap.ErrBusy] when a process holds it.
 	RemoveTAP(name string) error
@@ -48,6 +50,8 @@ type Device interface {
 	Name() string // that it was opened by
 	LinkName() (string, error)
 	Fd() int
+	HeaderLen() int // in bytes, of the virtio-net header; 0: it has no offloads
+	Offloads() tap.Offloads
 	SetPersist(bool) error
 	Close() error
 }

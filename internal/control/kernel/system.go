@@ -43,8 +43,8 @@ func (System) NewPoller(
 func (System) Boot() (id string, uptime time.Duration) { return netns.Boot() }
 
 // CreateTAP implements [Kernel].
-func (System) CreateTAP(name string) (Device, error) {
-	return deviceOf(tap.Create(name, tap.Options{}))
+func (System) CreateTAP(name string, offload bool) (Device, error) {
+	return deviceOf(tap.Create(name, tap.Options{NoHeader: !offload}))
 }
 
 // AdoptTAP implements [Kernel].
@@ -60,11 +60,11 @@ func (System) AdoptTAP(fds []int) (Device, error) {
 const attachTimeout = 2 * time.Second
 
 // AttachTAP implements [Kernel].
-func (System) AttachTAP(in Namespace, name string) (Device, error) {
+func (System) AttachTAP(in Namespace, name string, offload bool) (Device, error) {
 	ns := in.(*netns.Namespace)
 	return deviceOf(backoff.Retry(context.Background(), func() (d *tap.Device, err error) {
 		err = ns.Do(func() error {
-			d, err = tap.Attach(name, tap.Options{Persist: true})
+			d, err = tap.Attach(name, tap.Options{Persist: true, NoHeader: !offload})
 			return err
 		})
 		if err != nil && !errors.Is(err, tap.ErrBusy) {

@@ -47,6 +47,8 @@ type Port struct {
 	RateOut        uint64               `json:"rate_out,omitempty"`       // bit/s; 0: no limit
 	RateOutBurst   uint64               `json:"rate_out_burst,omitempty"` // bytes; 0: the default
 
+	Offload string `json:"offload,omitempty"` // on, off; empty or auto: the segment's
+
 	Published []Publication `json:"published,omitempty"`
 	// What the container is called and told.
 	Aliases    []string `json:"aliases,omitempty"`     // names beside Name
@@ -116,7 +118,7 @@ func (p Port) Check() error {
 		return fmt.Errorf("security %q is not the name of a mode", wellformed.Clip(p.Security))
 	}
 	return cmp.Or(checkAddrs(p.Addrs), checkAliases(p.Aliases), checkAllowed(p.AllowAddresses),
-		checkAllowedLink(p.AllowMACs, p.AllowProtocols), checkPublished(p.Published), checkLabels(p.Labels))
+		checkAllowedLink(p.AllowMACs, p.AllowProtocols), checkOffload(p.Offload), checkPublished(p.Published), checkLabels(p.Labels))
 }
 
 func checkAddrs(addrs []netip.Addr) error {

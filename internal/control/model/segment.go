@@ -22,6 +22,8 @@ type Segment struct {
 	Created  time.Time         `json:"created,omitzero"`
 	Rules    []Rule            `json:"rules,omitempty"` // the first that matches decides
 
+	Offload string `json:"offload,omitempty"` // of its ports: on, off; empty or auto: the daemon's
+
 	// AuxAddresses are addresses of the subnets that are given to nobody, by their names.
 	AuxAddresses map[string]netip.Addr `json:"aux_addresses,omitempty"`
 }
@@ -75,6 +77,9 @@ func (s Segment) Check() error {
 		return fmt.Errorf("mtu %d is not %d to %d bytes", s.MTU, minMTU, maxMTU)
 	case len(s.Uplink) > maxName || !wellformed.Printable(s.Uplink):
 		return fmt.Errorf("uplink %q is not the name of a kind", wellformed.Clip(s.Uplink))
+	}
+	if err := checkOffload(s.Offload); err != nil {
+		return err
 	}
 	if err := s.checkSubnets(); err != nil {
 		return err

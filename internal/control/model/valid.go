@@ -39,3 +39,11 @@ func validAuxName(s string) bool {
 }
 
 func validName(s string) bool { return wellformed.Name(s, maxName) }
+
+// checkOffload takes names that a later version may have.
+func checkOffload(name string) error {
+	if len(name) > maxName || !wellformed.Printable(name) {
+		return fmt.Errorf("offload %q is not on, off or auto", wellformed.Clip(name))
+	}
+	return nil
+}

@@ -25,6 +25,7 @@ type Port struct {
 	Counts    *counters.Block
 	Lost      bool // it has no device
 	Link      Link
+	Offloads  []string      // what the device leaves to the switch
 	Published []Publication // in the order of the record's
 }
 
@@ -150,6 +151,7 @@ func (p *Port) View() api.Port {
 		IfName: p.ifName(), MTU: segment.MTU, Kind: api.PortTAP, State: p.state(), Reason: p.reason(),
 		Labels: r.Labels, Created: r.Created, Counters: countersView(p.Counts),
 		Aliases: r.Aliases, DHCP: r.DHCP, ResolvConf: r.ResolvConf, AllowHostNetNS: r.AllowHostNetNS,
+		Offload: offload(r.Offload), Offloads: p.Offloads,
 	}
 	if r.Handover {
 		v.Device = HostName(r)

@@ -58,6 +58,7 @@ func (s *Segment) View(beyond string) api.Segment {
 		Subnet: subnet.Prefix, Gateway: textOf(subnet.Gateway),
 		Internal: r.Internal, Uplink: UplinkOf(r), MTU: r.MTU,
 		Labels: r.Labels, Created: r.Created, Ports: len(s.Ports), AuxAddresses: r.AuxAddresses,
+		Offload: offload(r.Offload),
 	}
 	if s.HostLink != nil {
 		v.HostLink = s.HostLink.view(beyond)

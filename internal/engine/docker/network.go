@@ -75,6 +75,7 @@ func segmentSpec(r createNetworkRequest) (spec api.SegmentSpec, err error) {
 	}
 	spec = api.SegmentSpec{
 		ID: r.NetworkID, Name: options.name, Internal: flag(r.Options, optionInternal), MTU: options.mtu, Labels: options.labels,
+		Offload: options.port.Offload,
 	}
 	if spec.Name == "" {
 		spec.Name = derivedName(r.NetworkID)

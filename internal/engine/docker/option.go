@@ -16,6 +16,7 @@ import (
 const (
 	optionName     = "vswitch.name"     // of the segment; otherwise the network's
 	optionMTU      = "vswitch.mtu"      // bytes
+	optionOffload  = "vswitch.offload"  // on, off or auto; also for one container
 	optionSecurity = "vswitch.security" // of the network's ports; also for one container
 
 	// Lists with commas or spaces between, of the network's ports; also for one container.
@@ -27,8 +28,11 @@ const (
 	bridgeICC = "com.docker.network.bridge.enable_icc" // false: containers do not reach each other
 )
 
-// portOptions are those that a container may have of its own.
-var portOptions = []string{optionSecurity, optionAddresses, optionMACs, optionProtocols}
+// portOptions are those that a container may have of its own. Those of the network count for
+// the ports that have none, but for its offload, which is the segment's.
+var portOptions = []string{
+	optionSecurity, optionAddresses, optionMACs, optionProtocols, optionOffload,
+}
 
 var knownOptions = slices.Concat(
 	[]string{optionName, optionMTU}, portOptions, []string{bridgeMTU, bridgeICC},
@@ -38,7 +42,8 @@ var knownOptions = slices.Concat(
 // segment's labels, under the options' own names.
 type options struct {
 	name   string
-	mtu    int // 0: the default
+	mtu    int          // 0: the default
+	port   api.PortSpec // what the ports are to have
 	labels map[string]string
 }
 
@@ -70,8 +75,8 @@ func (o *options) set(key, value string) (err error) {
 		if o.mtu, err = strconv.Atoi(value); err != nil || o.mtu < api.MinMTU || o.mtu > api.MaxMTU {
 			return fmt.Errorf("option %s=%q: want %d to %d bytes", key, clip(value), api.MinMTU, api.MaxMTU)
 		}
-	case optionSecurity, optionAddresses, optionMACs, optionProtocols:
-		if err := setPortOption(new(api.PortSpec), key, value); err != nil {
+	case optionSecurity, optionAddresses, optionMACs, optionProtocols, optionOffload:
+		if err := setPortOption(&o.port, key, value); err != nil {
 			return err
 		}
 	case bridgeICC:
@@ -92,6 +97,10 @@ func setPortOption(spec *api.PortSpec, key, value string) (err error) {
 	case optionSecurity:
 		if spec.Security = api.Security(value); !spec.Security.Valid() {
 			return fmt.Errorf("option %s=%q: want strict, mac, off", key, clip(value))
+		}
+	case optionOffload:
+		if spec.Offload = api.Offload(value); !spec.Offload.Valid() {
+			return fmt.Errorf("option %s=%q: want on, off, auto", key, clip(value))
 		}
 	case optionAddresses:
 		spec.AllowAddresses, err = api.ParseAllAllowed(list)
@@ -116,6 +125,7 @@ func setPortOptions(spec *api.PortSpec, given map[string]any, segment api.Segmen
 	}
 	for _, key := range portOptions {
 		value, there := segment.Labels[key]
+		there = there && key != optionOffload
 		if own, has := given[key]; has {
 			value, there = fmt.Sprint(own), true
 		}

@@ -41,6 +41,12 @@ func (d *Device) LinkName() (string, error) {
 	return d.Link.Name, nil
 }
 
+// HeaderLen implements [kernel.Device].
+func (d *Device) HeaderLen() int { return d.Wire.HeaderLen() }
+
+// Offloads implements [kernel.Device]. What Wire sends is complete.
+func (*Device) Offloads() tap.Offloads { return 0 }
+
 // SetPersist implements [kernel.Device].
 func (d *Device) SetPersist(persist bool) error {
 	d.m.Mu.Lock()
@@ -97,19 +103,32 @@ func (Kernel) NewPoller(reactor.Engine, func(reactor.State)) (vswitch.Poller, er
 	return poller{p}, err
 }
 
-func (k Kernel) open(l *Link) *Device {
-	k.nextFd++
-	return k.openAs(k.nextFd, l, l.In)
+// attach opens a link that no descriptor holds.
+func (k Kernel) attach(l *Link, offload bool) (kernel.Device, error) {
+	for _, d := range k.Devices {
+		if d.Link == l && !d.Closed {
+			return nil, tap.ErrBusy
+		}
+	}
+	return k.open(l, offload), nil
 }
 
-func (k Kernel) openAs(fd int, l *Link, origin *Namespace) *Device {
-	d := &Device{m: k.Machine, fd: fd, name: l.Name, origin: origin, Link: l, Wire: new(switchtest.Device)}
+func (k Kernel) open(l *Link, offload bool) *Device {
+	k.nextFd++
+	return k.openAs(k.nextFd, l, l.In, offload)
+}
+
+func (k Kernel) openAs(fd int, l *Link, origin *Namespace, offload bool) *Device {
+	d := &Device{
+		m: k.Machine, fd: fd, name: l.Name, origin: origin, Link: l,
+		Wire: &switchtest.Device{Plain: !offload},
+	}
 	k.Devices[fd] = d
 	return d
 }
 
 // CreateTAP implements [kernel.TAPDriver]. It is called "create NAME".
-func (k Kernel) CreateTAP(name string) (kernel.Device, error) {
+func (k Kernel) CreateTAP(name string, offload bool) (kernel.Device, error) {
 	if err := k.failure("create " + name); err != nil {
 		return nil, err
 	}
@@ -126,7 +145,7 @@ func (k Kernel) CreateTAP(name string) (kernel.Device, error) {
 	k.nextIndex++
 	l := &Link{Link: netns.Link{Index: k.nextIndex, Name: name}, In: k.Own}
 	k.Own.Links[l.Index] = l
-	return k.open(l), nil
+	return k.open(l, offload), nil
 }
 
 // AdoptTAP implements [kernel.TAPDriver].
@@ -137,11 +156,11 @@ func (k Kernel) AdoptTAP(fds []int) (kernel.Device, error) {
 	if d == nil || d.Link == nil {
 		return nil, tap.ErrDeleted
 	}
-	return k.openAs(fds[0], d.Link, d.origin), nil // another one than that of the process before
+	return k.openAs(fds[0], d.Link, d.origin, !d.Wire.Plain), nil // another one than that of the process before
 }
 
 // AttachTAP implements [kernel.TAPDriver]. It is called "attach NAME".
-func (k Kernel) AttachTAP(in kernel.Namespace, name string) (kernel.Device, error) {
+func (k Kernel) AttachTAP(in kernel.Namespace, name string, offload bool) (kernel.Device, error) {
 	if err := k.failure("attach " + name); err != nil {
 		return nil, err
 	}
@@ -152,7 +171,7 @@ func (k Kernel) AttachTAP(in kernel.Namespace, name string) (kernel.Device, erro
 	}
 	for _, l := range in.(*Namespace).Links {
 		if l.Name == name {
-			return k.open(l), nil
+			return k.attach(l, offload)
 		}
 	}
 	return nil, fs.ErrNotExist
@@ -160,7 +179,7 @@ func (k Kernel) AttachTAP(in kernel.Namespace, name string) (kernel.Device, erro
 
 // RemoveTAP implements [kernel.TAPDriver].
 func (k Kernel) RemoveTAP(name string) error {
-	d, err := k.AttachTAP(k.Own, name)
+	d, err := k.AttachTAP(k.Own, name, true)
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ func Sample() model.Records {
 	internal.Internal, internal.Uplink, internal.MTU = true, "none", 9000
 	internal.Subnets[0].Range = netip.MustParsePrefix("10.2.128.0/17")
 	internal.AuxAddresses = map[string]netip.Addr{"router": netip.MustParseAddr("10.2.0.254")}
+	internal.Offload = "off"
 	internal.Labels = map[string]string{"team": "größer", "empty": ""}
 	plain, full := Port(1, 1), fullPort()
 	internal.Rules = []model.Rule{
@@ -94,6 +95,7 @@ func fullPort() model.Port {
 	p.AllowProtocols = []ethertype.Protocol{"ptp", "0x88b5", ethertype.ReservedGroups}
 	p.Security, p.BPDUGuard, p.Isolated = "strict", true, true
 	p.MACLimit, p.FloodLimit, p.RateIn, p.RateOut = 8, 1000, 1_000_000_000, 18_000_000_000_000_000_000
+	p.Offload = "on"
 	p.RateInBurst, p.RateOutBurst = 64<<10, 1
 	p.Published = []model.Publication{
 		{Protocol: "tcp", HostPort: 8080, Port: 80},
