@@ -1,9 +1,13 @@
 package api
 
-import "slices"
+import (
+	"slices"
+
+	"vswitch/internal/wellformed"
+)
 
 // maxAliases bounds the names of a port beside its own.
-const maxAliases = 64
+const maxAliases = wellformed.MaxAliases
 
 // canonicalAliases returns a list of names without those that are there twice.
 func canonicalAliases(list []string) ([]string, error) {

@@ -14,7 +14,7 @@ import (
 const AuxDefaultGateway = "DefaultGatewayIPv4"
 
 // maxAuxAddresses is how many auxiliary addresses a segment may have.
-const maxAuxAddresses = 256
+const maxAuxAddresses = wellformed.MaxAuxAddresses
 
 // DefaultGateway returns where the default route of the segment's ports leads: the gateway, unless
 // an auxiliary address is named for it. It is empty for a segment without a gateway.

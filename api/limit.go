@@ -21,6 +21,9 @@ type limits struct {
 //	             ▼                                            │ a place
 //	          waiting ────────────────────────────────────────┘
 //
+// [golang.org/x/net/netutil.LimitListener] would count all alike, and leave root's connection
+// behind those of others that wait.
+//
 // The kernel says whose a connection is only once it is accepted.
 type limitListener struct {
 	net.Listener

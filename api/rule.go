@@ -3,10 +3,12 @@ package api
 import (
 	"cmp"
 	"strings"
+
+	"vswitch/internal/wellformed"
 )
 
 // MaxRules is how many rules a segment may have.
-const MaxRules = 1024
+const MaxRules = wellformed.MaxRules
 
 // maxRuleLabel bounds, in bytes, the value of a label that a rule names.
 const maxRuleLabel = 255

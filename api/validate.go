@@ -11,10 +11,10 @@ import (
 
 // Lengths in bytes, and counts, of what a request may hold.
 const (
-	maxName       = 63
-	maxRef        = 64   // an id is longer than a name
-	maxNetNSName  = 255  // NAME_MAX, since a namespace's name is a file's
-	maxPath       = 4095 // PATH_MAX less the NUL
+	maxName       = wellformed.MaxName
+	maxRef        = 64  // an id is longer than a name
+	maxNetNSName  = 255 // NAME_MAX, since a namespace's name is a file's
+	maxPath       = wellformed.MaxPath
 	maxPID        = 1 << 22
 	maxLabelKey   = 128
 	maxLabelValue = 4096

@@ -142,7 +142,8 @@ func checkPersistent(fd int, name string) error {
 	return nil
 }
 
-// makeLink lets water make a persistent TAP. water loses a descriptor when the
+// makeLink lets water make a persistent TAP, the one thing that water is used for: it is the
+// given library for TAPs, and cannot open one with a virtio-net header. water loses a descriptor when the
 // kernel refuses, so the refusals that can be foreseen are found out before.
 func makeLink(name string) error {
 	switch there, err := linkExists(name); {

@@ -62,6 +62,11 @@ func stateOf(tx *bbolt.Tx, schema int) (*model.State, error) {
 	if err := c.readTx(tx); err != nil {
 		return nil, err
 	}
+	return c.stateOf(schema)
+}
+
+// stateOf verifies the records, which must be of this schema, and decodes them.
+func (c *contents) stateOf(schema int) (*model.State, error) {
 	if _, err := c.verify(schema); err != nil {
 		return nil, err
 	}

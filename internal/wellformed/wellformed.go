@@ -3,6 +3,7 @@
 package wellformed
 
 import (
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -10,33 +11,28 @@ import (
 // IDLen is the length of an id in hex digits, as of Docker's.
 const IDLen = 64
 
+// Limits of what the API takes and the state keeps, in bytes and in numbers.
+const (
+	MaxName         = 63
+	MaxPath         = 4095 // PATH_MAX less the NUL
+	MaxAliases      = 64   // of a port
+	MaxRules        = 1024 // of a segment
+	MaxAuxAddresses = 256  // of a segment
+)
+
+var (
+	lowerHex = regexp.MustCompile(`^[0-9a-f]*$`)
+	name     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+)
+
 // ID says whether s is an id: 64 hex digits in lower case.
 func ID(s string) bool { return len(s) == IDLen && LowerHex(s) }
 
 // LowerHex says whether s is hex digits in lower case, or empty.
-func LowerHex(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
+func LowerHex(s string) bool { return lowerHex.MatchString(s) }
 
 // Name says whether s matches [A-Za-z0-9][A-Za-z0-9_.-]* within most bytes.
-func Name(s string, most int) bool {
-	if s == "" || len(s) > most {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		alphanumeric := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-		if !alphanumeric && (i == 0 || c != '_' && c != '.' && c != '-') {
-			return false
-		}
-	}
-	return true
-}
+func Name(s string, most int) bool { return len(s) <= most && name.MatchString(s) }
 
 // maxIfName is IFNAMSIZ less the NUL (include/uapi/linux/if.h).
 const maxIfName = 15

@@ -11,6 +11,9 @@ import (
 	"vswitch/internal/frame"
 )
 
+// gopacket, the given library for packets, encodes the frames here and in the other files of this
+// package: tests hold our own code against it. It allocates, so it is never on the packet path.
+
 // The functions of this file return whole frames, as a host gives them to its TAP: not
 // padded, lengths and checksums filled in. Where they take a destination and a source, the
 // destination comes first.

@@ -5,6 +5,8 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
+
+	"vswitch/internal/wellformed"
 )
 
 // The addresses of a segment are one book: what may be used is never given to another. In it are
@@ -203,13 +205,13 @@ func leasesAdded(old, list []netip.Addr) []netip.Addr {
 // checkAux says what is wrong with the segment's auxiliary addresses.
 func (s Segment) checkAux() error {
 	seen := make(map[netip.Addr]bool, len(s.AuxAddresses))
-	if n := len(s.AuxAddresses); n > MaxAuxAddresses {
-		return fmt.Errorf("%d auxiliary addresses are more than %d", n, MaxAuxAddresses)
+	if n := len(s.AuxAddresses); n > wellformed.MaxAuxAddresses {
+		return fmt.Errorf("%d auxiliary addresses are more than %d", n, wellformed.MaxAuxAddresses)
 	}
 	for name, a := range s.AuxAddresses {
 		switch subnet, inside := s.SubnetOf(a); {
 		case !validAuxName(name):
-			return fmt.Errorf("name of auxiliary address %s is not 1 to %d printable characters", a, maxName)
+			return fmt.Errorf("name of auxiliary address %s is not 1 to %d printable characters", a, wellformed.MaxName)
 		case !inside || a == subnet.Gateway || a.Zone() != "":
 			return fmt.Errorf("auxiliary address %q is a gateway's or outside the subnets", a)
 		case seen[a]:

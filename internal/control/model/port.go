@@ -99,22 +99,22 @@ func (p Port) Check() error {
 	case !wellformed.ID(p.ID):
 		return fmt.Errorf("id %q is not 64 hex digits", wellformed.Clip(p.ID))
 	case !validName(p.Name):
-		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", wellformed.Clip(p.Name), maxName)
+		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", wellformed.Clip(p.Name), wellformed.MaxName)
 	case !wellformed.ID(p.SegmentID):
 		return fmt.Errorf("segment id %q is not 64 hex digits", wellformed.Clip(p.SegmentID))
 	case !p.MAC.IsUnicast():
 		return fmt.Errorf("mac %q is not a unicast address such as 02:42:ac:11:00:02", p.MAC)
-	case len(p.NetNS) > maxPath || !wellformed.Printable(p.NetNS):
+	case len(p.NetNS) > wellformed.MaxPath || !wellformed.Printable(p.NetNS):
 		return fmt.Errorf("netns %q is not the name or path of a namespace", wellformed.Clip(p.NetNS))
-	case len(p.Namespace) > maxPath || !wellformed.Printable(p.Namespace):
+	case len(p.Namespace) > wellformed.MaxPath || !wellformed.Printable(p.Namespace):
 		return fmt.Errorf("namespace %q is not a namespace's identity", wellformed.Clip(p.Namespace))
 	case p.PID < 0 || p.PID > 0 && p.NetNS != "":
 		return fmt.Errorf("pid %d is negative, or given beside netns %q", p.PID, wellformed.Clip(p.NetNS))
 	case p.IfName != "" && !wellformed.IfName(p.IfName): // not every kind of port has an interface
 		return fmt.Errorf("ifname %q is not an interface's, such as eth0", wellformed.Clip(p.IfName))
-	case len(p.LostBoot) > maxName || !wellformed.Printable(p.LostBoot) || p.LostUptime < 0:
+	case len(p.LostBoot) > wellformed.MaxName || !wellformed.Printable(p.LostBoot) || p.LostUptime < 0:
 		return fmt.Errorf("lost in boot %q after %s is no time", wellformed.Clip(p.LostBoot), p.LostUptime)
-	case len(p.Security) > maxName || !wellformed.Printable(p.Security):
+	case len(p.Security) > wellformed.MaxName || !wellformed.Printable(p.Security):
 		return fmt.Errorf("security %q is not the name of a mode", wellformed.Clip(p.Security))
 	}
 	return cmp.Or(checkAddrs(p.Addrs), checkAliases(p.Aliases), checkAllowed(p.AllowAddresses),
@@ -157,12 +157,12 @@ func checkAllowedLink(macs []frame.MACMask, protocols []ethertype.Protocol) erro
 }
 
 func checkAliases(aliases []string) error {
-	if len(aliases) > maxAliases {
-		return fmt.Errorf("%d aliases are more than %d", len(aliases), maxAliases)
+	if len(aliases) > wellformed.MaxAliases {
+		return fmt.Errorf("%d aliases are more than %d", len(aliases), wellformed.MaxAliases)
 	}
 	for _, a := range aliases {
 		if !validName(a) {
-			return fmt.Errorf("alias %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", wellformed.Clip(a), maxName)
+			return fmt.Errorf("alias %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", wellformed.Clip(a), wellformed.MaxName)
 		}
 	}
 	return nil

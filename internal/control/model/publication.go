@@ -31,7 +31,7 @@ func checkPublished(list []Publication) error {
 // check says what is wrong with the publication alone.
 func (p Publication) check() error {
 	switch n := max(p.Count, 1); {
-	case p.Protocol == "" || len(p.Protocol) > maxName || !wellformed.Printable(p.Protocol):
+	case p.Protocol == "" || len(p.Protocol) > wellformed.MaxName || !wellformed.Printable(p.Protocol):
 		return fmt.Errorf("protocol %q is not the name of one", wellformed.Clip(p.Protocol))
 	case p.HostIP.Zone() != "":
 		return fmt.Errorf("host address %q is not one such as 127.0.0.1", wellformed.Clip(p.HostIP.String()))

@@ -28,8 +28,8 @@ type RuleEnd struct {
 
 // checkRules says what is wrong with the rules of a segment.
 func checkRules(rules []Rule) error {
-	if len(rules) > maxRules {
-		return fmt.Errorf("%d rules are more than %d", len(rules), maxRules)
+	if len(rules) > wellformed.MaxRules {
+		return fmt.Errorf("%d rules are more than %d", len(rules), wellformed.MaxRules)
 	}
 	seen := make(map[string]bool, len(rules))
 	for i, r := range rules {
@@ -49,7 +49,7 @@ func (r Rule) check() error {
 	switch {
 	case !wellformed.ID(r.ID):
 		return fmt.Errorf("id %q is not 64 hex digits", wellformed.Clip(r.ID))
-	case len(r.Protocol) > maxName || !wellformed.Printable(r.Protocol):
+	case len(r.Protocol) > wellformed.MaxName || !wellformed.Printable(r.Protocol):
 		return fmt.Errorf("protocol %q is not the name of one", wellformed.Clip(r.Protocol))
 	case r.FirstPort > r.LastPort:
 		return fmt.Errorf("ports %d to %d have the higher one first", r.FirstPort, r.LastPort)

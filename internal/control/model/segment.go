@@ -72,10 +72,10 @@ func (s Segment) Check() error {
 	case !wellformed.ID(s.ID):
 		return fmt.Errorf("id %q is not 64 hex digits", wellformed.Clip(s.ID))
 	case !validName(s.Name):
-		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", wellformed.Clip(s.Name), maxName)
+		return fmt.Errorf("name %q is not 1 to %d letters, digits, '_', '.' or '-' behind a letter or digit", wellformed.Clip(s.Name), wellformed.MaxName)
 	case s.MTU < minMTU || s.MTU > maxMTU:
 		return fmt.Errorf("mtu %d is not %d to %d bytes", s.MTU, minMTU, maxMTU)
-	case len(s.Uplink) > maxName || !wellformed.Printable(s.Uplink):
+	case len(s.Uplink) > wellformed.MaxName || !wellformed.Printable(s.Uplink):
 		return fmt.Errorf("uplink %q is not the name of a kind", wellformed.Clip(s.Uplink))
 	}
 	if err := checkOffload(s.Offload); err != nil {

@@ -9,18 +9,11 @@ import (
 // Bounds of what a record may hold. Whether values make sense together with the
 // kernel is for others to say; these keep a hostile file from reaching them.
 const (
-	maxName  = 63
-	minMTU   = 68 // RFC 791 §3.2
-	maxMTU   = 65535
-	maxPath  = 4095 // PATH_MAX less the NUL
-	maxRules = 1024 // of a segment
+	minMTU = 68 // RFC 791 §3.2
+	maxMTU = 65535
 
 	maxPublications = 4096 // of a port
-	maxAliases      = 64   // of a port
 )
-
-// MaxAuxAddresses is how many auxiliary addresses a segment may have.
-const MaxAuxAddresses = 256
 
 // MaxLeases is how many leases a pool may have, so that they fit into a record of the store.
 const MaxLeases = 50_000
@@ -35,14 +28,14 @@ func checkLabels(labels map[string]string) error {
 }
 
 func validAuxName(s string) bool {
-	return s != "" && len(s) <= maxName && wellformed.Printable(s)
+	return s != "" && len(s) <= wellformed.MaxName && wellformed.Printable(s)
 }
 
-func validName(s string) bool { return wellformed.Name(s, maxName) }
+func validName(s string) bool { return wellformed.Name(s, wellformed.MaxName) }
 
 // checkOffload takes names that a later version may have.
 func checkOffload(name string) error {
-	if len(name) > maxName || !wellformed.Printable(name) {
+	if len(name) > wellformed.MaxName || !wellformed.Printable(name) {
 		return fmt.Errorf("offload %q is not on, off or auto", wellformed.Clip(name))
 	}
 	return nil
