@@ -30,6 +30,7 @@ var apiCalls = []apiCall{
 	{"GET /v1/version", "", 200, ""},
 	{"GET /v1/version?colour=red", "", 400, ""},
 	{"GET /v1/backup", "", 200, ""},
+	{"GET /v1/workers", "", 200, ""},
 
 	{"POST /v1/segments", `{"name":"plain"}`, 201, ""},
 	{"POST /v1/segments", `{"name":"full","subnet":"10.1.0.0/24","gateway":"10.1.0.9",
