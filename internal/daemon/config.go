@@ -100,18 +100,9 @@ func (f Flags) Check() (Config, error) {
 		return Config{}, fmt.Errorf("--io %w", err)
 	case !ok:
 		return Config{}, fmt.Errorf("--poll %q is unknown: give adaptive, busy or sleep", f.Poll)
-	case f.Workers < 0 || f.Workers > runtime.NumCPU():
-		return Config{}, fmt.Errorf("--workers %d is out of range: give 1 to %d (the CPUs here), or 0 for the default", f.Workers, runtime.NumCPU())
-	case f.Spin < 0 || f.Spin > maxSpin:
-		return Config{}, fmt.Errorf("--spin %s is out of range: give 0s to %s", f.Spin, maxSpin)
-	case f.Ageing < time.Second || f.Ageing > maxAgeing:
-		return Config{}, fmt.Errorf("--ageing %s is out of range: give 1s to %s", f.Ageing, maxAgeing)
-	case f.FDBSize < 1 || f.FDBSize > maxFDBSize:
-		return Config{}, fmt.Errorf("--fdb-size %d is out of range: give 1 to %d addresses", f.FDBSize, maxFDBSize)
-	case f.Offload != "on" && f.Offload != "off":
-		return Config{}, fmt.Errorf("--offload %q is unknown: give on or off", f.Offload)
-	case f.LostPortTTL < 0:
-		return Config{}, fmt.Errorf("--lost-port-ttl %s is out of range: give 0s or more", f.LostPortTTL)
+	}
+	if err := f.checkBounds(); err != nil {
+		return Config{}, err
 	}
 	if _, err := os.Stat(filepath.Join(f.SysctlDir, "net/ipv4")); err != nil {
 		return Config{}, fmt.Errorf("--sysctl-dir %q: %w: give where the kernel's settings are, which have net/ipv4, such as %s", f.SysctlDir, err, host.DefaultSysctlDir)
@@ -146,6 +137,25 @@ func (f Flags) Check() (Config, error) {
 		c.Pools = append(c.Pools, pool)
 	}
 	return c, nil
+}
+
+// checkBounds says which value is none that the flag takes.
+func (f Flags) checkBounds() error {
+	switch {
+	case f.Workers < 0 || f.Workers > runtime.NumCPU():
+		return fmt.Errorf("--workers %d is out of range: give 1 to %d (the CPUs here), or 0 for the default", f.Workers, runtime.NumCPU())
+	case f.Spin < 0 || f.Spin > maxSpin:
+		return fmt.Errorf("--spin %s is out of range: give 0s to %s", f.Spin, maxSpin)
+	case f.Ageing < time.Second || f.Ageing > maxAgeing:
+		return fmt.Errorf("--ageing %s is out of range: give 1s to %s", f.Ageing, maxAgeing)
+	case f.FDBSize < 1 || f.FDBSize > maxFDBSize:
+		return fmt.Errorf("--fdb-size %d is out of range: give 1 to %d addresses", f.FDBSize, maxFDBSize)
+	case f.Offload != "on" && f.Offload != "off":
+		return fmt.Errorf("--offload %q is unknown: give on or off", f.Offload)
+	case f.LostPortTTL < 0:
+		return fmt.Errorf("--lost-port-ttl %s is out of range: give 0s or more", f.LostPortTTL)
+	}
+	return nil
 }
 
 // defaultWorkers leaves most of the CPUs to the containers, whose traffic it is.
