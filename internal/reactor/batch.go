@@ -14,7 +14,8 @@ import (
 // none waits, bufs are full or Options.Batch reads are done, and returns how many
 // frames it has read. Those of bufs, the first ones, are cut to the frames'
 // lengths, in the order of arrival; the room of a buffer is its capacity. The header
-// of a frame from an endpoint without one is zero. Receive may change the order of bufs. It never blocks and does not allocate.
+// of a frame from an endpoint without one is zero. Receive may change the order of bufs.
+// It never blocks and does not allocate.
 //
 // The status is [frame.OK] when more may wait, also when no frame was read because
 // each read failed with [frame.Rejected]; else it is [frame.Again], or what the
