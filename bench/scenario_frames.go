@@ -16,6 +16,7 @@ var frameSizes = []int{64, 128, 256, 512, 1024, 1280, 1518}
 const (
 	fcsLen   = 4
 	smallest = 64 // of frameSizes
+	largest  = 1518
 )
 
 // Parameters of the search for the highest rate without loss.
@@ -53,7 +54,7 @@ func (s *stage) frames(ctx context.Context, size int) ([]reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	best, err := s.lossless(ctx, task, most.OfferedRate())
+	best, _, err := s.search(ctx, task, most.OfferedRate())
 	if err != nil {
 		return nil, err
 	}
@@ -73,8 +74,7 @@ func deliveredReading(f load.FramesFound) reading {
 // offer sends frames from the harness's sender. That one reaches into all
 // namespaces, so that it can serve many flows; where it runs makes no difference.
 func (s *stage) offer(ctx context.Context, task load.FramesTask) (load.FramesFound, error) {
-	var found load.FramesFound
-	err := s.lab.RunHelper(ctx, s.lab.Host(), load.HelperFrames, task, &found)
+	found, err := s.offerAny(ctx, task)
 	switch {
 	case err != nil:
 	case found.Delivered == 0:
@@ -85,13 +85,20 @@ func (s *stage) offer(ctx context.Context, task load.FramesTask) (load.FramesFou
 	return found, err
 }
 
-// lossless searches, by halves, for the highest rate without a lost frame. A trial
+// offerAny is offer of frames that need not be delivered.
+func (s *stage) offerAny(ctx context.Context, task load.FramesTask) (found load.FramesFound, err error) {
+	err = s.lab.RunHelper(ctx, s.lab.Host(), load.HelperFrames, task, &found)
+	return found, err
+}
+
+// search searches, by halves, for the highest rate without a lost frame. A trial
 // that lost some is repeated once, so that one disturbance from outside does not
 // decide it (ETSI GS NFV-TST 009 §12.3.3, binary search with loss verification). It
-// is 0 when even the lowest rate tried lost frames.
-func (s *stage) lossless(
+// is 0 when even the lowest rate tried lost frames. highest is the highest rate at which frames
+// were delivered in a trial (the maximum forwarding rate, RFC 2889 §5.6).
+func (s *stage) search(
 	ctx context.Context, task load.FramesTask, offered float64,
-) (best float64, err error) {
+) (best, highest float64, err error) {
 	task.For = max(s.duration/trialShare, 10*time.Millisecond)
 	low, high := 0.0, offered
 	for range searchSteps {
@@ -99,8 +106,9 @@ func (s *stage) lossless(
 		var found load.FramesFound
 		for range 2 {
 			if found, err = s.offer(ctx, task); err != nil {
-				return 0, err
+				return 0, 0, err
 			}
+			highest = max(highest, found.DeliveredRate())
 			if found.Lost() == 0 {
 				break
 			}
@@ -111,7 +119,7 @@ func (s *stage) lossless(
 		}
 		low, best = task.Rate, max(best, found.OfferedRate())
 	}
-	return best, nil
+	return best, highest, nil
 }
 
 // portsCases vary the number of ports on one segment, with one pair of them talking
