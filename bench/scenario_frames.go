@@ -21,7 +21,8 @@ const (
 
 // Parameters of the search for the highest rate without loss.
 const (
-	searchSteps = 7 // the rate is found to 1/128 of the highest offered
+	searchSteps      = 7 // the rate is found to 1/128 of the highest offered
+	searchStepsBrief = 2
 	// trialShare of the duration is what one trial takes; RFC 2544 §24 would have a
 	// minute for each, which no harness with rounds can afford.
 	trialShare = 4
@@ -101,7 +102,7 @@ func (s *stage) search(
 ) (best, highest float64, err error) {
 	task.For = max(s.duration/trialShare, 10*time.Millisecond)
 	low, high := 0.0, offered
-	for range searchSteps {
+	for range s.searchSteps() {
 		task.Rate = (low + high) / 2
 		var found load.FramesFound
 		for range 2 {
@@ -120,6 +121,13 @@ func (s *stage) search(
 		low, best = task.Rate, max(best, found.OfferedRate())
 	}
 	return best, highest, nil
+}
+
+func (s *stage) searchSteps() int {
+	if s.duration < brief/4 {
+		return searchStepsBrief
+	}
+	return searchSteps
 }
 
 // portsCases vary the number of ports on one segment, with one pair of them talking

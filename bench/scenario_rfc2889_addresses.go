@@ -52,7 +52,7 @@ var threePorts = peer.Needs{Ports: 3, Segments: 1, Foreign: true}
 // default settings. Each trial has a peer of its own, which knows none at first.
 func (s *stage) addressCapacity(ctx context.Context, most int) (best int, err error) {
 	low, high := 0, 2*most
-	for range capacitySteps + 1 {
+	for range min(capacitySteps, s.searchSteps()) + 1 {
 		n := (low + high) / 2
 		known, err := s.knows(ctx, n)
 		if err != nil {
@@ -122,7 +122,7 @@ func (s sized) addressRate(ctx context.Context) ([]reading, error) {
 		return nil, err
 	}
 	low, high := 0.0, 2*most.DeliveredRate()
-	for trial := range rateSteps + 1 {
+	for trial := range min(rateSteps, s.searchSteps()) + 1 {
 		rate := (low + high) / 2
 		known, err := s.learned(ctx, s.size, uint32(trial*s.size), rate)
 		if err != nil {

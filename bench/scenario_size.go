@@ -51,6 +51,9 @@ func sizesFor(d time.Duration, all, briefly []int) []int {
 // peers.
 const attachTime = 20 * time.Millisecond
 
+// announceTime is about what vswitch's announcement of a port takes with thousands of others.
+const announceTime = 100 * time.Millisecond
+
 // own is a variant that starts the peer itself and measures all rounds.
 func own(about time.Duration, measure func(context.Context, *stage) ([]reading, error)) []variant {
 	return []variant{{
@@ -61,7 +64,7 @@ func own(about time.Duration, measure func(context.Context, *stage) ([]reading, 
 
 func sizePortsCases(d time.Duration) []variant {
 	sizes := sizesFor(d, portCounts, portCountsBrief)
-	about := time.Duration(slices.Max(sizes))*attachTime + time.Duration(DefaultRounds*4*len(sizes))*d
+	about := time.Duration(slices.Max(sizes))*(attachTime+announceTime) + time.Duration(DefaultRounds*4*len(sizes))*d
 	return own(about, func(ctx context.Context, s *stage) ([]reading, error) {
 		return s.manyPorts(ctx, sizes)
 	})
@@ -126,6 +129,11 @@ func (s *stage) manyPorts(ctx context.Context, sizes []int) (readings []reading,
 	defer func() { err = errors.Join(err, closeEach(list)) }()
 	if err != nil {
 		return nil, err
+	}
+	for _, s := range list {
+		if err := s.awaitQuiet(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if readings, err = s.quiet(ctx, list); err != nil {
 		return nil, err
@@ -210,13 +218,39 @@ func (s sized) flood(ctx context.Context) (reading, error) {
 	return reading{metric: "copies_rate", unit: "frames/s", better: report.Higher, value: copies / took}, nil
 }
 
+// Bounds of the wait until what attaching stirred up is over. vswitch announces each port to all
+// others, a few tens of thousands of copies in a second at most, so that the announcements of
+// 4,096 ports take minutes.
+const (
+	quietStep    = 500 * time.Millisecond
+	quietShare   = 100 // 1 % of a processor is quiet
+	quietPerPort = 200 * time.Millisecond
+)
+
+// awaitQuiet returns when the peer's processes use next to no processor time, or never will.
+func (s sized) awaitQuiet(ctx context.Context) error {
+	pids := s.fabric.Processes()
+	for begin := time.Now(); len(pids) > 0 && time.Since(begin) < time.Duration(s.size)*quietPerPort; {
+		before, err := stat.ProcessCPU(pids)
+		if err != nil {
+			return err
+		}
+		start := time.Now()
+		if err := pause(ctx, min(quietStep, s.duration)); err != nil {
+			return err
+		}
+		after, err := stat.ProcessCPU(pids)
+		if err != nil || after-before < time.Since(start)/quietShare {
+			return err
+		}
+	}
+	return nil
+}
+
 // quiet measures the processor time and the memory of the processes of each, in each round.
 func (s *stage) quiet(ctx context.Context, list []sized) (readings []reading, err error) {
 	if len(list) == 0 || len(list[0].fabric.Processes()) == 0 {
 		return nil, nil
-	}
-	if err := pause(ctx, min(s.duration*idleShare, 2*time.Second)); err != nil { // attaching ends
-		return nil, err
 	}
 	for range s.rounds {
 		before := make([]time.Duration, len(list))

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,8 @@ func TestCasesAreSound(t *testing.T) {
 	t.Parallel()
 	bridge := theBridge(t)
 	for _, d := range []time.Duration{minDuration, DefaultDuration} {
-		for _, s := range scenarios() {
+		all := slices.Concat(SuiteAll.scenarios(), SuiteRFC2889.scenarios(), SuiteSize.scenarios())
+		for _, s := range all {
 			seen := map[string]bool{}
 			for _, v := range s.cases(d) {
 				if seen[v.name] || v.about <= 0 || v.measure == nil ||
@@ -61,6 +63,53 @@ func TestPlace(t *testing.T) {
 	for i, e := range place(namespaces, peer.Needs{Ports: 1000, Segments: 1}) {
 		if first := endpoints[0].Addr.Masked(); e.Segment != 0 || e.Addr.Masked() != first {
 			t.Fatalf("endpoint %d is on segment %d, %v, want %v", i, e.Segment, e.Addr, first)
+		}
+	}
+}
+
+// Ports that stay in the host's namespace have names of their own.
+func TestPlaceLocal(t *testing.T) {
+	t.Parallel()
+	names := map[string]bool{}
+	for _, e := range place(slices.Repeat([]string{"host"}, 4096), peer.Needs{Ports: 4096, Segments: 1, Local: true}) {
+		names[e.IfName] = true
+	}
+	if len(names) != 4096 {
+		t.Errorf("4096 ports have %d names", len(names))
+	}
+}
+
+// In each pattern of RFC 2889, each sender sends as much as the others.
+func TestPatterns(t *testing.T) {
+	t.Parallel()
+	endpoints := place(make([]string, 8), peer.Needs{Ports: 8, Segments: 1})
+	for name, test := range map[string]struct {
+		of                        pattern
+		flows, senders, receivers int
+	}{
+		"fully meshed": {fullMesh, 56, 8, 8}, "one to many": {oneToMany, 7, 1, 7},
+		"many to one": {manyToOne, 7, 7, 1}, "unidirectional": {unidirectional, 16, 4, 4},
+	} {
+		flows := test.of(endpoints)
+		pairs, senders, receivers := map[string]bool{}, map[string]int{}, map[string]int{}
+		for _, f := range flows {
+			from, to := f.From.MAC.String(), f.To.MAC.String()
+			pairs[from+to] = true
+			senders[from]++
+			receivers[to]++
+			if from == to {
+				t.Errorf("%s: %s sends to itself", name, from)
+			}
+		}
+		if len(pairs) != test.flows || len(flows) != test.flows ||
+			len(senders) != test.senders || len(receivers) != test.receivers {
+			t.Errorf("%s: %d flows of %d pairs from %d to %d ports, want %d from %d to %d", name,
+				len(flows), len(pairs), len(senders), len(receivers), test.flows, test.senders, test.receivers)
+		}
+		for from, n := range senders {
+			if n != test.flows/test.senders {
+				t.Errorf("%s: %s sends to %d, want %d", name, from, n, test.flows/test.senders)
+			}
 		}
 	}
 }

@@ -203,6 +203,9 @@ func (t FramesTask) run() (FramesFound, error) {
 	after, errReceivers := at.receivers.settledAfter(before)
 	strays, errSenders := at.senders.sum()
 	seen, errWatched := at.watched.sum()
+	if found.InTime == 0 { // all that arrived came later
+		found.InTime, found.Window = after-before, time.Since(start)
+	}
 	found.Delivered, found.Strayed, found.Watched = after-before, strays-strayed, seen-watched
 	for i, n := range at.receivers.counts {
 		found.Receivers = append(found.Receivers, n-each[i])
