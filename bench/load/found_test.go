@@ -14,6 +14,9 @@ func TestFramesFound(t *testing.T) {
 		t.Errorf("%v delivered, %v offered, %d lost, flooded: %t",
 			f.DeliveredRate(), f.OfferedRate(), f.Lost(), f.Flooded())
 	}
+	if copies := (FramesFound{Offered: 10, Copies: 7, Delivered: 69}); copies.Lost() != 1 {
+		t.Errorf("%d lost of 70 copies of which 69 arrived", copies.Lost())
+	}
 	if more := (FramesFound{Offered: 10, Delivered: 11}); more.Lost() != 0 {
 		t.Errorf("%d lost of fewer than arrived", more.Lost())
 	}

@@ -65,6 +65,7 @@ type Flow struct {
 type FramesFound struct {
 	Offered   uint64        `json:"offered"`   // given to the sending devices
 	Refused   uint64        `json:"refused"`   // of these, those that a device had no room for
+	Copies    uint64        `json:"copies"`    // receivers of each frame, of Broadcast; 0: one
 	Delivered uint64        `json:"delivered"` // received by the receivers (rx_packets)
 	InTime    uint64        `json:"in_time"`   // of these, those received within Window
 	Window    time.Duration `json:"window"`    // from the first frame until the counters were read
@@ -87,12 +88,13 @@ func (f FramesFound) OfferedRate() float64 { return float64(f.Offered) / f.Took.
 // receivers count these as delivered too, so that Delivered is wrong then.
 func (f FramesFound) Flooded() bool { return f.Strayed > 100 && f.Strayed > f.Delivered/100 }
 
-// Lost returns the number of frames that were offered and did not arrive.
+// Lost returns the number of frames, or of copies, that were offered and did not arrive.
 func (f FramesFound) Lost() uint64 {
-	if f.Delivered >= f.Offered {
+	offered := f.Offered * max(f.Copies, 1)
+	if f.Delivered >= offered {
 		return 0 // a frame of somebody else may have been counted
 	}
-	return f.Offered - f.Delivered
+	return offered - f.Delivered
 }
 
 // arrivals counts what arrives where.
@@ -125,14 +127,14 @@ func (a *arrivals) add(t FramesTask) error {
 // Parameters of waiting for the last frame.
 const (
 	drainStep  = time.Millisecond
-	drainQuiet = 50 * time.Millisecond // without a frame, after which none is to come
+	drainQuiet = time.Second // without a frame, after which none is to come
 )
 
-// drained returns when the last frame arrived.
-func (a *arrivals) drained() (last time.Time, err error) {
+// drained returns when the last frame arrived, of as many as all counters are to rise to.
+func (a *arrivals) drained(total uint64) (last time.Time, err error) {
 	last = time.Now()
 	before := uint64(0)
-	for begin := last; time.Since(last) < drainQuiet && time.Since(begin) < settleMost; sleep(drainStep) {
+	for before < total && time.Since(last) < drainQuiet {
 		received, errReceivers := a.receivers.sum()
 		watched, errWatched := a.watched.sum()
 		if err := errors.Join(errReceivers, errWatched); err != nil {
@@ -141,6 +143,7 @@ func (a *arrivals) drained() (last time.Time, err error) {
 		if received+watched != before {
 			before, last = received+watched, time.Now()
 		}
+		sleep(drainStep)
 	}
 	return last, nil
 }
@@ -194,7 +197,9 @@ func (t FramesTask) run() (FramesFound, error) {
 	}
 	found.InTime, found.Window = inTime-before, (sent+time.Since(start))/2
 	if t.Broadcast {
-		last, err := at.drained()
+		found.Copies = uint64(len(at.receivers.counts))
+		copies := (found.Offered - found.Refused) * uint64(len(at.watched.counts)+len(at.receivers.counts))
+		last, err := at.drained(before + watched + copies)
 		if err != nil {
 			return FramesFound{}, err
 		}
