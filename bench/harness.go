@@ -306,10 +306,11 @@ func (h *harness) setUp(
 		}
 	}
 	s.endpoints = place(namespaces, n)
-	var err error
-	if s.fabric, err = p.Start(ctx, l, n); err != nil {
+	fabric, err := p.Start(ctx, l, n)
+	if err != nil {
 		return s, fmt.Errorf("start: %w", err)
 	}
+	s.fabric = fabric // which is no nil of some type
 	if !bare {
 		if err := s.fabric.Attach(ctx, s.endpoints...); err != nil {
 			return s, fmt.Errorf("attach: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"time"
 
@@ -35,7 +36,7 @@ var (
 	addressCountsBrief = []int{10, 1000}
 	flowCounts         = []int{1, 10, 100, 1000, 10_000, 100_000}
 	flowCountsBrief    = []int{1, 10}
-	workerCounts       = []int{1, 2, 4, 8}
+	workerCounts       = []int{1, 2, 4, 8} // as many as there are processors, at most
 	workerCountsBrief  = []int{1, 2}
 )
 
@@ -223,13 +224,14 @@ func (s sized) flood(ctx context.Context) (reading, error) {
 // 4,096 ports take minutes.
 const (
 	quietStep    = 500 * time.Millisecond
+	quietSteps   = 3   // one after the other, for a busy machine may give the peer none
 	quietShare   = 100 // 1 % of a processor is quiet
 	quietPerPort = 200 * time.Millisecond
 )
 
 // awaitQuiet returns when the peer's processes use next to no processor time, or never will.
 func (s sized) awaitQuiet(ctx context.Context) error {
-	pids := s.fabric.Processes()
+	pids, calm := s.fabric.Processes(), 0
 	for begin := time.Now(); len(pids) > 0 && time.Since(begin) < time.Duration(s.size)*quietPerPort; {
 		before, err := stat.ProcessCPU(pids)
 		if err != nil {
@@ -240,8 +242,15 @@ func (s sized) awaitQuiet(ctx context.Context) error {
 			return err
 		}
 		after, err := stat.ProcessCPU(pids)
-		if err != nil || after-before < time.Since(start)/quietShare {
+		if err != nil {
 			return err
+		}
+		if after-before > time.Since(start)/quietShare {
+			calm = 0
+			continue
+		}
+		if calm++; calm == quietSteps {
+			return nil
 		}
 	}
 	return nil
@@ -304,6 +313,7 @@ func (s *stage) memory() ([]reading, error) {
 
 func sizeWorkersCases(d time.Duration) []variant {
 	sizes := sizesFor(d, workerCounts, workerCountsBrief)
+	sizes = slices.DeleteFunc(slices.Clone(sizes), func(n int) bool { return n > runtime.NumCPU() })
 	cases := own(time.Duration(len(sizes))*time.Second, func(ctx context.Context, s *stage) ([]reading, error) {
 		return s.manyWorkers(ctx, sizes)
 	})
