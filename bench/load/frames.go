@@ -179,6 +179,11 @@ func (t FramesTask) run() (FramesFound, error) {
 			return FramesFound{}, err
 		}
 	}
+	return t.measure(batches, &at)
+}
+
+// measure sends, and says what arrived.
+func (t FramesTask) measure(batches []*batch, at *arrivals) (FramesFound, error) {
 	strayed, errSenders := at.senders.settled()
 	before, errReceivers := at.receivers.settled()
 	watched, errWatched := at.watched.sum()
@@ -198,7 +203,7 @@ func (t FramesTask) run() (FramesFound, error) {
 	found.InTime, found.Window = inTime-before, (sent+time.Since(start))/2
 	if t.Broadcast {
 		found.Copies = uint64(len(at.receivers.counts))
-		copies := (found.Offered - found.Refused) * uint64(len(at.watched.counts)+len(at.receivers.counts))
+		copies := (found.Offered - found.Refused) * (found.Copies + uint64(len(at.watched.counts)))
 		last, err := at.drained(before + watched + copies)
 		if err != nil {
 			return FramesFound{}, err
@@ -206,11 +211,11 @@ func (t FramesTask) run() (FramesFound, error) {
 		found.Drained = last.Sub(start)
 	}
 	after, errReceivers := at.receivers.settledAfter(before)
-	strays, errSenders := at.senders.sum()
-	seen, errWatched := at.watched.sum()
 	if found.InTime == 0 { // all that arrived came later
 		found.InTime, found.Window = after-before, time.Since(start)
 	}
+	strays, errSenders := at.senders.sum()
+	seen, errWatched := at.watched.sum()
 	found.Delivered, found.Strayed, found.Watched = after-before, strays-strayed, seen-watched
 	for i, n := range at.receivers.counts {
 		found.Receivers = append(found.Receivers, n-each[i])

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"vswitch/bench"
 	"vswitch/bench/report"
@@ -105,15 +106,24 @@ On Ctrl-C it takes everything down and keeps what was measured until then.`,
 	if o.Peers = s.suite.DefaultPeers(); o.Peers != nil {
 		peers = strings.Join(o.Peers, ",")
 	}
-	f := c.Flags()
+	s.addFlags(c.Flags(), &o, peers)
+	c.Flags().Float64Var(&seconds, "seconds", seconds, "how long one measurement takes; iperf3 rounds it up to whole seconds")
+	c.Flags().StringVar(&out, "out", "", "directory for "+resultFile+", made if missing (default: not written)")
+	s.complete(c)
+	return c
+}
+
+func (s suiteCommand) addFlags(f *pflag.FlagSet, o *bench.Options, peers string) {
 	f.StringSliceVar(&o.Scenarios, "scenario", nil, "scenarios to run (default all)")
 	f.StringSliceVar(&o.Cases, "case", nil, "cases to run, names or patterns such as size=64 or streams=* (default all)")
 	f.StringSliceVar(&o.Peers, "peer", o.Peers, "peers to measure (default "+peers+")")
 	f.Lookup("peer").DefValue = "[]" // the line above says it
 	f.IntVar(&o.Rounds, "rounds", o.Rounds, "how often to measure each")
-	f.Float64Var(&seconds, "seconds", seconds, "how long one measurement takes; iperf3 rounds it up to whole seconds")
-	f.StringVar(&out, "out", "", "directory for "+resultFile+", made if missing (default: not written)")
 	f.StringVar(&o.Bin, "bin", "", "directory of vswitchd (default: that of vsbench, then PATH)")
+}
+
+// complete has the shell complete the names of scenarios and peers.
+func (s suiteCommand) complete(c *cobra.Command) {
 	fixed := func(names []string) cobra.CompletionFunc {
 		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return names, cobra.ShellCompDirectiveNoFileComp
@@ -122,7 +132,6 @@ On Ctrl-C it takes everything down and keeps what was measured until then.`,
 	// They fail only for a flag that does not exist.
 	_ = c.RegisterFlagCompletionFunc("scenario", fixed(s.suite.ScenarioNames()))
 	_ = c.RegisterFlagCompletionFunc("peer", fixed(bench.PeerNames()))
-	return c
 }
 
 // run measures, and prints and keeps what there is, also when it was interrupted.
