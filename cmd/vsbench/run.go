@@ -53,7 +53,7 @@ Interfaces here are memory: there is no wire speed, so that loads are given as a
 share of the highest rate that the peer forwards, no gap between frames (5.6) and
 no frame check sequence. Section 5.3 wants two switches with an uplink.`,
 		example: `  vsbench rfc2889 --out rfc2889
-  vsbench rfc2889 --scenario 5.1-fully-meshed --case 'ports=8,size=64' --peer vswitch,bridge`,
+  vsbench rfc2889 --scenario 5.1-fully-meshed --case 'ports=*size=64' --peer vswitch,bridge`,
 	}.command()
 }
 
