@@ -74,6 +74,7 @@ func scenarios() []scenario {
 		{"attach", attachCases},
 		{"congestion", congestionCases},
 		{"security", securityCases},
+		{"rates", ratesCases},
 	}
 }
 
@@ -130,6 +131,7 @@ func place(namespaces []string, n peer.Needs) []load.Endpoint {
 		e.MAC = frame.MACFromIPv4(e.Addr.Addr())
 		endpoints[i] = e
 	}
+	endpoints[0].RateIn, endpoints[1].RateOut = n.RateIn, n.RateOut
 	return endpoints
 }
 

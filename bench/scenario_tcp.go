@@ -74,6 +74,15 @@ type iperfFound struct {
 			Bytes         float64 `json:"bytes"`
 			BitsPerSecond float64 `json:"bits_per_second"`
 		} `json:"sum_received"`
+		Sum struct { // of UDP
+			LostPercent float64 `json:"lost_percent"`
+			Packets     float64 `json:"packets"`
+		} `json:"sum"`
+		Streams []struct { // of TCP
+			Sender struct {
+				MeanRTT float64 `json:"mean_rtt"` // µs
+			} `json:"sender"`
+		} `json:"streams"`
 	} `json:"end"`
 }
 
@@ -95,10 +104,13 @@ func awaitIperf(ctx context.Context, server *lab.Process, lines int) error {
 
 // iperf runs a client of the server at to.
 func (s *stage) iperf(
-	ctx context.Context, from, to load.Endpoint, d time.Duration, streams int,
+	ctx context.Context, from, to load.Endpoint, d time.Duration, streams int, flags ...string,
 ) (found iperfFound, err error) {
-	out, err := s.lab.Run(ctx, from.Namespace, nil,
-		"iperf3", "--json", "--client", to.Addr.Addr().String(), "--time", iperfTime(d), "--parallel", strconv.Itoa(streams))
+	argv := []string{
+		"iperf3", "--json", "--client", to.Addr.Addr().String(), "--time", iperfTime(d),
+		"--parallel", strconv.Itoa(streams),
+	}
+	out, err := s.lab.Run(ctx, from.Namespace, nil, append(argv, flags...)...)
 	if decoding := json.Unmarshal(out, &found); decoding == nil && found.Error != "" {
 		return found, fmt.Errorf("iperf3: %s", found.Error)
 	} else if err == nil {

@@ -13,8 +13,10 @@ type Endpoint struct {
 	IfName    string       `json:"ifname"`
 	Addr      netip.Prefix `json:"addr"` // with the length of the segment's prefix
 	MAC       frame.MAC    `json:"mac"`
-	Segment   int          `json:"segment"` // an endpoint reaches those on its own segment
-	Guarded   bool         `json:"guarded"` // may send from its own MAC and address only
+	Segment   int          `json:"segment"`  // an endpoint reaches those on its own segment
+	Guarded   bool         `json:"guarded"`  // may send from its own MAC and address only
+	RateIn    uint64       `json:"rate_in"`  // bounds what it sends, in bits/s; 0: not bounded
+	RateOut   uint64       `json:"rate_out"` // bounds what it is sent, in bits/s; 0: not bounded
 }
 
 // AdoptLink moves the link hostName from the network namespace of the calling thread to the

@@ -2,7 +2,9 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os/exec"
 
 	"vswitch/bench/load"
 )
@@ -60,8 +62,26 @@ func (f *bridgeFabric) Attach(_ context.Context, endpoints ...load.Endpoint) err
 		if err := adopt(f.lab.Host(), "c"+veths[e], e); err != nil {
 			return fmt.Errorf("move veth to %s: %w", e.Namespace, err)
 		}
+		err := errors.Join(
+			shape(e.Namespace, e.IfName, e.RateIn), shape(f.lab.Host(), veths[e], e.RateOut),
+		)
+		if err != nil {
+			return fmt.Errorf("bound the rate of %s: %w", e.Namespace, err)
+		}
 	}
 	return nil
+}
+
+// shape bounds what leaves through a link to bits/s, 0 being no bound, with the latency that
+// tc-tbf(8) gives as an example, and a burst for a timer of 100 Hz or two super-frames.
+func shape(namespace, link string, rate uint64) error {
+	if rate == 0 {
+		return nil
+	}
+	burst := max(rate/8/100, 2<<16)
+	return runQuietly(exec.Command("tc", "-netns", namespace, "qdisc", "add", "dev", link, "root",
+		"tbf", "rate", fmt.Sprintf("%dbit", rate), "burst", fmt.Sprintf("%db", burst),
+		"latency", "50ms"))
 }
 
 func (f *bridgeFabric) Detach(_ context.Context, e load.Endpoint) error {

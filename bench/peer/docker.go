@@ -27,7 +27,10 @@ func (p dockerPeer) Name() string { return "docker-" + p.driver }
 // Docker's own are chosen by Docker.
 func (p dockerPeer) Limits() Limits {
 	kernel := p.driver == "bridge"
-	return Limits{Ports: 16, Segments: 16, Fixed: true, Held: true, Open: kernel, Kernel: kernel, Single: true}
+	return Limits{
+		Ports: 16, Segments: 16, Fixed: true, Held: true, Open: kernel, Kernel: kernel,
+		Single: true, Unrated: true,
+	}
 }
 
 func (p dockerPeer) Available(l *Lab) error {

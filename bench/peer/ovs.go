@@ -27,7 +27,9 @@ func (p ovs) Name() string {
 // ports there are, some 0.4 s with 400 of them. Each learned address that is sent to becomes a
 // flow, of which it carries few tens of thousands in a second.
 func (p ovs) Limits() Limits {
-	return Limits{Ports: 1024, Changing: 100, Open: true, Addresses: 100_000, Single: true}
+	return Limits{
+		Ports: 1024, Changing: 100, Open: true, Addresses: 100_000, Single: true, Unrated: true,
+	}
 }
 
 func (p ovs) Available(*Lab) error {

@@ -52,6 +52,7 @@ type Limits struct {
 	// Addresses is the most that it learns in reasonable time; 0: no limit
 	Addresses int
 	Single    bool // it has no number of workers to be set
+	Unrated   bool // ports cannot be bounded by a rate
 }
 
 // Needs is what one case of a scenario needs of a peer.
@@ -67,6 +68,9 @@ type Needs struct {
 	Local     bool
 	Addresses int // learned at the same time, beyond those of the ports
 	Workers   int // threads that carry frames; 0: as many as it has by default
+	// RateIn bounds what the first port sends, RateOut what the second is sent, in bits/s;
+	// 0: not bounded.
+	RateIn, RateOut uint64
 }
 
 // room is how many addresses a table must take: those that are learned, the ports', and some.
@@ -81,6 +85,8 @@ func (l Limits) Allow(n Needs) bool {
 	case n.Guarded && l.Open, n.Foreign && l.Held:
 		return false
 	case !within(l.Addresses, n.Addresses), n.Workers > 0 && l.Single:
+		return false
+	case (n.RateIn != 0 || n.RateOut != 0) && l.Unrated:
 		return false
 	case n.Changing && (l.Fixed || !within(l.Changing, n.Ports)):
 		return false

@@ -48,6 +48,9 @@ func TestLimits(t *testing.T) {
 		{Limits{Held: true}, Needs{Ports: 2, Segments: 1, Foreign: true}, false},
 		{Limits{Held: true}, Needs{Ports: 2, Segments: 1, Guarded: true}, true},
 		{all, Needs{Ports: 2, Segments: 1, Guarded: true}, true},
+		{relay, Needs{Ports: 2, Segments: 1, RateIn: 1}, false},
+		{relay, Needs{Ports: 2, Segments: 1, RateOut: 1}, false},
+		{all, Needs{Ports: 2, Segments: 1, RateIn: 1, RateOut: 1}, true},
 		{all, Needs{Ports: 1000, Segments: 1000, Changing: true, Daemon: true}, true},
 	} {
 		if got := test.limits.Allow(test.needs); got != test.want {

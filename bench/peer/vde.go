@@ -20,7 +20,7 @@ const vdePorts = 64
 func (vde) Name() string { return "vde" }
 
 func (vde) Limits() Limits {
-	return Limits{Ports: vdePorts, Segments: 1, Fixed: true, Open: true, Single: true}
+	return Limits{Ports: vdePorts, Segments: 1, Fixed: true, Open: true, Single: true, Unrated: true}
 }
 
 func (vde) Available(*Lab) error {

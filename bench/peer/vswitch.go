@@ -119,6 +119,7 @@ func (f *vswitchFabric) attach(ctx context.Context, e load.Endpoint) error {
 		// own: of an experimental Ethertype, and from up to 64,000 addresses.
 		Security: security, MACLimit: api.NoLimit, FloodLimit: api.NoLimit,
 		AllowHostNetNS: e.Namespace == f.host,
+		RateIn:         api.Rate{BitsPerSecond: e.RateIn}, RateOut: api.Rate{BitsPerSecond: e.RateOut},
 	})
 	return err
 }
