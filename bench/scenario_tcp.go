@@ -74,10 +74,6 @@ type iperfFound struct {
 			Bytes         float64 `json:"bytes"`
 			BitsPerSecond float64 `json:"bits_per_second"`
 		} `json:"sum_received"`
-		Sum struct { // of UDP
-			LostPercent float64 `json:"lost_percent"`
-			Packets     float64 `json:"packets"`
-		} `json:"sum"`
 		Streams []struct { // of TCP
 			Sender struct {
 				MeanRTT float64 `json:"mean_rtt"` // µs
