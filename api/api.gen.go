@@ -276,8 +276,8 @@ type Counters struct {
 	Flooded   uint64    `json:"flooded"`
 	Local     uint64    `json:"local"`
 
-	// Drops Frames by reason, as README.md lists them. Most reasons count at the port that the
-	// frame came from, such as bpdu-guard and unreachable (for an address whose port was
+	// Drops Frames by reason, as docs/troubleshooting.md lists them. Most reasons count at the port
+	// that the frame came from, such as bpdu-guard and unreachable (for an address whose port was
 	// removed or is not there). link-down, port-lost (the port that it was meant for has
 	// lost its device), queue-full, tx-rejected, device-gone, held-down and rate-limit-out
 	// count at the port that it was meant for.

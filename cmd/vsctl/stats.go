@@ -21,12 +21,14 @@ func (a *app) stats() *cobra.Command {
 		Use:     "stats [PORT | HOST-LINK]",
 		GroupID: groupPorts,
 		Short:   "Show what ports carried and dropped, and why",
-		Long: `Show the frames and bytes of a port, or of all, and how many frames were dropped for
-which reason, with the option of set-port, if there is one, that lets pass such frames as
-one of the last. RX came from the container, TX went to it. The host's interfaces of the
-segments come last; RX is what came from the host. All is counted since SINCE: counters
-survive an upgrade, the end of the process that carries frames and, under systemd, a
-restart; any other start of vswitchd begins anew.
+		Long: `Show the frames and bytes of a port, or of all ports, and how many frames were dropped
+for which reason. If an option of set-port lets such frames pass, it is shown beside the
+reason, for one of the last frames. RX came from the container, TX went to it. The host
+links of the segments come last; their RX came from the host. Counters began at SINCE:
+they survive an upgrade, the end of the process that forwards frames and, under systemd,
+a restart; any other start of vswitchd sets them to zero.
+
+The page docs/troubleshooting.md says what each reason means and what to do about it.
 ` + fmt.Sprintf(formatHelp, fields[api.Port]()) + `
 The numbers are in .Counters: ` + fields[api.Counters]() + `.`,
 		Example: `  vsctl stats

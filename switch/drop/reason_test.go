@@ -1,7 +1,10 @@
 package drop_test
 
 import (
+	"os"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"vswitch/switch/drop"
@@ -63,5 +66,55 @@ func TestSides(t *testing.T) {
 	}
 	if drop.None.Ingress() || drop.None.Violation() {
 		t.Error("a frame that is not dropped is counted or reported")
+	}
+}
+
+// page explains every reason: a phrase that says why, and what to do about it.
+const page = "../../docs/troubleshooting.md"
+
+// TestDocumented: the page has one row for each reason and no others, with both of its texts.
+func TestDocumented(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(string(text), "\n## Drop reasons\n")
+	if !found {
+		t.Fatalf("%s has no heading: Drop reasons", page)
+	}
+	var documented, want []string
+	row := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (.*) \\| (.*) \\|$")
+	for _, m := range row.FindAllStringSubmatch(list, -1) {
+		documented = append(documented, m[1])
+		for _, cell := range m[2:] {
+			if len(strings.Fields(cell)) < 2 && !strings.HasPrefix(cell, "`") {
+				t.Errorf("%s says of %s no more than %q", page, m[1], cell)
+			}
+		}
+	}
+	for _, r := range drop.All() {
+		want = append(want, r.String())
+	}
+	slices.Sort(documented)
+	slices.Sort(want)
+	if !slices.Equal(documented, want) {
+		t.Errorf("%s has the reasons\n%q\nwant\n%q", page, documented, want)
+	}
+}
+
+// TestDocumentedSides: a reason stands on the side of the page's line, link-down, on which it
+// counts.
+func TestDocumentedSides(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(r drop.Reason) int { return strings.Index(string(text), "\n| `"+r.String()+"` |") }
+	for _, r := range drop.All() {
+		if r.Ingress() != (at(r) < at(drop.LinkDown)) {
+			t.Errorf("%s is on the wrong side of link-down in %s", r, page)
+		}
 	}
 }
