@@ -27,10 +27,16 @@ files() {
 		"$1" 644 "$BIN/completion/$program.zsh" "$share/zsh/site-functions/_$program"
 		"$1" 644 "$BIN/completion/$program.fish" "$share/fish/vendor_completions.d/$program.fish"
 	done
-	"$1" 644 README.md "$doc/README.md"
-	"$1" 644 LICENSE "$doc/LICENSE"
-	"$1" 644 docs/systemd.md "$doc/systemd.md"
-	"$1" 644 docs/docker.md "$doc/docker.md"
+	for page in $(documents); do
+		"$1" 644 "$page" "$doc/$page"
+	done
+}
+
+# documents lists what is installed below $doc, as it is laid out in the repository, so that the
+# links between the pages hold.
+documents() {
+	echo README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE api/openapi.yaml
+	find docs examples -type f ! -name '*_test.go'
 }
 
 put() { install -D -m "$1" "$2" "$DESTDIR$3"; }
@@ -82,9 +88,8 @@ uninstall_all() {
 	elif [ -e "$DESTDIR$config" ]; then
 		echo "kept, since it was changed: $DESTDIR$config"
 	fi
-	for directory in "$doc" "$CONFDIR"; do
-		rmdir "$DESTDIR$directory" 2>/dev/null || true
-	done
+	find "$DESTDIR$doc" -depth -type d -empty -delete 2>/dev/null || true
+	rmdir "$DESTDIR$CONFDIR" 2>/dev/null || true
 	echo "uninstalled from $DESTDIR$PREFIX"
 }
 

@@ -91,10 +91,11 @@ var programs = []struct{ name, path, section string }{
 const configPath = "etc/vswitch/vswitchd.toml"
 
 // wantFiles are all files of an installation, in the order of their names.
-func wantFiles() []string {
-	names := []string{
-		configPath, "usr/lib/systemd/system/vswitchd.service",
-		"usr/share/doc/vswitch/LICENSE", "usr/share/doc/vswitch/README.md", "usr/share/doc/vswitch/docker.md", "usr/share/doc/vswitch/systemd.md",
+func wantFiles(t *testing.T) []string {
+	t.Helper()
+	names := []string{configPath, "usr/lib/systemd/system/vswitchd.service"}
+	for _, page := range documents(t) {
+		names = append(names, docPath+page)
 	}
 	for _, p := range programs {
 		names = append(
@@ -114,11 +115,12 @@ func TestInstall(t *testing.T) {
 	tr.make(t, "install")
 	got := tr.files(t)
 	slices.Sort(got)
-	if want := wantFiles(); !slices.Equal(got, want) {
+	if want := wantFiles(t); !slices.Equal(got, want) {
 		t.Errorf("make install puts there\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	t.Run("programs", tr.testPrograms)
 	t.Run("manual", tr.testManual)
+	t.Run("documentation", tr.testDocumentation)
 	t.Run("completion", tr.testCompletion)
 	t.Run("config", tr.testConfig)
 	t.Run("unit", tr.testUnit)
