@@ -4,7 +4,7 @@
 //
 // A [Device] has a descriptor that does not block; the pollers of package
 // vswitch/tap/poller wait for it, and read and write it. Every buffer that such a call
-// carries is a frame, behind a virtio-net header of [Device.HeaderLen] bytes. The package never reads or
-// writes a frame, moves or configures a link, or starts a goroutine. It is the only
+// carries is a frame, behind a virtio-net header of [Device.HeaderLen] bytes. The package never
+// reads or writes a frame, moves or configures a link, or starts a goroutine. It is the only
 // importer of songgao/water.
 package tap
