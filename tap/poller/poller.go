@@ -16,6 +16,7 @@ package poller
 import (
 	"vswitch/internal/reactor"
 	vswitch "vswitch/switch"
+	"vswitch/tap"
 )
 
 // New makes the poller of one worker, for [vswitch.Options]. It waits by epoll(7) and carries
@@ -27,7 +28,11 @@ import (
 // The poller takes any device that has a non-blocking descriptor and the methods Fd,
 // ReadStatus and WriteStatus of tap.Device.
 func New() (vswitch.Poller, error) {
-	r, err := reactor.New(reactor.Options{Batch: vswitch.BatchFrames})
+	o := reactor.Options{Batch: vswitch.BatchFrames}
+	if file, err := tap.OpenUnattached(); err == nil {
+		o.Probe = file // what the kernel's io_uring can do with a TAP is tried on it
+	}
+	r, err := reactor.New(o)
 	if err != nil {
 		return nil, err
 	}
