@@ -62,7 +62,7 @@ const udpHeaders = frame.IPv4HeaderLen + 8
 // way out.
 func (gs *gateways) newServices(s *segment) *services {
 	v := &services{
-		sw: gs.sw, gateway: s.gateway, inbox: gateway.NewInbox(), room: s.record.MTU - udpHeaders,
+		sw: gs.sw, gateway: s.gateway, room: s.record.MTU - udpHeaders,
 		stop: make(chan struct{}),
 	}
 	v.segment.Store(new(s.record.Name))
@@ -74,6 +74,7 @@ func (gs *gateways) newServices(s *segment) *services {
 		config.Forwarder = gs.forwarder
 	}
 	v.resolver = dns.NewResolver(config)
+	v.inbox = gateway.NewInbox(v.resolver.Unanswered)
 	v.leases.Store(new(map[frame.MAC]dhcp.Lease))
 	s.gateway.Serve(v.inbox)
 	return v
@@ -87,9 +88,10 @@ func (v *services) run(port *vswitch.Port) {
 			select {
 			case <-v.stop:
 				return
-			case datagram := <-v.inbox.Queue():
-				datagram.Taken()
-				v.handle(*datagram)
+			case <-v.inbox.Ready():
+				if datagram, ok := v.inbox.Take(); ok {
+					v.handle(datagram)
+				}
 			case mac := <-v.inbox.Busy():
 				v.busy(mac)
 			}

@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/binary"
 	"net/netip"
-	"sync/atomic"
 
 	"vswitch/internal/frame"
 )
@@ -19,12 +18,7 @@ type Datagram struct {
 	MAC      frame.MAC // of the station, as its frame says
 	Src, Dst netip.AddrPort
 	Payload  []byte
-
-	queued *atomic.Int32 // those of its port
 }
-
-// Taken says that the datagram is in its queue no more.
-func (d *Datagram) Taken() { d.queued.Add(-1) }
 
 // readUDP takes a datagram of at most maxDatagram bytes apart. Its payload is that
 // of the frame. Fragments are not for us, and a sender's checksum is verified

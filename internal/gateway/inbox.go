@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vswitch/internal/frame"
+	"vswitch/internal/gateway/turns"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
 )
@@ -21,18 +22,18 @@ const (
 // than to look at it.
 const (
 	maxDatagram = 1472 // bytes of payload: what fits Ethernet's MTU
-	queueLen    = 4096 // datagrams
-	queueEach   = 2048 // datagrams of a station
+	queueLen    = 4096 // datagrams, of which one station has half at most
+	maxBacklog  = 1024 // of questions that the host's socket has taken, for what all share
 	busyEvery   = time.Minute
 )
 
 // A station has shareOwn of the services to itself, however many others ask. What it sends beyond
-// that, up to shareMost, comes out of what all of the segment share: less than one reader answers,
-// or many stations together would crowd out one that asks little.
+// that, up to shareMost, comes out of what all of the segment share: that bounds the processor time
+// that a segment can take of the host.
 var (
-	shareMost   = bucket{burst: 2048, rate: 5000}
+	shareMost   = bucket{burst: 2048, rate: 12_000}
 	shareOwn    = bucket{burst: 64, rate: 100}
-	shareCommon = bucket{burst: 2048, rate: 10_000}
+	shareCommon = bucket{burst: 2048, rate: 12_000}
 )
 
 // bucket is how many datagrams may be sent at once, and a second all the time.
@@ -42,24 +43,31 @@ type bucket struct{ burst, rate int64 }
 // address, copied out of the packet path, which it never holds up. It is one
 // segment's.
 type Inbox struct {
-	queue   chan *Datagram
+	queue   *turns.Queue[uint32, Datagram] // by the ports' slots
 	busy    chan frame.MAC
 	told    atomic.Int64 // when busy was last filled, in busyEvery from before the start
 	start   time.Time
 	shares  shares
 	common  level // of shareCommon
 	clients atomic.Pointer[map[frame.MAC]struct{}]
+	backlog func() int
 }
 
-// NewInbox makes an empty inbox, without clients of DHCP.
-func NewInbox() *Inbox {
+// NewInbox makes an empty inbox, without clients of DHCP. backlog returns how many questions wait
+// that were left to the host's socket.
+func NewInbox(backlog func() int) *Inbox {
 	return &Inbox{
-		queue: make(chan *Datagram, queueLen), busy: make(chan frame.MAC, 1), start: time.Now(),
+		queue: turns.New[uint32, Datagram](queueLen), busy: make(chan frame.MAC, 1), start: time.Now(),
+		backlog: backlog,
 	}
 }
 
-// Queue is where the datagrams come out. Who takes one calls its Taken.
-func (i *Inbox) Queue() <-chan *Datagram { return i.queue }
+// Ready returns a channel from which something can be received while datagrams wait. Who does so
+// calls Take.
+func (i *Inbox) Ready() <-chan struct{} { return i.queue.Ready() }
+
+// Take takes the next datagram, of the port whose turn it is; false: none waits.
+func (i *Inbox) Take() (Datagram, bool) { return i.queue.Take() }
 
 // Busy names a station some of whose datagrams are dropped, once a minute at most.
 func (i *Inbox) Busy() <-chan frame.MAC { return i.busy }
@@ -80,24 +88,18 @@ func (i *Inbox) client(mac frame.MAC) bool {
 
 // put copies a datagram from a port into the queue, or says why it is dropped.
 func (i *Inbox) put(from vswitch.Origin, h frame.VNet, f *frame.Parsed) vswitch.Response {
-	own := i.shares.of(from.Slot)
-	if !i.admit(own, 1) {
+	if !i.admit(i.shares.of(from.Slot), 1, true) {
 		return i.refuse(f.Eth.Src())
 	}
 	d, ok := readUDP(h, f)
 	if !ok {
 		return refuse(drop.MalformedIP)
 	}
-	d.Payload, d.queued = bytes.Clone(d.Payload), &own.queued
-	if own.queued.Add(1) <= queueEach {
-		select {
-		case i.queue <- &d:
-			return vswitch.Response{Action: vswitch.Consumed}
-		default:
-		}
+	d.Payload = bytes.Clone(d.Payload)
+	if !i.queue.Put(from.Slot, d) {
+		return i.refuse(f.Eth.Src())
 	}
-	d.Taken()
-	return i.refuse(f.Eth.Src())
+	return vswitch.Response{Action: vswitch.Consumed}
 }
 
 // pass leaves a datagram to the host's socket, which all stations share, or takes it to drop it:
@@ -107,7 +109,8 @@ func (i *Inbox) pass(from vswitch.Origin, h frame.VNet, f *frame.Parsed) (vswitc
 	if h.GSOType() != frame.VNetGSONone {
 		n += int64(len(f.Eth)) / int64(max(1, h.GSOSize()))
 	}
-	if i.admit(i.shares.of(from.Slot), n) {
+	// While the socket's reader is behind, what all share would only be lost there.
+	if i.admit(i.shares.of(from.Slot), n, i.backlog() < maxBacklog) {
 		return vswitch.Response{}, false
 	}
 	return i.refuse(f.Eth.Src()), true
@@ -115,9 +118,8 @@ func (i *Inbox) pass(from vswitch.Origin, h frame.VNet, f *frame.Parsed) (vswitc
 
 // share is a port's.
 type share struct {
-	most   level        // of shareMost
-	own    level        // of shareOwn
-	queued atomic.Int32 // datagrams in the queue
+	most level // of shareMost
+	own  level // of shareOwn
 }
 
 // level is how full a bucket is: when nothing will be missing from it, in nanoseconds from the
@@ -135,11 +137,12 @@ func (s *shares) of(slot uint32) *share {
 	return &page.Load()[slot%256]
 }
 
-// admit takes n datagrams of a port, and says false when they are more than its share.
-func (i *Inbox) admit(s *share, n int64) bool {
+// admit takes n datagrams of a port, and says false when they are more than its share. common
+// says whether there is anything beyond its own.
+func (i *Inbox) admit(s *share, n int64, common bool) bool {
 	now := int64(time.Since(i.start))
 	return shareMost.take(&s.most, now, n) &&
-		(shareOwn.take(&s.own, now, n) || shareCommon.take(&i.common, now, n))
+		(shareOwn.take(&s.own, now, n) || common && shareCommon.take(&i.common, now, n))
 }
 
 // take takes n from a bucket, and says false when less is left (the generic cell rate algorithm of

@@ -16,7 +16,7 @@ import (
 // serving is a gateway with services, for which host is a client of DHCP.
 func serving(tb testing.TB) (*Gateway, *Inbox) {
 	tb.Helper()
-	g, inbox := newGateway(tb), NewInbox()
+	g, inbox := newGateway(tb), NewInbox(func() int { return 0 })
 	g.Serve(inbox)
 	inbox.SetClients(map[frame.MAC]struct{}{hostMAC: {}})
 	return g, inbox
@@ -68,15 +68,12 @@ func TestWhatTheServicesGet(t *testing.T) {
 		g, inbox := serving(t)
 		expect(t, name, g, test.frame, test.want)
 		clear(test.frame) // it is the packet path's again
-		select {
-		case d := <-inbox.Queue():
+		if d, ok := inbox.Take(); ok {
 			if test.want != consumed || d.MAC != hostMAC || string(d.Payload) != "hello" {
 				t.Errorf("%s: the services got %+v", name, d)
 			}
-		default:
-			if test.want == consumed {
-				t.Errorf("%s: the services got nothing", name)
-			}
+		} else if test.want == consumed {
+			t.Errorf("%s: the services got nothing", name)
 		}
 	}
 }
@@ -114,8 +111,8 @@ func TestAStationCannotCrowdOutOthers(t *testing.T) {
 						t.Errorf("another port, %d: %+v, want it accepted", slot, r)
 					}
 				}
-				for len(inbox.Queue()) > 0 {
-					(<-inbox.Queue()).Taken()
+				for taken := true; taken; {
+					_, taken = inbox.Take()
 				}
 				time.Sleep(time.Second / time.Duration(shareMost.rate))
 				if r := from(2, hostMAC); r.Action != accepted {
@@ -187,7 +184,7 @@ func TestSuperFramesCountAsTheirSegments(t *testing.T) {
 	})
 }
 
-// However slowly the services answer, a port's datagrams do not fill the queue.
+// However slowly the services answer, there is room in the queue for another port's.
 func TestSlowServices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -210,15 +207,45 @@ func TestSlowServices(t *testing.T) {
 				t.Errorf("one more of port %d: %+v, want it refused", slot, r)
 			}
 		}
-		fill(2, queueEach)
-		fill(3, queueLen-queueEach)
-		fill(4, 0) // the queue is full
+		fill(2, queueLen/2)
+		fill(3, queueLen/4)
+		fill(4, queueLen/8)
 		for range 3 {
-			(<-inbox.Queue()).Taken()
+			if _, ok := inbox.Take(); !ok {
+				t.Fatal("nothing waits")
+			}
 		}
-		fill(2, 3)
+		if r := from(5); r.Action != vswitch.Consumed {
+			t.Errorf("of another port: %+v, want it queued", r)
+		}
 		if mac := <-inbox.Busy(); mac != hostMAC {
 			t.Errorf("busy with %s, want %s", mac, hostMAC)
+		}
+	})
+}
+
+// While those wait whom the host's socket has heard, each port has its own share and no more.
+func TestSlowSocket(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g, backlog := newGateway(t), maxBacklog
+		g.Serve(NewInbox(func() int { return backlog }))
+		g.SetHost(true)
+		from := func(slot uint32) (passed int64) {
+			b := udp(gatewayMAC, hostMAC, "172.17.0.1:53", "172.17.0.2:4711")
+			for g.Respond(vswitch.Origin{Slot: slot}, parse(b), b).Action == vswitch.ToHost {
+				passed++
+			}
+			return passed
+		}
+		for slot := range uint32(3) {
+			if got := from(slot); got != shareOwn.burst {
+				t.Errorf("%d of port %d pass, want its own %d", got, slot, shareOwn.burst)
+			}
+		}
+		backlog--
+		if got := from(9); got != shareMost.burst {
+			t.Errorf("once there is room %d pass, want %d", got, shareMost.burst)
 		}
 	})
 }

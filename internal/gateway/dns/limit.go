@@ -17,6 +17,7 @@ const (
 	TooManyConnections              // a connection is closed: too many are open
 	TooLong                         // a connection is closed: its question is too long
 	SocketFull                      // a datagram found no room in the socket
+	QueueFull                       // a datagram is not answered: too many of its client wait
 
 	// LimitCount is the number of limits: all are less than it.
 	LimitCount = iota
@@ -29,6 +30,7 @@ var limitNames = [LimitCount]string{
 	TooManyConnections: "too-many-connections",
 	TooLong:            "too-long",
 	SocketFull:         "socket-full",
+	QueueFull:          "queue-full",
 }
 
 // String returns the limit's name in the metrics and the log.

@@ -12,7 +12,7 @@ func TestLimitsHaveNames(t *testing.T) {
 		}
 		seen[name] = true
 	}
-	if name := Limit(LimitCount).String(); name != "limit(6)" {
+	if name := Limit(LimitCount).String(); name != "limit(7)" {
 		t.Errorf("no limit is called %q", name)
 	}
 }

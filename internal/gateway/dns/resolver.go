@@ -11,6 +11,8 @@ import (
 
 	mdns "github.com/miekg/dns"
 	"golang.org/x/time/rate"
+
+	"vswitch/internal/gateway/turns"
 )
 
 const (
@@ -48,10 +50,12 @@ type Resolver struct {
 	config    Config
 	questions *slots // of those that are forwarded
 	conns     *slots
-	met       [LimitCount]atomic.Uint64
-	notices   [LimitCount]rate.Sometimes
-	ctx       context.Context // of all that takes time
-	cancel    context.CancelFunc
+	// unanswered are the questions that were read from a socket, by their clients.
+	unanswered *turns.Queue[netip.Addr, datagram]
+	met        [LimitCount]atomic.Uint64
+	notices    [LimitCount]rate.Sometimes
+	ctx        context.Context // of all that takes time
+	cancel     context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool // guarded by mu, as is adding to tasks
@@ -62,6 +66,7 @@ type Resolver struct {
 func NewResolver(c Config) *Resolver {
 	c.Timeout = cmp.Or(c.Timeout, DefaultTimeout)
 	r := &Resolver{config: c, questions: newSlots(questionBounds), conns: newSlots(connBounds)}
+	r.unanswered = turns.New[netip.Addr, datagram](maxUnanswered)
 	for l := range r.notices {
 		r.notices[l].Interval = noticeEvery
 	}

@@ -1,12 +1,14 @@
 package dns
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	mdns "github.com/miekg/dns"
@@ -15,8 +17,23 @@ import (
 // idleTimeout is how long a connection may be silent (RFC 7766 §6.2.3).
 const idleTimeout = 10 * time.Second
 
-// ServeUDP answers what comes to conn until it is closed by the caller.
+// maxUnanswered is how many questions that were read from a socket may wait to be answered.
+const maxUnanswered = 4096
+
+// datagram is a question as it was read from a socket.
+type datagram struct {
+	query []byte
+	from  net.Addr
+}
+
+// ServeUDP answers what comes to conn until it is closed by the caller. It reads faster than it
+// answers: in the socket what one client asks would be in the way of all others.
 func (r *Resolver) ServeUDP(conn net.PacketConn) error {
+	done := make(chan struct{})
+	var answering sync.WaitGroup
+	answering.Go(func() { r.answerUDP(conn, done) })
+	defer answering.Wait()
+	defer close(done)
 	buf := make([]byte, mdns.MaxMsgSize)
 	for {
 		n, from, err := conn.ReadFrom(buf)
@@ -26,11 +43,33 @@ func (r *Resolver) ServeUDP(conn net.PacketConn) error {
 			}
 			return err
 		}
-		r.Handle(buf[:n], addrOf(from), maxUDP, func(answer []byte) {
-			_, _ = conn.WriteTo(answer, from) // a client that is gone misses nothing
+		client := addrOf(from)
+		if !r.unanswered.Put(client, datagram{bytes.Clone(buf[:n]), from}) {
+			r.meet(QueueFull, client, 1)
+		}
+	}
+}
+
+// answerUDP answers what is read from conn until done is closed.
+func (r *Resolver) answerUDP(conn net.PacketConn, done <-chan struct{}) {
+	for {
+		select {
+		case <-done:
+			return
+		case <-r.unanswered.Ready():
+		}
+		d, ok := r.unanswered.Take()
+		if !ok {
+			continue
+		}
+		r.Handle(d.query, addrOf(d.from), maxUDP, func(answer []byte) {
+			_, _ = conn.WriteTo(answer, d.from) // a client that is gone misses nothing
 		})
 	}
 }
+
+// Unanswered returns how many questions that were read from a socket wait to be answered.
+func (r *Resolver) Unanswered() int { return r.unanswered.Len() }
 
 // ServeTCP answers who connects to l until it is closed by the caller. Each
 // connection's queries are answered one after the other.
