@@ -315,20 +315,20 @@ func TestPublishedPortOfNames(t *testing.T) {
 				s.addSegment(c, "alone", "10.67.0.0/24", api.UplinkNone)
 				s.addPort(c, "a")
 				s.mustPublish(c, "a", text)
-				s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
+				s.wantNames(s.socket("172.17.0.1"), "172.17.0.200", "a", "172.17.0.2")
 				s.socket("10.66.0.1")
 				if got := slices.Contains(s.Shared, 53); got != shared {
 					s.Errorf("the port of names is shared: %t, want %t", got, shared)
 				}
 				c = s.restart(c)
-				s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
+				s.wantNames(s.socket("172.17.0.1"), "172.17.0.200", "a", "172.17.0.2")
 				if list, _ := c.Published(s.Context(), ""); len(list) != 1 || list[0].Reason != "" {
 					s.Errorf("published is %v", list)
 				}
 				if err := s.unpublish(c, "a", text); err != nil {
 					s.Fatal(err)
 				}
-				s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
+				s.wantNames(s.socket("172.17.0.1"), "172.17.0.200", "a", "172.17.0.2")
 			})
 		})
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"net"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"vswitch/api"
+	"vswitch/arp"
 	"vswitch/internal/control/view"
 	"vswitch/internal/frame"
 	"vswitch/internal/gateway"
@@ -39,6 +41,7 @@ type services struct {
 	segment  atomic.Pointer[string] // its name
 	sw       *vswitch.Switch
 	gateway  *gateway.Gateway
+	bindings *arp.Table
 	port     *vswitch.Port // the gateway's
 	room     int           // bytes that a datagram may hold
 	inbox    *gateway.Inbox
@@ -62,7 +65,7 @@ const udpHeaders = frame.IPv4HeaderLen + 8
 // way out.
 func (gs *gateways) newServices(s *segment) *services {
 	v := &services{
-		sw: gs.sw, gateway: s.gateway, room: s.record.MTU - udpHeaders,
+		sw: gs.sw, gateway: s.gateway, bindings: s.bindings, room: s.record.MTU - udpHeaders,
 		stop: make(chan struct{}),
 	}
 	v.segment.Store(new(s.record.Name))
@@ -116,6 +119,25 @@ func (v *services) handle(d gateway.Datagram) {
 	case gateway.DHCPPort:
 		v.lease(d)
 	}
+}
+
+// answerAside sends an answer to a question that the host's socket has taken from the gateway's
+// port in the switch, to an address that the segment answers for: in the host link's queue the
+// answers to one container are in the way of all others. It returns false for other addresses, and
+// for what must be fragmented.
+func (v *services) answerAside(to net.Addr, answer []byte) bool {
+	client, ok := to.(*net.UDPAddr)
+	if !ok || len(answer) > v.room {
+		return false
+	}
+	at := netip.AddrPortFrom(client.AddrPort().Addr().Unmap(), client.AddrPort().Port())
+	mac, bound := v.bindings.Lookup(at.Addr())
+	if !bound {
+		return false
+	}
+	d := gateway.Datagram{MAC: mac, Dst: netip.AddrPortFrom(netip.Addr{}, gateway.DNSPort)}
+	v.sw.Answer(v.port, v.gateway.Frame(d, at, answer))
+	return true
 }
 
 // lease answers a DHCP client, which must be at the port whose lease it is: a port

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -23,8 +24,9 @@ type sockets struct {
 	log      *slog.Logger
 	kernel   kernel.HostStack
 	resolver *dns.Resolver
-	device   kernel.Device // the host link's
-	link     string        // its name when the sockets were last opened
+	aside    func(to net.Addr, answer []byte) bool // see [dns.Resolver.ServeUDP]
+	device   kernel.Device                         // the host link's
+	link     string                                // its name when the sockets were last opened
 	at       netip.AddrPort
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when nothing is served any more
@@ -37,7 +39,8 @@ func (v *services) listen(
 ) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &sockets{
-		log: log, kernel: k, resolver: v.resolver, device: device, at: netip.AddrPortFrom(address, gateway.DNSPort),
+		log: log, kernel: k, resolver: v.resolver, aside: v.answerAside,
+		device: device, at: netip.AddrPortFrom(address, gateway.DNSPort),
 		cancel: cancel, done: make(chan struct{}),
 	}
 	v.sockets = s
@@ -136,7 +139,7 @@ func (s *sockets) serve(ctx context.Context, socket netns.LinkSocket) error {
 	defer context.AfterFunc(ctx, socket.Close)()
 	var tasks errgroup.Group
 	for _, serve := range []func() error{
-		func() error { return s.resolver.ServeUDP(socket.UDP) },
+		func() error { return s.resolver.ServeUDP(socket.UDP, s.aside) },
 		func() error { return s.resolver.ServeTCP(socket.TCP) },
 	} {
 		tasks.Go(func() error {

@@ -15,6 +15,7 @@ import (
 
 	"vswitch/api"
 	"vswitch/internal/control/kernel/kerneltest"
+	"vswitch/internal/frame"
 )
 
 // question returns a question for a name's addresses of IPv4.
@@ -77,6 +78,34 @@ func (s *stack) wantNames(socket *kerneltest.Socket, from, name, want string) {
 	}
 }
 
+// TestAnswersPassTheHostLinkBy, whose queue is full of those to others when they ask a lot: the
+// switch sends them to the port that has the address.
+func TestAnswersPassTheHostLinkBy(t *testing.T) {
+	t.Parallel()
+	inStack(t, func(s *stack) {
+		c := s.start()
+		a := s.addPort(c, "a")
+		s.pass(time.Second)
+		wire := s.Wire("a")
+		wire.Frames()
+		if answer := s.ask(s.socket("172.17.0.1"), "172.17.0.2", question("a")); answer != nil {
+			s.Errorf("the socket is given %x to send", answer)
+		}
+		s.pass(time.Second)
+		for _, eth := range wire.Frames() {
+			f := frame.Ethernet(eth)
+			if f.EtherType() != frame.EtherTypeIPv4 || f.Dst() != a.MAC {
+				continue
+			}
+			packet := frame.IPv4(f.Payload())
+			if got := answersOf(s.T, packet.Payload()[8:]); packet.Src() == addr("172.17.0.1") && got == "[172.17.0.2]" {
+				return
+			}
+		}
+		s.Error("no answer arrives at the container")
+	})
+}
+
 // TestNamesAtTheHostLink: the segment's names are answered at the gateway's address on the host
 // link, by datagrams and by connections, for the segment alone and as long as it is there.
 func TestNamesAtTheHostLink(t *testing.T) {
@@ -89,11 +118,11 @@ func TestNamesAtTheHostLink(t *testing.T) {
 		if socket.Link != lab.HostLink.Name || socket.At.Port() != 53 {
 			s.Errorf("the socket is at %s on %s", socket.At, socket.Link)
 		}
-		s.wantNames(socket, "10.66.0.2", "x", "10.66.0.2")
+		s.wantNames(socket, "10.66.0.200", "x", "10.66.0.2")
 		for _, hostile := range [][]byte{nil, {0}, make([]byte, 12), make([]byte, 65000)} {
 			s.ask(socket, "10.66.0.2", hostile)
 		}
-		s.wantNames(socket, "10.66.0.2", "x", "10.66.0.2")
+		s.wantNames(socket, "10.66.0.200", "x", "10.66.0.2")
 		if b := s.ask(socket, "192.0.2.7", question("x")); b != nil && answersOf(s.T, b) != "REFUSED" {
 			s.Errorf("somebody else is told %s", answersOf(s.T, b))
 		}
@@ -164,7 +193,7 @@ func TestPortOfNamesIsTaken(t *testing.T) {
 		s.FailCall("listen", nil)
 		s.pass(2 * retryMost)
 		s.wantLines(1, "names are served", "interface="+link)
-		s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
+		s.wantNames(s.socket("172.17.0.1"), "172.17.0.200", "a", "172.17.0.2")
 	})
 	inStack(t, func(s *stack) { // a process before that takes no longer than it may
 		s.FailCall("listen", syscall.EADDRINUSE)
@@ -206,11 +235,11 @@ func TestSocketOfNamesFails(t *testing.T) {
 		}
 		s.pass(2 * retryMost)
 		second := s.socket("172.17.0.1")
-		s.wantNames(second, "172.17.0.2", "a", "172.17.0.2")
+		s.wantNames(second, "172.17.0.200", "a", "172.17.0.2")
 		second.Errs <- errFailure
 		s.pass(time.Second)
 		s.mustPublish(c, "a", "53:53/udp") // stops and begins to serve meanwhile
-		s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
+		s.wantNames(s.socket("172.17.0.1"), "172.17.0.200", "a", "172.17.0.2")
 	})
 }
 
@@ -227,6 +256,6 @@ func TestNamesOfALinkThatHadAnotherName(t *testing.T) {
 		c = s.start()
 		c.Settle()
 		s.mustPublish(c, "a", "53:53/udp")
-		s.wantNames(s.socket("172.17.0.1"), "172.17.0.2", "a", "172.17.0.2")
+		s.wantNames(s.socket("172.17.0.1"), "172.17.0.200", "a", "172.17.0.2")
 	})
 }

@@ -27,11 +27,12 @@ type datagram struct {
 }
 
 // ServeUDP answers what comes to conn until it is closed by the caller. It reads faster than it
-// answers: in the socket what one client asks would be in the way of all others.
-func (r *Resolver) ServeUDP(conn net.PacketConn) error {
+// answers: in the socket what one client asks would be in the way of all others. An answer goes by
+// conn if aside, which knows another way, returns false.
+func (r *Resolver) ServeUDP(conn net.PacketConn, aside func(to net.Addr, answer []byte) bool) error {
 	done := make(chan struct{})
 	var answering sync.WaitGroup
-	answering.Go(func() { r.answerUDP(conn, done) })
+	answering.Go(func() { r.answerUDP(conn, aside, done) })
 	defer answering.Wait()
 	defer close(done)
 	buf := make([]byte, mdns.MaxMsgSize)
@@ -51,7 +52,9 @@ func (r *Resolver) ServeUDP(conn net.PacketConn) error {
 }
 
 // answerUDP answers what is read from conn until done is closed.
-func (r *Resolver) answerUDP(conn net.PacketConn, done <-chan struct{}) {
+func (r *Resolver) answerUDP(
+	conn net.PacketConn, aside func(to net.Addr, answer []byte) bool, done <-chan struct{},
+) {
 	for {
 		select {
 		case <-done:
@@ -63,7 +66,9 @@ func (r *Resolver) answerUDP(conn net.PacketConn, done <-chan struct{}) {
 			continue
 		}
 		r.Handle(d.query, addrOf(d.from), maxUDP, func(answer []byte) {
-			_, _ = conn.WriteTo(answer, d.from) // a client that is gone misses nothing
+			if !aside(d.from, answer) {
+				_, _ = conn.WriteTo(answer, d.from) // a client that is gone misses nothing
+			}
 		})
 	}
 }

@@ -25,7 +25,7 @@ func serve(tb testing.TB, r *Resolver) (at string) {
 	tb.Helper()
 	packets, listener := listenOnBoth(tb)
 	ended := make(chan error, 2)
-	go func() { ended <- r.ServeUDP(packets) }()
+	go func() { ended <- r.ServeUDP(packets, func(net.Addr, []byte) bool { return false }) }()
 	go func() { ended <- r.ServeTCP(listener) }()
 	tb.Cleanup(func() {
 		packets.Close()
