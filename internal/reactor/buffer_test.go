@@ -16,11 +16,11 @@ func TestBuffersStay(t *testing.T) {
 	r, l := newReactor(t, testBatch), newSocketPair(t)
 	add(t, r, 0, l)
 	enter := r.ring.enter
-	r.ring.enter = func(fd int, n uint32) (taken uint32, errno unix.Errno) {
+	r.ring.enter = func(fd int, n, flags uint32) (taken uint32, errno unix.Errno) {
 		runtime.GC()
 		growStack(1000)
 		_ = numbered(1000) // takes what was freed
-		return enter(fd, n)
+		return enter(fd, n, flags)
 	}
 	for _, text := range []string{"one", "two", "three"} {
 		r.Send(0, frameOf(r, text))

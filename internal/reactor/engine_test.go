@@ -263,7 +263,7 @@ func TestParkedProbe(t *testing.T) {
 	o := Options{Batch: testBatch, Engine: RingFixed, OnFallback: fell.add}
 	r := newReactorWith(t, unattached(t, o))
 	enter := r.ring.enter
-	r.ring.enter = func(_ int, n uint32) (uint32, unix.Errno) { return n, 0 }
+	r.ring.enter = func(_ int, n, _ uint32) (uint32, unix.Errno) { return n, 0 }
 	err := r.tryRing(make([]byte, tryBytes))
 	r.ring.enter = enter
 	if !errors.Is(err, errParked) {

@@ -12,13 +12,13 @@ import (
 )
 
 // ring is an io_uring(7) that reads and writes several frames in one system call.
-// Each request completes while it is submitted, in order, because it bears
+// Each request is carried out while it is submitted, in order, because it bears
 // RWF_NOWAIT: none is ever left in the kernel between two calls.
 type ring struct {
 	fd       int
 	handle   int    // what enter takes: fd, or its place among the thread's registered rings
 	flags    uint32 // that it was set up with
-	enter    func(ring int, requests uint32) (taken uint32, errno syscall.Errno)
+	enter    func(ring int, requests, flags uint32) (taken uint32, errno syscall.Errno)
 	register func(ring int, op uint32, argument unsafe.Pointer, n int) syscall.Errno
 
 	rings []byte // the mapping of both rings' indices and of the completions
@@ -29,6 +29,7 @@ type ring struct {
 	requests                       []sqe
 	completions                    []cqe
 	queued                         uint32 // requests filled in and not submitted
+	batch                          uint64 // user data of the batch's first request
 
 	files files
 
@@ -103,10 +104,15 @@ const (
 const (
 	setupCoopTaskrun  = 1 << 8  // Linux 5.19: no interrupts for what completes later, which nothing does
 	setupSingleIssuer = 1 << 12 // Linux 6.0: one thread only
-	setupDeferTaskrun = 1 << 13 // Linux 6.1: task work when it is asked for only
+	setupDeferTaskrun = 1 << 13 // Linux 6.1: task work with enterGetEvents only
 	setupNoSQArray    = 1 << 16 // Linux 6.6: requests are taken in their order, without an index
 
-	enterRegisteredRing = 1 << 4 // of io_uring_enter(2)
+)
+
+// Flags of io_uring_enter(2).
+const (
+	enterGetEvents      = 1 << 0
+	enterRegisteredRing = 1 << 4
 )
 
 // setups are the flags to ask for, from the newest kernel's to the oldest's.
@@ -272,7 +278,7 @@ func (r *ring) queue(opcode uint8, f file, b []byte, i int) {
 	// What is not set here is zero for ever: the place of the registered memory too.
 	s := &r.requests[(*r.sqTail+r.queued)&r.sqMask]
 	s.opcode, s.flags, s.fd, s.rwFlags = opcode, f.flags, f.fd, unix.RWF_NOWAIT
-	s.addr, s.length, s.userData = uint64(at), uint32(len(b)), uint64(i)
+	s.addr, s.length, s.userData = uint64(at), uint32(len(b)), r.batch+uint64(i)
 	r.queued++
 }
 
@@ -288,12 +294,13 @@ func (r *ring) submit(results []int32) syscall.Errno {
 	for i := range results {
 		results[i] = notTaken
 	}
-	left := r.queued
+	queued := r.queued
+	left := queued
 	r.queued = 0
 	atomic.StoreUint32(r.sqTail, *r.sqTail+left)
 	var failed syscall.Errno
 	for left > 0 && failed == 0 {
-		taken, errno := r.enter(r.handle, left)
+		taken, errno := r.enter(r.handle, left, 0)
 		switch {
 		case errno == 0 && taken > 0:
 			left -= min(taken, left)
@@ -308,32 +315,42 @@ func (r *ring) submit(results []int32) syscall.Errno {
 		// tail while it is entered only.
 		atomic.StoreUint32(r.sqTail, atomic.LoadUint32(r.sqHead))
 	}
-	r.reap(results)
+	if ended := r.reap(results); ended < queued-left {
+		// A read or write that fails ends by task work (io_uring/rw.c, io_complete_rw), which
+		// a ring with setupDeferTaskrun puts off until it is asked for. Until then the request
+		// holds the file, and a device that is closed stays.
+		_, _ = r.enter(r.handle, 0, enterGetEvents)
+		r.reap(results)
+	}
+	r.batch += 1 << 32 // what ends too late for this batch is no result of the next
 	return failed
 }
 
-// reap takes the completions out of the ring.
-func (r *ring) reap(results []int32) {
+// reap takes the completions out of the ring, and returns how many of this batch's there were.
+func (r *ring) reap(results []int32) (ended uint32) {
 	head, tail := *r.cqHead, atomic.LoadUint32(r.cqTail)
 	for ; head != tail; head++ {
-		if c := &r.completions[head&r.cqMask]; c.userData < uint64(len(results)) {
-			results[c.userData] = c.result
+		c := &r.completions[head&r.cqMask]
+		if i := c.userData - r.batch; i < uint64(len(results)) {
+			results[i] = c.result
+			ended++
 		}
 	}
 	atomic.StoreUint32(r.cqHead, head)
+	return ended
 }
 
 // enter is io_uring_enter(2). The system call is raw: no request in it waits.
-func enter(ring int, requests uint32) (uint32, syscall.Errno) {
+func enter(ring int, requests, flags uint32) (uint32, syscall.Errno) {
 	taken, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(ring),
-		uintptr(requests), 0, 0, 0, 0)
+		uintptr(requests), 0, uintptr(flags), 0, 0)
 	return uint32(taken), errno
 }
 
 // enterRegistered is enter by the ring's place among the thread's registered ones.
-func enterRegistered(ring int, requests uint32) (uint32, syscall.Errno) {
+func enterRegistered(ring int, requests, flags uint32) (uint32, syscall.Errno) {
 	taken, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(ring),
-		uintptr(requests), 0, enterRegisteredRing, 0, 0)
+		uintptr(requests), 0, uintptr(flags|enterRegisteredRing), 0, 0)
 	return uint32(taken), errno
 }
 

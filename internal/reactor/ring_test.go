@@ -3,6 +3,7 @@ package reactor
 import (
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -26,17 +27,20 @@ type step struct {
 // play puts a script between the reactor and the kernel.
 func play(r *Reactor) *script {
 	s, enter := new(script), r.ring.enter
-	r.ring.enter = func(fd int, n uint32) (uint32, unix.Errno) {
+	r.ring.enter = func(fd int, n, flags uint32) (uint32, unix.Errno) {
+		if flags != 0 {
+			return enter(fd, n, flags)
+		}
 		s.calls++
 		if len(s.steps) == 0 {
-			return enter(fd, n)
+			return enter(fd, n, flags)
 		}
 		next := s.steps[0]
 		s.steps = s.steps[1:]
 		if next.take == 0 {
 			return 0, next.errno
 		}
-		return enter(fd, min(n, next.take))
+		return enter(fd, min(n, next.take), flags)
 	}
 	return s
 }
@@ -244,17 +248,17 @@ func TestEnterIsInterrupted(t *testing.T) {
 func refuse(r *Reactor, errno unix.Errno, chosen func(i uint64) bool) {
 	ring := r.ring
 	enter := ring.enter
-	ring.enter = func(fd int, n uint32) (uint32, unix.Errno) {
+	ring.enter = func(fd int, n, flags uint32) (uint32, unix.Errno) {
 		before := *ring.cqTail
 		for i := range n {
 			q := &ring.requests[(*ring.sqTail-1-i)&ring.sqMask]
-			if chosen(q.userData) {
+			if chosen(q.userData & math.MaxUint32) {
 				*q = sqe{fd: -1, userData: q.userData} // opcode 0: IORING_OP_NOP
 			}
 		}
-		taken, failed := enter(fd, n)
+		taken, failed := enter(fd, n, flags)
 		for i := before; i != *ring.cqTail; i++ {
-			if c := &ring.completions[i&ring.cqMask]; chosen(c.userData) {
+			if c := &ring.completions[i&ring.cqMask]; chosen(c.userData & math.MaxUint32) {
 				c.result = -int32(errno)
 			}
 		}

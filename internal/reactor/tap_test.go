@@ -37,6 +37,41 @@ func TestFramesThatATAPRefuses(t *testing.T) {
 	}
 }
 
+// TestRefusedFramesHoldNoDevice: a device that has refused frames, because it is down, is
+// deleted by Close like any other, and what becomes of later frames is theirs.
+func TestRefusedFramesHoldNoDevice(t *testing.T) {
+	for engine, start := range engines {
+		t.Run(engine, func(t *testing.T) {
+			ns := lab.NewNamespace(t)
+			r, up := start(t), newTAP(t)
+			add(t, r, 1, up)
+			ns.Do(func() {
+				down := mustCreate(t, ns, tap.Options{})
+				ns.Run("ip", "link", "set", down.Name(), "down")
+				add(t, r, 2, down)
+				for range 3 {
+					r.Send(2, frameOf(r, "lost"))
+				}
+				flush(t, r, frame.Down, frame.Down, frame.Down)
+				for _, text := range []string{"one", "two", "three"} {
+					r.Send(1, frameOf(r, text))
+				}
+				flush(t, r, frame.OK, frame.OK, frame.OK)
+				if err := r.Remove(2); err != nil {
+					t.Error(err)
+				}
+				if err := down.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := net.InterfaceByName(down.Name()); err == nil {
+					t.Error("the link is there after Close")
+				}
+			})
+			up.arrived("one", "two", "three")
+		})
+	}
+}
+
 // TestGoneWithItsNamespace moves a device away, as the switch does, and lets its
 // new namespace end.
 func TestGoneWithItsNamespace(t *testing.T) {
