@@ -20,6 +20,7 @@ const (
 // Protocol numbers (IANA).
 const (
 	ProtoICMP   = 1
+	ProtoIGMP   = 2
 	ProtoTCP    = 6
 	ProtoUDP    = 17
 	ProtoICMPv6 = 58

@@ -12,6 +12,18 @@ const (
 	dhcpv6Client = 546
 )
 
+// Messages of IGMP by which a host joins and leaves groups: reports of version 1 (RFC 1112), 2 and
+// 3 (RFC 3376 §4), and version 2's leave (RFC 2236 §2.1).
+const (
+	igmpReport1 = 0x12
+	igmpReport2 = 0x16
+	igmpLeave   = 0x17
+	igmpReport3 = 0x22
+)
+
+// igmpLen is the length of the shortest IGMP message in bytes (RFC 2236 §2).
+const igmpLen = 8
+
 // udpHeaderLen is the length of a UDP header in bytes (RFC 768).
 const udpHeaderLen = 8
 
@@ -21,17 +33,36 @@ func (g *Guard) plain4(h *frame.PlainIPv4) bool {
 		(h.Protocol() != frame.ProtoUDP || h.DstPort() != dhcpClient)
 }
 
-// inspectIPv4 wants a strict port's own source address, and no DHCP server. The
-// packet's total length may be wrong: nobody reads what is behind it.
+// inspectIPv4 wants a strict port's own source address, and no DHCP server. From none a
+// host may ask for an address, and say which groups it listens to. The packet's total
+// length may be wrong: nobody reads what is behind it.
 func (g *Guard) inspectIPv4(f *frame.Parsed) drop.Reason {
 	known := uint64(f.Src4) == g.own4 || g.allows4(f.Src4)
 	if f.Protocol == frame.ProtoUDP && !f.Later {
 		return inspectUDP4(f, known)
 	}
-	if !known {
+	if !known && !groupReport(f) {
 		return drop.SpoofedIP
 	}
 	return drop.None
+}
+
+// groupReport reports whether an IPv4 packet joins or leaves groups as a host does that has no
+// address yet (RFC 3376 §4.2.13), or a bridge for those behind it (RFC 4541 §2.1.1).
+func groupReport(f *frame.Parsed) bool {
+	if f.Src4 != 0 || f.Protocol != frame.ProtoIGMP || f.Fragment ||
+		f.Dst4>>28 != 0xe || !f.Eth.Dst().IsGroup() { // 224.0.0.0/4
+		return false
+	}
+	message := f.Body()
+	if len(message) < igmpLen {
+		return false
+	}
+	switch message[0] {
+	case igmpReport1, igmpReport2, igmpLeave, igmpReport3:
+		return true
+	}
+	return false
 }
 
 func inspectUDP4(f *frame.Parsed, known bool) drop.Reason {

@@ -45,7 +45,7 @@ func (o oracle) admit(eth []byte) drop.Reason {
 func (o oracle) inspect(eth []byte, etherType uint16, packet []byte) drop.Reason {
 	switch {
 	case etherType == 0x0800:
-		return o.ipv4(packet)
+		return o.ipv4(eth, packet)
 	case etherType == 0x0806:
 		return o.arp(packet)
 	case etherType == 0x86dd && o.c.IPv6:
@@ -144,7 +144,7 @@ func (o oracle) arp(b []byte) drop.Reason {
 	return drop.SpoofedARP
 }
 
-func (o oracle) ipv4(b []byte) drop.Reason {
+func (o oracle) ipv4(eth, b []byte) drop.Reason {
 	if len(b) < 20 || b[0]>>4 != 4 || b[0]&15 < 5 || len(b) < int(b[0]&15)*4 {
 		return drop.MalformedIP
 	}
@@ -161,10 +161,18 @@ func (o oracle) ipv4(b []byte) drop.Reason {
 			return drop.None
 		}
 	}
-	if !o.mayUse(src) {
+	if !o.mayUse(src) && !isReportFromNowhere(eth, b) {
 		return drop.SpoofedIP
 	}
 	return drop.None
+}
+
+// isReportFromNowhere says whether an IPv4 packet is a whole report of IGMP of any version, or a
+// leave, from 0.0.0.0 to a group.
+func isReportFromNowhere(eth, b []byte) bool {
+	igmp, whole := b[int(b[0]&15)*4:], b[6]&0x3f == 0 && b[7] == 0
+	return eth[0]&1 == 1 && ip(b[12:16]).IsUnspecified() && ip(b[16:20]).IsMulticast() && b[9] == 2 && whole &&
+		len(igmp) >= 8 && slices.Contains([]byte{0x12, 0x16, 0x17, 0x22}, igmp[0])
 }
 
 // headers6 is what follows the extension headers of an IPv6 packet. Where they do

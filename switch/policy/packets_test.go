@@ -42,6 +42,21 @@ var (
 	noSource    = netip.IPv6Unspecified()
 )
 
+// allReporters is the group of those that listen to reports of IGMPv3 (RFC 3376 §4.2.14).
+var allReporters = addr("224.0.0.22")
+
+// igmp is a frame of the host's to a group's MAC, with a message of IGMP.
+func igmp(from, to netip.Addr, kind byte) []byte {
+	return ethernet(frame.MAC{1, 0, 0x5e, 0, 0, 22}, host1.MAC, frame.EtherTypeIPv4,
+		switchtest.IPv4(to, from, frame.ProtoIGMP, kind, 0, 0, 0, 0, 0, 0, 1)...)
+}
+
+// withRouterAlert puts the option behind the IPv4 header that hosts send IGMP with (RFC 2113).
+func withRouterAlert(eth []byte) []byte {
+	const end = frame.EthernetHeaderLen + frame.IPv4HeaderLen
+	return edit(slices.Concat(eth[:end], []byte{0x94, 4, 0, 0}, eth[end:]), 0, 0x46)
+}
+
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 // policy1 is that of host1's port.

@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"vswitch/internal/frame"
 	"vswitch/switch/drop"
 	"vswitch/switch/policy"
+	"vswitch/switch/switchtest"
 )
 
 func TestSecurityOfARP(t *testing.T) {
@@ -121,6 +123,39 @@ func TestSecurityOfIPv4(t *testing.T) {
 		),
 		onlyStrict("truncated", ipv4(s.IP, tcp)[:33], drop.MalformedIP),
 	}, nil)
+}
+
+// TestSecurityOfIGMP: a host that has no address yet reports from 0.0.0.0 (RFC 3376 §4.2.13), as
+// do bridges that report for those behind them (RFC 4541 §2.1.1).
+func TestSecurityOfIGMP(t *testing.T) {
+	t.Parallel()
+	s, zero := host1, addr("0.0.0.0")
+	report := igmp(zero, allReporters, 0x22)
+	toHost := switchtest.To(testMAC(2), report)
+	tests := []securityTest{
+		always("with the router alert", withRouterAlert(report), passes),
+		always("own address", igmp(s.IP, allReporters, 0x22), passes),
+		onlyStrict("another's address", igmp(s.Other, allReporters, 0x22), drop.SpoofedIP),
+		secured("another's MAC", from(testMAC(2), report), drop.SpoofedMAC),
+		onlyStrict("to all", igmp(zero, addr("255.255.255.255"), 0x22), drop.SpoofedIP),
+		onlyStrict("to a host", igmp(zero, s.Other, 0x22), drop.SpoofedIP),
+		onlyStrict("to a host's MAC", toHost, drop.SpoofedIP),
+		onlyStrict("first fragment", fragment(report, 0, true), drop.SpoofedIP),
+		onlyStrict("later fragment", fragment(report, 8, false), drop.SpoofedIP),
+		onlyStrict("cut off", report[:len(report)-1], drop.SpoofedIP),
+		onlyStrict("another protocol", edit(report, 9, frame.ProtoICMP), drop.SpoofedIP),
+	}
+	for kind := range 256 {
+		name, eth := fmt.Sprintf("type %#x", kind), igmp(zero, allReporters, byte(kind))
+		switch kind {
+		case 0x12, 0x16, 0x17, 0x22: // reports of all versions, and a leave
+			tests = append(tests, always(name, eth, passes))
+		default: // a query among them
+			tests = append(tests, onlyStrict(name, eth, drop.SpoofedIP))
+		}
+	}
+	testSecurity(t, tests, nil)
+	testSecurity(t, tests[:1], func(c *policy.Policy) { c.Addrs, c.Prefixes = nil, nil })
 }
 
 func TestSecurityOfIPv6(t *testing.T) {

@@ -109,6 +109,14 @@ func routing() []row {
 				a.icmp6("::", 143, &layers.ICMPv6Echo{}), // as MLDv2's, which has 4 bytes more
 			}
 		}},
+		{name: "IGMP from 0.0.0.0 (no address yet, snooping bridges)", frames: func(a, _ *station) [][]byte {
+			report := append([]byte{0x22, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0}, 239, 1, 2, 3)
+			return [][]byte{
+				a.ipv4("01:00:5e:00:00:16", "224.0.0.22", "0.0.0.0", 2, report...),
+				a.ipv4("01:00:5e:01:02:03", "239.1.2.3", "0.0.0.0", 2, 0x16, 0, 0, 0, 239, 1, 2, 3),
+				a.ipv4("01:00:5e:00:00:02", "224.0.0.2", "0.0.0.0", 2, 0x17, 0, 0, 0, 239, 1, 2, 3),
+			}
+		}},
 		{name: "mDNS, SSDP, LLMNR", frames: func(a, _ *station) [][]byte {
 			return [][]byte{
 				a.udp("01:00:5e:00:00:fb", "224.0.0.251", a.ip.String(), 5353, 5353, 0),
