@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -127,6 +128,17 @@ func TestUpgradeDuringAStopFails(t *testing.T) {
 	}
 }
 
+// ownedBy makes a vswitchd in dir that belongs to a user and has a mode.
+func ownedBy(t *testing.T, dir, name string, user int, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	copyFile(t, path, lab.Program("vswitchd"))
+	if err := errors.Join(os.Chown(path, user, 0), os.Chmod(path, mode)); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // TestUpgradeByAMemberOfTheGroup: who may use the socket and is not root has a program run that
 // root has installed, and no other.
 func TestUpgradeByAMemberOfTheGroup(t *testing.T) {
@@ -154,27 +166,25 @@ func TestUpgradeByAMemberOfTheGroup(t *testing.T) {
 		}
 		return cmd.ProcessState.ExitCode(), string(out)
 	}
-	touched := filepath.Join(installed, "touched")
-	for name, program := range map[string]string{
-		"its own program":     shellProgram(t, "touch "+touched),
-		"another of root's":   vsctl,
-		"a vswitchd anywhere": filepath.Join(lab.ShortDir(t), "vswitchd"),
+	touched, anywhere := filepath.Join(installed, "touched"), ownedBy(t, lab.ShortDir(t), "vswitchd", 0, 0o755)
+	for name, test := range map[string]struct{ program, why string }{
+		"its own program":         {shellProgram(t, "touch "+touched), "is not trusted from anyone but root: "},
+		"another of root's":       {vsctl, "is taken from root alone: it is a build of vswitch/cmd/vsctl"},
+		"a vswitchd anywhere":     {anywhere, "is not trusted from anyone but root: "},
+		"a vswitchd of a user":    {ownedBy(t, installed, "users", 65534, 0o755), "belongs to user 65534: want root"},
+		"one that a group writes": {ownedBy(t, installed, "groups", 0, 0o775), "has mode 0775: want"},
+		"one that all write":      {ownedBy(t, installed, "everyones", 0, 0o757), "has mode 0757: want"},
 	} {
-		if strings.HasPrefix(name, "a vswitchd") {
-			copyFile(t, program, lab.Program("vswitchd"))
-		}
-		status, output := member("upgrade", program)
-		if status != 1 || !strings.Contains(output, "from anyone but root") &&
-			!strings.Contains(output, "from root alone") {
-			t.Errorf("%s: exit status %d with %q, want 1 with the reason", name, status, output)
+		status, output := member("upgrade", test.program)
+		if status != 1 || !strings.Contains(output, test.why) {
+			t.Errorf("%s: exit status %d with %q, want 1 with %q", name, status, output, test.why)
 		}
 	}
 	if _, err := os.Stat(touched); err == nil {
 		t.Error("the program of a user who is not root has run as root")
 	}
-	program := filepath.Join(installed, "vswitchd")
-	copyFile(t, program, lab.Program("vswitchd"))
-	if status, output := member("upgrade", program); status != 0 {
+	if status, output := member("upgrade", ownedBy(t, installed, "vswitchd", 0, 0o755)); status != 0 {
 		t.Errorf("root's vswitchd: exit status %d with %q, want 0", status, output)
 	}
+	h.MustVsctl("upgrade", anywhere) // root may name any
 }
