@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"vswitch/api"
 	"vswitch/internal/wellformed"
@@ -205,5 +206,64 @@ func TestQueueOfAContainerIsSetBack(t *testing.T) {
 	h.AwaitLog(0, "length of the interface's queue", "from=40000")
 	if n := queue(); n != "1000" {
 		t.Errorf("the queue has %s frames after a restart", n)
+	}
+}
+
+// loops are what a container may do to its interface A again and again, which is B after it. OUTER
+// and INNER are the container's two namespaces.
+var loops = map[string]string{
+	"name and MAC": `ip link set dev $A name $B; ip link set dev $B address $MAC`,
+	"namespace, name and MAC": `ip link set dev $A netns INNER; ip -n INNER link set dev $A name $B up address $MAC; ` +
+		`ip -n INNER link set dev $B netns OUTER; ip link set dev $B up`,
+}
+
+// startLoop has the container do that again and again, and returns the interface's name after it.
+func startLoop(c *lab.Container, commands string) (loop *lab.TestProcess, last string) {
+	c.Helper()
+	commands = strings.NewReplacer("INNER", lab.NewQuietNamespace(c).Name(), "OUTER", c.Name()).Replace(commands)
+	script := "set -e\nB=eth0\n"
+	for i := range 150 {
+		last = fmt.Sprint("eth", 1+i%7)
+		script += fmt.Sprintf("A=$B; B=%s; MAC=02:00:00:00:01:%02x; %s\n", last, i, commands)
+	}
+	return c.Start("sh", "-c", script), last
+}
+
+// TestContainerThatChangesItsInterfaceInALoop: the log and the disk see little of it, and the
+// operator's changes of another port meanwhile have nothing else to wait for there.
+func TestContainerThatChangesItsInterfaceInALoop(t *testing.T) {
+	t.Parallel()
+	const kinds, burst, every = 3, 10, 10 * time.Second // of lines: name, MAC, up or down
+	for name, commands := range loops {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			c := h.Attach("hostile")
+			h.Attach("other")
+			trace, end := h.strace(h.Carrier(), []string{"-e", "trace=fdatasync"}, h.stateFile())
+			from, began := h.Daemon.Lines(), time.Now()
+			loop, last := startLoop(c, commands)
+			changes := 0
+			for ; loop.Err() == nil; changes++ {
+				isolated := changes%2 == 0
+				if _, err := h.Client.UpdatePort(t.Context(), "other", api.PortUpdate{Isolated: &isolated}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if code := loop.AwaitExit(); code != 0 {
+				t.Fatalf("the loop ended with exit status %d: %s", code, loop.Output())
+			}
+			h.Eventually("the interface is shown by its last name", func() bool { return h.Port("hostile").IfName == last })
+			end()
+			turns := 1 + int(time.Since(began)/every) // of a line of a kind, and of a name to be stored
+			log := strings.Join(strings.Split(h.Daemon.Output(), "\n")[from:], "\n")
+			if n, most := strings.Count(log, "port=hostile"), kinds*(burst+turns); n > most {
+				t.Errorf("the log has %d lines about it, want %d at most", n, most)
+			}
+			// Each change is two flushes, as is each time that a name is stored.
+			if n, most := h.flushes(trace)-2*changes, 2*(1+turns); n > most {
+				t.Errorf("beside %d changes the state was flushed %d times, want %d at most", changes, n, most)
+			}
+		})
 	}
 }
