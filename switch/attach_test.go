@@ -150,8 +150,8 @@ func TestDeviceThatGivesNothingLetsOthersGoOn(t *testing.T) {
 		if p[0].Slot() != slot || p[1].Slot() != slot+1 {
 			l.t.Fatalf("the ports have the slots %d and %d", p[0].Slot(), p[1].Slot())
 		}
+		p[0].send(frame.Broadcast, "first") // whose turn it is, which is in vain
 		p[1].send(frame.Broadcast, "second")
-		p[0].send(frame.Broadcast, "first") // a newcomer's turn is the first
 		l.sw.Release()
 		synctest.Wait()
 		expect(l.t, p[2], "second", "first")

@@ -64,6 +64,8 @@ type Poller interface {
 	// Flush writes what is queued, in that order, and returns what became of each; valid
 	// until the next Flush. It never blocks.
 	Flush() []frame.Status
+	// Yield has other threads run that wait for the worker's processor, and returns soon.
+	Yield()
 	// Wake makes the running or the next Wait return.
 	Wake()
 	// Close frees the poller; no method is called after it.

@@ -28,11 +28,11 @@ import (
 // drop with its reason. Its headers are parsed once, as far as a stage asks for them.
 
 const (
-	burstFrames = BatchFrames // read from one port before the next has its turn: what a neighbour may have to wait for
+	burstFrames = BatchFrames // carried from one port before the next has its turn, if not fewer (turn.go)
 
-	// batchBytes is about what is read before it is written: no more than stays
-	// in a core's own cache.
-	batchBytes = 1 << 18
+	// batchBytes is about what is read before it is written: four super-frames, since no
+	// more stays in a core's own cache.
+	batchBytes = 4 * (1<<16 + 1<<7)
 
 	// bufferSize holds the largest super-frame: 64 KiB of IP packet behind an
 	// Ethernet header with two VLAN tags and the virtio-net header, and some more
@@ -40,19 +40,22 @@ const (
 	bufferSize = 1<<16 + 256
 )
 
-// burst carries up to burstFrames frames from p and says whether more may wait.
+// burst carries up to burstFrames frames from p, fewer if they are large, and says whether
+// more may wait.
 //
 // It asks for as many frames at a time as it has got already in this turn, or in
 // the one before: a lone frame costs one read, and a queue soon one call for the
 // whole burst.
 func (w *worker) burst(p *Port) bool {
 	w.from, w.observer = p, w.observerRef.Load()
-	want, got := p.batch, 0
-	for got < burstFrames {
+	want, got, carried := p.batch, 0, 0
+	for got < burstFrames && carried < quantum {
 		bufs := w.frames[:min(want, burstFrames-got)]
 		n, status := w.poller.Receive(p.slot, bufs)
 		size := w.take(p, bufs[:n])
 		got += n
+		carried += size
+		w.turns.charge(p, n, size)
 		if status != frame.OK {
 			p.batch = max(1, got)
 			w.flush(p)

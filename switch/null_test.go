@@ -45,6 +45,7 @@ type nullPoller struct {
 		buf  []byte
 	}
 	queued int
+	yields int
 	status [BatchFrames]frame.Status
 }
 
@@ -90,6 +91,7 @@ func (p *nullPoller) Add(slot uint32, dev Device, _ bool) error {
 	return nil
 }
 
+func (p *nullPoller) Yield()             { p.yields++ }
 func (*nullPoller) Unwatch(uint32) error { return nil }
 func (*nullPoller) Remove(uint32) error  { return nil }
 func (*nullPoller) Close() error         { return nil }

@@ -36,9 +36,11 @@ type Port struct {
 
 	// Fields of the worker that reads the device; the others read those above.
 	_         [cacheLines]byte
-	ready     bool // may have frames waiting; is in the worker's list
-	detached  bool // is read no more
-	batch     int  // how many frames to ask for first; at least 1
+	ready     bool   // may have frames waiting; takes turns (turn.go) or rests
+	detached  bool   // is read no more
+	round     uint32 // of the worker's turns: the one that credit belongs to
+	credit    int    // bytes that may be carried in that round; below 0: carried too many
+	batch     int    // how many frames to ask for first; at least 1
 	last      route
 	ingress   *queue              // nil until it is needed
 	restraint restraint           // by the frames refused

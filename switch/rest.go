@@ -54,7 +54,7 @@ func (w *worker) rouse(timeout time.Duration) time.Duration {
 		left := time.Duration((p.restUntil - now + policy.TicksPerNanosecond - 1) / policy.TicksPerNanosecond)
 		switch {
 		case left <= 0:
-			w.ready = append(w.ready, p)
+			w.turns.again(p)
 			timeout = 0
 			continue
 		case timeout < 0 || left < timeout:

@@ -41,8 +41,7 @@ type worker struct {
 	queue    []sending
 	copies   []byte   // of frames in queue whose devices take no offloads, one behind the other
 	tokens   []uint32 // slots that the poller reports
-	ready    []*Port  // ports that may have frames waiting
-	spare    []*Port  // the array that enlist builds the next list in
+	turns    turns    // ports that may have frames waiting
 	resting  []*Port  // ports that are not read for a while (rest.go)
 	shaping  shaping  // frames that wait for ports' rates (shaper.go)
 	refused  int      // frames of this burst that were dropped at the port they came from
@@ -125,7 +124,7 @@ func (w *worker) run() {
 		switch {
 		case held:
 			timeout = -1
-		case len(w.ready) == 0:
+		case w.turns.idle():
 			timeout = w.wait()
 		}
 		if len(w.resting) > 0 {
@@ -139,43 +138,11 @@ func (w *worker) run() {
 		if n > 0 {
 			w.enlist(w.tokens[:n])
 		}
-		if len(w.ready) > 0 && !held {
+		if !held && !w.turns.idle() {
 			w.busy()
 			w.turn()
 		}
 	}
-}
-
-// enlist puts ports that became ready before those that still are: who sends
-// little waits for one burst of who sends all the time, and not for a round of
-// them (as new flows go first in RFC 8290 §4.2).
-func (w *worker) enlist(slots []uint32) {
-	list := w.spare[:0]
-	for _, slot := range slots {
-		if p := w.port(slot); p != nil && !p.ready && !p.detached && p.worker == w {
-			p.ready = true
-			list = append(list, p)
-		}
-	}
-	list = append(list, w.ready...)
-	clear(w.ready)
-	w.spare, w.ready = w.ready, list
-}
-
-// turn gives each ready port one burst and keeps those that may have more.
-func (w *worker) turn() {
-	kept := w.ready[:0]
-	for _, p := range w.ready {
-		p.ready = !p.detached && w.burst(p)
-		if w.refused > 0 && w.rests(p) {
-			continue
-		}
-		if p.ready {
-			kept = append(kept, p)
-		}
-	}
-	clear(w.ready[len(kept):])
-	w.ready = kept
 }
 
 // lost ends reading a port whose device is gone, and tells the control side.
@@ -185,7 +152,7 @@ func (w *worker) lost(p *Port) {
 	go w.onGone(p)
 }
 
-// unwatch ends reading p. An entry in the ready list is skipped at its turn.
+// unwatch ends reading p. If it takes turns, it is skipped at its own.
 func (w *worker) unwatch(p *Port) {
 	if p.detached {
 		return

@@ -66,6 +66,9 @@ func (p *Poller) Add(slot uint32, dev vswitch.Device, watch bool) error {
 	return nil
 }
 
+// Yield implements [vswitch.Poller].
+func (p *Poller) Yield() {}
+
 // report has Wait return slot.
 func (p *Poller) report(slot uint32) {
 	p.mu.Lock()
