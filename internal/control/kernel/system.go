@@ -22,7 +22,8 @@ import (
 // System is the kernel that the process runs on.
 type System struct{}
 
-// NewPoller implements [Kernel].
+// NewPoller implements [Kernel]. The calling thread, a worker's, is scheduled in short slices from
+// then on.
 func (System) NewPoller(
 	engine reactor.Engine, fallback func(reactor.State),
 ) (vswitch.Poller, error) {
@@ -32,6 +33,7 @@ func (System) NewPoller(
 	if file, err := tap.OpenUnattached(); err == nil {
 		o.Probe = file
 	}
+	reactor.ShortenSlice()
 	r, err := reactor.New(o)
 	if err != nil {
 		return nil, err
