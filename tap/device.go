@@ -65,7 +65,7 @@ func (d *Device) WriteStatus(errno syscall.Errno) frame.Status {
 func (d *Device) Fd() int { return d.fd }
 
 // HeaderLen returns the length in bytes of the virtio-net header that each read and write
-// begins with: [frame.VNetHeaderLen] or 0.
+// begins with: [frame.VNetShortHeaderLen] or 0.
 func (d *Device) HeaderLen() int { return d.header }
 
 // Name is the name the device had when it was opened; the link may have been

@@ -51,7 +51,7 @@ func receiveUDP(t *testing.T, d *Device) []byte {
 		if s != frame.OK {
 			t.Fatalf("reading says %d", s)
 		}
-		if b := buf[d.HeaderLen():n]; frame.Ethernet(b).EtherType() == frame.EtherTypeIPv4 &&
+		if b := buf[frame.VNetHeaderLen:n]; frame.Ethernet(b).EtherType() == frame.EtherTypeIPv4 &&
 			b[frame.EthernetHeaderLen+9] == frame.ProtoUDP {
 			return buf[:n]
 		}
@@ -73,7 +73,7 @@ func checkUDP(t *testing.T, ns *lab.Namespace, d *Device) {
 		return
 	}
 	for range udpSegments {
-		b := receiveUDP(t, d)
+		b := receiveUDP(t, d)[frame.VNetHeaderLen:]
 		if want := udpStart + 8 + udpSegment; len(b) != want {
 			t.Fatalf("a frame of %d bytes was read, want %d", len(b), want)
 		}
@@ -98,13 +98,13 @@ func TestHeaderIsThatOfTheLastToOpen(t *testing.T) {
 			if d, err = Attach(name, Options{Persist: true, NoHeader: plain}); err != nil {
 				t.Fatal(err)
 			}
-			if want := map[bool]int{false: frame.VNetHeaderLen}[plain]; d.HeaderLen() != want {
+			if want := map[bool]int{false: frame.VNetShortHeaderLen}[plain]; d.HeaderLen() != want {
 				t.Errorf("the header has %d bytes, want %d", d.HeaderLen(), want)
 			}
 			if got := d.Offloads(); plain != (got == 0) {
 				t.Errorf("without header %t: the offloads are %s", plain, got)
 			}
-			if s := write(d, testFrame("")[frame.VNetHeaderLen-d.HeaderLen():]); s != frame.OK {
+			if s := write(d, testFrame("")); s != frame.OK {
 				t.Errorf("without header %t: writing says %d, want OK", plain, s)
 			}
 			checkUDP(t, ns, d)

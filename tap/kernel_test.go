@@ -82,18 +82,31 @@ func packetSocket(t *testing.T, link string) int {
 	return s
 }
 
-// read reads one frame as whoever uses the device does.
+// read reads one frame, as whoever uses the device does, behind a header that is as long as the
+// longest.
 func read(d *Device, buf []byte) (int, frame.Status) {
-	n, err := unix.Read(d.Fd(), buf)
+	own := d.HeaderLen()
+	skip := frame.VNetHeaderLen - own
+	n, err := unix.Read(d.Fd(), buf[skip:])
 	if err != nil {
 		return 0, d.ReadStatus(errnoOf(err))
 	}
-	return n, frame.OK
+	if skip > 0 {
+		copy(buf, buf[skip:skip+own])
+		clear(buf[own:frame.VNetHeaderLen])
+	}
+	return skip + n, frame.OK
 }
 
-// write writes one frame as whoever uses the device does.
-func write(d *Device, buf []byte) frame.Status {
-	if _, err := unix.Write(d.Fd(), buf); err != nil {
+// write writes one frame, as whoever uses the device does, of which b has a header as long as the
+// longest or a part of it.
+func write(d *Device, b []byte) frame.Status {
+	own := min(d.HeaderLen(), len(b))
+	raw := bytes.Clone(b[:own])
+	if len(b) > frame.VNetHeaderLen {
+		raw = append(raw, b[frame.VNetHeaderLen:]...)
+	}
+	if _, err := unix.Write(d.Fd(), raw); err != nil {
 		return d.WriteStatus(errnoOf(err))
 	}
 	return frame.OK

@@ -64,11 +64,11 @@ func setHeader(fd int, header bool) (int, Offloads, error) {
 		}
 		return 0, 0, nil
 	}
-	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, frame.VNetHeaderLen); err != nil {
-		return 0, 0, fmt.Errorf("set the virtio-net header to %d bytes: %w", frame.VNetHeaderLen, err)
+	if err := unix.IoctlSetPointerInt(fd, unix.TUNSETVNETHDRSZ, frame.VNetShortHeaderLen); err != nil {
+		return 0, 0, fmt.Errorf("set the virtio-net header to %d bytes: %w", frame.VNetShortHeaderLen, err)
 	}
 	offloads, err := setOffloads(fd)
-	return frame.VNetHeaderLen, offloads, err
+	return frame.VNetShortHeaderLen, offloads, err
 }
 
 // setOffloads turns on all offloads that the kernel has, and says which.

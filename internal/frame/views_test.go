@@ -161,7 +161,7 @@ func TestTruncated(t *testing.T) {
 		{"arp", arp, func(b []byte) bool { _, ok := frame.ParseARP(b); return ok }},
 		{"ipv4", ip4, func(b []byte) bool { _, ok := frame.ParseIPv4(b); return ok }},
 		{"ipv6", ip6, func(b []byte) bool { _, ok := frame.ParseIPv6(b); return ok }},
-		{"vnet", make([]byte, 10), func(b []byte) bool { _, _, ok := frame.ParseVNet(b); return ok }},
+		{"vnet", make([]byte, frame.VNetHeaderLen), func(b []byte) bool { _, _, ok := frame.ParseVNet(b); return ok }},
 	} {
 		for n := range len(tt.whole) {
 			if tt.parse(exact(tt.whole[:n])) {

@@ -2,10 +2,15 @@ package frame
 
 import "encoding/binary"
 
-// VNetHeaderLen is the size in bytes of struct virtio_net_hdr, the header the
-// kernel puts before each frame of a TAP opened with IFF_VNET_HDR
-// (include/uapi/linux/virtio_net.h; the size is TUNSETVNETHDRSZ's default).
-const VNetHeaderLen = 10
+// Sizes in bytes of the virtio-net headers that the kernel puts before each frame of a
+// TAP opened with IFF_VNET_HDR (TUNSETVNETHDRSZ; include/uapi/linux/virtio_net.h).
+const (
+	// VNetHeaderLen is that of struct virtio_net_hdr_v1_hash_tunnel, which describes
+	// tunnels too (Linux 6.17 and later). Every frame buffer has room for it.
+	VNetHeaderLen = 24
+	// VNetShortHeaderLen is that of struct virtio_net_hdr, with which the long one begins.
+	VNetShortHeaderLen = 10
+)
 
 // Flags of a virtio-net header.
 const (
@@ -22,7 +27,9 @@ const (
 	VNetGSOECN   = 0x80
 )
 
-// VNet is a virtio-net header: fields in the machine's byte order.
+// VNet is a virtio-net header of [VNetHeaderLen] bytes: fields in the machine's byte
+// order. What lies between the fields of the short header and the last two means
+// nothing here, and the last two mean something for a tunnel only.
 type VNet []byte
 
 // ParseVNet splits b into the virtio-net header and the frame behind it.

@@ -20,7 +20,7 @@ const (
 
 func TestVNetFields(t *testing.T) {
 	t.Parallel()
-	b := make([]byte, 12)
+	b := make([]byte, frame.VNetHeaderLen+2)
 	h, eth, ok := frame.ParseVNet(b)
 	if !ok || len(h) != frame.VNetHeaderLen || len(eth) != 2 || !h.Plain() {
 		t.Fatalf("ParseVNet: %x %x %v", h, eth, ok)

@@ -13,8 +13,8 @@ import (
 // Receive reads frames from the endpoint in slot, one into each of bufs, until
 // none waits, bufs are full or Options.Batch reads are done, and returns how many
 // frames it has read. Those of bufs, the first ones, are cut to the frames'
-// lengths, in the order of arrival; the room of a buffer is its capacity. The header
-// of a frame from an endpoint without one is zero. Receive may change the order of bufs.
+// lengths, in the order of arrival; the room of a buffer is its capacity. What the
+// endpoint's header does not have is zero. Receive may change the order of bufs.
 // It never blocks and does not allocate.
 //
 // The status is [frame.OK] when more may wait, also when no frame was read because
@@ -34,7 +34,7 @@ func (r *Reactor) Receive(slot uint32, bufs [][]byte) (int, frame.Status) {
 	n, status := r.receive(slot, e, bufs[:min(len(bufs), r.batch)])
 	if e.skip > 0 {
 		for _, b := range bufs[:n] {
-			clear(b[:e.skip])
+			e.unpack(b)
 		}
 	}
 	if status == frame.Again && e.ending > mostEnding {
@@ -144,7 +144,8 @@ func (r *Reactor) conclude(o outcome) {
 // Send queues the frame in buf for the endpoint in slot; [Reactor.Flush] sends it.
 // Up to Options.Batch frames may be queued without an allocation and leave with one
 // system call. It does not block. Of a buffer for an endpoint without virtio-net header
-// only the frame is sent.
+// only the frame is sent. A short header must not be a tunnel's: it is put where the
+// fields are that only a tunnel's uses.
 //
 // buf must stay as it is until Flush has returned. It must be memory that does not
 // move: of Go's heap, which it is if Go has allocated it, since Send makes buf
@@ -185,7 +186,7 @@ func (r *Reactor) sendOne(s *send) frame.Status {
 	if e == nil {
 		return frame.Gone
 	}
-	if errno := write(e.fd, s.buf[e.skip:]); errno != 0 {
+	if errno := write(e.fd, e.pack(s.buf)); errno != 0 {
 		return e.endpoint.WriteStatus(errno)
 	}
 	return frame.OK
@@ -196,7 +197,7 @@ func (r *Reactor) sendBatch(sends []send, status []frame.Status) {
 	for i := range sends {
 		if e := r.lookup(sends[i].slot); e != nil {
 			file := r.ring.fileOf(sends[i].slot, e.fd)
-			r.ring.queue(opWrite, file, sends[i].buf[e.skip:], i)
+			r.ring.queue(opWrite, file, e.pack(sends[i].buf), i)
 		}
 	}
 	results := r.results[:len(sends)]

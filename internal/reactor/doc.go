@@ -8,8 +8,8 @@
 //
 // Frame buffers flow in and out and belong to the caller, which lends them for
 // the time of a call, or from Send to Flush. A buffer begins with a virtio-net
-// header of [frame.VNetHeaderLen] bytes, also for endpoints that carry none: the package
-// then passes the frame alone, and clears the header of what it has read. It never
-// reads or changes what else is in a buffer, never opens or closes the descriptor of
-// an endpoint, and starts no goroutine.
+// header of [frame.VNetHeaderLen] bytes, also for endpoints that carry a shorter one or
+// none: the package then passes what they carry, and makes the header of what it has
+// read. It never reads or changes what else is in a buffer, never opens or closes the
+// descriptor of an endpoint, and starts no goroutine.
 package reactor

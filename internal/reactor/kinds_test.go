@@ -41,6 +41,8 @@ type line struct {
 // kinds are the kinds of endpoint; each function makes one.
 var kinds = map[string]func(t testing.TB) *line{
 	"tap":         newTAP,
+	"short tap":   func(t testing.TB) *line { return newHeadedTAP(t, frame.VNetShortHeaderLen) },
+	"long tap":    func(t testing.TB) *line { return newHeadedTAP(t, frame.VNetHeaderLen) },
 	"plain tap":   newPlainTAP,
 	"socket pair": newSocketPair,
 }
@@ -133,6 +135,41 @@ func newTAP(t testing.TB) *line {
 func newPlainTAP(t testing.TB) *line {
 	t.Helper()
 	return newTAPWith(t, tap.Options{NoHeader: true})
+}
+
+// headed is a TAP with a virtio-net header of another length than its kernel would get.
+type headed struct {
+	*tap.Device
+	length int
+}
+
+// HeaderLen implements [Endpoint].
+func (h headed) HeaderLen() int { return h.length }
+
+// newHeadedTAP is newTAP with a virtio-net header of n bytes.
+func newHeadedTAP(t testing.TB, n int) *line {
+	t.Helper()
+	l := newTAP(t)
+	l.Endpoint = head(t, l.Endpoint.(*tap.Device), n)
+	return l
+}
+
+// mustCreateHeaded is mustCreate with a virtio-net header of n bytes.
+func mustCreateHeaded(t testing.TB, ns *lab.Namespace, n int) headed {
+	t.Helper()
+	return head(t, mustCreate(t, ns, tap.Options{}), n)
+}
+
+// head gives a device a virtio-net header of n bytes.
+func head(t testing.TB, d *tap.Device, n int) headed {
+	t.Helper()
+	if err := unix.IoctlSetInt(d.Fd(), unix.TUNSETOFFLOAD, int(d.Offloads())); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlSetPointerInt(d.Fd(), unix.TUNSETVNETHDRSZ, n); err != nil {
+		t.Fatal(err)
+	}
+	return headed{d, n}
 }
 
 func newTAPWith(t testing.TB, o tap.Options) *line {

@@ -18,7 +18,8 @@ type Endpoint interface {
 	// Fd returns the descriptor, below 0 if it is closed.
 	Fd() int
 	// HeaderLen returns how many bytes of virtio-net header each read and write of the
-	// descriptor begins with: [frame.VNetHeaderLen], or 0 if it carries frames alone.
+	// descriptor begins with: [frame.VNetHeaderLen], [frame.VNetShortHeaderLen], or 0 if it
+	// carries frames alone.
 	HeaderLen() int
 	// ReadStatus returns what a failed read means for the endpoint: Again if
 	// nothing waits, Gone if no frame will ever come again, Rejected if this

@@ -53,9 +53,9 @@ func (r *Reactor) Add(slot uint32, endpoint any, watch bool) error {
 		return fmt.Errorf("add to slot %d: an endpoint is in it", slot)
 	case e.Fd() < 0:
 		return fmt.Errorf("add to slot %d: the endpoint is closed", slot)
-	case e.HeaderLen() != 0 && e.HeaderLen() != frame.VNetHeaderLen:
-		return fmt.Errorf("add to slot %d: a virtio-net header of %d bytes: want 0 or %d",
-			slot, e.HeaderLen(), frame.VNetHeaderLen)
+	case !knowsHeader(e.HeaderLen()):
+		return fmt.Errorf("add to slot %d: a virtio-net header of %d bytes: want 0, %d or %d",
+			slot, e.HeaderLen(), frame.VNetShortHeaderLen, frame.VNetHeaderLen)
 	}
 	fd := int32(e.Fd())
 	if watch {
@@ -76,6 +76,28 @@ func (r *Reactor) Add(slot uint32, endpoint any, watch bool) error {
 		}
 	}
 	return nil
+}
+
+// knowsHeader returns true for the lengths of virtio-net headers that an endpoint may have.
+func knowsHeader(n int) bool {
+	return n == 0 || n == frame.VNetShortHeaderLen || n == frame.VNetHeaderLen
+}
+
+// pack returns what the descriptor is to be given of a frame buffer. A short header is put in
+// front of the frame for that, where a buffer's long header has what a tunnel only needs.
+func (e *entry) pack(b []byte) []byte {
+	if e.skip != 0 {
+		copy(b[e.skip:frame.VNetHeaderLen], b)
+	}
+	return b[e.skip:]
+}
+
+// unpack makes a frame buffer's header of what the descriptor has delivered behind e.skip bytes.
+func (e *entry) unpack(b []byte) {
+	if e.skip != 0 {
+		header := copy(b[:frame.VNetHeaderLen], b[e.skip:frame.VNetHeaderLen])
+		clear(b[header:frame.VNetHeaderLen])
+	}
 }
 
 // Unwatch makes [Reactor.Wait] no longer report slot; Receive and Send still work.

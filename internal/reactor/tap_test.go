@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -118,16 +119,27 @@ func waitUntilGone(t *testing.T, r *Reactor) {
 // two devices and a relay, and looks at what it is cut into.
 func TestTCPTravelsAsSuperFrames(t *testing.T) {
 	t.Parallel()
+	const short, long = frame.VNetShortHeaderLen, frame.VNetHeaderLen
+	for _, headers := range [][2]int{{short, short}, {short, long}, {long, short}, {long, long}} {
+		t.Run(fmt.Sprint(headers), func(t *testing.T) {
+			t.Parallel()
+			tcpTravelsAsSuperFrames(t, headers)
+		})
+	}
+}
+
+func tcpTravelsAsSuperFrames(t *testing.T, headers [2]int) {
+	t.Helper()
 	const mtu, size = 1500, 4 << 20
 	a, b := lab.NewNamespace(t), lab.NewNamespace(t)
-	var da, db *tap.Device
+	var da, db headed
 	var listener net.Listener
 	a.Do(func() {
-		da = mustCreate(t, a, tap.Options{})
+		da = mustCreateHeaded(t, a, headers[0])
 		a.Run("ip", "addr", "add", "10.9.0.1/24", "dev", da.Name())
 	})
 	b.Do(func() {
-		db = mustCreate(t, b, tap.Options{})
+		db = mustCreateHeaded(t, b, headers[1])
 		b.Run("ip", "addr", "add", "10.9.0.2/24", "dev", db.Name())
 		var err error
 		if listener, err = net.Listen("tcp", "10.9.0.2:0"); err != nil {
