@@ -21,9 +21,9 @@ func FuzzIngress(f *testing.F) {
 		raw(switchtest.Frame(frame.Broadcast, one, "")),
 		raw(switchtest.Frame(gatewayMAC, one, "")),
 		raw(request(one)),
-		partial(tcpFrame(two, one, 1, pattern(100)), 0),
-		partial(tcpFrame(frame.Broadcast, one, 1, pattern(3000)), 1448),
-		partial(tcpFrame(switchtest.MAC(3), one, 1, pattern(3000)), 1),
+		switchtest.Partial(tcpFrame(two, one, 1, pattern(100)), 0),
+		switchtest.Partial(tcpFrame(frame.Broadcast, one, 1, pattern(3000)), 1448),
+		switchtest.Partial(tcpFrame(switchtest.MAC(3), one, 1, pattern(3000)), 1),
 	} {
 		f.Add(seed)
 	}

@@ -24,22 +24,6 @@ func tcpFrame(dst, src frame.MAC, seq uint32, payload []byte) []byte {
 	return switchtest.TCP(dst, src, to, from, seq, payload)
 }
 
-// partial is a frame as a sender with offloads hands it over: behind a header
-// that asks for its checksum, and with gsoSize for segments of that payload.
-func partial(eth []byte, gsoSize int) []byte {
-	raw := append(make([]byte, frame.VNetHeaderLen), eth...)
-	h, b, _ := frame.ParseVNet(raw)
-	gso, length := uint8(frame.VNetGSONone), uint16(0)
-	if gsoSize > 0 {
-		gso, length = frame.VNetGSOTCPv4, headers
-	}
-	h.Set(frame.VNetNeedsChecksum, gso, length, uint16(gsoSize), tcpStart, 16)
-	pseudo := append(bytes.Clone(b[26:34]), 0, frame.ProtoTCP)
-	pseudo = binary.BigEndian.AppendUint16(pseudo, uint16(len(b)-tcpStart))
-	binary.BigEndian.PutUint16(b[tcpStart+16:], frame.Sum(pseudo, 0))
-	return raw
-}
-
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -58,8 +42,8 @@ func TestOffloadsTravelUnchanged(t *testing.T) {
 		last := l.port(seg, 4)
 		payload := pattern(3000)
 		complete := tcpFrame(plain.mac, p[0].mac, 1, payload[:1000])
-		super := partial(tcpFrame(plain.mac, p[0].mac, 1, payload), 1448)
-		asks := partial(complete, 0)
+		super := switchtest.Partial(tcpFrame(plain.mac, p[0].mac, 1, payload), 1448)
+		asks := switchtest.Partial(complete, 0)
 		p[0].SendRaw(asks)
 		p[0].SendRaw(super)
 		synctest.Wait()
@@ -115,7 +99,7 @@ func TestPlainPortKeepsTheOrder(t *testing.T) {
 			if i%2 == 0 {
 				p.Send(eth)
 			} else {
-				p.SendRaw(partial(eth, 0))
+				p.SendRaw(switchtest.Partial(eth, 0))
 			}
 		}
 		l.sw.Release()
@@ -140,13 +124,13 @@ func TestSegmentsMustFitTheMTU(t *testing.T) {
 	inLab(t, vswitch.Options{}, func(l *lab) {
 		p := l.ports(l.segment(), 2)
 		super := tcpFrame(p[1].mac, p[0].mac, 1, pattern(20000))
-		p[0].SendRaw(partial(super, 1460))
+		p[0].SendRaw(switchtest.Partial(super, 1460))
 		synctest.Wait()
 		if n := len(p[1].Frames()); n != 1 {
 			l.t.Errorf("%d frames arrived, want the super-frame", n)
 		}
-		p[0].SendRaw(partial(super, 1465)) // more than the MTU and a tag
-		p[0].SendRaw(partial(super, 0))
+		p[0].SendRaw(switchtest.Partial(super, 1465)) // more than the MTU and a tag
+		p[0].SendRaw(switchtest.Partial(super, 0))
 		synctest.Wait()
 		expect(l.t, p[1])
 		dropped(l.t, p[0].Port, drop.Giant, 2)
@@ -159,8 +143,8 @@ func TestPlainPortRefuses(t *testing.T) {
 		p := l.port(seg, 1)
 		plain := l.plainPort(seg, 2)
 		plain.Refuse(frame.Again)
-		p.SendRaw(partial(tcpFrame(plain.mac, p.mac, 1, pattern(3000)), 1448))
-		p.SendRaw(partial(tcpFrame(plain.mac, p.mac, 1, pattern(100)), 0))
+		p.SendRaw(switchtest.Partial(tcpFrame(plain.mac, p.mac, 1, pattern(3000)), 1448))
+		p.SendRaw(switchtest.Partial(tcpFrame(plain.mac, p.mac, 1, pattern(100)), 0))
 		synctest.Wait()
 		dropped(l.t, plain.Port, drop.QueueFull, 4)
 		balanced(l.t, p.Port)
@@ -199,8 +183,8 @@ func TestPlainDeviceOfALivingPort(t *testing.T) {
 		teach(p...)
 		payload := pattern(3000)
 		complete := tcpFrame(p[1].mac, p[0].mac, 1, payload[:1000])
-		asks := partial(complete, 0)
-		super := partial(tcpFrame(p[1].mac, p[0].mac, 1, payload), 1448)
+		asks := switchtest.Partial(complete, 0)
+		super := switchtest.Partial(tcpFrame(p[1].mac, p[0].mac, 1, payload), 1448)
 		send := func() [][]byte {
 			p[0].SendRaw(asks)
 			p[0].SendRaw(super)

@@ -31,7 +31,7 @@ func FuzzPolicies(f *testing.F) {
 		raw(s.IPv6(s.IP6, 0, behindOptions...)),
 		raw(s.IPv6(s.MAC.LinkLocal(), 44, advertisement...)),
 		raw(s.IPv6(netip.IPv6Unspecified(), icmp, solicitation...)),
-		partial(tcpFrame(switchtest.MAC(2), s.MAC, 1, pattern(3000)), 1448),
+		switchtest.Partial(tcpFrame(switchtest.MAC(2), s.MAC, 1, pattern(3000)), 1448),
 	} {
 		f.Add(seed, false)
 		f.Add(seed, true)

@@ -79,7 +79,7 @@ func TestSuperFrameIsMatchedByItsHeaders(t *testing.T) {
 		p := l.ports(seg, 2)
 		teach(p...)
 		l.setRules(seg, vswitch.Rule{Protocol: policy.ProtocolTCP, Ports: policy.PortRange{First: 2000, Last: 2000}, Action: policy.Deny})
-		p[0].SendRaw(partial(tcpFrame(p[1].mac, p[0].mac, 1, pattern(5000)), 1448))
+		p[0].SendRaw(switchtest.Partial(tcpFrame(p[1].mac, p[0].mac, 1, pattern(5000)), 1448))
 		synctest.Wait()
 		expect(l.t, p[1])
 		dropped(l.t, p[0].Port, drop.DeniedByRule, 1)

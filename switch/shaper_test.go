@@ -182,7 +182,7 @@ func expectLast(t testing.TB, p *port, text string) {
 func TestShallowBurstCutsSuperFrames(t *testing.T) {
 	inBoth(t, policy.Rate{BitsPerSecond: 8e6, BurstBytes: 3000}, func(l *lab, r *rated) {
 		const payload, segment = 30000, 1448
-		r.from.SendRaw(partial(tcpFrame(r.to.mac, r.from.mac, 1, pattern(payload)), segment))
+		r.from.SendRaw(switchtest.Partial(tcpFrame(r.to.mac, r.from.mac, 1, pattern(payload)), segment))
 		synctest.Wait()
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -210,7 +210,7 @@ func TestSuperFrameCountsAsItsSegments(t *testing.T) {
 	const payload, segment, headers = 10000, 1000, 54
 	inBoth(t, policy.Rate{BitsPerSecond: 8e6, BurstBytes: payload + headers}, func(l *lab, r *rated) {
 		for range 101 {
-			r.from.SendRaw(partial(tcpFrame(r.to.mac, r.from.mac, 1, pattern(payload)), segment))
+			r.from.SendRaw(switchtest.Partial(tcpFrame(r.to.mac, r.from.mac, 1, pattern(payload)), segment))
 			time.Sleep(10 * time.Millisecond)
 		}
 		// 1 MB/s is a super-frame each 10 ms but for the headers, which take 540 bytes of 10540.

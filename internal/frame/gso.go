@@ -1,8 +1,9 @@
 package frame
 
 // SegmentLen is the length in bytes of the longest frame that a Valid
-// super-frame becomes when it is segmented: its headers and one GSOSize of
-// payload, or the whole frame if that is shorter.
+// super-frame becomes when it is segmented: its headers, of a tunnel's the outer
+// and the inner ones, and one GSOSize of payload, or the whole frame if that is
+// shorter.
 func (h VNet) SegmentLen(eth []byte) int {
 	start := int(h.CsumStart())
 	header := start + udpHeaderLen

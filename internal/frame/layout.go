@@ -31,29 +31,41 @@ func networkHeader(eth []byte) (etherType uint16, offset int) {
 // not compared with the frame's.
 func locate(eth []byte) (layout, bool) {
 	etherType, offset := networkHeader(eth)
-	p := eth[offset:]
 	switch etherType {
 	case EtherTypeIPv4:
-		if len(p) < IPv4HeaderLen || p[0]>>4 != 4 {
-			return layout{}, false
-		}
-		header := IPv4(p).HeaderLen()
-		if header < IPv4HeaderLen || header > len(p) {
-			return layout{}, false
-		}
-		return layout{network: offset, transport: offset + header, protocol: IPv4(p).Protocol()}, true
+		return locateIPv4(eth, offset)
 	case EtherTypeIPv6:
-		if len(p) < IPv6HeaderLen || p[0]>>4 != 6 {
-			return layout{}, false
-		}
 		return locateIPv6(eth, offset)
 	}
 	return layout{}, false
 }
 
+// locateIP is locate for the IP packet at network, which is in the frame, by its version alone.
+func locateIP(eth []byte, network int) (layout, bool) {
+	if eth[network]>>4 == 6 {
+		return locateIPv6(eth, network)
+	}
+	return locateIPv4(eth, network)
+}
+
+func locateIPv4(eth []byte, network int) (layout, bool) {
+	p := eth[network:]
+	if len(p) < IPv4HeaderLen || p[0]>>4 != 4 {
+		return layout{}, false
+	}
+	header := IPv4(p).HeaderLen()
+	if header < IPv4HeaderLen || header > len(p) {
+		return layout{}, false
+	}
+	return layout{network: network, transport: network + header, protocol: IPv4(p).Protocol()}, true
+}
+
 // locateIPv6 steps over the extension headers that a super-frame may have (RFC
-// 8200 §4) behind the fixed header, which lies inside the frame.
+// 8200 §4) behind the fixed header.
 func locateIPv6(eth []byte, network int) (layout, bool) {
+	if p := eth[network:]; len(p) < IPv6HeaderLen || p[0]>>4 != 6 {
+		return layout{}, false
+	}
 	c := chain{protocol: IPv6(eth[network:]).NextHeader(), offset: network + IPv6HeaderLen}
 	ok := c.walk(eth, extGSO)
 	return layout{network: network, transport: c.offset, protocol: c.protocol, ipv6: true, routed: c.routed}, ok

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
 
 // segments is what gopacket makes of p when the payload is cut by hand.
@@ -174,6 +175,11 @@ func FuzzSegment(f *testing.F) {
 		h, eth := p.partial(f, 100)
 		f.Add(slices.Concat([]byte(h), eth), uint16(2000))
 	}
+	overAllTunnels(func(_ string, tunnel switchtest.Tunnel, p packet) {
+		p.payload = pattern(300)
+		h, eth := superIn(f, tunnel, p, 100)
+		f.Add(slices.Concat([]byte(h), eth), uint16(2000))
+	})
 	f.Add([]byte{}, uint16(0))
 	f.Fuzz(func(t *testing.T, b []byte, room uint16) {
 		h, eth, ok := frame.ParseVNet(b)
@@ -217,12 +223,18 @@ func TestNoAllocation(t *testing.T) {
 	h, eth := p.partial(t, 1000)
 	csum, ceth := p.partial(t, 0)
 	start, offset := csum.CsumStart(), csum.CsumOffset()
+	th, teth := superIn(t, tunnels()["from 192.0.2.1, no checksum false"], p, 1000)
 	out := make([]byte, 2000)
+	cut := func(h frame.VNet, eth []byte) {
+		s, _ := frame.NewSegmenter(h, eth)
+		for _, more := s.Next(out); more; _, more = s.Next(out) {
+		}
+	}
 	for name, f := range map[string]func(){
-		"segment": func() {
-			s, _ := frame.NewSegmenter(h, eth)
-			for _, more := s.Next(out); more; _, more = s.Next(out) {
-			}
+		"segment": func() { cut(h, eth) },
+		"tunnel": func() {
+			th.CountTag(teth)
+			cut(th, teth)
 		},
 		"complete": func() {
 			csum.Set(needs, none, 0, 0, start, offset)
@@ -247,14 +259,22 @@ func BenchmarkSegment(b *testing.B) {
 	for _, p := range []packet{{}, {ipv6: true}, {udp: true}} {
 		p.payload = pattern(60000)
 		h, eth := p.partial(b, 1448)
-		out := make([]byte, 2000)
-		b.Run(fmt.Sprintf("ipv6=%v/udp=%v", p.ipv6, p.udp), func(b *testing.B) {
-			b.SetBytes(int64(len(eth)))
-			for b.Loop() {
-				s, _ := frame.NewSegmenter(h, eth)
-				for _, more := s.Next(out); more; _, more = s.Next(out) {
-				}
-			}
-		})
+		benchmarkSegment(b, fmt.Sprintf("ipv6=%v/udp=%v", p.ipv6, p.udp), h, eth)
 	}
+	for name, tunnel := range tunnels() {
+		h, eth := superIn(b, tunnel, packet{payload: pattern(60000)}, 1398)
+		benchmarkSegment(b, "tunnel "+name, h, eth)
+	}
+}
+
+func benchmarkSegment(b *testing.B, name string, h frame.VNet, eth []byte) {
+	out := make([]byte, 2000)
+	b.Run(name, func(b *testing.B) {
+		b.SetBytes(int64(len(eth)))
+		for b.Loop() {
+			s, _ := frame.NewSegmenter(h, eth)
+			for _, more := s.Next(out); more; _, more = s.Next(out) {
+			}
+		}
+	})
 }

@@ -15,13 +15,19 @@ const maxChecksumStart = 0xfc00
 //     change an address that was looked at before.
 //   - Segmentation is for TCP over IPv4 and IPv6 and for UDP, not in fragments,
 //     always with a partial checksum, behind at most two VLAN tags and eight
-//     IPv6 extension headers.
+//     IPv6 extension headers. It may be inside of one UDP tunnel, see validTunnel.
 //
 // HdrLen is the sender's count of linear bytes, not of header bytes: the kernel
 // wants it inside the frame and asks no more of it, and so does Valid.
 func (h VNet) Valid(eth []byte) bool {
 	header := int(h.HdrLen())
-	if h[0]&^(VNetNeedsChecksum|VNetDataValid) != 0 || len(eth) < EthernetHeaderLen || header > len(eth) {
+	if len(eth) < EthernetHeaderLen || header > len(eth) {
+		return false
+	}
+	if h.Tunnel() {
+		return h.validTunnel(eth)
+	}
+	if h[0]&^(VNetNeedsChecksum|VNetDataValid) != 0 {
 		return false
 	}
 	if h.Plain() {
@@ -76,27 +82,28 @@ const (
 // validGSO compares type, size and checksum place with the headers at l.
 func (h VNet) validGSO(eth []byte, l layout, offset int) bool {
 	size := int(h.GSOSize())
-	if size == 0 || size == gsoByFragments {
+	if size == 0 || size == gsoByFragments || !l.whole(eth) {
 		return false
 	}
-	packet := len(eth) - l.network
-	if l.ipv6 {
-		packet -= IPv6HeaderLen
-	} else if binary.BigEndian.Uint16(eth[l.network+6:])&0x3fff != 0 {
-		return false // a fragment, see IPv4.IsFragment
-	}
-	if packet > ipMaxLen {
-		return false
-	}
-	// The ECN bit belongs to TCP only: UDP's type is compared whole.
 	switch {
 	case h.GSOType() == VNetGSOTCPv4 && !l.ipv6, h.GSOType() == VNetGSOTCPv6 && l.ipv6:
 		return l.protocol == ProtoTCP && offset == tcpChecksumOffset && tcpHeaderFits(eth, l.transport)
-	case h[1] == VNetGSOUDPL4:
+	case h[1]&^tunnelTypes == VNetGSOUDPL4: // the ECN bit belongs to TCP only
 		return l.protocol == ProtoUDP && offset == udpChecksumOffset &&
 			len(eth)-l.transport-udpHeaderLen <= size*udpMaxSegments
 	}
 	return false
+}
+
+// whole returns true if the packet at l is no fragment, and its length can be said.
+func (l layout) whole(eth []byte) bool {
+	packet := len(eth) - l.network
+	if l.ipv6 {
+		packet -= IPv6HeaderLen
+	} else if binary.BigEndian.Uint16(eth[l.network+6:])&ipv4PartMask != 0 {
+		return false
+	}
+	return packet <= ipMaxLen
 }
 
 // Places inside the transport headers (RFC 9293 §3.1, RFC 768). The checksum is
@@ -107,6 +114,9 @@ const (
 	udpHeaderLen      = 8
 	udpChecksumOffset = 6
 )
+
+// udpChecksum is the checksum field of the UDP header p.
+func udpChecksum(p []byte) uint16 { return binary.BigEndian.Uint16(p[udpChecksumOffset:]) }
 
 // tcpHeaderLen is the size in bytes that the TCP header p says of itself.
 func tcpHeaderLen(p []byte) int { return int(p[12]>>4) * 4 }

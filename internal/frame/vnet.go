@@ -14,17 +14,21 @@ const (
 
 // Flags of a virtio-net header.
 const (
-	VNetNeedsChecksum = 1 // the checksum at CsumStart+CsumOffset is partial
-	VNetDataValid     = 2 // the checksum was verified
+	VNetNeedsChecksum  = 1 // the checksum at CsumStart+CsumOffset is partial
+	VNetDataValid      = 2 // the checksum was verified
+	VNetTunnelChecksum = 8 // a tunnel's super-frame: the outer UDP's checksum is partial too
 )
 
-// GSO types of a virtio-net header; VNetGSOECN is a bit beside the type.
+// GSO types of a virtio-net header, and the bits beside the type.
 const (
 	VNetGSONone  = 0
 	VNetGSOTCPv4 = 1
 	VNetGSOTCPv6 = 4
 	VNetGSOUDPL4 = 5
-	VNetGSOECN   = 0x80
+
+	VNetGSOTunnelIPv4 = 0x20 // inside of a UDP tunnel over IPv4
+	VNetGSOTunnelIPv6 = 0x40 // and over IPv6
+	VNetGSOECN        = 0x80
 )
 
 // VNet is a virtio-net header of [VNetHeaderLen] bytes: fields in the machine's byte
@@ -44,11 +48,11 @@ func ParseVNet(b []byte) (h VNet, eth []byte, ok bool) {
 // checksum and no segmentation.
 func (h VNet) Plain() bool { return h[0]&VNetNeedsChecksum == 0 && h[1] == VNetGSONone }
 
-// Flags is a set of [VNetNeedsChecksum] and [VNetDataValid].
+// Flags is a set of [VNetNeedsChecksum], [VNetDataValid] and [VNetTunnelChecksum].
 func (h VNet) Flags() uint8 { return h[0] }
 
-// GSOType is the segmentation type without the ECN bit.
-func (h VNet) GSOType() uint8 { return h[1] &^ VNetGSOECN }
+// GSOType is the segmentation type without the bits beside it; of a tunnel, the inner one.
+func (h VNet) GSOType() uint8 { return h[1] &^ (VNetGSOECN | tunnelTypes) }
 
 // HdrLen is the length in bytes of all headers of a frame to segment; a hint.
 func (h VNet) HdrLen() uint16 { return binary.NativeEndian.Uint16(h[2:4]) }
@@ -65,7 +69,7 @@ func (h VNet) CsumOffset() uint16 { return binary.NativeEndian.Uint16(h[8:10]) }
 // Clear makes the header [VNet.Plain].
 func (h VNet) Clear() { clear(h) }
 
-// Set writes all fields.
+// Set writes all fields but a tunnel's, which [VNet.SetTunnel] writes.
 func (h VNet) Set(flags, gsoType uint8, hdrLen, gsoSize, csumStart, csumOffset uint16) {
 	h[0], h[1] = flags, gsoType
 	binary.NativeEndian.PutUint16(h[2:4], hdrLen)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"vswitch/internal/frame"
+	"vswitch/switch/switchtest"
 )
 
 const (
@@ -225,6 +226,11 @@ func FuzzVNetValid(f *testing.F) {
 			f.Add(slices.Concat([]byte(h), eth))
 		}
 	}
+	overAllTunnels(func(_ string, tunnel switchtest.Tunnel, p packet) {
+		p.payload = pattern(300)
+		h, eth := superIn(f, tunnel, p, 100)
+		f.Add(slices.Concat([]byte(h), eth))
+	})
 	f.Add(slices.Concat([]byte(header(needs, none, 0, 0, 36, 0)), arpFrame()))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
