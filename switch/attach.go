@@ -101,7 +101,7 @@ func (s *Switch) AttachAll(list []Attachment) {
 func (s *Switch) attach(list []Attachment) {
 	for i := range list {
 		if list[i].Err == nil {
-			list[i].Port.setState(statePlain, isPlain(list[i].Device))
+			list[i].Port.setOffload(offloadState(list[i].Device))
 		}
 	}
 	s.addDevices(list, func(w *worker, p *Port) bool { return w != p.worker })

@@ -16,17 +16,26 @@ const BatchFrames = 32
 // [Switch.RemovePort] has returned.
 type Device = any
 
-// Plain is a [Device] that says whether it takes complete frames only, without virtio-net
-// header: HeaderLen returns 0. The switch then completes checksums and cuts super-frames for
-// it. Every other device takes what any device delivers.
-type Plain interface {
+// Headed is a [Device] that says how long its virtio-net header is, in bytes. If that is 0 it
+// takes complete frames only, for which the switch completes checksums and cuts super-frames.
+// If it is less than [frame.VNetHeaderLen] the switch cuts a tunnel's super-frames. Every other
+// device takes what any device delivers.
+type Headed interface {
 	HeaderLen() int
 }
 
-// isPlain returns true if dev takes complete frames only.
-func isPlain(dev Device) bool {
-	d, ok := dev.(Plain)
-	return ok && d.HeaderLen() == 0
+// offloadState is the part of a port's state that says what dev does not take.
+func offloadState(dev Device) uint32 {
+	d, ok := dev.(Headed)
+	switch {
+	case !ok:
+		return 0
+	case d.HeaderLen() == 0:
+		return statePlain
+	case d.HeaderLen() < frame.VNetHeaderLen:
+		return stateShort
+	}
+	return 0
 }
 
 // Poller carries the frames of one worker, and tells it which devices can be read. It knows
@@ -34,8 +43,8 @@ func isPlain(dev Device) bool {
 // arrives, and need not be again until Receive has said frame.Again.
 //
 // A buffer holds a virtio-net header ([frame.VNetHeaderLen] bytes) and the Ethernet frame
-// behind it, also where the device has no header: Receive then clears that, and Send does
-// not send it.
+// behind it, also where the device has a shorter header or none: Receive then makes it, and
+// Send sends what the device has of it.
 //
 // The worker's thread makes it, and calls all of its methods but Wake.
 type Poller interface {

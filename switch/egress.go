@@ -51,7 +51,8 @@ func (w *worker) egressReady(out *Port, state uint32, b []byte) bool {
 		return false
 	case state&stateMetered != 0 && !w.shapeEgress(out, b):
 		return false
-	case state&statePlain != 0 && !frame.VNet(b).Plain():
+	case state&statePlain != 0 && !frame.VNet(b).Plain(),
+		state&stateShort != 0 && frame.VNet(b).Tunnel():
 		w.transmitPlain(out, b)
 		return false
 	}
@@ -97,8 +98,9 @@ func (w *worker) count(out *Port, status frame.Status, b []byte) {
 	}
 }
 
-// transmitPlain sends to a device without offloads: the frame's checksum is completed, or it
-// is cut into segments, in copies, because a flood sends the same bytes to others.
+// transmitPlain sends to a device without the offloads that the frame asks for: its checksum is
+// completed, or it is cut into segments, in copies, because a flood sends the same bytes to
+// others.
 func (w *worker) transmitPlain(out *Port, b []byte) {
 	h, eth, _ := frame.ParseVNet(b)
 	if h.GSOType() == frame.VNetGSONone {

@@ -234,9 +234,18 @@ func (w *worker) learn(p *Port, g *policy.Guard, src uint64) drop.Reason {
 	return drop.None
 }
 
+// offload splits a frame that was read from its virtio-net header, and has that count a VLAN tag
+// that the kernel does not.
+func offload(b []byte) (h frame.VNet, eth []byte, ok bool) {
+	if h, eth, ok = frame.ParseVNet(b); ok {
+		h.CountTag(eth)
+	}
+	return h, eth, ok
+}
+
 // checkOffload looks at a frame that is not plain or longer than the MTU allows.
 func checkOffload(b []byte, maxFrame int) drop.Reason {
-	h, eth, _ := frame.ParseVNet(b)
+	h, eth, _ := offload(b)
 	if !h.Valid(eth) {
 		return drop.BadVirtioHeader
 	}

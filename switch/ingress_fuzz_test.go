@@ -24,6 +24,9 @@ func FuzzIngress(f *testing.F) {
 		switchtest.Partial(tcpFrame(two, one, 1, pattern(100)), 0),
 		switchtest.Partial(tcpFrame(frame.Broadcast, one, 1, pattern(3000)), 1448),
 		switchtest.Partial(tcpFrame(switchtest.MAC(3), one, 1, pattern(3000)), 1),
+		newTunneled(two, one).super,
+		newTunneled(frame.Broadcast, one).super,
+		newTunneled(switchtest.MAC(4), one).super,
 	} {
 		f.Add(seed)
 	}
@@ -42,21 +45,21 @@ type site struct {
 	sw      *vswitch.Switch
 	gateway *vswitch.Port
 	from    *port
-	to      []*port // the last one is plain
+	to      []*port // the second one is plain, the third one short
 	others  []*port // in the other segment
 }
 
 func newSite(l *lab) *site {
 	gw, p := l.withGateway(&responder{response: vswitch.Response{Action: vswitch.Answered}}, 2)
-	plain := l.plainPort(gw.Segment(), 3)
+	plain, short := l.plainPort(gw.Segment(), 3), l.shortPort(gw.Segment(), 4)
 	elsewhere, others := l.withGateway(&responder{}, 2)
 	others = append(others, l.port(elsewhere.Segment(), 7))
-	for _, p := range append([]*port{p[1], plain}, others...) {
+	for _, p := range append([]*port{p[1], plain, short}, others...) {
 		if err := l.sw.AddEntry(p.Port, p.mac); err != nil {
 			l.t.Fatal(err)
 		}
 	}
-	return &site{sw: l.sw, gateway: gw, from: p[0], to: []*port{p[1], plain}, others: others}
+	return &site{sw: l.sw, gateway: gw, from: p[0], to: []*port{p[1], plain, short}, others: others}
 }
 
 func (s *site) try(t *testing.T, b []byte) {
@@ -70,7 +73,7 @@ func (s *site) try(t *testing.T, b []byte) {
 		}
 	}
 	s.received(t, s.from)
-	var reached uint64 // ports; to the plain one a frame may go as several
+	var reached uint64 // ports; to the last two a frame may go as several
 	for _, p := range s.to {
 		if s.received(t, p) > 0 {
 			reached++
@@ -83,7 +86,7 @@ func (s *site) try(t *testing.T, b []byte) {
 		t.Errorf("one frame was sent, but %+v became %+v", before, c)
 	}
 	// An answer to a frame that claims another's address goes there.
-	if want := c.Forwarded - before.Forwarded + 2*(c.Flooded-before.Flooded); c.Local == before.Local && reached != want {
+	if want := c.Forwarded - before.Forwarded + 3*(c.Flooded-before.Flooded); c.Local == before.Local && reached != want {
 		t.Errorf("a frame of %d bytes reached %d ports, want %d", len(b), reached, want)
 	}
 }
@@ -98,6 +101,9 @@ func (s *site) received(t *testing.T, p *port) int {
 		}
 		if p == s.to[1] && !h.Plain() {
 			t.Errorf("the plain port received the header % x", raw[:frame.VNetHeaderLen])
+		}
+		if p == s.to[2] && h.Tunnel() {
+			t.Errorf("the short port received the header % x", raw[:frame.VNetHeaderLen])
 		}
 	}
 	return len(frames)

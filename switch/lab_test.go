@@ -86,6 +86,12 @@ func (l *lab) plainPort(seg *vswitch.Segment, n int) *port {
 	return l.portOf(seg, &switchtest.Device{Plain: true}, n, vswitch.PortConfig{})
 }
 
+// shortPort adds a port whose device takes all but tunnels' super-frames.
+func (l *lab) shortPort(seg *vswitch.Segment, n int) *port {
+	l.t.Helper()
+	return l.portOf(seg, &switchtest.Device{Short: true}, n, vswitch.PortConfig{})
+}
+
 // ports adds ports with the first n test addresses, from 1.
 func (l *lab) ports(seg *vswitch.Segment, n int) []*port {
 	l.t.Helper()

@@ -55,12 +55,14 @@ const (
 	stateErrDisabled                    // because of a loop
 	stateLost                           // it has no device
 	statePlain                          // its device takes no partial checksums and super-frames
+	stateShort                          // its device takes no super-frames of tunnels
 	stateMetered                        // what it is sent is bounded, or waits: the guard's RateOut
 	stateIsolated                       // the policy's Isolated
 
-	stateStopped = stateDown | stateErrDisabled            // takes nothing from its device
-	stateClosed  = stateStopped | stateLost                // takes nothing from others
-	stateEgress  = stateClosed | statePlain | stateMetered // what a sender to the port must look at
+	stateStopped = stateDown | stateErrDisabled // takes nothing from its device
+	stateClosed  = stateStopped | stateLost     // takes nothing from others
+	stateOffload = statePlain | stateShort
+	stateEgress  = stateClosed | stateOffload | stateMetered // what a sender must look at
 )
 
 // route is the way of the last frame that went from a port to one other: the next of the
@@ -121,6 +123,12 @@ func (p *Port) setState(bit uint32, on bool) {
 	} else {
 		p.state.And(^bit)
 	}
+}
+
+// setOffload sets which of stateOffload the port is in.
+func (p *Port) setOffload(bits uint32) {
+	p.state.And(^(stateOffload &^ bits))
+	p.state.Or(bits)
 }
 
 // ErrDisabled reports whether a loop was found at the port, so that for a while frames from

@@ -136,7 +136,7 @@ func (w *worker) shape(q *queue, rate *policy.Shaper, b []byte) pacing {
 
 // wireLen is the bytes of a frame that count for a rate.
 func wireLen(b []byte) int {
-	if h, eth, ok := frame.ParseVNet(b); ok {
+	if h, eth, ok := offload(b); ok {
 		return h.WireLen(eth)
 	}
 	return 0
@@ -145,7 +145,7 @@ func wireLen(b []byte) int {
 // cut is shape of a super-frame that is larger than the burst, by its segments, none of which
 // passes before the worker's next round. It is false where b is none.
 func (w *worker) cut(q *queue, rate *policy.Shaper, b []byte) (p pacing, ok bool) {
-	h, eth, ok := frame.ParseVNet(b)
+	h, eth, ok := offload(b)
 	if !ok {
 		return 0, false
 	}

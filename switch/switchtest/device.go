@@ -13,7 +13,9 @@ import (
 
 // Device is an in-memory device. The zero value is ready.
 type Device struct {
-	Plain bool // takes complete frames only; set before it is attached
+	// What it takes; set before it is attached.
+	Plain bool // complete frames only
+	Short bool // all but tunnels' super-frames
 
 	mu     sync.Mutex
 	in     [][]byte // waiting to be read by the switch
@@ -26,10 +28,13 @@ type Device struct {
 	relay  func(raw []byte) // gets what the switch sends here
 }
 
-// HeaderLen implements [vswitch.Plain].
+// HeaderLen implements [vswitch.Headed].
 func (d *Device) HeaderLen() int {
-	if d.Plain {
+	switch {
+	case d.Plain:
 		return 0
+	case d.Short:
+		return frame.VNetShortHeaderLen
 	}
 	return frame.VNetHeaderLen
 }
