@@ -588,7 +588,8 @@ type Port struct {
 	Offload Offload `json:"offload,omitempty,omitzero"`
 
 	// Offloads What the container's kernel leaves to the switch and the receivers: checksums
-	// (csum) and the cutting of TCP and UDP into packets. Empty with offload off.
+	// (csum) and the cutting of TCP and UDP into packets, also inside of UDP tunnels such
+	// as VXLAN (tunnel). Empty with offload off.
 	Offloads []string `json:"offloads,omitempty,omitzero"`
 }
 

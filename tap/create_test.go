@@ -246,7 +246,8 @@ func TestAttachNeverMakesALink(t *testing.T) {
 func TestOffloadsString(t *testing.T) {
 	t.Parallel()
 	for o, want := range map[Offloads]string{
-		0: "none", TSO4: "tso4", baseOffloads: "csum,tso4,tso6,ecn", allOffloads: "csum,tso4,tso6,ecn,uso4,uso6",
+		0: "none", TSO4: "tso4", baseOffloads: "csum,tso4,tso6,ecn",
+		plainOffloads: "csum,tso4,tso6,ecn,uso4,uso6", tunnelOffloads: "csum,tso4,tso6,ecn,uso4,uso6,tunnel",
 	} {
 		if got := o.String(); got != want {
 			t.Errorf("Offloads(%#x) is %q, want %q", uint(o), got, want)

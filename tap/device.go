@@ -31,17 +31,19 @@ type Device struct {
 
 // ReadStatus returns what a failed read(2) of the descriptor means (tun_do_read and
 // tun_put_user, drivers/net/tun.c): [frame.Again] when nothing waits or memory is
-// short; [frame.Rejected] after EINTR and EINVAL: the kernel could not describe a frame
-// by a virtio-net header and has thrown it away, and the next can be read;
-// [frame.Gone] when the device was deleted, with its namespace or alone.
+// short; [frame.Rejected] after EINTR, EINVAL and EFAULT: the kernel could not describe a
+// frame by a virtio-net header, or not by one as short as the device's, and has thrown it
+// away, and the next can be read; [frame.Gone] when the device was deleted, with its
+// namespace or alone. That a queue is shut down, another EFAULT, only a read that blocks
+// is told.
 func (d *Device) ReadStatus(errno syscall.Errno) frame.Status {
 	switch errno {
 	case unix.EAGAIN, unix.ENOMEM, unix.ENOBUFS:
 		return frame.Again
-	case unix.EINTR, unix.EINVAL:
+	case unix.EINTR, unix.EINVAL, unix.EFAULT:
 		return frame.Rejected
 	}
-	return frame.Gone // EBADFD: the link is deleted; EFAULT: its queue is shut down
+	return frame.Gone // EBADFD: the link is deleted
 }
 
 // WriteStatus returns what a failed write(2) of a frame to the descriptor means
@@ -65,7 +67,8 @@ func (d *Device) WriteStatus(errno syscall.Errno) frame.Status {
 func (d *Device) Fd() int { return d.fd }
 
 // HeaderLen returns the length in bytes of the virtio-net header that each read and write
-// begins with: [frame.VNetShortHeaderLen] or 0.
+// begins with: [frame.VNetHeaderLen] where the kernel has [Tunnels], else
+// [frame.VNetShortHeaderLen]; 0 if it was opened without.
 func (d *Device) HeaderLen() int { return d.header }
 
 // Name is the name the device had when it was opened; the link may have been

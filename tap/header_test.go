@@ -85,6 +85,48 @@ func checkUDP(t *testing.T, ns *lab.Namespace, d *Device) {
 	}
 }
 
+// checkHeader wants the longest header where the kernel has tunnels, and what the device says of
+// its header to be so.
+func checkHeader(t *testing.T, d *Device, plain bool) {
+	t.Helper()
+	want := frame.VNetShortHeaderLen
+	switch {
+	case plain:
+		if d.HeaderLen() != 0 {
+			t.Errorf("without header, it has %d bytes", d.HeaderLen())
+		}
+		return
+	case d.Offloads().Has(Tunnels):
+		want = frame.VNetHeaderLen
+	}
+	size, err := unix.IoctlGetInt(d.Fd(), unix.TUNGETVNETHDRSZ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.HeaderLen() != want || size != want {
+		t.Errorf("with %s, the header has %d bytes and the kernel's %d, want %d",
+			d.Offloads(), d.HeaderLen(), size, want)
+	}
+}
+
+// TestHeaderWithoutTunnels is the short one of a kernel before 6.17, also if the device had another.
+func TestHeaderWithoutTunnels(t *testing.T) {
+	t.Parallel()
+	ns := lab.NewNamespace(t)
+	ns.Do(func() {
+		d := mustCreate(t, ns, Options{})
+		var err error
+		if d.header, d.offloads, err = setShortHeader(d.fd); err != nil {
+			t.Fatal(err)
+		}
+		if d.offloads != plainOffloads || d.header != frame.VNetShortHeaderLen {
+			t.Errorf("%s with a header of %d bytes", d.offloads, d.header)
+		}
+		checkHeader(t, d, false)
+		checkUDP(t, ns, d)
+	})
+}
+
 // TestHeaderIsThatOfTheLastToOpen the device: what it had before does not count.
 func TestHeaderIsThatOfTheLastToOpen(t *testing.T) {
 	alone(t)
@@ -98,9 +140,7 @@ func TestHeaderIsThatOfTheLastToOpen(t *testing.T) {
 			if d, err = Attach(name, Options{Persist: true, NoHeader: plain}); err != nil {
 				t.Fatal(err)
 			}
-			if want := map[bool]int{false: frame.VNetShortHeaderLen}[plain]; d.HeaderLen() != want {
-				t.Errorf("the header has %d bytes, want %d", d.HeaderLen(), want)
-			}
+			checkHeader(t, d, plain)
 			if got := d.Offloads(); plain != (got == 0) {
 				t.Errorf("without header %t: the offloads are %s", plain, got)
 			}
