@@ -54,7 +54,13 @@ func TestTCPStreamArrivesIntact(t *testing.T) {
 // transfer sends size random bytes over a connection.
 func transfer(t *testing.T, from, to *lab.Container, size int64) {
 	t.Helper()
-	listener := lab.Inside(to, func() (net.Listener, error) { return net.Listen("tcp4", to.Addr().String()+":0") })
+	transferTo(t, from, to, to.Addr().String(), size)
+}
+
+// transferTo is transfer to one of the receiver's addresses.
+func transferTo(t *testing.T, from, to *lab.Container, address string, size int64) {
+	t.Helper()
+	listener := lab.Inside(to, func() (net.Listener, error) { return net.Listen("tcp4", address+":0") })
 	defer listener.Close()
 	out := lab.Inside(from, func() (net.Conn, error) {
 		return net.DialTimeout("tcp4", listener.Addr().String(), lab.Patience)
