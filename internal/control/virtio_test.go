@@ -1,9 +1,10 @@
 package control
 
 import (
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
-	"net"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -12,13 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
-
 	"vswitch/internal/frame"
 	"vswitch/internal/reactor"
 	vswitch "vswitch/switch"
 	"vswitch/switch/drop"
+	"vswitch/switch/switchtest"
 	"vswitch/tap"
 	"vswitch/test/lab"
 	"vswitch/test/lab/seed"
@@ -123,8 +122,13 @@ var (
 	attackerMAC = frame.MAC{2, 0, 0, 0, 0, 1}
 	targetMAC   = frame.MAC{2, 0, 0, 0, 0, 2}
 	sinkMAC     = frame.MAC{2, 0, 0, 0, 0, 3}
-	attackerIP  = net.IP{10, 0, 0, 1}
-	targetIP    = net.IP{10, 0, 0, 2}
+	attackerIP  = netip.MustParseAddr("10.0.0.1")
+	targetIP    = netip.MustParseAddr("10.0.0.2")
+
+	// In the tunnel.
+	innerMAC        = frame.MAC{2, 0, 0, 0, 1, 2}
+	innerAttackerIP = netip.MustParseAddr("10.1.0.1")
+	innerIP         = netip.MustParseAddr("10.1.0.2")
 )
 
 func newFiringRange(t *testing.T) *firingRange {
@@ -135,6 +139,11 @@ func newFiringRange(t *testing.T) *firingRange {
 	r.ns.Run("ip", "address", "add", targetIP.String()+"/24", "dev", r.link)
 	// What the receiver answers goes to a link where it ends.
 	r.ns.Run("ip", "neigh", "add", attackerIP.String(), "lladdr", sinkMAC.String(), "dev", r.link)
+	r.ns.Run("ip", "link", "add", "vx0", "address", innerMAC.String(), "type", "vxlan", "id", "7",
+		"dstport", "4789", "local", targetIP.String(), "remote", attackerIP.String())
+	r.ns.Run("ip", "link", "set", "vx0", "up")
+	r.ns.Run("ip", "address", "add", innerIP.String()+"/24", "dev", "vx0")
+	r.ns.Run("ip", "neigh", "add", innerAttackerIP.String(), "lladdr", sinkMAC.String(), "dev", "vx0")
 	sink := newTAP(t, lab.NewNamespace(t), lab.UniqueName())
 
 	sw, err := vswitch.New(vswitch.Options{Workers: 1, Poll: vswitch.PollSleep, NewPoller: func() (vswitch.Poller, error) {
@@ -209,55 +218,54 @@ func (r *firingRange) judge() {
 	}
 }
 
-// packets are whole and right as they stand: a TCP segment and a datagram, each
-// once as one frame and once larger than the MTU.
-func packets(tb testing.TB) [][]byte {
-	tb.Helper()
+// packets are whole and right as they stand: a TCP segment and a datagram, each once as one frame
+// and once larger than the MTU, alone and in a tunnel with and without a checksum outside. What is
+// larger than the MTU in a tunnel is a super-frame. Each is behind a virtio-net header that has
+// the fields of a super-frame.
+func packets() [][]byte {
 	var all [][]byte
 	for _, size := range []int{100, 3000} {
-		for _, protocol := range []layers.IPProtocol{layers.IPProtocolTCP, layers.IPProtocolUDP} {
-			ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: protocol, SrcIP: attackerIP, DstIP: targetIP}
-			var transport gopacket.SerializableLayer
-			if protocol == layers.IPProtocolTCP {
-				segment := &layers.TCP{SrcPort: 1000, DstPort: 2000, ACK: true, Window: 500}
-				_ = segment.SetNetworkLayerForChecksum(ip)
-				transport = segment
-			} else {
-				datagram := &layers.UDP{SrcPort: 1000, DstPort: 2000}
-				_ = datagram.SetNetworkLayerForChecksum(ip)
-				transport = datagram
+		for _, tcp := range []bool{true, false} {
+			alone := transportPacket(targetMAC, attackerMAC, targetIP, attackerIP, tcp, size)
+			super := switchtest.Partial(alone, 1400)
+			copy(super[frame.VNetHeaderLen:], alone) // with its checksum complete
+			all = append(all, super)
+			inner := transportPacket(innerMAC, attackerMAC, innerIP, innerAttackerIP, tcp, size)
+			for _, silent := range []bool{false, true} {
+				tunnel := switchtest.Tunnel{
+					To: targetMAC, From: attackerMAC, Dst: targetIP, Src: attackerIP, NoChecksum: silent,
+				}
+				super := tunnel.Super(switchtest.Partial(inner, 1300), 1)
+				if size < 1300 {
+					copy(super[frame.VNetHeaderLen:], tunnel.Frame(inner, 1))
+				}
+				all = append(all, super)
 			}
-			buf := gopacket.NewSerializeBuffer()
-			err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
-				&layers.Ethernet{SrcMAC: attackerMAC[:], DstMAC: targetMAC[:], EthernetType: layers.EthernetTypeIPv4},
-				ip, transport, gopacket.Payload(make([]byte, size)))
-			if err != nil {
-				tb.Fatal(err)
-			}
-			all = append(all, append(make([]byte, frame.VNetHeaderLen), buf.Bytes()...))
 		}
 	}
 	return all
 }
 
-const transportStart = frame.EthernetHeaderLen + frame.IPv4HeaderLen
+// transportPacket is a frame with a TCP segment or a datagram of size bytes.
+func transportPacket(dst, src frame.MAC, to, from netip.Addr, tcp bool, size int) []byte {
+	a, b := netip.AddrPortFrom(to, 2000), netip.AddrPortFrom(from, 1000)
+	if tcp {
+		return switchtest.TCP(dst, src, a, b, 0, make([]byte, size))
+	}
+	return switchtest.UDP(dst, src, a, b, make([]byte, size))
+}
 
 // TestEachFlagAndTypeOfVirtioHeaders: of all 65 536 combinations the switch lets
 // none pass that the receiver's kernel objects to.
 func TestEachFlagAndTypeOfVirtioHeaders(t *testing.T) {
 	t.Parallel()
 	r := newFiringRange(t)
-	for _, packet := range packets(t) {
-		checksum := uint16(16)
-		if packet[frame.VNetHeaderLen+23] == frame.ProtoUDP {
-			checksum = 6
-		}
+	for _, packet := range packets() {
 		for flags := range 256 {
 			frames := make([][]byte, 256)
 			for gso := range frames {
 				frames[gso] = append([]byte(nil), packet...)
-				h, _, _ := frame.ParseVNet(frames[gso])
-				h.Set(uint8(flags), uint8(gso), transportStart+20, 1400, transportStart, checksum)
+				frames[gso][0], frames[gso][1] = uint8(flags), uint8(gso)
 			}
 			r.fire(frames)
 		}
@@ -276,7 +284,7 @@ func TestRandomVirtioHeaders(t *testing.T) {
 		}
 		rounds, until = 0, time.Now().Add(d)
 	}
-	r, good := newFiringRange(t), packets(t)
+	r, good := newFiringRange(t), packets()
 	rnd := seed.New(t)
 	sent := 0
 	for i := 0; i < rounds || time.Now().Before(until); i++ {
@@ -292,8 +300,26 @@ func TestRandomVirtioHeaders(t *testing.T) {
 	r.judge()
 }
 
-// randomHeader sets each field to something likely or to anything.
+// transportStart is where the transport header of a frame begins, and tunnelLen what is around a
+// frame in a tunnel.
+const (
+	transportStart = frame.EthernetHeaderLen + frame.IPv4HeaderLen
+	tunnelLen      = transportStart + 16
+	tunnelPort     = 4789
+)
+
+// randomHeader sets each field to something likely or to anything, but does not have a tunnel's
+// packet cut outside: the receiver would rightly find pieces of packets in it.
 func randomHeader(rnd *rand.Rand, b []byte) {
+	fillHeader(rnd, b)
+	h, eth, _ := frame.ParseVNet(b)
+	tunnel := binary.BigEndian.Uint16(eth[transportStart+2:]) == tunnelPort
+	if tunnel && !h.Tunnel() && h.GSOType() == frame.VNetGSOUDPL4 {
+		h.Clear()
+	}
+}
+
+func fillHeader(rnd *rand.Rand, b []byte) {
 	pick := func(likely ...int) uint16 {
 		if n := rnd.IntN(len(likely) + 1); n < len(likely) {
 			return uint16(likely[n])
@@ -302,6 +328,13 @@ func randomHeader(rnd *rand.Rand, b []byte) {
 	}
 	size := len(b) - frame.VNetHeaderLen
 	h, _, _ := frame.ParseVNet(b)
-	h.Set(uint8(pick(0, 1, 1, 2, 3)), uint8(pick(0, 0, 1, 3, 4, 5, 0x81)), pick(0, transportStart, transportStart+8, transportStart+20, size),
-		pick(0, 1, 536, 1400, 1448, 1472, size), pick(0, frame.EthernetHeaderLen, transportStart, transportStart, size), pick(0, 6, 16, size))
+	if rnd.IntN(2) == 0 { // all but one field, or two, is right
+		b[rnd.IntN(frame.VNetHeaderLen)] ^= byte(1 << rnd.IntN(8))
+		return
+	}
+	h.Set(uint8(pick(0, 1, 1, 2, 3, 9, 9)), uint8(pick(0, 0, 1, 3, 4, 5, 0x81, 0x21, 0x21, 0x25, 0x41, 0xa1)),
+		pick(0, transportStart, transportStart+8, transportStart+20, size), pick(0, 1, 536, 1400, 1448, 1472, size),
+		pick(0, frame.EthernetHeaderLen, transportStart, transportStart, tunnelLen+transportStart, size), pick(0, 6, 16, size))
+	h.SetTunnel(pick(0, transportStart, transportStart, transportStart+8, size),
+		pick(0, tunnelLen, tunnelLen+frame.EthernetHeaderLen, tunnelLen+frame.EthernetHeaderLen, size))
 }
